@@ -1,0 +1,180 @@
+"""From a behaviour log to a model: the one place where datasets and models meet, and what is kept of a trained model."""
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .config import Config
+from .datasets.reading import Bag, Catalogue
+from .datasets.schema import DataError, Schema
+from .models.atrank import ATRank
+from .models.common_space import CommonSpace, FeatureColumn, GroupSpace
+from .optimizer import folded
+
+FORMAT = "atrank_np model 1"
+
+
+@dataclass
+class Trained:
+    """A model with all that it needs to rank without the data folder: vocabularies, features, statistics, parameters.
+
+    params are stored divided by table_scale (see optimizer); state is what a resumed training needs.
+    """
+
+    config: Config
+    schema: Schema
+    actions: tuple
+    tables: dict
+    catalogues: dict
+    target_actions: list
+    statistics: dict  # "group.feature" -> [mean, deviation] of a number
+    params: dict
+    step: int = 0
+    table_scale: float = 1.0
+    state: dict = None
+
+    def model(self):
+        """The model that the parameters belong to."""
+        groups = []
+        for group, target_action in zip(self.schema.groups, self.target_actions):
+            catalogue = self.catalogues[group.name]
+            columns = tuple(
+                FeatureColumn(f.name, f.kind, f.table, f.size, self._values(group.name, f)) for f in group.features
+            )
+            groups.append(
+                GroupSpace(group.name, columns, group.width, group.buckets, target_action, len(catalogue.objects))
+            )
+        rows = {name: len(names) for name, names in self.tables.items()}
+        space = CommonSpace(groups, self.config.width, len(self.actions), rows, self.config.item_bias)
+        return ATRank(space, self.config.spaces, self.config.ranking)
+
+    def _values(self, group, feature):
+        """Codes and bags as they are; numbers standardised, a missing one at the mean."""
+        values = self.catalogues[group].features[feature.name]
+        if feature.kind != "number":
+            return values
+        mean, deviation = self.statistics[f"{group}.{feature.name}"]
+        return np.where(np.isnan(values), 0.0, (values - mean) / deviation)
+
+    def fits(self, log):
+        """Whether a log is the one that this model was made for, as far as vocabularies and features tell."""
+        return (
+            self.schema == log.schema
+            and self.actions == log.actions
+            and all(np.array_equal(names, log.tables.get(table)) for table, names in self.tables.items())
+            and all(np.array_equal(c.objects, log.catalogues[g].objects) for g, c in self.catalogues.items())
+        )
+
+    def meaning(self):
+        """The parameters as the formulas mean them: name -> array."""
+        return folded(self.params, self.table_scale)
+
+
+def assemble(log, split, config):
+    """A fresh model for a log; `split` says what training may know of it."""
+    statistics = {}
+    for group, popularity in zip(log.schema.groups, split.popularity):
+        for feature in group.features:
+            if feature.kind == "number":
+                values = log.catalogues[group.name].features[feature.name]
+                statistics[f"{group.name}.{feature.name}"] = _mean_and_deviation(values, popularity)
+    trained = Trained(
+        config=config,
+        schema=log.schema,
+        actions=log.actions,
+        tables=log.tables,
+        catalogues=log.catalogues,
+        target_actions=split.target_actions,
+        statistics=statistics,
+        params={},
+    )
+    trained.params = trained.model().init(config.seed, config.dense_init, config.table_init)
+    return trained
+
+
+def _mean_and_deviation(values, weight):
+    """Over the training events: an object counts as often as it was acted on. A constant feature has deviation 1."""
+    known = ~np.isnan(values) & (weight > 0)
+    if not known.any():
+        return [0.0, 1.0]
+    mean = np.average(values[known], weights=weight[known])
+    deviation = np.sqrt(np.average((values[known] - mean) ** 2, weights=weight[known]))
+    return [float(mean), float(deviation) or 1.0]
+
+
+def save(path, trained):
+    """One .npz of plain arrays (no pickle). Written beside and moved into place, so `path` is never half a file."""
+    about = {
+        "format": FORMAT,
+        "config": trained.config.to_dict(),
+        "schema": trained.schema.to_dict(),
+        "actions": list(trained.actions),
+        "target_actions": trained.target_actions,
+        "statistics": trained.statistics,
+        "step": trained.step,
+        "table_scale": trained.table_scale,
+        "state": trained.state,
+    }
+    arrays = {"about": np.array(json.dumps(about))}
+    arrays |= {f"param/{name}": w for name, w in trained.params.items()}
+    arrays |= {f"table/{name}": names for name, names in trained.tables.items()}
+    for group, catalogue in trained.catalogues.items():
+        arrays[f"objects/{group}"] = catalogue.objects
+        for name, values in catalogue.features.items():
+            if isinstance(values, Bag):
+                arrays[f"bag/{group}/{name}"] = values.ids
+                arrays[f"bag offsets/{group}/{name}"] = values.offsets
+            else:
+                arrays[f"feature/{group}/{name}"] = values
+    path = Path(path)
+    beside = path.with_name(path.name + ".part")
+    with beside.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def load(path):
+    """The Trained of a model.npz, or of the run folder that holds one. DataError for a file that is not one, or not whole."""
+    path = Path(path)
+    path = path / "model.npz" if path.is_dir() else path
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        about = json.loads(str(arrays["about"]))
+        if about["format"] != FORMAT:
+            raise KeyError("format")
+        schema = Schema.from_dict(about["schema"], str(path))
+        catalogues = {}
+        for group in schema.groups:
+            features = {}
+            for f in group.features:
+                at = f"{group.name}/{f.name}"
+                if f.kind == "tokens":
+                    features[f.name] = Bag(arrays[f"bag/{at}"], arrays[f"bag offsets/{at}"])
+                else:
+                    features[f.name] = arrays[f"feature/{at}"]
+            catalogues[group.name] = Catalogue(arrays[f"objects/{group.name}"], features)
+        pick = lambda kind: {n[len(kind) :]: a for n, a in arrays.items() if n.startswith(kind)}
+        return Trained(
+            config=Config(**about["config"]),
+            schema=schema,
+            actions=tuple(about["actions"]),
+            tables=pick("table/"),
+            catalogues=catalogues,
+            target_actions=about["target_actions"],
+            statistics=about["statistics"],
+            params=pick("param/"),
+            step=about["step"],
+            table_scale=about["table_scale"],
+            state=about["state"],
+        )
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such model; train one with python -m atrank_np.train --out FOLDER") from None
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, TypeError) as error:
+        raise DataError(f"{path}: not a whole model of this program ({type(error).__name__})") from None

@@ -1,0 +1,47 @@
+"""What all commands share: how they end, and how they name a behaviour log."""
+
+import os
+import sys
+from pathlib import Path
+
+from .datasets.schema import DataError
+
+USER_FAULT, DIVERGED, INTERRUPTED = 2, 3, 130
+
+
+class Diverged(Exception):
+    """The loss is no number any more; the text says where, and what to try."""
+
+
+def run(main):
+    """Ends the process with main's exit code. A user's fault is one line and exit 2, never a traceback."""
+    try:
+        code = main(sys.argv[1:])
+    except DataError as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        code = USER_FAULT
+    except Diverged as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        code = DIVERGED
+    except KeyboardInterrupt as stop:
+        print(stop or "stopped", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def default_data():
+    """The simulated shop: beside the package in a clone, inside it in a wheel."""
+    inside = Path(__file__).parent / "data" / "shop"
+    return inside if inside.exists() else Path(__file__).parent.parent / "data" / "shop"
+
+
+def find_data(name):
+    """A data folder by its path, or by its name below the folder that ATRANK_DATA names."""
+    path = Path(name)
+    base = os.environ.get("ATRANK_DATA")
+    if not path.exists() and base and (Path(base) / name).exists():
+        return Path(base) / name
+    return path

@@ -1,0 +1,79 @@
+"""All settings of a run in one frozen value. The paper's names; each default that differs from it is in `departures`."""
+
+from dataclasses import asdict, dataclass, replace
+
+
+@dataclass(frozen=True)
+class Config:
+    # The model, sections "latent semantic spaces" to "downstream network"
+    width: int = 128  # s_all of (1), the hidden size of all layers
+    spaces: int = 8  # K of (2); s_k = width / spaces
+    ranking: str = "dot"  # f of (8): "dot" or "deep"
+    loss: str = "point"  # (8) "point", or "pair"
+    item_bias: bool = True  # a number per object added to f
+    dropout: float = 0.0  # in F_self and F_vanilla
+    dense_init: float = 0.088  # standard deviation of weight matrices: 1/sqrt(128)
+    table_init: float = 0.1  # of embedding, time and action tables
+
+    # Training
+    epochs: int = 10
+    batch_size: int = 32  # targets: 16 histories with a positive and a negative each
+    learning_rate: float = 0.5
+    decay: float = 0.1  # the rate falls by this factor over the whole run, continuously
+    l2: float = 5e-5  # λ of λ/2 ‖w‖²
+    negatives: int = 1  # per positive
+    fresh_negatives: bool = True  # drawn afresh each epoch, or once
+    cap: int = 100  # behaviours of a history that are looked at, the last ones
+    clip: float = 0.0  # limit of the gradients' global norm; 0: none
+    seed: int = 0
+
+    # Evaluation
+    eval_seed: int = 0
+    eval_negatives: int = 1  # per test positive
+    validate: bool = False  # hold out the last but one, leave the test events alone
+    evaluations: int = 10  # test scorings in a run
+
+    # The machine: none of these changes a result beyond the last bits
+    backend: str = "numpy"
+    shards: int = 2  # parts of a batch whose gradients are added in order; bits depend on it
+    threads: int = 2  # bits do not depend on it
+
+    def __post_init__(self):
+        """ValueError, one line, for a value that no run can have."""
+        for name in ("width", "spaces", "epochs", "negatives", "cap", "eval_negatives", "evaluations", "shards", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.width % self.spaces:
+            raise ValueError(f"width {self.width} does not divide into {self.spaces} equal spaces")
+        if self.batch_size < 1 + self.negatives or self.batch_size % (1 + self.negatives):
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of {1 + self.negatives}: a positive and its negatives"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
+        for name, values in (("ranking", ("dot", "deep")), ("loss", ("point", "pair")), ("backend", ("numpy", "numba"))):
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+        for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
+
+    def with_(self, **changes):
+        return replace(self, **changes)
+
+    def to_dict(self):
+        return asdict(self)
+
+
+# Exactly the numbers of the paper's section "hyperparameters"; `--paper` on the command line.
+PAPER = {
+    "width": 128,
+    "spaces": 8,
+    "ranking": "dot",
+    "loss": "point",
+    "item_bias": False,
+    "batch_size": 32,
+    "learning_rate": 1.0,
+    "decay": 0.1,
+    "l2": 5e-5,
+}

@@ -1,0 +1,59 @@
+"""The packed batch: all behaviours of all histories one after another, nothing padded."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Batch(NamedTuple):
+    """B histories of N behaviours in all, and T targets; the targets of one history share it.
+
+    History b is the rows offsets[b]:offsets[b+1], in time order; its targets are target_offsets[b]:target_offsets[b+1],
+    the positives before the negatives. A group is its index in the schema, an object its row in the group's catalogue,
+    which holds the features.
+    """
+
+    offsets: np.ndarray  # [B+1] int64
+    group: np.ndarray  # [N] int8
+    object: np.ndarray  # [N] int32
+    bucket: np.ndarray  # [N] int32, of the time elapsed to the ranking
+    action: np.ndarray  # [N] int16
+    target_offsets: np.ndarray  # [B+1] int64
+    target_group: np.ndarray  # [T] int8
+    target_object: np.ndarray  # [T] int32
+    label: np.ndarray  # [T] float32, 1 positive, 0 negative
+
+
+def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N] int32
+    """[0,1) -> 0, [1,2) -> 1, [2,4) -> 2, …, [2^k, 2^(k+1)) -> k + 1 units; the last bucket is open.
+
+    The bucket is the bit length of elapsed // unit. `frexp` reads it off the exponent of a float64, which holds every
+    integer below 2^53 exactly; the clip at 2^50 keeps longer times there (their bucket is the last one anyway).
+    """
+    units = np.minimum(elapsed // unit, 2**50).astype(np.float64)
+    return np.minimum(np.frexp(units)[1], buckets - 1).astype(np.int32)
+
+
+def pack(schema, events, samples, candidates, positives=1):
+    """samples: Samples [S]; candidates [S, R]: object rows to be ranked, the first `positives` of them positive."""
+    S, R = candidates.shape
+    length = samples.end - samples.start
+    offsets = np.concatenate([[0], np.cumsum(length)])
+    # Row i of history b is event start[b] + i.
+    rows = np.arange(offsets[-1]) + np.repeat(samples.start - offsets[:-1], length)
+    group = events.group[rows]
+    unit = np.array([g.unit for g in schema.groups])
+    buckets = np.array([g.buckets for g in schema.groups])
+    label = np.zeros((S, R), np.float32)
+    label[:, :positives] = 1
+    return Batch(
+        offsets=offsets,
+        group=group,
+        object=events.object[rows],
+        bucket=bucketize(np.repeat(samples.time, length) - events.time[rows], unit[group], buckets[group]),
+        action=events.action[rows],
+        target_offsets=np.arange(S + 1) * R,
+        target_group=np.repeat(samples.group, R),
+        target_object=candidates.reshape(-1),
+        label=label.reshape(-1),
+    )

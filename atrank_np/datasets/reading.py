@@ -1,0 +1,266 @@
+"""Behaviour logs from disk to arrays (the format: data/README.md).
+
+Strings become dense integers here and nowhere else. Files are read in blocks of rows, so a log costs its arrays and
+its vocabularies, not a Python object per event. A fault is found by the block that holds it, without line numbers;
+then that block's rows are parsed again one by one, by the same code, to name the line.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from itertools import chain, count, islice, repeat
+from pathlib import Path
+
+import numpy as np
+
+from atrank_np.datasets.schema import DataError, Schema, open_csv
+
+BLOCK = 4_096  # rows; larger is no faster and only costs memory
+
+
+@dataclass(frozen=True)
+class Bag:
+    """A multi-valued feature of M objects: object m has ids[offsets[m]:offsets[m + 1]], repeats included."""
+
+    ids: np.ndarray  # int32 [total]
+    offsets: np.ndarray  # int64 [M+1]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The M objects of one group, in file order after row 0, which stands for every unknown object.
+
+    Row 0 has code 0, an empty bag, or NaN. Names are unique in objects[1:]; a user may call an object 'unknown' too.
+    """
+
+    objects: np.ndarray  # str [M]
+    features: dict  # name -> int32 [M] (id, categorical) | Bag (tokens) | float64 [M], NaN if missing (number)
+
+
+@dataclass
+class Log:
+    """All events of U users, sorted by (user, time, file order); user u has rows offsets[u]:offsets[u + 1]."""
+
+    schema: Schema
+    actions: tuple[str, ...]
+    tables: dict  # table name -> str [rows], its vocabulary; [0] is 'unknown'; numbers have none
+    catalogues: dict  # group name -> Catalogue
+    users: np.ndarray  # str [U], by first appearance in the file
+    offsets: np.ndarray  # int64 [U+1]
+    group: np.ndarray  # int8 [E], index in schema.groups
+    object: np.ndarray  # int32 [E], row in its group's catalogue; 0: unknown
+    action: np.ndarray  # int16 [E], index in actions
+    time: np.ndarray  # int64 [E], ticks
+    counts: dict = field(default_factory=dict)  # what was counted, in words fit to print -> how often
+
+
+def read_log(folder, features=None):
+    """The log in a data folder; `features` keeps only those of that name. Any fault of the data is a DataError."""
+    folder = Path(folder)
+    schema = Schema.load(folder)
+    if features is not None:
+        schema = schema.select_features(features)
+    features = [feature for group in schema.groups for feature in group.features]
+    vocabularies = {feature.table: _vocabulary() for feature in features if feature.kind != "number"}
+    catalogues = {
+        group.name: _read_catalogue(folder / f"{group.name}.csv", group, vocabularies) for group in schema.groups
+    }
+    tables = {name: _names(vocabulary) for name, vocabulary in vocabularies.items()}
+    users, actions, events = _read_events(folder / "events.csv", schema, catalogues)
+    for group in schema.groups:
+        for action in filter(None, (group.target_action, *group.target_actions, *group.negative_actions)):
+            if action not in actions:
+                known = ", ".join(actions)
+                raise DataError(f"schema.toml: groups.{group.name}: expected actions among {known}, got {action!r}")
+    order = np.lexsort((events["time"], events["user"]))  # stable, so ties keep file order
+    lengths = np.bincount(events.pop("user"), minlength=len(users))
+    for name in events:
+        events[name] = events[name][order]
+    counts = {
+        "events whose object is in no group file": int(np.count_nonzero(events["object"] == 0)),
+        "users with one event": int(np.count_nonzero(lengths == 1)),
+    }
+    return Log(schema, actions, tables, catalogues, users, _offsets(lengths), **events, counts=counts)
+
+
+def read_history(path, schema, actions, catalogues):
+    """One user's history from a CSV like events.csv, the user's column aside: dict of arrays [E] by (time, file order)."""
+    _, _, events = _read_events(Path(path), replace(schema, actions=actions), catalogues, one_user=True)
+    order = np.argsort(events["time"], kind="stable")
+    return {name: events[name][order] for name in ("group", "object", "action", "time")}
+
+
+def _read_events(path, schema, catalogues, one_user=False):
+    """users str [U], actions, and a dict of arrays [E] in file order: user, group, object, action, time."""
+    names = [group.name for group in schema.groups]
+    groups = {name: code for code, name in enumerate(names)}
+    rows_of = {name: {o: row for row, o in enumerate(catalogues[name].objects[1:].tolist(), 1)} for name in names}
+    users = _numbering()
+    actions = {name: code for code, name in enumerate(schema.actions)} or _numbering()
+    only = {"group": names[:1], "action": list(schema.actions[:1]) or ["act"]}  # where the column is left out
+    if one_user:
+        only["user"] = ["the user"]
+
+    def parse(cells, n):
+        cells = {name: value * n for name, value in only.items()} | cells
+        _refuse_empty("object", cells)
+        group = _codes("group", cells, groups, np.int8)
+        rows = map(dict.get, map(rows_of.__getitem__, cells["group"]), cells["object"], repeat(0))
+        return {
+            "user": _codes("user", cells, users, np.int32),
+            "group": group,
+            "object": np.fromiter(rows, np.int32, n),
+            "action": _codes("action", cells, actions, np.int16),
+            "time": _integers("time", cells),
+        }
+
+    choices = {"group": names, "action": schema.actions}
+    required = [*([] if one_user else ["user"]), *(name for name, choice in choices.items() if len(choice) > 1), "object", "time"]
+    blocks = list(_parsed_blocks(path, required, parse))
+    events = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
+    return np.array(list(users)), tuple(actions), events
+
+
+def _read_catalogue(path, group, vocabularies):
+    def parse(cells, n):
+        _refuse_empty("object", cells)
+        values = {f.name: CONVERT[f.kind](f.name, cells, vocabularies.get(f.table)) for f in group.features}
+        return cells["object"], values
+
+    blocks = list(_parsed_blocks(path, ["object", *(f.name for f in group.features)], parse))
+    objects = [name for names, _ in blocks for name in names]
+    if len(set(objects)) < len(objects):
+        _raise_fault(path, _refuse_repeats(), 0)
+    features = {f.name: _join(f.kind, [values[f.name] for _, values in blocks]) for f in group.features}
+    return Catalogue(np.array(["unknown", *objects]), features)
+
+
+# Blocks of rows and their faults
+
+
+def _parsed_blocks(path, required, parse):
+    """Yields parse(cells, n) for each block of n rows; cells: column -> its n strings. Blank lines are no rows.
+
+    `parse` raises ValueError for a faulty block; in a block of one row, the text of that error is the fault.
+    """
+    with open_csv(path) as (reader, columns):
+        for name in required:
+            if name not in columns:
+                raise DataError(f"{path.name}:1: expected a column {name!r}, got {', '.join(columns)}")
+        rows, done = filter(None, reader), 0
+        while block := list(islice(rows, BLOCK)):
+            try:
+                parsed = parse(_cells(block, columns), len(block))
+            except ValueError:
+                _raise_fault(path, parse, done)
+            yield parsed
+            done += len(block)
+        if not done:
+            raise DataError(f"{path.name}:{reader.line_num}: expected rows below the header, found none")
+
+
+def _raise_fault(path, parse, first):
+    """Raises the DataError of the first row from row `first` on that `parse` refuses."""
+    with open_csv(path) as (reader, columns):
+        for row in islice(filter(None, reader), first, None):
+            try:
+                parse(_cells([row], columns), 1)
+            except ValueError as fault:
+                raise DataError(f"{path.name}:{reader.line_num}: {fault}") from None
+
+
+def _cells(rows, columns):
+    if set(map(len, rows)) != {len(columns)}:
+        raise ValueError(f"expected {len(columns)} cells, got {len(rows[0])}")
+    return dict(zip(columns, zip(*rows)))
+
+
+def _refuse_empty(name, cells):
+    if "" in cells[name]:
+        raise ValueError(f"{name}: expected a name, got an empty cell")
+
+
+def _refuse_repeats():
+    seen = set()
+
+    def parse(cells, n):
+        (name,) = cells["object"]
+        if name in seen:
+            raise ValueError(f"object: expected every object once, got {name!r} again")
+        seen.add(name)
+
+    return parse
+
+
+# Strings to numbers
+
+
+def _numbering():
+    """A dict that numbers its keys 0, 1, 2, … as they are first looked up."""
+    return defaultdict(count().__next__)
+
+
+def _vocabulary():
+    """A numbering whose 0 no string can get: `unknown`."""
+    numbering = _numbering()
+    numbering[None]  # takes 0
+    return numbering
+
+
+def _names(vocabulary):
+    return np.array(["unknown", *islice(vocabulary, 1, None)])
+
+
+def _codes(name, cells, numbers, dtype):
+    _refuse_empty(name, cells)
+    try:
+        return np.fromiter(map(numbers.__getitem__, cells[name]), dtype, len(cells[name]))
+    except KeyError:
+        raise ValueError(f"{name}: expected one of {', '.join(numbers)}, got {cells[name][0]!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name}: expected at most {np.iinfo(dtype).max + 1} names, got one more") from None
+
+
+def _integers(name, cells):
+    try:
+        if "_" not in "".join(cells[name]):  # int() reads 1_000 as 1000
+            return np.fromiter(map(int, cells[name]), np.int64, len(cells[name]))
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"{name}: expected an integer, got {cells[name][0]!r}")
+
+
+def _numbers(name, cells, _no_vocabulary):
+    values = np.empty(len(cells[name]))
+    for place, cell in enumerate(cells[name]):
+        try:
+            values[place] = float(cell) if cell else np.nan
+        except ValueError:
+            values[place] = np.inf
+        if "_" in cell or cell and not np.isfinite(values[place]):
+            raise ValueError(f"{name}: expected a finite number or an empty cell, got {cell!r}")
+    return values
+
+
+def _categories(name, cells, vocabulary):
+    return np.fromiter((vocabulary[cell or "missing"] for cell in cells[name]), np.int32, len(cells[name]))
+
+
+def _bags(name, cells, vocabulary):
+    bags = [[vocabulary[token] for token in cell.split()] for cell in cells[name]]
+    return np.fromiter(chain.from_iterable(bags), np.int32), np.fromiter(map(len, bags), np.int64, len(bags))
+
+
+CONVERT = {"id": _categories, "categorical": _categories, "tokens": _bags, "number": _numbers}
+
+
+def _join(kind, blocks):
+    """The blocks of one feature as one, with row 0 in front."""
+    if kind == "tokens":
+        ids, lengths = zip(*blocks)
+        return Bag(np.concatenate(ids), _offsets(np.concatenate([[0], *lengths])))
+    first = np.array([np.nan if kind == "number" else 0], blocks[0].dtype)
+    return np.concatenate([first, *blocks])
+
+
+def _offsets(lengths):
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

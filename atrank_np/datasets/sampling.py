@@ -1,0 +1,195 @@
+"""The protocol: which behaviours are ranked, what came before them, and which objects they are ranked against."""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+
+from .schema import DataError
+
+
+class Events(NamedTuple):
+    """The behaviours of the history groups, by (user, time, file order); arrays [E]."""
+
+    group: np.ndarray
+    object: np.ndarray
+    action: np.ndarray
+    time: np.ndarray
+
+
+class Samples(NamedTuple):
+    """Ranking moments; arrays [S]. The history of sample s is events[start[s]:end[s]], at most the cap's last ones.
+
+    time is the moment of ranking, group the schema's index of the target's group, object the positive.
+    """
+
+    user: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    time: np.ndarray
+    group: np.ndarray
+    object: np.ndarray
+
+    def take(self, index):
+        return Samples(*(column[index] for column in self))
+
+
+class Split(NamedTuple):
+    """events: what histories are made of; train, test: Samples; counts: what was left out, in words.
+
+    popularity: for each group of the schema the number of training events of each object [M];
+    target_actions: for each group the action that its targets carry (positives, negatives and candidates alike: a
+    negative has no action of its own, and the positive's would give it away);
+    repeat_share: of the tested moments, how many have a positive that the history already holds, dropped or not.
+    """
+
+    events: Events
+    train: Samples
+    test: Samples
+    counts: dict
+    popularity: list
+    target_actions: list
+    repeat_share: float
+
+
+def split(log, cap=100, validate=False):
+    """The paper's protocol, for each target group: of a user's target events b_1 … b_n, the moment of b_(k+1) is a
+    training sample for k = 1 … n-2 and the test for k = n-1. n counts the events that may be targets (`target_actions`).
+
+    validate: all one event earlier. Training takes k ≤ n-3, b_(n-1) is scored and the test events stay untouched.
+    """
+    schema = log.schema
+    user = np.repeat(np.arange(len(log.users), dtype=np.int32), np.diff(log.offsets))
+    in_history = np.isin(log.group, [schema.index(name) for name in schema.history])
+    events = Events(*(column[in_history] for column in (log.group, log.object, log.action, log.time)))
+    # before[e]: how many history events stand before event e of the log.
+    before = np.concatenate([[0], np.cumsum(in_history)])
+    if schema.history_rule == "before_time":
+        before[:-1] = before[_first_of_its_moment(user, log.time)]
+    first = before[log.offsets]  # where the history events of a user start
+    counts, train, test, repeats, popularity, target_actions = Counter(), [], [], [], {}, {}
+    for name in schema.targets:
+        places = np.flatnonzero(_may_be_target(log, name))
+        per_user = np.bincount(user[places], minlength=len(log.users))
+        k = np.arange(len(places)) - np.repeat(np.cumsum(per_user) - per_user, per_user)
+        test_k = per_user[user[places]] - (2 if validate else 1)
+        counts[f"users without a target among {name}"] += int((per_user < 2 + validate).sum())
+        seen = places[k < test_k]  # all that training may know of: the behaviours before the tested one
+        popularity[name] = _count(log, name, seen)
+        target_actions[name] = _target_action(log, name, seen)
+        places, is_test = places[(k >= 1) & (k <= test_k)], (k == test_k)[(k >= 1) & (k <= test_k)]
+        samples = Samples(
+            user=user[places],
+            start=np.maximum(first[user[places]], before[places] - cap),
+            end=before[places],
+            time=log.time[places],
+            group=np.full(len(places), schema.index(name), np.int8),
+            object=log.object[places],
+        )
+        unknown = samples.object == 0
+        repeated = _in_history(events, samples, first) & ~unknown
+        repeats.append(repeated[is_test])
+        repeated &= schema.target_repeats == "drop"
+        kept = ~unknown & ~repeated
+        counts[f"targets that are in no file of {name}"] += int(unknown.sum())
+        counts[f"targets among {name} dropped, already in the history"] += int(repeated.sum())
+        counts["histories cut at the cap"] += int((before[places] - first[user[places]] > cap)[kept].sum())
+        train.append(samples.take(kept & ~is_test))
+        test.append(samples.take(kept & is_test))
+    repeats = np.concatenate(repeats)
+    join = lambda parts: Samples(*(np.concatenate(columns) for columns in zip(*parts)))
+    for group in schema.groups:  # a group that is never ranked is seen whole
+        popularity.setdefault(group.name, _count(log, group.name, np.flatnonzero(log.group == schema.index(group.name))))
+    return Split(
+        events,
+        join(train),
+        join(test),
+        counts={what: n for what, n in counts.items() if n},
+        popularity=[popularity[group.name] for group in schema.groups],
+        target_actions=[target_actions.get(group.name, 0) for group in schema.groups],
+        repeat_share=float(repeats.mean()) if len(repeats) else 0.0,
+    )
+
+
+def _count(log, name, places):
+    return np.bincount(log.object[places], minlength=len(log.catalogues[name].objects))
+
+
+def _target_action(log, name, places):
+    """The schema's, or the most frequent one among the training targets (the first of equally frequent ones)."""
+    wanted = log.schema.group(name).target_action
+    if wanted is not None:
+        return log.actions.index(wanted)
+    return int(np.bincount(log.action[places], minlength=len(log.actions)).argmax())
+
+
+def _may_be_target(log, name):
+    """Mask over the log's events: those of the group whose action may be predicted."""
+    group = log.schema.group(name)
+    mask = log.group == log.schema.index(name)
+    if group.target_actions:
+        mask &= np.isin(log.action, [log.actions.index(action) for action in group.target_actions])
+    return mask
+
+
+def _first_of_its_moment(user, time):
+    """For every event the place of the first event with the same user and time."""
+    new = np.ones(len(user), bool)
+    new[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1])
+    return np.maximum.accumulate(np.where(new, np.arange(len(user)), 0))
+
+
+def _in_history(events, samples, first):
+    """Mask over the samples: the positive stands among the user's history events before it, the cap aside."""
+    if len(events.object) == 0:
+        return np.zeros(len(samples.user), bool)
+    width = 1 + max(int(events.object.max()), int(samples.object.max(initial=0)))
+    groups = 1 + max(int(events.group.max()), int(samples.group.max(initial=0)))
+    owner = np.repeat(np.arange(len(first) - 1), np.diff(first))
+    key = (owner * groups + events.group) * width + events.object
+    wanted = (samples.user.astype(np.int64) * groups + samples.group) * width + samples.object
+    seen, first_seen = np.unique(key, return_index=True)
+    place = np.minimum(np.searchsorted(seen, wanted), len(seen) - 1)
+    return (seen[place] == wanted) & (first_seen[place] < samples.end)
+
+
+class Negatives:
+    """Draws objects that a user never touches in any of his events, uniformly (EQUATIONS: as the authors do).
+
+    It knows the future of a user, and so tells the model what never is a negative: one of the departures.
+    """
+
+    def __init__(self, log):
+        self.sizes = [len(log.catalogues[group.name].objects) for group in log.schema.groups]
+        self.names = [group.name for group in log.schema.groups]
+        user = np.repeat(np.arange(len(log.users), dtype=np.int64), np.diff(log.offsets))
+        # One sorted array of user · size + object per group answers "did he touch it?" by bisection.
+        self.touched = []
+        for g, size in enumerate(self.sizes):
+            of_group = log.group == g
+            self.touched.append(np.unique(user[of_group] * size + log.object[of_group]))
+
+    def draw(self, rng, samples, count=1):
+        """[S, count] int32: negatives for each sample, of its target group. DataError if a user has touched everything."""
+        drawn = np.empty((len(samples.user), count), np.int32)
+        for g in np.unique(samples.group):
+            rows = np.flatnonzero(samples.group == g)
+            base = samples.user[rows].astype(np.int64)[:, None] * self.sizes[g]
+            value = np.zeros((len(rows), count), np.int64)
+            again = np.ones(value.shape, bool)
+            for _ in range(1000):
+                value[again] = rng.integers(1, self.sizes[g], int(again.sum()))
+                again[again] = _contains(self.touched[g], (base + value)[again])
+                if not again.any():
+                    break
+            else:
+                raise DataError(f"{self.names[g]}: a user has acted on nearly every object: no negative is left")
+            drawn[rows] = value
+        return drawn
+
+
+def _contains(sorted_values, values):
+    if len(sorted_values) == 0:
+        return np.zeros(len(values), bool)
+    place = np.minimum(np.searchsorted(sorted_values, values), len(sorted_values) - 1)
+    return sorted_values[place] == values

@@ -1,0 +1,213 @@
+"""Scores a trained run on its test events: `python -m atrank_np.evaluate RUN`."""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from . import command
+from .assembly import load
+from .backend import make_backend
+from .datasets.packing import bucketize, pack
+from .datasets.reading import read_log
+from .datasets.sampling import Negatives, Samples, split
+from .datasets.schema import DataError
+from .datasets.shop import ceiling, load_world
+from .metrics import rank_metrics, user_auc
+from .randomness import stream
+
+HISTORIES = 256  # per scoring batch: enough to fill the matrix products, small enough to stay in memory
+
+
+class Task(NamedTuple):
+    """What is scored: the test samples [S] with their candidates [S, 1+R], the positive first."""
+
+    samples: Samples
+    candidates: np.ndarray
+
+
+def test_task(log, test, config):
+    """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed."""
+    rng = stream(config.eval_seed, "evaluation negatives")
+    negatives = Negatives(log).draw(rng, test, config.eval_negatives)
+    return Task(test, np.concatenate([test.object[:, None], negatives], axis=1))
+
+
+def score(backend, schema, events, task):
+    """Logits [S, 1+R] of a task's candidates."""
+    scores = np.empty(task.candidates.shape)
+    for start in range(0, len(scores), HISTORIES):
+        here = slice(start, start + HISTORIES)
+        batch = pack(schema, events, task.samples.take(here), task.candidates[here])
+        scores[here] = backend.scores(batch).reshape(scores[here].shape)
+    return scores
+
+
+def auc(scores):
+    """user_auc of [S, 1+R] scores with the positive first."""
+    S, R = scores.shape
+    label = np.zeros((S, R))
+    label[:, 0] = 1
+    return user_auc(scores.reshape(-1), label.reshape(-1), np.arange(S + 1) * R)
+
+
+def swapped(samples):
+    """Each ranking with the history of the next one, a fixed cyclic shift; elapsed times are the history's own."""
+    other = np.roll(np.arange(len(samples.user)), -1)
+    return samples._replace(start=samples.start[other], end=samples.end[other], time=samples.time[other])
+
+
+def in_history(events, task):
+    """1 where a candidate stands in the history, else 0: [S, 1+R]."""
+    found = np.zeros(task.candidates.shape)
+    for s in range(len(found)):
+        history = slice(task.samples.start[s], task.samples.end[s])
+        same_group = events.group[history] == task.samples.group[s]
+        found[s] = np.isin(task.candidates[s], events.object[history][same_group])
+    return found
+
+
+def test_report(backend, log, split, task, world=None):
+    """The test figures of a model and the controls that belong beside them, as a dict of report.json's names."""
+    scores = score(backend, log.schema, split.events, task)
+    whole = auc(scores)
+    groups = task.samples.group
+    popularity = np.empty(task.candidates.shape)
+    for g in np.unique(groups):
+        popularity[groups == g] = split.popularity[g][task.candidates[groups == g]]
+    report = {
+        "test_auc": whole.mean,
+        "test_auc_se": whole.se,
+        "test_auc_by_group": {
+            log.schema.groups[g].name: {
+                "auc": float(whole.each[groups == g].mean()),
+                "se": float(whole.each[groups == g].std(ddof=1) / np.sqrt((groups == g).sum())),
+                "users": int((groups == g).sum()),
+            }
+            for g in np.unique(groups)
+        },
+        "test_users": int(len(np.unique(task.samples.user))),
+        "negatives": f"{task.candidates.shape[1] - 1} per positive, uniform over objects that the user never touches",
+        "tie_rule": "a tie counts 1/2",
+        "popularity_auc": auc(popularity).mean,
+        "swapped_history_auc": auc(score(backend, log.schema, split.events, task._replace(samples=swapped(task.samples)))).mean,
+        "in_history_auc": auc(in_history(split.events, task)).mean,
+        "ceiling_auc": None,
+    }
+    if world is not None:
+        samples = task.samples
+        report["ceiling_auc"] = auc(ceiling(world, log, samples.user, samples.time, samples.group, task.candidates)).mean
+    return report
+
+
+def full_ranks(backend, schema, events, samples, show=False):
+    """The place of each positive among all objects of its group that the history does not hold: [S], 0 is the first.
+
+    Ties count half, as in the AUC, so that a constant score is no better than chance.
+    """
+    rank = np.empty(len(samples.user))
+    for s in tqdm(range(len(rank)), unit=" users", disable=not show, dynamic_ncols=True):
+        one = samples.take(slice(s, s + 1))
+        scores = catalogue_scores(backend, schema, events, one)
+        history = slice(one.start[0], one.end[0])
+        same_group = events.group[history] == one.group[0]
+        mine = scores[one.object[0]]
+        scores[events.object[history][same_group]] = -np.inf
+        scores[[0, one.object[0]]] = -np.inf
+        rank[s] = (scores > mine).sum() + 0.5 * (scores == mine).sum()
+    return rank
+
+
+def catalogue_scores(backend, schema, events, sample):
+    """Logits [M] of every object of the target group for one sample; row 0, `unknown`, too."""
+    objects = backend.model.space.groups[sample.group[0]].objects
+    batch = pack(schema, events, sample, np.arange(objects, dtype=np.int32)[None], positives=0)
+    return backend.scores(batch).astype(np.float64)
+
+
+def auc_by_length(scores, samples):
+    """AUC for histories of 0, 1, 2-3, 4-7, … behaviours: a list of (label, rankings, AUC, standard error)."""
+    length = samples.end - samples.start
+    each = auc(scores).each
+    bucket = bucketize(length, 1, 64)
+    rows = []
+    for b in np.unique(bucket):
+        mine = each[bucket == b]
+        low, high = (0, 0) if b == 0 else (2 ** (b - 1), 2**b - 1)
+        label = str(low) if low == high else f"{low}-{high}"
+        se = float(mine.std(ddof=1) / np.sqrt(len(mine))) if len(mine) > 1 else float("nan")
+        rows.append((label, len(mine), float(mine.mean()), se))
+    return rows
+
+
+def parser():
+    p = argparse.ArgumentParser(
+        prog="python -m atrank_np.evaluate",
+        description="Score a trained run on its test events again, with its controls.",
+    )
+    p.add_argument("run", metavar="RUN", help="the folder that train wrote")
+    p.add_argument("--data", metavar="DIR", help="the data folder, if it has moved since")
+    p.add_argument("--full", action="store_true", help="rank the whole catalogue for every test user: HR@10, NDCG@10; "
+                   "and the AUC by length of the history")
+    p.add_argument("--users", type=int, metavar="N", help="with --full: the first N test users only")
+    p.add_argument("--backend", choices=("numpy", "numba"), help="how to compute (default: as the run did)")
+    p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return p
+
+
+def main(arguments):
+    options = parser().parse_args(arguments)
+    trained, log, world = open_run(options.run, options.data)
+    config = replace(trained.config, backend=options.backend or trained.config.backend)
+    parts = split(log, config.cap, config.validate)
+    backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
+    task = test_task(log, parts.test, config)
+    report = test_report(backend, log, parts, task, world)
+    lines = [f"{'validation' if config.validate else 'test'} AUC {report['test_auc']:.4f} ± {report['test_auc_se']:.4f}"]
+    for name in ("popularity_auc", "swapped_history_auc", "in_history_auc", "ceiling_auc"):
+        lines.append(f"  {name:<20} " + ("-" if report[name] is None else f"{report[name]:.4f}"))
+    if options.full:
+        rows = auc_by_length(score(backend, log.schema, parts.events, task), parts.test)
+        report["auc_by_length"] = [dict(zip(("length", "rankings", "auc", "se"), row)) for row in rows]
+        lines.append("AUC by behaviours in the history")
+        lines += [f"  {label:>7} {value:.4f} ± {se:.4f} ({n})" for label, n, value, se in rows]
+        some = parts.test.take(slice(0, options.users))
+        report |= rank_metrics(full_ranks(backend, log.schema, parts.events, some, show=not options.json))
+        report["ranked_users"] = len(some.user)
+        lines.append(
+            f"whole catalogue, {len(some.user)} rankings: HR@10 {report['hr@10']:.4f}, NDCG@10 {report['ndcg@10']:.4f}"
+        )
+    print(json.dumps(report, indent=2) if options.json else "\n".join(lines))
+    return 0
+
+
+def open_run(run, data=None):
+    """-> Trained, the Log it was trained on, its simulator or None. DataError if they do not belong together."""
+    trained = load(run)
+    path = Path(run) / "config.json"
+    try:
+        options = json.loads(path.read_text())["data"]
+    except (OSError, ValueError, KeyError):
+        raise DataError(f"{path}: expected the run's settings, as train writes them") from None
+    if data is not None:
+        options["data"] = data
+    log, world = read_data(options)
+    if not trained.fits(log):
+        raise DataError(f"{options['data']}: not the data that {run} was trained on")
+    return trained, log, world
+
+
+def read_data(options):
+    """The log of a dict with data, features, history, target and embedding_size; and its simulator or None."""
+    folder = command.find_data(options["data"])
+    log = read_log(folder, options["features"])
+    log.schema = log.schema.choose(options["history"], options["target"], options["embedding_size"])
+    return log, load_world(folder)
+
+
+if __name__ == "__main__":
+    command.run(main)

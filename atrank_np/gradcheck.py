@@ -1,0 +1,228 @@
+"""Proof of every backward pass: its gradients against numeric derivatives, in float64.
+
+    python -m atrank_np.gradcheck [--seed S] [--layer NAME] [--model NAME]
+
+The derivative of a number f(x) along v is (f(x + h v) - f(x - h v)) / 2h, wrong by O(h²), and by the rounding of f, about
+1e-16 / h. h = 1e-5 makes both small enough for the limit of 1e-7 wherever f is smooth. It is not smooth where a relu
+turns on or off between x - h v and x + h v: such a draw proves nothing and is redrawn (`Kink`).
+
+A layer's output is an array; it becomes a number as <r, y>, with a random r as the upstream gradient. Ones would be
+blind: a layer norm whose rows always sum to the same number passes with a term of its backward missing.
+"""
+
+import argparse
+import sys
+from typing import NamedTuple
+
+import numpy as np
+
+from .backend import make_backend
+from .layers.ranking import pairs_of, pairwise_forward, pointwise_forward
+from .made_up import LAYERS, MODELS, layer_cases, made_up
+from .parameters import has_unknown, kind
+from .randomness import Dropout, stream
+
+STEP, LIMIT, ZERO = 1e-5, 1e-7, 1e-10
+
+
+class Kink(Exception):
+    """A relu changed its side between the two ends of a numeric derivative."""
+
+
+class Check(NamedTuple):
+    """The comparison of one array, and its worst entry."""
+
+    name: str
+    shape: tuple
+    error: float
+    index: tuple
+    analytic: float
+    numeric: float
+    cause: str
+
+    @property
+    def ok(self):
+        return self.error <= LIMIT  # False for NaN
+
+    def __str__(self):
+        line = f"{self.name:24} {self.shape!s:12} {self.error:8.1e}  at {list(map(int, self.index))}"
+        if self.ok:
+            return line
+        ratio = self.analytic / self.numeric if self.numeric else np.inf
+        return f"{line}  analytic {self.analytic:.6g}, numeric {self.numeric:.6g}, ratio {ratio:.4g}: {self.cause}"
+
+
+def signs(cache):
+    """The signs of all numbers that a forward pass keeps: the sides of its relus are among them. (Another number that
+    passes 0 costs a needless redraw, nothing else.) Integers, such as the place of a maximum, are taken as they are."""
+    if isinstance(cache, np.ndarray):
+        return (np.sign(cache) if cache.dtype.kind == "f" else cache).tobytes()
+    return tuple(map(signs, cache)) if isinstance(cache, tuple | list) else None
+
+
+def derivative(f, x, v, h=STEP):
+    """d f(x + t v) / dt at t = 0. x is moved in place and put back; f(x) is a number, or a number and a cache, whose
+    signs must then be the same on both sides (else Kink)."""
+    kept, ends = x.copy(), []
+    for t in (h, -h):
+        x[...] = kept + t * v
+        value = f(x)
+        ends.append((value[0], signs(value[1])) if isinstance(value, tuple) else (value, None))
+    x[...] = kept
+    if ends[0][1] != ends[1][1]:
+        raise Kink
+    return (ends[0][0] - ends[1][0]) / (2 * h)
+
+
+def numeric_gradient(f, x, h=STEP):
+    """The derivative by every entry of x, one after the other."""
+    gradient = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        v = np.zeros_like(x)
+        v[index] = 1
+        gradient[index] = derivative(f, x, v, h)
+    return gradient
+
+
+def relative_error(analytic, numeric):
+    """max|analytic - numeric| / max(max|analytic|, max|numeric|); two arrays below 1e-10 are both zero: no error."""
+    scale = max(np.abs(analytic).max(initial=0), np.abs(numeric).max(initial=0))
+    if scale <= ZERO:
+        return 0.0
+    return float(np.abs(analytic - numeric).max() / scale)
+
+
+def compare(name, analytic, numeric):
+    analytic, numeric = np.asarray(analytic, np.float64), np.asarray(numeric, np.float64)
+    error = relative_error(analytic, numeric)
+    worst = np.unravel_index(np.abs(analytic - numeric).argmax(), analytic.shape)
+    cause = "" if error <= LIMIT else likely_cause(analytic, numeric)
+    return Check(name, analytic.shape, error, worst, float(analytic[worst]), float(numeric[worst]), cause)
+
+
+def likely_cause(analytic, numeric):
+    """A guess in words, from how the wrong array looks beside the right one."""
+    alike = lambda a, b: relative_error(a, b) < 1e-4
+    if not np.isfinite(analytic).all():
+        return "not finite"
+    if not analytic.any():
+        return "analytic 0: term missing"
+    if np.abs(numeric).max() <= ZERO:
+        return "numeric 0: this should get no gradient"
+    for factor, words in ((2, "counted twice"), (-1, "sign flipped"), (0.5, "halved: one of two uses missing")):
+        if alike(analytic, factor * numeric):
+            return f"ratio {factor}: {words}"
+    factor = np.vdot(numeric, analytic) / np.vdot(numeric, numeric)
+    if alike(analytic, factor * numeric):
+        return f"ratio {factor:.4g} everywhere: a scale, or mean and sum confused"
+    if analytic.ndim == 2 and analytic.shape[0] == analytic.shape[1] and alike(analytic.T, numeric):
+        return "transposed"
+    wrong = np.abs(analytic - numeric).reshape(len(analytic), -1).max(1) > 1e-4 * np.abs(numeric).max()
+    if 0 < wrong.sum() <= len(wrong) / 2:
+        return f"only rows {np.flatnonzero(wrong).tolist()} are wrong: a repeat lost, or a wrong place"
+    return "a term missing or wrong"
+
+
+def dense(gradient, shape):
+    """Rows as the whole array that they stand for; an array as it is, and None (nothing came) as zeros."""
+    if isinstance(gradient, np.ndarray | float):
+        return np.asarray(gradient)
+    whole = np.zeros(shape)
+    if gradient is not None:
+        whole[gradient.ids] = gradient.values
+    return whole
+
+
+def check_layer(forward, backward, inputs, differentiated, rng):
+    """Every entry of every differentiated input. inputs: name -> value, in the order of the forward's arguments."""
+    y, cache = forward(*inputs.values())
+    r = rng.standard_normal(np.shape(y))
+    gradients = backward(r if r.ndim else float(r), cache)
+    gradients = gradients if type(gradients) is tuple else (gradients,)
+    assert len(gradients) == len(differentiated), f"{len(gradients)} gradients for {differentiated}"
+
+    def f(_):
+        y, cache = forward(*inputs.values())
+        return (r * y).sum(), cache
+
+    return [
+        compare(name, dense(gradient, inputs[name].shape), numeric_gradient(f, inputs[name]))
+        for name, gradient in zip(differentiated, gradients)
+    ]
+
+
+def check_directions(name, f, x, analytic, rng, count=5):
+    """A few random directions in place of every entry: cheap for a large array, and blind to nothing in it."""
+    directions = rng.standard_normal((count, *x.shape))
+    directions /= np.sqrt((directions**2).reshape(count, -1).sum(1)).reshape(count, *[1] * x.ndim)
+    return compare(name, [np.vdot(v, analytic) for v in directions], [derivative(f, x, v) for v in directions])
+
+
+def redrawn(draw, seed):
+    """draw(rng) at the first rng without a kink -> its result, the number of redraws."""
+    for attempt in range(100):
+        try:
+            return draw(stream(seed, "gradient check", attempt)), attempt
+        except Kink:
+            continue
+    raise Kink("100 draws had a relu at its kink")
+
+
+def loss_function(problem):
+    """f(x) -> loss of the problem as its parameters now are, the caches of its forward pass. With dropout: of step 0."""
+    model, params, batch, scale, config = problem
+    dropout = Dropout(config.dropout, config.seed, 0) if config.dropout else None
+
+    def f(_):
+        scores, cache = model.forward(params, batch, scale, dropout)
+        if config.loss == "pair":
+            return pairwise_forward(scores, *pairs_of(batch.label, batch.target_offsets))[0], cache
+        return pointwise_forward(scores, batch.label)[0], cache
+
+    return f
+
+
+def check_model(problem):
+    """Every entry of every parameter, by the gradients that a training step would use."""
+    model, params, batch, scale, config = problem
+    _, gradients = make_backend(model, params, config, 0, scale).gradients(batch)
+    f, checks = loss_function(problem), []
+    for name, w in params.items():
+        numeric = numeric_gradient(f, w)
+        if kind(name) == "table":
+            numeric /= scale  # the gradient is by the table, w is the table divided by the scale
+        if has_unknown(name):
+            numeric[0] = 0  # the row `unknown` is never trained
+        checks.append(compare(name, dense(gradients.get(name), w.shape), numeric))
+    return checks
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m atrank_np.gradcheck", description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--layer", choices=layer_cases(stream(0, "gradient check")), help="only this layer")
+    parser.add_argument("--model", choices=MODELS, help="only this model")
+    options = parser.parse_args()
+    failed = 0
+
+    def show(title, draw):
+        nonlocal failed
+        checks, redraws = redrawn(draw, options.seed)
+        print(f"\n{title}" + f"   (redrawn {redraws} times)" * (redraws > 0), *checks, sep="\n  ")
+        failed += sum(not check.ok for check in checks)
+
+    def draw_layer(name, rng):
+        return check_layer(LAYERS[f"{name}_forward"], LAYERS[f"{name}_backward"], *layer_cases(rng)[name], rng)
+
+    for name in [options.layer] if options.layer else [] if options.model else layer_cases(stream(0, "gradient check")):
+        show(name, lambda rng, name=name: draw_layer(name, rng))
+    for name in [options.model] if options.model else [] if options.layer else MODELS:
+        for f, loss in (("dot", "point"), ("dot", "pair"), ("deep", "point"), ("deep", "pair")):
+            settings = dict(model=name, ranking=f, loss=loss, dropout=0.3)
+            show(f"{name}, ranking {f}, loss {loss}, dropout", lambda rng, s=settings: check_model(made_up(rng, **s)))
+    print(f"\n{failed} of the arrays are wrong" if failed else f"\nall errors are at most {LIMIT:g}")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

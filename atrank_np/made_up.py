@@ -1,0 +1,115 @@
+"""Small made-up inputs with every difficulty in them, on which the proofs run: gradient checks, tests and lessons."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .config import Config
+from .datasets.packing import Batch
+from .datasets.reading import Bag
+from .layers import attention, embedding, feedforward, perceptron, ranking
+from .models.atrank import ATRank
+from .models.common_space import CommonSpace, FeatureColumn, GroupSpace
+from .parameters import has_unknown, kind
+
+LAYERS = {k: v for module in (perceptron, embedding, attention, feedforward, ranking) for k, v in vars(module).items()}
+MODELS = {"atrank": lambda space, config: ATRank(space, config.spaces, config.ranking)}
+
+
+def layer_cases(rng):
+    """name -> (inputs, the differentiated ones). Sizes are small and distinct, so that no transpose can pass; ids repeat;
+    bags, histories and target lists are empty, single and many."""
+    r = lambda *shape: rng.standard_normal(shape)
+    N, I, O, V, E, T = 7, 5, 3, 5, 3, 7
+    K, d, D, Q, n = 3, 2, 6, 11, 13
+    query_offsets, offsets = np.array([0, 2, 5, 5, 11]), np.array([0, 0, 1, 6, 13])
+    ids = np.array([2, 0, 2, 4, 1, 2, 4])
+    attended = dict(query=r(Q, D), key=r(n, D), value=r(n, D), query_offsets=query_offsets, offsets=offsets, K=K)
+    attention = dict(x=r(Q, D), m=r(n, D), P_W=r(D, D), P_b=r(D), W=0.3 * r(K, d, D), Q_W=r(D, D), Q_b=r(D))
+    attention |= dict(query_offsets=query_offsets, offsets=offsets)
+    norm = dict(gain=1 + 0.5 * r(I), bias=r(I))
+    hidden = dict(x=r(N, I), W1=r(I, O), b1=r(O), W2=r(O, I), b2=r(I), **norm)
+    mask = np.where(rng.random((N, I)) < 0.4, 0, 1 / 0.6)
+    deep = dict(h=r(T, I), e=r(T, I), W1=r(3 * I, O), b1=r(O), w2=r(O, 1), b2=r(1))
+    pairs = dict(positive=np.array([0, 0, 3, 4]), negative=np.array([1, 2, 5, 5]))
+    cases = {
+        "linear": (dict(x=r(N, I), W=r(I, O), b=r(O)), "x W b"),
+        "relu": (dict(x=r(N, I)), "x"),
+        "perceptron": (dict(x=r(N, I), W=r(I, O), b=r(O)), "x W b"),
+        "lookup": (dict(table=r(V, E), ids=ids), "table"),
+        "bag": (dict(table=r(V, E), ids=np.array([1, 1, 3, 0, 2, 1]), offsets=np.array([0, 0, 2, 3, 3, 6])), "table"),
+        "number": (dict(x=r(N), w=r(E), b=r(E)), "w b"),
+        "softmax": (dict(x=r(N, I)), "x"),
+        "attend": (attended, "query key value"),
+        "attention": (attention, "x m P_W P_b W Q_W Q_b"),
+        "layer_norm": (dict(x=r(N, I), **norm), "x gain bias"),
+        "feed_forward": (hidden | dict(mask=mask), "x W1 b1 W2 b2 gain bias"),
+        "dot": (dict(h=r(T, D), e=r(T, D)), "h e"),
+        "deep": (deep, "h e W1 b1 w2 b2"),
+        "pointwise": (dict(f=3 * r(T), label=np.array([1.0, 0, 0, 1, 1, 0, 0])), "f"),
+        "pairwise": (dict(f=3 * r(T), **pairs), "f"),
+    }
+    return {name: (inputs, differentiated.split()) for name, (inputs, differentiated) in cases.items()}
+
+
+class Problem(NamedTuple):
+    """A model with parameters and a batch; tables are stored divided by table_scale."""
+
+    model: object
+    params: dict
+    batch: Batch
+    table_scale: float
+    config: Config
+
+
+def made_up(rng, model="atrank", trained=True, **settings):
+    """A small problem in float64 with everything in it: three groups of different widths; a table shared by two features;
+    ids, categories, numbers and bags of tokens (empty ones too); unknown and repeated objects; histories of 0, 1 and many
+    behaviours. trained: biases away from 0 and gains from 1; else as initialised, and no empty history: its target would
+    stand on the kink of F_vanilla's relu, where the bias is exactly 0."""
+    config = Config(width=6, spaces=3, **settings)
+    code = lambda *values: np.array(values, np.int32)
+    tokens = Bag(code(1, 2, 3, 1, 1, 0, 4), np.array([0, 0, 2, 2, 5, 7]))
+    category = lambda *values: FeatureColumn("category", "categorical", "category", 3, code(*values))
+    groups = [
+        GroupSpace(
+            "items",
+            (
+                FeatureColumn("object", "id", "item", 5, np.arange(7)),
+                category(0, 1, 2, 3, 1, 2, 1),
+                FeatureColumn("price", "number", "price", 3, np.append(0, rng.standard_normal(6))),
+            ),
+            *(11, 5, 1, 7),  # width, buckets, target action, objects
+        ),
+        GroupSpace("queries", (FeatureColumn("words", "tokens", "word", 4, tokens), category(0, 3, 3, 0, 1)), 7, 4, 0, 5),
+        GroupSpace("coupons", (FeatureColumn("object", "id", "coupon", 2, np.arange(4)),), 2, 3, 2, 4),
+    ]
+    space = CommonSpace(groups, config.width, 3, {"item": 7, "category": 4, "word": 5, "coupon": 4}, config.item_bias)
+    net = MODELS[model](space, config)
+    params = net.init(int(rng.integers(1000)), 0.5, 0.7, np.float64)
+    for name, w in params.items():
+        if trained and kind(name) not in ("weight", "table"):
+            w += 0.5 * rng.standard_normal(w.shape)
+        if has_unknown(name):
+            w[0] = 0
+    lengths = [0, 1, 4, 2, 10] if trained else [1, 3, 4, 2, 7]
+    return Problem(net, params, random_batch(rng, groups, lengths, [2, 3, 2, 4, 2]), 0.7, config)
+
+
+def random_batch(rng, groups, lengths, targets):
+    """Histories of these lengths with so many targets each; row i is of group i modulo their number, and so is history b's
+    target group. The first half of a history's targets, at least one, is positive."""
+    group = np.arange(sum(lengths)) % len(groups)
+    target_group = np.repeat(np.arange(len(targets)) % len(groups), targets)
+    objects, buckets = np.array([(g.objects, g.buckets) for g in groups]).T
+    return Batch(
+        offsets=np.append(0, np.cumsum(lengths)),
+        group=group.astype(np.int8),
+        object=rng.integers(objects[group], dtype=np.int32),
+        bucket=rng.integers(buckets[group], dtype=np.int32),
+        action=rng.integers(3, size=len(group), dtype=np.int16),
+        target_offsets=np.append(0, np.cumsum(targets)),
+        target_group=target_group.astype(np.int8),
+        target_object=rng.integers(objects[target_group], dtype=np.int32),
+        label=np.concatenate([np.arange(n) < max(1, n // 2) for n in targets]).astype(np.float32),
+    )

@@ -1,0 +1,45 @@
+"""Average user AUC and its uncertainty."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class AUC(NamedTuple):
+    """mean over the rankings, its standard error, and each ranking's own value [S]."""
+
+    mean: float
+    se: float
+    each: np.ndarray
+
+
+def user_auc(scores, label, target_offsets):  # [T], [T] in {0, 1}, [S+1] -> AUC
+    """AUC = mean over rankings of 1/(|I⁺||I⁻|) Σ_{i∈I⁺} Σ_{j∈I⁻} δ(p_i > p_j); a tie counts ½ (the paper counts it 0).
+
+    Ranking s is the targets target_offsets[s]:target_offsets[s+1], at least one positive and one negative each.
+    NaN scores count as losing, so that a broken model cannot look good.
+    """
+    S = len(target_offsets) - 1
+    segment = np.repeat(np.arange(S), np.diff(target_offsets))
+    positive, negative = np.flatnonzero(label > 0), np.flatnonzero(label <= 0)
+    # Every positive meets every negative of its own ranking: a ragged product, written out flat.
+    negatives = np.bincount(segment[negative], minlength=S)
+    first = np.concatenate([[0], np.cumsum(negatives)])
+    repeats = negatives[segment[positive]]
+    i = np.repeat(positive, repeats)
+    within = np.arange(len(i)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    j = negative[np.repeat(first[segment[positive]], repeats) + within]
+    wins = (scores[i] > scores[j]) + 0.5 * (scores[i] == scores[j])
+    pairs = np.bincount(segment[i], minlength=S)
+    if S == 0 or pairs.min() == 0:
+        raise ValueError("every ranking needs a positive and a negative")
+    each = np.bincount(segment[i], weights=wins, minlength=S) / pairs
+    se = float(each.std(ddof=1) / np.sqrt(S)) if S > 1 else float("nan")
+    return AUC(float(each.mean()), se, each)
+
+
+def rank_metrics(rank, k=10):  # [S] int -> dict
+    """HR@k and NDCG@k of one positive per user among the whole catalogue; rank 0 is the first place."""
+    hit = rank < k
+    gain = np.where(hit, 1 / np.log2(rank + 2.0), 0.0)
+    return {f"hr@{k}": float(hit.mean()), f"ndcg@{k}": float(gain.mean())}

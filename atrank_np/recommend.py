@@ -1,0 +1,103 @@
+"""Ranks the catalogue for a user or a history: `python -m atrank_np.recommend RUN --user U`."""
+
+import argparse
+
+import numpy as np
+
+from . import command
+from .assembly import load
+from .backend import make_backend
+from .datasets.reading import read_history
+from .datasets.sampling import Events, Samples
+from .datasets.schema import DataError
+from .evaluate import catalogue_scores, open_run
+
+
+def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=None):
+    """The `top` best objects of a target group, best first, as (name, score); scores are logits of (8).
+
+    user: a user of the log, or history: Events in time order. Behaviours before the time `at` count, all by default;
+    ranking then happens one tick after the last. Objects of the history itself are left out unless the schema keeps
+    repeated targets. DataError for a user that the log does not hold, or a group that is not ranked.
+    """
+    schema, config = trained.schema, trained.config
+    group = group or schema.targets[0]
+    if group not in schema.targets:
+        raise DataError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
+    if history is None:
+        history = _history_of(log, user)
+    kept = np.isin(history.group, [schema.index(name) for name in schema.history])
+    history = Events(*(column[kept] for column in history))
+    if at is None:
+        at = int(history.time[-1]) + 1 if len(history.time) else 0
+    end = int(np.searchsorted(history.time, at))
+    g = schema.index(group)
+    sample = Samples(*(np.array([v]) for v in (0, max(0, end - config.cap), end, at, g, 0)))
+    backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
+    scores = catalogue_scores(backend, schema, history, sample)
+    scores[0] = -np.inf  # `unknown` is nobody's object
+    if schema.target_repeats == "drop":
+        scores[history.object[:end][history.group[:end] == g]] = -np.inf
+    best = np.argsort(-scores, kind="stable")[:top]
+    names = trained.catalogues[group].objects
+    return [(str(names[i]), float(scores[i])) for i in best if np.isfinite(scores[i])]
+
+
+def _history_of(log, user):
+    found = np.flatnonzero(log.users == str(user))
+    if len(found) == 0:
+        raise DataError(f"user {user!r}: not in the log, whose users are such as {', '.join(map(repr, log.users[:3].tolist()))}")
+    own = slice(log.offsets[found[0]], log.offsets[found[0] + 1])
+    return Events(log.group[own], log.object[own], log.action[own], log.time[own])
+
+
+def parser():
+    p = argparse.ArgumentParser(
+        prog="python -m atrank_np.recommend",
+        description="Rank the whole catalogue for one history; ids are those of the data files.",
+    )
+    p.add_argument("run", metavar="RUN", help="the folder that train wrote")
+    who = p.add_mutually_exclusive_group(required=True)
+    who.add_argument("--user", metavar="U", help="a user of the data that the run was trained on")
+    who.add_argument("--history", metavar="FILE", help="a CSV like events.csv without the user's column; needs no other data")
+    p.add_argument("--at", type=int, metavar="TIME", help="the time of ranking; only behaviours before it count "
+                   "(default: one tick after the last)")
+    p.add_argument("--top", type=int, default=10, help="how many to show (default: %(default)s)")
+    p.add_argument("--group", help="the target group to rank (default: the first)")
+    p.add_argument("--data", metavar="DIR", help="with --user: the data folder, if it has moved since")
+    return p
+
+
+def main(arguments):
+    options = parser().parse_args(arguments)
+    if options.top < 1:
+        raise DataError(f"--top: expected at least 1, got {options.top}")
+    if options.history:
+        trained = load(options.run)
+        history = Events(**read_history(options.history, trained.schema, trained.actions, trained.catalogues))
+        unknown = int((history.object == 0).sum())
+        if unknown:
+            print(f"counted: {unknown} of {len(history.object)} behaviours whose object the model does not know")
+        log = None
+    else:
+        trained, log, _ = open_run(options.run, options.data)
+        history = None
+    ranked = rank(trained, log, user=options.user, history=history, at=options.at, top=options.top, group=options.group)
+    catalogue = trained.catalogues[options.group or trained.schema.targets[0]]
+    rows = {name: row for row, name in enumerate(catalogue.objects[1:].tolist(), 1)}
+    for place, (name, value) in enumerate(ranked, 1):
+        print(f"{place:>3}  {value:8.4f}  {name:<16} {describe(trained, options.group, rows[name])}")
+    return 0
+
+
+def describe(trained, group, row):
+    """The object's other categorical features, in the words of the data."""
+    group = trained.schema.group(group or trained.schema.targets[0])
+    values = trained.catalogues[group.name].features
+    return "  ".join(
+        f"{f.name} {trained.tables[f.table][values[f.name][row]]}" for f in group.features if f.kind == "categorical"
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,351 @@
+"""Trains ATRank on a behaviour log: `python -m atrank_np.train [--data DIR]`. Without arguments: on the simulated shop."""
+
+import argparse
+import contextlib
+import csv
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from . import command
+from .assembly import Trained, assemble, save
+from .backend import make_backend
+from .config import PAPER, Config
+from .datasets.packing import pack
+from .datasets.sampling import Negatives, split
+from .datasets.schema import DataError
+from .evaluate import auc, open_run, read_data, score, test_report, test_task
+from .optimizer import learning_rate
+from .randomness import stream
+
+SCHEMA_VERSION = 1  # of report.json
+COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")
+
+
+@dataclass
+class Run:
+    """What `fit` returns: the trained model, report.json's content, and the rows of metrics.csv."""
+
+    trained: Trained
+    report: dict
+    rows: list
+
+
+def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **settings):
+    """Trains on a Log and returns a Run.
+
+    settings: fields of Config, such as epochs=3. out: a run folder for the model and the metrics, written 10 times a
+    run; resume: the Trained that such a folder holds, to go on from. world: the simulator that made the log, for its
+    ceiling. DataError if the log leaves nothing to train or test on; Diverged if the loss is no number any more.
+    """
+    config = replace(config or Config(), **settings)
+    parts = split(log, config.cap, config.validate)
+    for samples, what in ((parts.train, "train"), (parts.test, "test")):
+        if len(samples.user) == 0:
+            raise DataError(f"events.csv: no user has enough target events to {what} on (3 are needed, 4 to validate)")
+    trained = resume or assemble(log, parts, config)
+    state = trained.state or {"rows": [], "loss_sum": 0.0, "targets": 0, "seconds": 0.0, "compile_seconds": 0.0}
+    trained.state = state
+    backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
+    task = test_task(log, parts.test, config)
+    batches = Batches(log, parts, config)
+    total = config.epochs * batches.per_epoch
+    marks = {round(total * i / config.evaluations) for i in range(1, config.evaluations + 1)}
+    state["compile_seconds"] += backend.warm_up(batches.batch(0, 0))
+
+    def keep():
+        trained.step, trained.table_scale = backend.step, backend.table_scale
+        if out is not None:
+            save(Path(out) / "model.npz", trained)
+            write_rows(Path(out) / "metrics.csv", state["rows"])
+
+    keep()
+    bar = tqdm(total=total * config.batch_size, initial=backend.step * config.batch_size, unit=" samples",
+               unit_scale=True, disable=not show, dynamic_ncols=True, smoothing=0.05)
+    with _interruptible() as stopped, bar:
+        for epoch in range(backend.step // batches.per_epoch, config.epochs):
+            for i in range(backend.step - epoch * batches.per_epoch, batches.per_epoch):
+                begin = time.perf_counter()
+                rate = learning_rate(config, backend.step, total)
+                batch = batches.batch(epoch, i)
+                loss = backend.train_step(batch, rate)
+                state["seconds"] += time.perf_counter() - begin
+                if not math.isfinite(loss):
+                    raise _diverged(backend.step, out)
+                state["loss_sum"] += loss * len(batch.label)
+                state["targets"] += len(batch.label)
+                bar.update(len(batch.label))
+                if backend.step in marks:
+                    scores = score(backend, log.schema, parts.events, task)
+                    if not np.isfinite(scores).all():
+                        raise _diverged(backend.step, out)
+                    test = auc(scores)
+                    mean_loss = state["loss_sum"] / state["targets"]
+                    samples = epoch * batches.targets + min((i + 1) * config.batch_size, batches.targets)
+                    values = (backend.step, samples, samples / batches.targets, rate, mean_loss, test.mean, test.se)
+                    state["rows"].append([*values, state["seconds"]])
+                    state["loss_sum"], state["targets"] = 0.0, 0
+                    bar.set_postfix_str(f"loss {mean_loss:.4f}, AUC {test.mean:.4f}")
+                    keep()
+                if stopped:
+                    keep()
+                    raise KeyboardInterrupt(f"stopped after step {backend.step} of {total}")
+    report = {
+        "schema_version": SCHEMA_VERSION,
+        **test_report(backend, log, parts, task, world),
+        "repeat_share": parts.repeat_share,
+        "train_samples": batches.targets,
+        "epochs": config.epochs,
+        "seconds": state["seconds"],
+        "compile_seconds": state["compile_seconds"],
+        "samples_per_second": config.epochs * batches.targets / state["seconds"],
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+        "backend": config.backend,
+        "shards": config.shards,
+        "threads": config.threads,
+        "seed": config.seed,
+        "eval_seed": config.eval_seed,
+        "config": config.to_dict(),
+        "counted": log.counts | parts.counts,
+    }
+    return Run(trained, report, state["rows"])
+
+
+class Batches:
+    """The batches of every epoch, each a function of (seed, epoch, place) alone, so that a run can be resumed anywhere."""
+
+    def __init__(self, log, parts, config):
+        self.schema, self.events, self.train, self.config = log.schema, parts.events, parts.train, config
+        self.negatives = Negatives(log)
+        self.histories = config.batch_size // (1 + config.negatives)
+        self.per_epoch = -(-len(self.train.user) // self.histories)
+        self.targets = len(self.train.user) * (1 + config.negatives)
+        self.epoch = None
+
+    def batch(self, epoch, i):
+        """The Batch number i of an epoch; its last one may be smaller."""
+        if epoch != self.epoch:
+            config = self.config
+            self.epoch, self.order = epoch, stream(config.seed, "order", epoch).permutation(len(self.train.user))
+            rng = stream(config.seed, "negatives", epoch if config.fresh_negatives else 0)
+            drawn = self.negatives.draw(rng, self.train, config.negatives)
+            self.candidates = np.concatenate([self.train.object[:, None], drawn], axis=1)
+        chosen = self.order[i * self.histories : (i + 1) * self.histories]
+        return pack(self.schema, self.events, self.train.take(chosen), self.candidates[chosen])
+
+
+@contextlib.contextmanager
+def _interruptible():
+    """A list that is empty until Ctrl-C: a step is never cut in two. A second Ctrl-C stops at once."""
+    stopped = []
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def on_signal(number, frame):
+        if stopped:
+            raise KeyboardInterrupt
+        stopped.append(number)
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _diverged(step, out):
+    kept = f"; the last good model is kept in {out}" if out else ""
+    return command.Diverged(f"the loss is not finite at step {step}: try a lower --learning-rate, or --clip 5{kept}")
+
+
+def write_rows(path, rows):
+    """metrics.csv, whole or not at all."""
+    beside = path.with_name(path.name + ".part")
+    with beside.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+    os.replace(beside, path)
+
+
+def draw_curve(path, rows, report):
+    """Test AUC against samples seen, with one standard error, and the controls as lines: a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    table = dict(zip(COLUMNS, np.array(rows).T))
+    figure, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
+    axes.fill_between(table["samples"], table["test_auc"] - table["test_auc_se"], table["test_auc"] + table["test_auc_se"],
+                      alpha=0.25, linewidth=0)
+    axes.plot(table["samples"], table["test_auc"], marker="o", label="ATRank, ± 1 standard error")
+    lines = (("ceiling_auc", "ceiling of the simulator", "C2"), ("popularity_auc", "popularity alone", "C1"),
+             ("swapped_history_auc", "ATRank, histories swapped", "C3"))
+    for name, label, colour in lines:
+        if report[name] is not None:
+            axes.axhline(report[name], linestyle="--", color=colour, linewidth=1.2, label=f"{label} {report[name]:.3f}")
+    axes.set_xlim(left=0)
+    axes.set_xlabel("training samples seen (targets)")
+    axes.set_ylabel("average user AUC")
+    scored = "validation" if report["config"]["validate"] else "test"
+    axes.set_title(f"{scored} AUC at the end: {report['test_auc']:.4f} ± {report['test_auc_se']:.4f}")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best", fontsize=9)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def describe(report):
+    """The report in words, for the terminal."""
+    number = lambda name: "-" if report[name] is None else f"{report[name]:.4f}"
+    scored = "validation" if report["config"]["validate"] else "test"
+    lines = [
+        f"{scored} AUC {report['test_auc']:.4f} ± {report['test_auc_se']:.4f} (1 s.e., {report['test_users']} users, "
+        f"negatives: {report['negatives']}; {report['tie_rule']})"
+    ]
+    if len(report["test_auc_by_group"]) > 1:
+        for name, group in report["test_auc_by_group"].items():
+            lines.append(f"  {name}: {group['auc']:.4f} ± {group['se']:.4f} ({group['users']} users)")
+    lines += [
+        "controls",
+        f"  popularity alone {number('popularity_auc')}    histories swapped {number('swapped_history_auc')}    "
+        f"is it in the history {number('in_history_auc')}    ceiling {number('ceiling_auc')}",
+        f"trained on {report['train_samples']} samples x {report['epochs']} epochs in {report['seconds']:.1f} s "
+        f"({report['samples_per_second']:.0f} samples/s, compiling {report['compile_seconds']:.1f} s apart), "
+        f"peak memory {report['peak_rss_mb']:.0f} MB",
+    ]
+    counted = [f"{n} {what}" for what, n in report["counted"].items() if n]
+    if counted:
+        lines.append("counted: " + "; ".join(counted))
+    return "\n".join(lines)
+
+
+def parser():
+    p = argparse.ArgumentParser(
+        prog="python -m atrank_np.train",
+        description="Train ATRank (Zhou et al., AAAI 2018) on a behaviour log and report its average user AUC. "
+        "Without arguments it trains on the simulated shop that comes with the package.",
+        epilog="A data folder holds events.csv, one CSV of objects per group and optionally schema.toml: see data/README.md.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    d = Config()
+    data = p.add_argument_group("data")
+    data.add_argument("--data", metavar="DIR", help="the data folder (default: the simulated shop); a name is also looked "
+                      "for below the folder in the variable ATRANK_DATA", default=argparse.SUPPRESS)
+    data.add_argument("--features", metavar="A,B", help="use these features of the objects only", default=argparse.SUPPRESS)
+    data.add_argument("--history", metavar="G,H", help="groups that a history is made of", default=argparse.SUPPRESS)
+    data.add_argument("--target", metavar="G,H", help="groups that are ranked", default=argparse.SUPPRESS)
+    data.add_argument("--cap", type=int, default=d.cap, help="behaviours of a history that are looked at, the last ones")
+    model = p.add_argument_group("the model (equation numbers are the paper's)")
+    model.add_argument("--width", type=int, default=d.width, help="s_all of (1), the hidden size of all layers")
+    model.add_argument("--spaces", type=int, default=d.spaces, help="K of (2), the number of latent semantic spaces")
+    model.add_argument("--embedding-size", type=int, metavar="E", default=argparse.SUPPRESS,
+                       help="width of every feature embedding (default: what the schema says, else 64)")
+    model.add_argument("--ranking", choices=("dot", "deep"), default=d.ranking, help="f of (8)")
+    model.add_argument("--loss", choices=("point", "pair"), default=d.loss, help="(8), or its pair-wise form")
+    model.add_argument("--dropout", type=float, default=d.dropout, help="rate in F_self (6) and F_vanilla (7)")
+    model.add_argument("--no-item-bias", dest="item_bias", action="store_false", default=d.item_bias,
+                       help="no bias per object in f; the paper's formula has none, the authors' code has one")
+    training = p.add_argument_group("training")
+    training.add_argument("--epochs", type=int, default=d.epochs, help="passes over the training samples")
+    training.add_argument("--batch-size", type=int, default=d.batch_size, help="targets in a step, negatives included")
+    training.add_argument("--learning-rate", type=float, default=d.learning_rate, help="of SGD, at the first step")
+    training.add_argument("--decay", type=float, default=d.decay, help="the rate falls by this factor over the run")
+    training.add_argument("--l2", type=float, default=d.l2, help="weight λ of λ/2 |w|², over matrices and whole tables")
+    training.add_argument("--negatives", type=int, default=d.negatives, help="sampled per positive")
+    training.add_argument("--negatives-once", dest="fresh_negatives", action="store_false", default=d.fresh_negatives,
+                          help="draw the negatives once, not afresh each epoch")
+    training.add_argument("--clip", type=float, default=d.clip, help="limit of the gradient's global norm, 0: none")
+    training.add_argument("--dense-init", type=float, default=d.dense_init, help="deviation of the initial matrices")
+    training.add_argument("--table-init", type=float, default=d.table_init, help="deviation of the initial embeddings")
+    training.add_argument("--seed", type=int, default=d.seed, help="of everything random in training")
+    training.add_argument("--paper", action="store_true", default=argparse.SUPPRESS,
+                          help="exactly the paper's numbers: learning rate 1.0, no item bias")
+    scoring = p.add_argument_group("scoring")
+    scoring.add_argument("--eval-seed", type=int, default=d.eval_seed, help="of the test negatives, the same for all models")
+    scoring.add_argument("--eval-negatives", type=int, default=d.eval_negatives, help="per test positive")
+    scoring.add_argument("--evaluations", type=int, default=d.evaluations, help="how often the AUC is taken in a run")
+    scoring.add_argument("--validate", action="store_true", help="hold out the last but one behaviour instead: for choices; "
+                         "the test events stay untouched")
+    machine = p.add_argument_group("the machine")
+    machine.add_argument("--backend", choices=("numpy", "numba"), default=d.backend, help="how to compute")
+    machine.add_argument("--threads", type=int, default=d.threads, help="of the numba backend; no bit depends on it")
+    machine.add_argument("--shards", type=int, default=d.shards, help="parts of a batch, summed in order; last bits depend on it")
+    run = p.add_argument_group("the run")
+    run.add_argument("--out", metavar="DIR", help="the run folder (default: the first free runs/NAME-1, -2, …)",
+                     default=argparse.SUPPRESS)
+    run.add_argument("--resume", metavar="RUN", help="go on with a stopped run, to the same bits as if it had not been "
+                     "stopped; only --data and the machine may change", default=argparse.SUPPRESS)
+    run.add_argument("--quiet", action="store_true", help="no progress bar")
+    return p
+
+
+def main(arguments):
+    p = parser()
+    options = p.parse_args(arguments)
+    if "paper" in options:  # parsed again with the paper's numbers as defaults, so that a flag beside --paper wins
+        p.set_defaults(**PAPER)
+        options = p.parse_args(arguments)
+    given = vars(options)
+    if "resume" in given:
+        out = Path(given["resume"])
+        resume, log, world = open_run(out, given.get("data"))
+        config = replace(resume.config, threads=options.threads)
+    else:
+        resume, (out, config, log, world) = None, _new_run(options)
+    try:
+        run = fit(log, config, out=out, resume=resume, world=world, show=not options.quiet)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"{stop}; go on with --resume {out}") from None
+    (out / "report.json").write_text(json.dumps(run.report, indent=2) + "\n")
+    draw_curve(out / "curve.png", run.rows, run.report)
+    print(describe(run.report))
+    print(f"written to {out}: model.npz, metrics.csv, curve.png, report.json, config.json")
+    return 0
+
+
+def _new_run(options):
+    """-> run folder (made), Config, Log, simulator or None."""
+    given = vars(options)
+    listed = lambda name: given[name].split(",") if name in given else None
+    try:
+        config = Config(**{name: value for name, value in given.items() if name in Config.__dataclass_fields__})
+    except ValueError as fault:
+        raise DataError(fault) from None
+    data = {
+        "data": str(command.find_data(given.get("data", command.default_data())).resolve()),
+        "features": listed("features"),
+        "history": listed("history"),
+        "target": listed("target"),
+        "embedding_size": given.get("embedding_size"),
+    }
+    log, world = read_data(data)
+    out = Path(given["out"]) if "out" in given else _free_folder(Path(data["data"]).name)
+    if (out / "model.npz").exists():
+        raise DataError(f"{out}: holds a run already; go on with --resume {out}, or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "config.json").write_text(json.dumps({"data": data, "config": config.to_dict()}, indent=2) + "\n")
+    return out, config, log, world
+
+
+def _free_folder(name):
+    n = 1
+    while (folder := Path("runs") / f"{name}-{n}").exists():
+        n += 1
+    return folder
+
+
+if __name__ == "__main__":
+    command.run(main)
