@@ -92,7 +92,7 @@ def assemble(log, split, config):
         statistics=statistics,
         params={},
     )
-    trained.params = trained.model().init(config.seed, config.dense_init, config.table_init)
+    trained.params = trained.model().init(config.seed, config.dense_init, config.table_init, config.gain_init)
     return trained
 
 

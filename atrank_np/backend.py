@@ -68,6 +68,6 @@ def make_backend(model, params, config, step=0, table_scale=1.0):
     """The backend that config.backend names. numba is imported here, and only here, when it is asked for."""
     if config.backend == "numpy":
         return NumpyBackend(model, params, config, step, table_scale)
-    from .kernels.step import NumbaBackend
+    from .kernels import NumbaBackend
 
     return NumbaBackend(model, params, config, step, table_scale)

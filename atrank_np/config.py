@@ -14,6 +14,7 @@ class Config:
     dropout: float = 0.0  # in F_self and F_vanilla
     dense_init: float = 0.088  # standard deviation of weight matrices: 1/sqrt(128)
     table_init: float = 0.1  # of embedding, time and action tables
+    gain_init: float = 0.1  # gain of F_vanilla's layer norm, and so the scale of e_t
 
     # Training
     epochs: int = 10
@@ -54,7 +55,7 @@ class Config:
         for name, values in (("ranking", ("dot", "deep")), ("loss", ("point", "pair")), ("backend", ("numpy", "numba"))):
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
-        for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init"):
+        for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
 

@@ -67,7 +67,7 @@ def made_up(rng, model="atrank", trained=True, **settings):
     ids, categories, numbers and bags of tokens (empty ones too); unknown and repeated objects; histories of 0, 1 and many
     behaviours. trained: biases away from 0 and gains from 1; else as initialised, and no empty history: its target would
     stand on the kink of F_vanilla's relu, where the bias is exactly 0."""
-    config = Config(width=6, spaces=3, **settings)
+    config = Config(**(dict(width=6, spaces=3) | settings))
     code = lambda *values: np.array(values, np.int32)
     tokens = Bag(code(1, 2, 3, 1, 1, 0, 4), np.array([0, 0, 2, 2, 5, 7]))
     category = lambda *values: FeatureColumn("category", "categorical", "category", 3, code(*values))
@@ -86,7 +86,7 @@ def made_up(rng, model="atrank", trained=True, **settings):
     ]
     space = CommonSpace(groups, config.width, 3, {"item": 7, "category": 4, "word": 5, "coupon": 4}, config.item_bias)
     net = MODELS[model](space, config)
-    params = net.init(int(rng.integers(1000)), 0.5, 0.7, np.float64)
+    params = net.init(int(rng.integers(1000)), dense=0.8, table=1.0, dtype=np.float64)
     for name, w in params.items():
         if trained and kind(name) not in ("weight", "table"):
             w += 0.5 * rng.standard_normal(w.shape)
@@ -98,10 +98,11 @@ def made_up(rng, model="atrank", trained=True, **settings):
 
 def random_batch(rng, groups, lengths, targets):
     """Histories of these lengths with so many targets each; row i is of group i modulo their number, and so is history b's
-    target group. The first half of a history's targets, at least one, is positive."""
+    target group. The first half of a history's targets, at least one, is positive; a positive is never unknown."""
     group = np.arange(sum(lengths)) % len(groups)
     target_group = np.repeat(np.arange(len(targets)) % len(groups), targets)
     objects, buckets = np.array([(g.objects, g.buckets) for g in groups]).T
+    label = np.concatenate([np.arange(n) < max(1, n // 2) for n in targets])
     return Batch(
         offsets=np.append(0, np.cumsum(lengths)),
         group=group.astype(np.int8),
@@ -110,6 +111,6 @@ def random_batch(rng, groups, lengths, targets):
         action=rng.integers(3, size=len(group), dtype=np.int16),
         target_offsets=np.append(0, np.cumsum(targets)),
         target_group=target_group.astype(np.int8),
-        target_object=rng.integers(objects[target_group], dtype=np.int32),
-        label=np.concatenate([np.arange(n) < max(1, n // 2) for n in targets]).astype(np.float32),
+        target_object=rng.integers(label, objects[target_group], dtype=np.int32),
+        label=label.astype(np.float32),
     )

@@ -27,11 +27,12 @@ import numpy as np
 
 from atrank_np.datasets.schema import DataError
 
-CATEGORIES = ("tea", "coffee", "cups", "books", "music", "lamps", "plants", "tools", "bikes", "tents", "shoes", "games")
-SHOPS = ("anchor", "bridge", "cedar", "delta", "ember", "fjord")
-BRANDS = ("alba", "brio", "corvo", "duna", "etna", "faro", "giro", "hugo")
-FILLERS = ("buy", "cheap", "gift", "new", "best", "used")
-TASTES, ITEMS, QUERIES_PER_CATEGORY = 24, 360, 10
+CATEGORIES = ("tea", "cups", "books", "lamps", "plants", "tools", "bikes", "shoes")
+SHOPS = ("anchor", "bridge", "cedar", "delta", "ember")
+BRANDS = ("alba", "brio", "corvo", "duna", "etna")
+EXTRAS = (*SHOPS, "cheap", "gift", "new")  # second words of a query
+WORDS = 3  # first words of a category's queries: tea, tea1, tea2
+TASTES, ITEMS = len(CATEGORIES) * len(SHOPS), 320
 GROUPS, ACTIONS = ("items", "queries", "coupons"), ("view", "search", "receive")  # and "buy" of an item
 DAY = 86400
 START = 1_704_067_200  # 2024-01-01
@@ -44,10 +45,11 @@ MAX_ITEMS = 29  # of a user; with a lead each, below every sensible cap of the h
 class Lead:
     chance: float  # that an item is led by this group
     strength: float  # the share of p that a fresh lead takes over
-    window: int  # seconds until that share has fallen, linearly, to nothing
+    reach: int  # seconds; its age is uniform below this and the time since the last item
+    window: int  # seconds until its share has fallen, linearly, to nothing
 
 
-LEADS = {"queries": Lead(0.35, 0.95, 3600), "coupons": Lead(0.2, 0.8, 3 * DAY)}
+LEADS = {"queries": Lead(0.3, 0.9, 3600, 4 * 3600), "coupons": Lead(0.2, 0.9, DAY // 2, 2 * DAY)}
 
 SCHEMA = """\
 # The simulated shop of atrank_np/datasets/shop.py. Small tables: there is little to learn from.
@@ -61,24 +63,24 @@ bucket_unit = "minute"
 buckets = 16
 target_action = "view"
 [groups.items.features]
-object = {kind = "id", size = 16}
-category = {kind = "categorical", size = 16}
-brand = {kind = "categorical", size = 16}
-shop = {kind = "categorical", size = 16}
+object = {kind = "id", size = 64}
+category = {kind = "categorical", size = 64}
+brand = {kind = "categorical", size = 64}
+shop = {kind = "categorical", size = 64}
 
 [groups.queries]
 bucket_unit = "minute"
 buckets = 16
 [groups.queries.features]
-tokens = {kind = "tokens", size = 32}
+tokens = {kind = "tokens", table = "category", size = 64}  # the word tea is the category tea
 
 [groups.coupons]
 bucket_unit = "hour"
 buckets = 12
 [groups.coupons.features]
-object = {kind = "id", size = 16}
-shop = {kind = "categorical", size = 16}
-category = {kind = "categorical", size = 16}
+object = {kind = "id", size = 64}
+shop = {kind = "categorical", size = 64}
+category = {kind = "categorical", size = 64}
 """
 
 
@@ -100,36 +102,31 @@ def make_world(seed=0, noise=False):
     rng = np.random.Generator(np.random.PCG64([seed, 0]))
     category, rank = np.arange(ITEMS) % len(CATEGORIES), np.arange(ITEMS) // len(CATEGORIES)
     shop, brand = rng.integers(len(SHOPS), size=ITEMS), rng.integers(len(BRANDS), size=ITEMS)
-    popularity = 1.0 / (rank + 8)
-    # A query says two of its category's four words, and a shop or a filler; a coupon is good for a shop and a category.
-    q_category = np.repeat(np.arange(len(CATEGORIES)), QUERIES_PER_CATEGORY)
-    words = np.sort(rng.permuted(np.tile(np.arange(4), (len(q_category), 1)), axis=1)[:, :2], axis=1)
-    third = rng.integers(len(SHOPS) + len(FILLERS), size=len(q_category))  # beyond the shops: a filler
-    k_shop, k_category = np.divmod(np.arange(len(SHOPS) * len(CATEGORIES)), len(CATEGORIES))
+    popularity = 1.0 / (rank + 16)
+    # A query: a word of its category and one of `EXTRAS`, of which some name a shop. A coupon: a shop and a category.
+    q_category, word, extra = (a.ravel() for a in np.indices((len(CATEGORIES), WORDS, len(EXTRAS))))
+    k_shop, k_category = (a.ravel() for a in np.indices((len(SHOPS), len(CATEGORIES))))
 
-    # A taste: one loved category, two liked ones, a shop and two brands.
-    ranks = [rng.permuted(np.tile(np.arange(n), (TASTES, 1)), axis=1) for n in map(len, (CATEGORIES, SHOPS, BRANDS))]
-    by_category = np.array([12.0, 6.0, 6.0] + [0.5] * 9)[ranks[0]]
-    by_shop = np.array([6.0] + [1.0] * 5)[ranks[1]]
-    by_brand = np.array([4.0, 4.0] + [1.0] * 6)[ranks[2]]
-    by_third = np.concatenate([by_shop, np.ones((TASTES, len(FILLERS)))], axis=1)
-    own = {"items": popularity * by_category[:, category] * by_shop[:, shop] * by_brand[:, brand],
-           "queries": by_category[:, q_category] * by_third[:, third],
+    # A taste: a loved category, a liked one (the next), a favourite shop.
+    loved, favourite = (a.ravel()[:, None] for a in np.indices((len(CATEGORIES), len(SHOPS))))
+    by_category = np.array([10.0, 4.0] + [0.5] * 6)[(np.arange(len(CATEGORIES)) - loved) % len(CATEGORIES)]
+    by_shop = np.where(np.arange(len(SHOPS)) == favourite, 6.0, 1.0)
+    by_extra = np.concatenate([by_shop, np.ones((len(loved), len(EXTRAS) - len(SHOPS)))], axis=1)
+    own = {"items": popularity * by_category[:, category] * by_shop[:, shop],
+           "queries": by_category[:, q_category] * by_extra[:, extra],
            "coupons": by_category[:, k_category] * by_shop[:, k_shop]}
-    step = (category - category[:, None]) % len(CATEGORIES)  # an item draws its own category and the next one
-    follow = popularity * np.where(step == 0, 6.0, np.where(step == 1, 3.0, 0.0)) * np.where(
-        brand == brand[:, None], 2.0, 1.0)
-    lead = {"queries": popularity * (category == q_category[:, None]) * np.where(shop == third[:, None], 6.0, 1.0),
-            "coupons": popularity * np.where(shop == k_shop[:, None], 1.0, 0.0)
-            * np.where(category == k_category[:, None], 8.0, 1.0)}
+    same = lambda a, often: np.where(a == a[:, None], often, 1.0)  # noqa: E731
+    follow = popularity * (category == category[:, None]) * same(shop, 5.0) * same(brand, 3.0) * (1 - np.eye(ITEMS))
+    lead = {"queries": popularity * (category == q_category[:, None]) * np.where(shop == extra[:, None], 6.0, 1.0),
+            "coupons": popularity * np.where(shop == k_shop[:, None], 8.0, 1.0)
+            * np.where(category == k_category[:, None], 16.0, 1.0)}
     buy = np.where(by_category[:, category] > 1, 0.4, 0.1)
 
     objects = {
         "items": [("object", "category", "brand", "shop")] + [
             (f"i{n}", CATEGORIES[c], BRANDS[b], SHOPS[s]) for n, (c, b, s) in enumerate(zip(category, brand, shop))],
         "queries": [("object", "tokens")] + [
-            (f"q{n}", f"{CATEGORIES[c]}{a} {CATEGORIES[c]}{b} {(SHOPS + FILLERS)[t]}")
-            for n, (c, (a, b), t) in enumerate(zip(q_category, words, third))],
+            (f"q{n}", f"{CATEGORIES[c]}{w or ''} {EXTRAS[e]}") for n, (c, w, e) in enumerate(zip(q_category, word, extra))],
         "coupons": [("object", "shop", "category")] + [
             (f"k{n}", SHOPS[s], CATEGORIES[c]) for n, (s, c) in enumerate(zip(k_shop, k_category))]}
     rows = lambda table: (np.ones_like(table) if noise else table) / (
@@ -164,7 +161,7 @@ def chance(world, group, taste, object, context, view=GROUPS):
             shares.append(column(here * law.strength * np.maximum(0, 1 - context.lead_age / law.window)))
             shifts.append(world.lead[g][column(np.where(here, context.lead, 0)), object])
         else:
-            mean = law.strength * (1 - np.minimum(context.gap, law.window) / (2 * law.window))
+            mean = law.strength * (1 - np.minimum(context.gap, law.reach) / (2 * law.window))
             shares.append(column((context.lead_group == 0) * mean * law.chance / unseen))
             shifts.append(world.hidden[g][taste, object])
     return (1 - sum(shares)) * p + sum(w * shift for w, shift in zip(shares, shifts))
@@ -278,7 +275,7 @@ def simulate(world, users):
             for i, g in enumerate(GROUPS[1:], 1):
                 here = (dice >= 0) & (dice < LEADS[g].chance)
                 dice = dice - LEADS[g].chance
-                longest = np.minimum(gap, LEADS[g].window)
+                longest = np.minimum(gap, LEADS[g].reach)
                 drawn = _draw(world.own[g][taste], draws)
                 lead_group, lead = np.where(here, i, lead_group), np.where(here, drawn, lead)
                 age = np.where(here, 1 + (at * (longest - 1)).astype(int), age)  # uniform on 1 … longest − 1

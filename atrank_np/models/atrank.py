@@ -55,13 +55,19 @@ class ATRank:
             shapes |= {"f.W1": (3 * D, D), "f.b1": (D,), "f.w2": (D, 1), "f.b2": (1,)}
         return shapes
 
-    def init(self, seed, dense=0.088, table=0.1, dtype=np.float32):
-        """Normal numbers, by the kind of parameter; biases 0, gains 1, the row `unknown` 0."""
+    def init(self, seed, dense=0.088, table=0.1, gain=0.1, dtype=np.float32):
+        """Normal numbers, by the kind of parameter; biases 0, the row `unknown` 0, gains 1 but in F_vanilla.
+
+        There the gain is small: f = h · e, so the loss bends along a shift of all h by up to |e|²/4, and |e|² is D
+        times the squared gain. Descent with rate lr is stable below a bend of 2/lr: at gain 1 and D = 128 that asks
+        for lr < 1/16, at gain 0.1 even lr = 1 is safe.
+        """
         rng, params = stream(seed, "initialisation"), {}
         for name, shape in self.shapes().items():
             deviation = {"weight": dense, "table": table}.get(kind(name))
             if deviation is None:
-                params[name] = np.full(shape, 1 if kind(name) == "gain" else 0, dtype)
+                value = {"gain": gain if name.startswith("vanilla.") else 1}.get(kind(name), 0)
+                params[name] = np.full(shape, value, dtype)
             else:
                 params[name] = (deviation * rng.standard_normal(shape)).astype(dtype)
             if has_unknown(name):

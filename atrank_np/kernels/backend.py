@@ -1,0 +1,335 @@
+"""The numba backend: parameters in flat arrays for the compiled step, and back under their names."""
+
+import time
+
+import numba
+import numpy as np
+
+from ..layers.embedding import sum_rows
+from ..layers.ranking import pairs_of
+from ..optimizer import FOLD
+from ..parameters import is_decayed, kind
+from ..randomness import Dropout
+from .chunks import CHUNK, SpaceAt, Work
+from .embedding import BAG, LOOKUP, NUMBER, Features
+from .ranking import DeepAt
+from .step import (
+    BUFFERS,
+    KEPT,
+    AttentionAt,
+    FeedForwardAt,
+    Places,
+    Settings,
+    forward_backward,
+    forward_backward_parallel,
+    update_all,
+    update_all_parallel,
+)
+from .vectors import Lanes
+
+LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
+
+
+def aligned(shape, dtype):
+    """np.zeros that starts on a cache line."""
+    count = int(np.prod(shape))
+    size = count * np.dtype(dtype).itemsize
+    raw = np.zeros(size + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Flat:
+    """Named arrays one after another in one flat array, each on a cache line: `place[name]` is where it starts."""
+
+    def __init__(self, shapes, dtype):
+        self.shapes, self.place, end = shapes, {}, 0
+        for name, shape in shapes.items():
+            self.place[name] = end
+            end += -(-int(np.prod(shape)) // LINE) * LINE
+        self.array = aligned(max(end, 1), dtype)
+
+    def __getitem__(self, name):
+        return self.of(self.array, name)
+
+    def of(self, array, name):
+        """The part of an array like `self.array` that belongs to a name, as a view."""
+        shape = self.shapes[name]
+        return array[self.place[name] : self.place[name] + int(np.prod(shape))].reshape(shape)
+
+
+class SpaceOrder:
+    """The kernels keep the space index innermost: their column j·K + k is number j of space k, our column k·d + j.
+
+    All axes of the common space and of hidden layers are reordered alike, so every formula stays as it is.
+    """
+
+    def __init__(self, D, K):
+        self.D, self.columns = D, np.arange(D).reshape(K, D // K).T.reshape(-1)
+        self.inverse = np.argsort(self.columns)
+
+    def shape(self, name, shape):
+        """The shape that the kernels give a parameter: W of (4) becomes one matrix from memory to keys."""
+        return (self.D, self.D) if len(shape) == 3 else shape
+
+    def to_kernel(self, name, w):
+        if len(w.shape) == 3:
+            w = w.reshape(self.D, self.D).T
+        return self._reorder(name, w, self.columns)
+
+    def from_kernel(self, name, w, shape):
+        w = self._reorder(name, w, self.inverse)
+        return w.T.reshape(shape) if len(shape) == 3 else w.copy()
+
+    def _reorder(self, name, w, order):
+        if name.startswith(("time.", "action.", "number.")) or name == "f.b2":
+            return w  # of the embedding's width, or a number
+        if name == "f.W1":  # three blocks of rows
+            return w.reshape(3, self.D, self.D)[:, order][:, :, order].reshape(w.shape)
+        if name == "f.w2" or w.ndim == 1:
+            return w[order]
+        return w[:, order] if name.startswith("F_M.") else w[order][:, order]
+
+
+class NumbaBackend:
+    """The same numbers as backend.NumpyBackend, from one compiled call per step."""
+
+    name = "numba"
+
+    def __init__(self, model, params, config, step=0, table_scale=1.0):
+        self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
+        D, self.dtype = model.space.width, params[f"F_M.{model.space.groups[0].name}.W"].dtype
+        self.order = SpaceOrder(D, model.K)
+        self.D, self.K = Lanes(D), Lanes(model.K)
+        shapes = model.shapes()
+        self.own_shapes = shapes
+        self.tables = Flat({n: s for n, s in shapes.items() if n.startswith("table.")}, self.dtype)
+        self.biases = Flat({n: s for n, s in shapes.items() if n.startswith("bias.")}, self.dtype)
+        rest = [n for n in shapes if not n.startswith(("table.", "bias."))]
+        # Three parts, as `update` wants them: matrices, small tables, the rest.
+        part = {n: 1 if kind(n) == "table" else 0 if is_decayed(n) else 2 for n in rest}
+        rest.sort(key=part.get)
+        self.dense = Flat({n: self.order.shape(n, shapes[n]) for n in rest}, self.dtype)
+        end = len(self.dense.array)
+        starts = [min((self.dense.place[n] for n in rest if part[n] >= p), default=end) for p in range(3)]
+        self.parts = np.array([*starts, end])
+        for name, w in params.items():
+            if name in self.dense.place:
+                self.dense[name][...] = self.order.to_kernel(name, w)
+            else:
+                (self.tables if name in self.tables.place else self.biases)[name][...] = w
+        self.features, self.places = self._features(), self._places()
+        self.work, self.room = None, ()
+        self.threads = min(config.threads, numba.config.NUMBA_NUM_THREADS)
+        numba.set_num_threads(self.threads)
+
+    @property
+    def params(self):
+        """name -> array in the shapes of the model; big tables are views of the live ones."""
+        params = {}
+        for name, shape in self.own_shapes.items():
+            if name in self.dense.place:
+                params[name] = self.order.from_kernel(name, self.dense[name], shape)
+            else:
+                params[name] = (self.tables if name in self.tables.place else self.biases)[name]
+        return params
+
+    def warm_up(self, batch):
+        """Compiles what training needs, or loads it from the cache, without changing a parameter: seconds taken."""
+        begin = time.perf_counter()
+        self.scores(batch)
+        before, scale = self.step, self.table_scale
+        self._train(batch, rate=0.0, l2=0.0)
+        self.step, self.table_scale = before, scale
+        return time.perf_counter() - begin
+
+    def train_step(self, batch, rate):
+        """One step of gradient descent; the loss before it."""
+        loss = self._train(batch, rate, self.config.l2)
+        self.step += 1
+        if self.step % FOLD == 0:
+            self.tables.array *= self.dtype.type(self.table_scale)
+            self.dense.array[self.parts[1] : self.parts[2]] *= self.dtype.type(self.table_scale)
+            self.table_scale = 1.0
+        return loss
+
+    def scores(self, batch):
+        """Logits of all targets [T], without dropout."""
+        self._make_room(batch, False)
+        self._run(batch, self._settings(batch, dropout=False), False)
+        return self.work.f[: len(batch.label)].copy()
+
+    def gradients(self, batch):
+        """-> loss, gradients by name, of the next training step: what the compiled step would use."""
+        self._make_room(batch, True)
+        settings = self._settings(batch, dropout=True)
+        self._run(batch, settings, True)
+        total = self.work.dP.sum(0)
+        gradients = {}
+        for name in self.dense.shapes:
+            gradient = self.dense.of(total, name)
+            if kind(name) == "table":
+                used = np.flatnonzero(np.any(gradient != 0, axis=1))
+                gradients[name] = sum_rows(used, gradient[used])
+            else:
+                gradients[name] = self.order.from_kernel(name, gradient, self.own_shapes[name])
+        return float(self.work.loss.sum() * settings.norm), gradients | self._table_gradients(batch)
+
+    def _train(self, batch, rate, l2):
+        self._make_room(batch, True)
+        settings = self._settings(batch, dropout=True)
+        keep = 1 - rate * l2
+        self.table_scale *= keep
+        number = self.dtype.type
+        self._run(batch, settings, True)
+        compiled = update_all if self.threads == 1 else update_all_parallel
+        compiled(
+            self.features, self.places.space, self.dense.array, self.parts, self.tables.array, self.biases.array, batch,
+            self.work, number(rate), number(keep), number(rate / self.table_scale), self.threads,
+        )  # fmt: skip
+        return float(self.work.loss.sum() * settings.norm)
+
+    def _run(self, batch, settings, train):
+        compiled = forward_backward if self.threads == 1 else forward_backward_parallel
+        compiled(
+            self.features, *self.places, self.dense.array, self.tables.array, self.biases.array, settings, batch, self.work,
+            train, self.D, self.K,
+        )  # fmt: skip
+
+    def _settings(self, batch, dropout):
+        config = self.config
+        rate = config.dropout if dropout else 0.0
+        count = len(pairs_of(batch.label, batch.target_offsets)[0]) if config.loss == "pair" else len(batch.label)
+        return Settings(
+            deep=self.model.ranking == "deep",
+            pairwise=config.loss == "pair",
+            dropout=rate,
+            key=Dropout(rate, config.seed, self.step).key if rate else 0,
+            columns=self.order.columns,
+            scale=self.table_scale,
+            norm=1.0 / max(count, 1),
+        )
+
+    def _make_room(self, batch, train):
+        """Workspace for a batch; it grows and is kept."""
+        B, N, T = len(batch.offsets) - 1, len(batch.object), len(batch.label)
+        n = int(np.diff(batch.offsets).max(initial=0))
+        q = int(np.diff(batch.target_offsets).max(initial=0))
+        R = max(CHUNK, n + q)
+        weight = n + (KEPT * max(CHUNK, KEPT + q) if train else 0)
+        need = (B, N + T, R, weight, n, T)
+        if self.work is not None and all(a <= b for a, b in zip(need, self.room)):
+            return
+        B, rows, R, weight, n, T = self.room = tuple(map(max, need, self.room)) if self.room else need
+        shards, D, K = self.config.shards, self.D.n, self.K.n
+        ints = lambda *shape: np.zeros((shards, *shape), np.int64)
+        numbers = lambda *shape: aligned((shards, *shape), self.dtype)
+        self.work = Work(
+            histories=ints(B),
+            count=ints(),
+            offset=ints(2, B + 1),
+            number=ints(R),
+            order=ints(rows),
+            place=ints(R),
+            du=numbers(rows * int(self.features.width.max())),
+            rows=numbers(BUFFERS, R, D),
+            rstd=numbers(R),
+            weight=numbers(weight * K),
+            scratch=numbers(max(n, 1) * K),
+            local=numbers(2, R),
+            f=aligned(T, self.dtype),
+            df=aligned(T, self.dtype),
+            loss=np.zeros(shards),
+            dP=numbers(len(self.dense.array)),
+        )
+
+    def _table_gradients(self, batch):
+        """Rows of the feature tables and item biases, from what the shards left in du."""
+        N, found = len(batch.object), {}
+        groups = np.concatenate([batch.group, batch.target_group])
+        objects = np.concatenate([batch.object, batch.target_object])
+        for s, count in enumerate(self.work.count):
+            histories = self.work.histories[s, :count]
+            rows = int(sum(np.diff(o)[histories].sum() for o in (batch.offsets, batch.target_offsets)))
+            number = self.work.order[s, :rows]
+            width = self.features.width[groups[number]]
+            start = np.cumsum(width) - width
+            for g, group in enumerate(self.model.space.groups):
+                mine = np.flatnonzero(groups[number] == g)
+                du = self.work.du[s][start[mine][:, None] + np.arange(group.width)]
+                self._collect(group, objects[number[mine]], du, found)
+                targets = number[mine][number[mine] >= N]
+                if self.model.space.item_bias:
+                    found.setdefault(f"bias.{group.name}", []).append((objects[targets], self.work.df[targets - N]))
+        gradients = {}
+        for name, parts in found.items():
+            ids, values = (np.concatenate(column) for column in zip(*parts))
+            gradients[name] = sum_rows(ids[ids > 0], values[ids > 0])
+        return gradients
+
+    def _collect(self, group, objects, du, found):
+        start = 0
+        for column in group.columns:
+            part = du[:, start : start + column.size]
+            start += column.size
+            if column.kind == "tokens":
+                first, size = column.values.offsets[objects], np.diff(column.values.offsets)[objects]
+                owner = np.repeat(np.arange(len(objects)), size)
+                within = np.arange(len(owner)) - np.repeat(np.cumsum(size) - size, size)
+                value = part[owner] / size[owner][:, None].astype(self.dtype)
+                found.setdefault(f"table.{column.table}", []).append((column.values.ids[first[owner] + within], value))
+            elif column.kind != "number":
+                found.setdefault(f"table.{column.table}", []).append((column.values[objects], part))
+
+    def _features(self):
+        """The model's features as the kernels read them."""
+        columns = [(g, c) for g in self.model.space.groups for c in g.columns]
+        codes, bag_offsets, numbers, rows = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], [np.zeros(0, self.dtype)], []
+        total = lambda parts: sum(map(len, parts))
+        for g, c in columns:
+            if c.kind == "tokens":
+                rows.append((BAG, c.size, self.tables.place[f"table.{c.table}"], 0, total(bag_offsets)))
+                bag_offsets.append(c.values.offsets + total(codes))
+                codes.append(c.values.ids)
+            elif c.kind == "number":
+                w, b = (self.dense.place[f"number.{g.name}.{c.name}.{letter}"] for letter in "wb")
+                rows.append((NUMBER, c.size, w, b, total(numbers)))
+                numbers.append(c.values)
+            else:
+                rows.append((LOOKUP, c.size, self.tables.place[f"table.{c.table}"], 0, total(codes)))
+                codes.append(c.values)
+        kinds, sizes, table, bias, values = np.array(rows).T.copy()
+        groups = self.model.space.groups
+        return Features(
+            first_column=np.cumsum([0, *(len(g.columns) for g in groups)]),
+            width=np.array([g.width for g in groups]),
+            kind=kinds,
+            size=sizes,
+            table=table,
+            bias=bias,
+            values=values,
+            codes=np.concatenate(codes).astype(np.int32),
+            bag_offsets=np.concatenate(bag_offsets),
+            numbers=np.concatenate(numbers).astype(self.dtype),
+            time=np.array([self.dense.place[f"time.{g.name}"] for g in groups]),
+            action=np.array([self.dense.place[f"action.{g.name}"] for g in groups]),
+        )
+
+    def _places(self):
+        at, groups = self.dense.place, self.model.space.groups
+        attention = lambda layer: AttentionAt(*(at[f"{layer}.{n}"] for n in ("P.W", "P.b", "W", "Q.W", "Q.b")))
+        feed = lambda layer: FeedForwardAt(*(at[f"{layer}.F.{n}"] for n in FeedForwardAt._fields))
+        bias = self.biases.place
+        return Places(
+            space=SpaceAt(
+                F_M_W=np.array([at[f"F_M.{g.name}.W"] for g in groups]),
+                F_M_b=np.array([at[f"F_M.{g.name}.b"] for g in groups]),
+                item_bias=np.array([bias.get(f"bias.{g.name}", -1) for g in groups]),
+                target_action=np.array([g.target_action for g in groups]),
+            ),
+            self_attention=attention("self"),
+            self_feed_forward=feed("self"),
+            vanilla_attention=attention("vanilla"),
+            vanilla_feed_forward=feed("vanilla"),
+            deep=DeepAt(*(at.get(f"f.{n}", 0) for n in DeepAt._fields)),
+        )

@@ -1,0 +1,173 @@
+"""What a compiled step works on: the places of its parameters, its workspace, and its chunks of histories."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .blas import product, product_by_transpose, product_of_transpose
+from .embedding import dense_backward, embed
+from .feedforward import relu_backward, relu_forward
+from .vectors import size
+
+KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
+CHUNK = 256  # rows of a chunk, unless one history has more; a matter of speed alone
+
+
+class Work(NamedTuple):
+    """Workspace, one of each per shard: reused from step to step. R is the most rows that a chunk has."""
+
+    histories: np.ndarray  # [shards, B] the histories of each shard
+    count: np.ndarray  # [shards] how many
+    offset: np.ndarray  # [shards, 2, B+1] first behaviour and first target of each history of the chunk
+    number: np.ndarray  # [shards, R] for each row of the chunk its number in the batch; targets follow the N behaviours
+    order: np.ndarray  # [shards, .] the same for each row of du, where rows stand group by group, of all chunks
+    place: np.ndarray  # [shards, R] where the rows of the chunk's part of du stand in the chunk
+    du: np.ndarray  # [shards, .] embeddings, then their gradients, of all chunks
+    rows: np.ndarray  # [shards, buffers, R, D]
+    rstd: np.ndarray  # [shards, R]
+    weight: np.ndarray  # [shards, .] attention weights of the chunk
+    scratch: np.ndarray  # [shards, n K] for the longest history
+    local: np.ndarray  # [shards, 2, R] f and df of the chunk
+    f: np.ndarray  # [T] scores, of the whole batch
+    df: np.ndarray  # [T] the loss's derivative by them
+    loss: np.ndarray  # [shards]
+    dP: np.ndarray  # [shards, dense parameters]
+
+
+class SpaceAt(NamedTuple):
+    """Places of what section 2 and (1) need of each group [G]; item_bias is a place among the item biases, -1: none."""
+
+    F_M_W: np.ndarray
+    F_M_b: np.ndarray
+    item_bias: np.ndarray
+    target_action: np.ndarray
+
+
+@njit(**KERNEL)
+def deal(batch, work):
+    """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
+
+    The result depends on the batch and the number of shards alone.
+    """
+    B = len(batch.offsets) - 1
+    cost = np.empty(B)
+    for b in range(B):
+        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        cost[b] = n + q + 0.02 * n * (n + q)  # rows of products, and pairs of attention
+    load = np.zeros(len(work.count))
+    work.count[:] = 0
+    for b in np.argsort(-cost, kind="mergesort"):
+        s = np.argmin(load)
+        work.histories[s, work.count[s]] = b
+        work.count[s] += 1
+        load[s] += cost[b]
+
+
+@njit(**KERNEL)
+def next_chunk(batch, work, s, first):
+    """The chunk that starts at history `first` of shard s: one past its last history, its behaviours, its targets."""
+    n = q = 0
+    h = first
+    while h < work.count[s]:
+        b = work.histories[s, h]
+        more_n, more_q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        if h > first and n + q + more_n + more_q > CHUNK:
+            break
+        work.offset[s, 0, h - first], work.offset[s, 1, h - first] = n, q
+        n += more_n
+        q += more_q
+        h += 1
+    work.offset[s, 0, h - first], work.offset[s, 1, h - first] = n, q
+    return h, n, q
+
+
+@njit(**KERNEL)
+def number_rows(batch, work, s, first, last, n, row0):
+    """Fills number, order and place of a chunk: behaviours, then targets, and all of it group by group in du."""
+    N = len(batch.object)
+    number, order, place = work.number[s], work.order[s], work.place[s]
+    r = 0
+    for h in range(first, last):
+        for i in range(batch.offsets[work.histories[s, h]], batch.offsets[work.histories[s, h] + 1]):
+            number[r] = i
+            r += 1
+    for h in range(first, last):
+        for t in range(batch.target_offsets[work.histories[s, h]], batch.target_offsets[work.histories[s, h] + 1]):
+            number[r] = N + t
+            r += 1
+    p, g = 0, 0
+    while p < r:
+        for i in range(r):
+            if group_of(batch, number[i]) == g:
+                order[row0 + p], place[p] = number[i], i
+                p += 1
+        g += 1
+
+
+@njit(**KERNEL)
+def group_of(batch, number):
+    N = len(batch.object)
+    return np.int64(batch.group[number]) if number < N else np.int64(batch.target_group[number - N])
+
+
+@njit(**KERNEL)
+def behaviour(batch, at, number):
+    """-> group, object, bucket, action of a row; a target has elapsed time 0 and its group's target action."""
+    N = len(batch.object)
+    if number < N:
+        object, bucket, action = batch.object[number], batch.bucket[number], batch.action[number]
+        return np.int64(batch.group[number]), np.int64(object), np.int64(bucket), np.int64(action)
+    group = np.int64(batch.target_group[number - N])
+    return group, np.int64(batch.target_object[number - N]), 0, at.target_action[group]
+
+
+@njit(**KERNEL)
+def end_of_group(batch, order, p, last):
+    e = p
+    while e < last and group_of(batch, order[e]) == group_of(batch, order[p]):
+        e += 1
+    return e
+
+
+@njit(**KERNEL)
+def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0, S, spare, D):
+    """(1): S = F_M(u) for the chunk's rows, group by group, each with its own width. -> place in du after them."""
+    order, place, du = work.order[s], work.place[s], work.du[s]
+    target = spare if len(features.width) > 1 else S
+    p = row0
+    while p < row0 + rows:
+        g, e, start = group_of(batch, order[p]), end_of_group(batch, order, p, row0 + rows), u0
+        for i in range(p, e):
+            group, object, bucket, action = behaviour(batch, at, order[i])
+            embed(features, P, tables, scale, group, object, bucket, action, du, u0)
+            u0 += features.width[g]
+        product(du[start:], 0, e - p, features.width[g], P, at.F_M_W[g], size(D), target, p - row0, False)
+        relu_forward(target, p - row0, e - p, P, at.F_M_b[g], D)
+        p = e
+    if len(features.width) > 1:
+        for i in range(rows):
+            S[place[i]] = spare[i]
+    return u0
+
+
+@njit(**KERNEL)
+def common_space_backward(features, at, P, dP, batch, work, s, rows, row0, u0, S, dS, spare, spare2, D):
+    """From dS to the gradients of F_M, to du, and from there to the dense part of the embeddings."""
+    order, place, du = work.order[s], work.place[s], work.du[s]
+    if len(features.width) > 1:
+        for i in range(rows):
+            spare[i], spare2[i] = dS[place[i]], S[place[i]]
+        dS, S = spare, spare2
+    p = row0
+    while p < row0 + rows:
+        g, e = group_of(batch, order[p]), end_of_group(batch, order, p, row0 + rows)
+        r, b, u = p - row0, features.width[g], du[u0:]
+        relu_backward(dS, r, S, r, e - p, dP, at.F_M_b[g], D)
+        product_of_transpose(u, 0, e - p, b, dS, r, size(D), dP, at.F_M_W[g])
+        product_by_transpose(dS, r, e - p, size(D), P, at.F_M_W[g], b, u, 0, False)
+        for i in range(p, e):
+            group, object, bucket, action = behaviour(batch, at, order[i])
+            dense_backward(features, dP, group, object, bucket, action, du, u0)
+            u0 += b
+        p = e

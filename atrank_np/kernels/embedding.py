@@ -1,0 +1,97 @@
+"""numba twins of `layers.embedding`: gather and sum a behaviour's features, and scatter the gradient back.
+
+All tables lie one after another in one flat array, and so do all codes; `Features` says where.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
+LOOKUP, BAG, NUMBER = 0, 1, 2
+
+
+class Features(NamedTuple):
+    """The features of all groups' objects. A column is one feature of one group; places are in flat arrays."""
+
+    first_column: np.ndarray  # [G+1]: group g has the columns first_column[g] … first_column[g+1] - 1
+    width: np.ndarray  # [G] numbers in an embedding
+    kind: np.ndarray  # [C] LOOKUP, BAG or NUMBER
+    size: np.ndarray  # [C] numbers
+    table: np.ndarray  # [C] place of its table among the tables; for NUMBER of w among the dense parameters
+    bias: np.ndarray  # [C] for NUMBER the place of b among the dense parameters
+    values: np.ndarray  # [C] place of object 0's code, bag offset or number
+    codes: np.ndarray  # flat int32: codes and the ids of bags
+    bag_offsets: np.ndarray  # flat int64, places in codes
+    numbers: np.ndarray  # flat
+    time: np.ndarray  # [G] place of the time table among the dense parameters
+    action: np.ndarray  # [G]
+
+
+@njit(**KERNEL)
+def add_scaled(y, y0, x, x0, n, a):
+    """y[y0 : y0+n] += a x[x0 : x0+n]. Slices first: their indices start at 0, so the loop has no wrap-around checks."""
+    target, source = y[y0 : y0 + n], x[x0 : x0 + n]
+    for j in range(n):
+        target[j] += a * source[j]
+
+
+@njit(**KERNEL)
+def embed(features, P, tables, scale, group, object, bucket, action, u, u0):
+    """u[u0:] = emb(o) + lookup_time(bucket) + lookup_action(a), width[group] numbers; tables are stored divided by scale."""
+    one = P.dtype.type(1)
+    width = features.width[group]
+    u[u0 : u0 + width] = 0
+    add_scaled(u, u0, P, features.time[group] + bucket * width, width, scale)
+    add_scaled(u, u0, P, features.action[group] + action * width, width, scale)
+    for c in range(features.first_column[group], features.first_column[group + 1]):
+        n, table, value = features.size[c], features.table[c], features.values[c] + object
+        if features.kind[c] == LOOKUP:
+            add_scaled(u, u0, tables, table + np.int64(features.codes[value]) * n, n, scale)
+        elif features.kind[c] == BAG:
+            first, last = features.bag_offsets[value], features.bag_offsets[value + 1]
+            for p in range(first, last):
+                share = scale / P.dtype.type(last - first)
+                add_scaled(u, u0, tables, table + np.int64(features.codes[p]) * n, n, share)
+        else:
+            add_scaled(u, u0, P, table, n, P.dtype.type(features.numbers[value]))
+            add_scaled(u, u0, P, features.bias[c], n, one)
+        u0 += n
+
+
+@njit(**KERNEL)
+def dense_backward(features, dP, group, object, bucket, action, du, u0):
+    """The part of embed's backward that lands in dense gradients: time, action, and w and b of numbers."""
+    one = dP.dtype.type(1)
+    width = features.width[group]
+    add_scaled(dP, features.time[group] + bucket * width, du, u0, width, one)
+    add_scaled(dP, features.action[group] + action * width, du, u0, width, one)
+    for c in range(features.first_column[group], features.first_column[group + 1]):
+        n, table = features.size[c], features.table[c]
+        if features.kind[c] == NUMBER:
+            add_scaled(dP, table, du, u0, n, dP.dtype.type(features.numbers[features.values[c] + object]))
+            add_scaled(dP, features.bias[c], du, u0, n, one)
+        u0 += n
+
+
+@njit(**KERNEL)
+def scatter(features, tables, rate, group, object, du, u0, owner, owners):
+    """tables -= rate du, for the rows that this thread owns: those with id mod owners = owner.
+
+    So no two threads write one row, and a row sees its gradients in the order of the batch for any number of threads.
+    Row 0 is `unknown` and never trained.
+    """
+    for c in range(features.first_column[group], features.first_column[group + 1]):
+        n, table, value = features.size[c], features.table[c], features.values[c] + object
+        if features.kind[c] == LOOKUP:
+            code = np.int64(features.codes[value])
+            if code > 0 and code % owners == owner:
+                add_scaled(tables, table + code * n, du, u0, n, -rate)
+        elif features.kind[c] == BAG:
+            first, last = features.bag_offsets[value], features.bag_offsets[value + 1]
+            for p in range(first, last):
+                code = np.int64(features.codes[p])
+                if code > 0 and code % owners == owner:
+                    add_scaled(tables, table + code * n, du, u0, n, -rate / tables.dtype.type(last - first))
+        u0 += n

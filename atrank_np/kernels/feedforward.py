@@ -1,0 +1,101 @@
+"""numba twins of `layers.perceptron` and `layers.feedforward`: what happens to whole rows between matrix products.
+
+Arrays are [rows, D] and C-contiguous, x0 is the first row that is meant, vectors of D numbers start at flat place 0.
+"""
+
+import numpy as np
+from numba import njit
+
+from .vectors import load, maximum, size, splat, store, total, where_positive
+
+KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
+EPSILON = 1e-5  # that of layers.feedforward
+
+
+@njit(**KERNEL)
+def relu_forward(x, x0, rows, b, b0, D):
+    """x = relu(x + b) in place; b from flat place b0. F1, F2 of the perceptron, the product aside."""
+    width = size(D)
+    bias, zero = load(b, b0, D), splat(x.dtype.type(0), D)
+    for i in range(x0, x0 + rows):
+        store(x, i * width, maximum(load(x, i * width, D) + bias, zero))
+
+
+@njit(**KERNEL)
+def relu_backward(dy, dy0, y, y0, rows, db, b0, D):
+    """dy = dy ∘ (y > 0) in place, and db += its column sums. B2, B1 of the perceptron, the products aside."""
+    width = size(D)
+    bias = load(db, b0, D)
+    for i in range(rows):
+        place = (dy0 + i) * width
+        dz = where_positive(load(y, (y0 + i) * width, D), load(dy, place, D))
+        store(dy, place, dz)
+        bias = bias + dz
+    store(db, b0, bias)
+
+
+@njit(**KERNEL)
+def residual_layer_norm_forward(x, x0, out, out0, rows, P, b2, gain, bias, normed, rstd, y, y0, D):
+    """y = LN(x + out + b2), F4 of the feed-forward net; normed [y0 …] and rstd [y0 …] are its cache.
+
+    b2, gain and bias are places in P; b2 < 0 means that `out` holds it already.
+    """
+    width = size(D)
+    one_nth = x.dtype.type(1 / width)
+    shift = splat(x.dtype.type(0), D) if b2 < 0 else load(P, b2, D)
+    scale, offset = load(P, gain, D), load(P, bias, D)
+    for i in range(rows):
+        z = load(x, (x0 + i) * width, D) + (load(out, (out0 + i) * width, D) + shift)
+        z = z - splat(total(z) * one_nth, D)  # F1 of the layer norm
+        r = x.dtype.type(1 / np.sqrt(total(z * z) * one_nth + EPSILON))  # F2
+        z = z * splat(r, D)  # F3
+        rstd[y0 + i] = r
+        store(normed, (y0 + i) * width, z)
+        store(y, (y0 + i) * width, z * scale + offset)  # F4
+
+
+@njit(**KERNEL)
+def layer_norm_backward(dy, dy0, normed, rstd, n0, rows, P, gain, dP, bias, D):
+    """dy becomes dx in place; the gradients of gain and bias are added at their places in dP."""
+    width = size(D)
+    one_nth = dy.dtype.type(1 / width)
+    scale, gain_sum, bias_sum = load(P, gain, D), load(dP, gain, D), load(dP, bias, D)
+    for i in range(rows):
+        g, x = load(dy, (dy0 + i) * width, D), load(normed, (n0 + i) * width, D)
+        bias_sum = bias_sum + g  # B4
+        gain_sum = gain_sum + g * x
+        g = g * scale
+        mean_road = splat(total(g) * one_nth, D)  # B1
+        deviation_road = x * splat(total(g * x) * one_nth, D)  # B2
+        store(dy, (dy0 + i) * width, (g - mean_road - deviation_road) * splat(rstd[n0 + i], D))  # B3
+    store(dP, gain, gain_sum)
+    store(dP, bias, bias_sum)
+
+
+@njit(**KERNEL)
+def add_rows(x, x0, rows, dP, b, D):
+    """The gradient of a bias: dP[b:] += the sum of the rows."""
+    width = size(D)
+    s = load(dP, b, D)
+    for i in range(x0, x0 + rows):
+        s = s + load(x, i * width, D)
+    store(dP, b, s)
+
+
+@njit(**KERNEL)
+def dropout(x, x0, rows, P, b, rate, key, layer, row_of, columns, y, y0, D):
+    """y = mask ∘ (x + b), b at its place in P or none if b < 0. The hash of `randomness.dropout_mask`.
+
+    row_of [rows]: the row's number in the batch; columns [D]: a column's number in the parameters' own order.
+    """
+    width = size(D)
+    keep = x.dtype.type(1 / (1 - rate))
+    for i in range(rows):
+        for j in range(width):
+            z = (np.uint64(layer) << np.uint64(48)) + (np.uint64(row_of[i]) << np.uint64(16)) + np.uint64(columns[j] + 1)
+            z = np.uint64(key) + np.uint64(0x9E3779B97F4A7C15) * z
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+            value = x[x0 + i, j] if b < 0 else x[x0 + i, j] + P[b + j]
+            y[y0 + i, j] = x.dtype.type(0) if uniform < rate else keep * value

@@ -1,0 +1,243 @@
+"""A vector type for numba kernels: `load` a whole row, compute with + - *, `store` it.
+
+A Vector(float32, 128) is LLVM's <128 x float>, which the compiler cuts into whatever registers the machine has: 8 of
+AVX-512, 16 of AVX2, 32 of SSE or NEON. So the kernels read like mathematics on rows, and nothing in them names a chip.
+numba alone vectorises neither the fold below nor exp, and checks indices in inner loops.
+
+`Lanes(n)` is a number known to the compiler: an argument whose TYPE says n. Kernels are compiled anew for each width.
+"""
+
+import operator
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import (
+    NativeValue,
+    intrinsic,
+    models,
+    overload,
+    register_model,
+    typeof_impl,
+    unbox,
+)
+
+FAST = ("fast",)  # contraction and reassociation inside vectors; the kernels' inputs are finite
+
+
+class Lanes:
+    """A compile-time number, to be passed to a kernel."""
+
+    def __init__(self, n):
+        self.n = n
+        self._numba_type_ = LanesType(n)  # what numba looks for first: it saves a search at every call
+
+
+class LanesType(types.Type):
+    def __init__(self, n):
+        self.n = n
+        super().__init__(name=f"Lanes({n})")
+
+
+class Vector(types.Type):
+    def __init__(self, dtype, n):
+        self.dtype, self.n = dtype, n
+        super().__init__(name=f"Vector({dtype}, {n})")
+
+
+@typeof_impl.register(Lanes)
+def _(value, context):
+    return LanesType(value.n)
+
+
+register_model(LanesType)(models.OpaqueModel)
+
+
+@unbox(LanesType)
+def _(kind, value, context):
+    return NativeValue(context.context.get_dummy_value())
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        element = ir.FloatType() if kind.dtype == types.float32 else ir.DoubleType()
+        super().__init__(manager, kind, ir.VectorType(element, kind.n))
+
+
+def _constant(vector, number):
+    return ir.Constant(vector, [number] * vector.count)
+
+
+def _shuffle(builder, value, places):
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), [ir.Constant(ir.IntType(32), p) for p in places])
+    return builder.shuffle_vector(value, value, mask)
+
+
+def _pointer(context, builder, array_type, array, index, vector):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+
+def _call(builder, name, result, *arguments):
+    kind = ir.FunctionType(result, [a.type for a in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+@intrinsic
+def size(typing, lanes):
+    """n of a Lanes, as a constant."""
+    return types.intp(lanes), lambda context, builder, sig, args: ir.Constant(ir.IntType(64), lanes.n)
+
+
+@intrinsic
+def load(typing, array, index, lanes):
+    """The n numbers from flat place `index` of a contiguous array of any shape."""
+    kind = Vector(array.dtype, lanes.n)
+
+    def code(context, builder, sig, args):
+        value = builder.load(_pointer(context, builder, array, args[0], args[1], context.get_value_type(kind)))
+        value.align = array.dtype.bitwidth // 8
+        return value
+
+    return kind(array, types.intp, lanes), code
+
+
+@intrinsic
+def store(typing, array, index, vector):
+    """Write a vector to flat place `index` of a contiguous array."""
+
+    def code(context, builder, sig, args):
+        out = builder.store(args[2], _pointer(context, builder, array, args[0], args[1], args[2].type))
+        out.align = array.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), code
+
+
+@intrinsic
+def splat(typing, number, lanes):
+    """The same number in every lane."""
+
+    def code(context, builder, sig, args):
+        one = ir.Constant(ir.VectorType(args[0].type, 1), ir.Undefined)
+        one = builder.insert_element(one, args[0], ir.Constant(ir.IntType(32), 0))
+        return _shuffle(builder, one, [0] * lanes.n)
+
+    return Vector(number, lanes.n)(number, lanes), code
+
+
+@intrinsic
+def fold(typing, vector, lanes):
+    """Lane k of the result is the sum of lanes k, k + K, k + 2K, …: with the space index innermost, K dot products."""
+    K = lanes.n
+
+    def code(context, builder, sig, args):
+        value, n = args[0], vector.n
+        rest = None
+        while n > K:  # as a tree, so that the sums do not wait for each other
+            if (n // K) % 2:
+                n -= K
+                tail = _shuffle(builder, value, range(n, n + K))
+                rest = tail if rest is None else builder.fadd(rest, tail, flags=FAST)
+                value = _shuffle(builder, value, range(n))
+            else:
+                n //= 2
+                value = builder.fadd(
+                    _shuffle(builder, value, range(n)), _shuffle(builder, value, range(n, 2 * n)), flags=FAST
+                )
+        return value if rest is None else builder.fadd(value, rest, flags=FAST)
+
+    return Vector(vector.dtype, K)(vector, lanes), code
+
+
+@intrinsic
+def spread(typing, vector, lanes):
+    """The opposite way: lane c of the result is lane c mod K."""
+
+    def code(context, builder, sig, args):
+        return _shuffle(builder, args[0], [c % vector.n for c in range(lanes.n)])
+
+    return Vector(vector.dtype, lanes.n)(vector, lanes), code
+
+
+@intrinsic
+def total(typing, vector):
+    """The sum of all lanes, as a number."""
+
+    def code(context, builder, sig, args):
+        letter = "f32" if vector.dtype == types.float32 else "f64"
+        zero = ir.Constant(args[0].type.element, 0.0)
+        out = _call(builder, f"llvm.vector.reduce.fadd.v{vector.n}{letter}", args[0].type.element, zero, args[0])
+        out.fastmath.update(FAST)
+        return out
+
+    return vector.dtype(vector), code
+
+
+@intrinsic
+def maximum(typing, x, y):
+    def code(context, builder, sig, args):
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return x(x, y), code
+
+
+@intrinsic
+def where_positive(typing, x, y):
+    """y where x > 0, else 0: the derivative of relu."""
+
+    def code(context, builder, sig, args):
+        zero = _constant(args[0].type, 0.0)
+        return builder.select(builder.fcmp_ordered(">", args[0], zero), args[1], zero)
+
+    return x(x, y), code
+
+
+@intrinsic
+def exp(typing, vector):
+    """exp(x) for x ≤ 0. In float64 the library's; in float32 2^k · p(r), x = k ln 2 + r, |r| ≤ ln 2 / 2.
+
+    p is the Taylor polynomial of degree 6, by Horner: its error, r⁷/7! ≤ 1.2e-7 of the value, is a rounding error of
+    float32. NaN and anything below -87 (e⁻⁸⁷ is 0 for a softmax) take the value at -87 or stay NaN.
+    """
+
+    def code(context, builder, sig, args):
+        x, kind = args[0], args[0].type
+        if vector.dtype == types.float64:
+            return _call(builder, f"llvm.exp.v{vector.n}f64", kind, x)
+        name = f"v{vector.n}f32"
+        low = _constant(kind, -87.0)
+        x = builder.select(builder.fcmp_ordered("<", x, low), low, x)
+        k = _call(builder, f"llvm.rint.{name}", kind, builder.fmul(x, _constant(kind, 1.4426950408889634)))
+        # ln 2 in two parts: the first has few bits, so that k times it is exact.
+        r = builder.fsub(x, builder.fmul(k, _constant(kind, 0.693359375)))
+        r = builder.fsub(r, builder.fmul(k, _constant(kind, -2.12194440e-4)))
+        p = _constant(kind, 1 / 720)
+        for coefficient in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
+            p = _call(builder, f"llvm.fma.{name}", kind, p, r, _constant(kind, coefficient))
+        integer = ir.VectorType(ir.IntType(32), vector.n)
+        bits = builder.shl(builder.add(builder.fptosi(k, integer), _constant(integer, 127)), _constant(integer, 23))
+        return builder.fmul(p, builder.bitcast(bits, kind))  # 2^k by its exponent bits
+
+    return vector(vector), code
+
+
+def _operator(symbol, instruction):
+    @intrinsic
+    def apply(typing, x, y):
+        return x(x, y), lambda context, builder, sig, args: getattr(builder, instruction)(*args, flags=FAST)
+
+    @overload(symbol)
+    def _(x, y):
+        if isinstance(x, Vector) and isinstance(y, Vector):
+            return lambda x, y: apply(x, y)
+
+
+for _symbol, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _operator(_symbol, _instruction)

@@ -1,0 +1,77 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from atrank_np import gradcheck
+from atrank_np.gradcheck import compare, derivative, likely_cause, numeric_gradient, relative_error
+from atrank_np.made_up import LAYERS
+
+
+def test_numeric_gradient_of_a_polynomial():
+    x = np.array([[1.0, 2], [3, -4]])
+    kept = x.copy()
+    np.testing.assert_allclose(numeric_gradient(lambda x: (x**3).sum(), x), 3 * kept**2, rtol=1e-9)
+    assert (x == kept).all()
+    assert abs(derivative(lambda x: x[0, 0] * x[0, 1], x, np.array([[1.0, 2], [0, 0]])) - 4) < 1e-9
+
+
+def test_every_layer_has_a_case_and_every_case_two_directions():
+    names = {name.removesuffix("_forward") for name in LAYERS if name.endswith("_forward")}
+    assert names == set(gradcheck.layer_cases(np.random.default_rng(0)))
+    assert all(f"{name}_backward" in LAYERS for name in names)
+
+
+def test_error_is_relative_to_the_largest_entry():
+    assert relative_error(np.array([4.0, 0]), np.array([4.0, 1])) == 0.25
+    assert relative_error(np.zeros(2), np.array([0, 9e-11])) == 0
+    assert relative_error(np.zeros(2), np.array([0, 2e-10])) == 1
+
+
+def test_not_a_number_is_wrong():
+    check = compare("x", [np.nan, 1], lambda h: [1, 1])
+    assert not check.ok and check.cause == "not finite"
+
+
+def test_a_strong_bend_is_not_blamed_on_the_gradient():
+    """f''' = 4000 f': the plain difference is wrong by 7e-8 · 10."""
+    x = np.array([0.0])
+    check = compare("x", [200.0], lambda h: numeric_gradient(lambda x: np.sin(200 * x[0]), x, h))
+    assert check.ok and relative_error(200, derivative(lambda x: np.sin(200 * x[0]), x, np.ones(1))) > 1e-7
+
+
+right = np.array([[1.0, 2, 3], [4, 5, 7], [6, 8, 9]])
+CAUSES = [
+    (2 * right, "counted twice"),
+    (-right, "sign flipped"),
+    (right / 2, "one of two uses missing"),
+    (0 * right, "term missing"),
+    (right / 5, "mean and sum confused"),
+    (right.T, "transposed"),
+    (right + [[0], [0], [1]], "only rows [2] are wrong"),
+    (right**2, "a term missing or wrong"),
+]
+
+
+@pytest.mark.parametrize("analytic, words", CAUSES)
+def test_likely_causes(analytic, words):
+    assert words in likely_cause(analytic, right)
+    check = compare("W", analytic, lambda h: right)
+    assert not check.ok and words in str(check)
+
+
+def test_command(monkeypatch, capsys):
+    for broken, code in ((False, 0), (True, 1)):
+        if broken:
+            monkeypatch.setitem(LAYERS, "dot_backward", lambda df, cache: (df[:, None] * cache[0], df[:, None] * cache[1]))
+        monkeypatch.setattr(sys, "argv", ["gradcheck", "--layer", "dot", "--seed", "3"])
+        with pytest.raises(SystemExit) as stop:
+            gradcheck.main()
+        assert stop.value.code == code
+    assert "a term missing or wrong" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_whole_command():
+    subprocess.run([sys.executable, "-m", "atrank_np.gradcheck", "--seed", "1"], check=True, stdout=subprocess.DEVNULL)

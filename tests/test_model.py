@@ -1,0 +1,332 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers import assert_close, assert_same, literal_scores
+
+from atrank_np.backend import NumpyBackend
+from atrank_np.config import Config
+from atrank_np.gradcheck import Kink, check_directions, check_model, compare, dense, derivative, redrawn
+from atrank_np.layers.embedding import Rows
+from atrank_np.made_up import made_up, random_batch
+from atrank_np.models.common_space import Gradients, bags_of
+from atrank_np.parameters import has_unknown, kind
+from atrank_np.randomness import Dropout
+
+RANKINGS = ["dot", "deep"]
+WIDE = dict(width=32, spaces=2)
+
+
+def problem_of(seed=0, **settings):
+    return made_up(np.random.default_rng(seed), **settings)
+
+
+def scores_of(problem, batch=None, dropout=None):
+    return problem.model.forward(problem.params, batch or problem.batch, problem.table_scale, dropout)[0]
+
+
+def histories(batch, order):
+    """The batch with the rows of its histories taken in this order."""
+    columns = {name: getattr(batch, name)[order] for name in ("group", "object", "bucket", "action")}
+    return batch._replace(**columns)
+
+
+# Gradients
+
+
+def check_entries(name, f, x, gradient, places):
+    """Some entries by their flat places; relative to the largest entry of the whole array, as everywhere."""
+    entries = np.eye(x.size)[places].reshape(-1, *x.shape)
+    analytic = [*gradient.ravel()[places], np.abs(gradient).max()]
+    return compare(name, analytic, lambda h: [*(derivative(f, x, v, h) for v in entries), analytic[-1]])
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("ranking", RANKINGS)
+@pytest.mark.parametrize("dropout", [0, 0.3])
+def test_directions_and_entries_of_every_parameter(ranking, dropout, trained):
+    """The derivative of <r, scores>, r random, in random directions and by random entries."""
+
+    def draw(rng):
+        problem = made_up(rng, trained=trained, ranking=ranking)
+        model, params, batch, scale, _ = problem
+        masks = Dropout(dropout, 0, 0) if dropout else None
+        r = rng.standard_normal(len(batch.label))
+        gradients = model.backward(r, model.forward(params, batch, scale, masks)[1])
+        assert set(gradients) == set(params)
+
+        def f(_):
+            scores, cache = model.forward(params, batch, scale, masks)
+            return r @ scores, cache
+
+        checks = []
+        for name, w in params.items():
+            gradient = dense(gradients[name], w.shape) * (scale if kind(name) == "table" else 1)
+            assert np.linalg.norm(gradient) > 1e-6, f"{name}: no gradient"
+            known = w[1:] if has_unknown(name) else w  # a view: what is moved is the parameter itself
+            gradient = gradient[1:] if has_unknown(name) else gradient
+            checks.append(check_directions(f"{name}, directions", f, known, gradient, rng, 3))
+            places = rng.integers(known.size, size=3)
+            checks.append(check_entries(f"{name}, entries", f, known, gradient, places))
+        return checks
+
+    wrong = [str(check) for check in redrawn(draw, 0)[0] if not check.ok]
+    assert not wrong, "\n".join(["wrong gradients", *wrong])
+
+
+@pytest.mark.parametrize("loss", ["point", "pair"])
+def test_every_entry_of_every_parameter_of_a_training_step(loss):
+    checks, _ = redrawn(lambda rng: check_model(made_up(rng, ranking="deep", loss=loss, dropout=0.3)), 1)
+    wrong = [str(check) for check in checks if not check.ok]
+    assert not wrong, "\n".join(["wrong gradients", *wrong])
+
+
+def test_unknown_rows_get_no_gradient():
+    problem = problem_of(ranking="deep")
+    assert (problem.batch.object == 0).any() and (problem.batch.target_object == 0).any()
+    _, gradients = NumpyBackend(*problem[:2], problem.config, 0, problem.table_scale).gradients(problem.batch)
+    for name, gradient in gradients.items():
+        if has_unknown(name):
+            assert isinstance(gradient, Rows) and gradient.ids.min() > 0, name
+
+
+def test_gradient_rows_are_sorted_and_unique():
+    problem = problem_of()
+    gradients = problem.model.backward(np.ones(13), problem.model.forward(*problem[1:4])[1])
+    for name, gradient in gradients.items():
+        if isinstance(gradient, Rows):
+            assert (np.diff(gradient.ids) > 0).all(), name
+    assert isinstance(gradients["time.items"], Rows)
+
+
+def test_a_parameter_used_twice_gets_the_sum():
+    gradients = Gradients()
+    gradients.add("table.item", Rows(np.array([0, 2]), np.array([[9.0], [1]])))
+    gradients.add("table.item", Rows(np.array([2, 5]), np.array([[10.0], [100]])))
+    gradients.add("F_M.items.W", np.ones(2))
+    gradients.add("F_M.items.W", np.ones(2))
+    total = gradients.total()
+    assert total["F_M.items.W"].tolist() == [2, 2]
+    assert total["table.item"].ids.tolist() == [2, 5] and total["table.item"].values.tolist() == [[11], [100]]
+
+
+def test_a_group_that_a_batch_lacks_is_left_alone():
+    problem = problem_of()
+    batch = random_batch(np.random.default_rng(1), problem.model.space.groups[:2], [3, 0, 2], [2, 2, 2])
+    loss, gradients = NumpyBackend(*problem[:2], problem.config, 0, problem.table_scale).gradients(batch)
+    assert np.isfinite(loss)
+    assert not [name for name in gradients if "coupon" in name]
+
+
+# Values
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("ranking", RANKINGS)
+@pytest.mark.parametrize("item_bias", [True, False])
+def test_scores_are_the_equations_literally(ranking, item_bias, trained):
+    problem = problem_of(2, ranking=ranking, item_bias=item_bias, trained=trained)
+    assert_close(scores_of(problem), literal_scores(problem))
+
+
+def test_scores_with_dropout_literally():
+    problem, dropout = problem_of(2), Dropout(0.4, 3, 5)
+    masks = [dropout.mask(0, (17, 6), float), dropout.mask(1, (13, 6), float)]
+    assert_close(scores_of(problem, dropout=dropout), literal_scores(problem, masks))
+
+
+def test_bags_are_packed_again():
+    bag = SimpleNamespace(ids=np.array([5, 6, 7, 8, 9]), offsets=np.array([0, 0, 2, 3, 5]))
+    ids, offsets = bags_of(bag, np.array([3, 0, 1, 3]))
+    assert ids.tolist() == [8, 9, 5, 6, 8, 9] and offsets.tolist() == [0, 2, 2, 4, 6]
+
+
+def test_initialisation_by_kind():
+    params = problem_of().model.init(0, dense=0.1, table=0.3, gain=0.2, dtype=np.float32)
+    assert all(w.dtype == np.float32 for w in params.values())
+    for name, w in params.items():
+        if kind(name) == "gain":
+            assert (w == np.float32(0.2 if name.startswith("vanilla") else 1)).all(), name
+        elif kind(name) in ("bias", "item bias"):
+            assert not w.any(), name
+        elif has_unknown(name):
+            assert not w[0].any() and w[1:].all(), name
+    deviation = lambda what: np.concatenate([w.ravel() for n, w in params.items() if kind(n) == what]).std()
+    assert abs(deviation("weight") / 0.1 - 1) < 0.15 and abs(deviation("table") / 0.3 - 1) < 0.2
+
+
+def test_initialisation_depends_on_the_seed_alone():
+    model = problem_of().model
+    assert_same(model.init(3), model.init(3))
+    assert not np.array_equal(model.init(3)["self.W"], model.init(4)["self.W"])
+
+
+def test_float32_stays_float32():
+    problem = problem_of()
+    params = {name: w.astype(np.float32) for name, w in problem.params.items()}
+    config = problem.config.with_(dropout=0.2)
+    backend = NumpyBackend(problem.model, params, config, 0, problem.table_scale)
+    _, gradients = backend.gradients(problem.batch)
+    assert backend.scores(problem.batch).dtype == np.float32
+    for name, gradient in gradients.items():
+        assert (gradient.values if isinstance(gradient, Rows) else gradient).dtype == np.float32, name
+    backend.train_step(problem.batch, 0.1)
+    assert all(w.dtype == np.float32 for w in params.values())
+
+
+def test_weights_and_states_are_open():
+    problem = problem_of()
+    _, cache = problem.model.forward(*problem[1:4])
+    weights = cache.weights()
+    assert [None if w is None else w.shape for w in weights["self"]] == [None, (3, 1, 1), (3, 4, 4), (3, 2, 2), (3, 10, 10)]
+    assert [None if w is None else w.shape for w in weights["vanilla"]] == [None, (3, 3, 1), (3, 2, 4), (3, 4, 2), (3, 2, 10)]
+    assert cache.C.shape == (17, 6) and cache.e.shape == (13, 6)
+
+
+# Invariances
+
+
+def test_order_of_a_history_does_not_matter():
+    problem, rng = problem_of(), np.random.default_rng(4)
+    offsets = problem.batch.offsets
+    order = np.concatenate([start + rng.permutation(stop - start) for start, stop in zip(offsets, offsets[1:])])
+    assert (order != np.arange(17)).any()
+    assert_close(scores_of(problem, histories(problem.batch, order)), scores_of(problem))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_unrelated_segment_does_not_matter(first):
+    problem = problem_of()
+    other = random_batch(np.random.default_rng(9), problem.model.space.groups, [5], [3])
+    parts = [other, problem.batch] if first else [problem.batch, other]
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in problem.batch._fields if "offsets" not in name
+    }
+    for name in ("offsets", "target_offsets"):
+        a, b = (getattr(part, name) for part in parts)
+        columns[name] = np.concatenate([a, a[-1] + b[1:]])
+    together = scores_of(problem, problem.batch._replace(**columns))
+    assert_close(together[3:] if first else together[:13], scores_of(problem))
+
+
+def test_a_target_may_be_asked_twice():
+    problem = problem_of()
+    order = np.array([0, 1, 2, 2, *range(3, 13)])
+    batch = problem.batch._replace(
+        **{name: getattr(problem.batch, name)[order] for name in ("target_group", "target_object", "label")},
+        target_offsets=problem.batch.target_offsets + np.array([0, 0, 1, 1, 1, 1]),
+    )
+    assert_close(scores_of(problem, batch), scores_of(problem)[order])
+
+
+def test_scores_do_not_see_the_labels():
+    problem = problem_of()
+    assert_same(scores_of(problem, problem.batch._replace(label=1 - problem.batch.label)), scores_of(problem))
+
+
+def test_scores_see_the_history():
+    """Each history replaced by the next behaviours of the batch: every non-empty history's scores move, no other."""
+    problem = problem_of()
+    moved = np.abs(scores_of(problem, histories(problem.batch, np.roll(np.arange(17), 3))) - scores_of(problem))
+    assert moved[:2].max() == 0 and moved[2:].min() > 1e-6
+
+
+def test_unknown_objects_are_zero_rows():
+    """An object whose tables' rows are all zero scores as the unknown one does."""
+    problem = problem_of()
+    problem.params["table.coupon"][2] = 0
+    problem.params["bias.coupons"][2] = 0
+    batches = [problem.batch._replace(target_object=np.where(problem.batch.target_group == 2, row, 1)) for row in (0, 2)]
+    assert_same(*(scores_of(problem, batch) for batch in batches))
+
+
+def test_only_empty_histories():
+    problem = problem_of(ranking="deep", dropout=0.3)
+    batch = random_batch(np.random.default_rng(0), problem.model.space.groups, [0, 0, 0], [2, 2, 2])
+    backend = NumpyBackend(*problem[:2], problem.config, 0, problem.table_scale)
+    loss, gradients = backend.gradients(batch)
+    assert np.isfinite(loss)
+    assert all(np.isfinite(g.values if isinstance(g, Rows) else g).all() for g in gradients.values())
+
+
+def test_stored_scale_of_the_tables_does_not_matter():
+    problem = problem_of()
+    params = {name: w * 0.7 / 0.25 if kind(name) == "table" else w for name, w in problem.params.items()}
+    r = np.arange(13.0)
+    results = []
+    for p, scale in ((problem.params, 0.7), (params, 0.25)):
+        scores, cache = problem.model.forward(p, problem.batch, scale)
+        gradients = problem.model.backward(r, cache)
+        results.append([scores, *(dense(gradients[name], w.shape) for name, w in p.items())])
+    for a, b in zip(*results):
+        assert_close(a, b, 1e-11)
+
+
+def test_parameters_and_batch_unchanged():
+    problem = problem_of(dropout=0.3)
+    params, batch = {name: w.copy() for name, w in problem.params.items()}, [c.copy() for c in problem.batch]
+    NumpyBackend(*problem[:2], problem.config, 0, problem.table_scale).gradients(problem.batch)
+    assert_same(params, problem.params)
+    assert_same(tuple(batch), tuple(problem.batch))
+
+
+# Learning
+
+
+def twenty_samples():
+    """Twenty random histories, each with a positive and a negative that only the history can tell apart."""
+    rng = np.random.default_rng(0)
+    model = problem_of(**WIDE).model
+    batch = random_batch(rng, model.space.groups, rng.integers(2, 7, 20).tolist(), [2] * 20)
+    positive = rng.integers(1, 3, 20)
+    return model, batch._replace(target_object=np.stack([positive, 3 - positive], 1).ravel().astype(np.int32))
+
+
+@pytest.mark.parametrize("loss", ["point", "pair"])
+def test_twenty_samples_can_be_learnt_by_heart(loss):
+    model, batch = twenty_samples()
+    backend = NumpyBackend(model, model.init(0, dense=0.2, table=0.5), Config(**WIDE, loss=loss, l2=0))
+    losses = [backend.train_step(batch, 0.3) for _ in range(300)]
+    assert losses[-1] < 0.02, losses[::20]
+
+
+@pytest.mark.parametrize("loss", ["point", "pair"])
+def test_the_loss_starts_near_log_2(loss):
+    model, batch = twenty_samples()
+    config = Config(**WIDE, loss=loss)
+    assert abs(NumpyBackend(model, model.init(0), config).gradients(batch)[0] - np.log(2)) < 0.02
+
+
+def test_training_is_deterministic():
+    def run():
+        model, batch = twenty_samples()
+        backend = NumpyBackend(model, model.init(0), Config(**WIDE, dropout=0.2, clip=1.0))
+        return [backend.train_step(batch, 0.5) for _ in range(20)], backend.params
+
+    assert_same(run(), run())
+
+
+def test_dropout_differs_by_step_and_is_off_for_scores():
+    model, batch = twenty_samples()
+    config = Config(**WIDE, dropout=0.5)
+    params = model.init(0, dense=0.2, table=0.5, dtype=np.float64)
+    first, again, second = (NumpyBackend(model, params, config, step).gradients(batch)[0] for step in (0, 0, 1))
+    assert first == again != second
+    assert_same(NumpyBackend(model, params, config).scores(batch), model.forward(params, batch)[0])
+
+
+def test_clipping_takes_a_step_of_limited_length():
+    model, batch = twenty_samples()
+    params = model.init(0, dense=0.2, table=0.5, dtype=np.float64)
+    before = {name: w.copy() for name, w in params.items()}
+    config = Config(**WIDE, l2=0, clip=0.01)
+    NumpyBackend(model, params, config).train_step(batch, 2.0)
+    assert_close(np.sqrt(sum(((params[name] - w) ** 2).sum() for name, w in before.items())), 2.0 * 0.01, 1e-9)
+
+
+def test_kinks_are_noticed():
+    x = np.array([1e-7])
+    relu = lambda x: (np.maximum(x, 0).sum(), (np.maximum(x, 0),))
+    with pytest.raises(Kink):
+        derivative(relu, x, np.ones(1))
+    assert x[0] == 1e-7

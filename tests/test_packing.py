@@ -1,0 +1,64 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from helpers import assert_same
+
+from atrank_np.datasets.packing import bucketize, pack
+from atrank_np.datasets.sampling import Events, Samples
+
+
+def test_buckets_are_bit_lengths():
+    elapsed = np.array([0, 1, 2, 3, 4, 7, 8, 15, 16])
+    assert bucketize(elapsed, 1, 99).tolist() == [0, 1, 2, 2, 3, 3, 4, 4, 5]
+    assert bucketize(elapsed, 1, 4).tolist() == [0, 1, 2, 2, 3, 3, 3, 3, 3]
+    assert bucketize(np.array([0, 86399, 86400, 2 * 86400 - 1, 2 * 86400]), 86400, 14).tolist() == [0, 0, 1, 1, 2]
+
+
+def test_buckets_are_exact_for_long_times():
+    """log2 in floating point rounds 2^49 - 1 up to 49."""
+    for k in range(1, 50):
+        assert bucketize(np.array([2**k - 1, 2**k]), 1, 99).tolist() == [k, k + 1]
+    assert bucketize(np.array([2**62]), 1, 14).tolist() == [13]
+
+
+def example():
+    """One user with five behaviours; two groups, the second counted in units of 10 ticks."""
+    schema = SimpleNamespace(groups=(SimpleNamespace(unit=1, buckets=9), SimpleNamespace(unit=10, buckets=3)))
+    events = Events(
+        group=np.array([0, 1, 0, 1, 0], np.int8),
+        object=np.array([3, 1, 4, 2, 5], np.int32),
+        action=np.array([0, 1, 2, 0, 1], np.int16),
+        time=np.array([100, 101, 104, 140, 148]),
+    )
+    samples = Samples(*map(np.array, ([0, 0, 0], [1, 0, 0], [4, 1, 0], [148, 101, 100], [0, 1, 0], [5, 1, 3])))
+    return schema, events, samples, np.array([[5, 7], [1, 9], [3, 8]], np.int32)
+
+
+def test_pack_by_hand():
+    batch = pack(*example())
+    expected = dict(
+        offsets=[0, 3, 4, 4],
+        group=[1, 0, 1, 0],
+        object=[1, 4, 2, 3],
+        bucket=[2, 6, 0, 1],  # 47 // 10 = 4, in the last, open bucket; 44; 8 // 10 = 0; 1
+        action=[1, 2, 0, 0],
+        target_offsets=[0, 2, 4, 6],
+        target_group=[0, 0, 1, 1, 0, 0],
+        target_object=[5, 7, 1, 9, 3, 8],
+        label=[1, 0, 1, 0, 1, 0],
+    )
+    assert {name: column.tolist() for name, column in batch._asdict().items()} == expected
+
+
+def test_history_does_not_hold_its_target():
+    batch = pack(*example())
+    for b, (start, stop) in enumerate(zip(batch.offsets, batch.offsets[1:])):
+        assert batch.target_object[2 * b] not in batch.object[start:stop]
+
+
+@pytest.mark.parametrize("shift", [-100, 10**9])
+def test_shifting_all_times_does_not_matter(shift):
+    schema, events, samples, candidates = example()
+    moved = pack(schema, events._replace(time=events.time + shift), samples._replace(time=samples.time + shift), candidates)
+    assert_same(tuple(moved), tuple(pack(schema, events, samples, candidates)))
