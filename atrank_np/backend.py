@@ -4,7 +4,10 @@ A backend holds the parameters of a model while it is trained, and does three th
 `gradients` (what the step would use, for tests and for looking inside) and `scores`.
 """
 
+import functools
 import os
+import queue
+import threading
 
 # The matrices of a step are small: a BLAS that spreads one product over threads loses more than it gains, and its
 # threads fight with numba's. BLAS reads this variable once, when numpy or scipy is first imported.
@@ -62,6 +65,48 @@ class NumpyBackend:
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
         return self.model.forward(self.params, batch, self.table_scale)[0]
+
+
+class Team:
+    """Threads that share numbered jobs. The caller is one of them; the others sleep between runs, they do not spin.
+
+    Compiled jobs release Python's lock, so they run at the same time. Waking a thread costs some 20 microseconds,
+    and compiling takes half as long as with numba's own parallel loops, which compile every callee three times.
+    """
+
+    def __init__(self, threads):
+        self.boxes, self.done = [queue.SimpleQueue() for _ in range(threads - 1)], queue.SimpleQueue()
+        for box in self.boxes:
+            threading.Thread(target=self._work, args=(box,), daemon=True).start()
+
+    def _work(self, box):
+        while True:
+            job, numbers = box.get()
+            try:
+                for number in numbers:
+                    job(number)
+                self.done.put(None)
+            except BaseException as fault:
+                self.done.put(fault)
+
+    def run(self, job, count):
+        """job(0) … job(count - 1), each on one of the threads; returns when all have ended."""
+        threads = len(self.boxes) + 1
+        for t, box in enumerate(self.boxes, 1):
+            box.put((job, range(t, count, threads)))
+        try:
+            for number in range(0, count, threads):
+                job(number)
+        finally:
+            faults = [self.done.get() for _ in self.boxes]
+        for fault in filter(None, faults):
+            raise fault
+
+
+@functools.cache
+def team(threads):
+    """The one Team of that size."""
+    return Team(threads)
 
 
 def make_backend(model, params, config, step=0, table_scale=1.0):

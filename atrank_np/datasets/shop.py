@@ -43,13 +43,14 @@ MAX_ITEMS = 29  # of a user; with a lead each, below every sensible cap of the h
 
 @dataclass(frozen=True)
 class Lead:
-    chance: float  # that an item is led by this group
+    chance: float  # that an item is led by this group, if the item before is old enough
+    since: int  # seconds that make it old enough
     strength: float  # the share of p that a fresh lead takes over
     reach: int  # seconds; its age is uniform below this and the time since the last item
     window: int  # seconds until its share has fallen, linearly, to nothing
 
 
-LEADS = {"queries": Lead(0.3, 0.9, 3600, 4 * 3600), "coupons": Lead(0.2, 0.9, DAY // 2, 2 * DAY)}
+LEADS = {"queries": Lead(0.3, 0, 0.9, 3600, 4 * 3600), "coupons": Lead(0.45, DAY // 2, 0.9, DAY // 2, 2 * DAY)}
 
 SCHEMA = """\
 # The simulated shop of atrank_np/datasets/shop.py. Small tables: there is little to learn from.
@@ -63,7 +64,7 @@ bucket_unit = "minute"
 buckets = 16
 target_action = "view"
 [groups.items.features]
-object = {kind = "id", size = 64}
+object = {kind = "id", size = 16}
 category = {kind = "categorical", size = 64}
 brand = {kind = "categorical", size = 64}
 shop = {kind = "categorical", size = 64}
@@ -78,7 +79,7 @@ tokens = {kind = "tokens", table = "category", size = 64}  # the word tea is the
 bucket_unit = "hour"
 buckets = 12
 [groups.coupons.features]
-object = {kind = "id", size = 64}
+object = {kind = "id", size = 16}
 shop = {kind = "categorical", size = 64}
 category = {kind = "categorical", size = 64}
 """
@@ -102,7 +103,7 @@ def make_world(seed=0, noise=False):
     rng = np.random.Generator(np.random.PCG64([seed, 0]))
     category, rank = np.arange(ITEMS) % len(CATEGORIES), np.arange(ITEMS) // len(CATEGORIES)
     shop, brand = rng.integers(len(SHOPS), size=ITEMS), rng.integers(len(BRANDS), size=ITEMS)
-    popularity = 1.0 / (rank + 16)
+    popularity = 1.0 / ((brand + 2) * (rank + 40))
     # A query: a word of its category and one of `EXTRAS`, of which some name a shop. A coupon: a shop and a category.
     q_category, word, extra = (a.ravel() for a in np.indices((len(CATEGORIES), WORDS, len(EXTRAS))))
     k_shop, k_category = (a.ravel() for a in np.indices((len(SHOPS), len(CATEGORIES))))
@@ -116,10 +117,10 @@ def make_world(seed=0, noise=False):
            "queries": by_category[:, q_category] * by_extra[:, extra],
            "coupons": by_category[:, k_category] * by_shop[:, k_shop]}
     same = lambda a, often: np.where(a == a[:, None], often, 1.0)  # noqa: E731
-    follow = popularity * (category == category[:, None]) * same(shop, 5.0) * same(brand, 3.0) * (1 - np.eye(ITEMS))
+    follow = popularity * (category == category[:, None]) * same(shop, 6.0) * (1 - np.eye(ITEMS))
     lead = {"queries": popularity * (category == q_category[:, None]) * np.where(shop == extra[:, None], 6.0, 1.0),
-            "coupons": popularity * np.where(shop == k_shop[:, None], 8.0, 1.0)
-            * np.where(category == k_category[:, None], 16.0, 1.0)}
+            "coupons": popularity * np.where(shop == k_shop[:, None], 16.0, 1.0)
+            * np.where(category == k_category[:, None], 24.0, 1.0)}
     buy = np.where(by_category[:, category] > 1, 0.4, 0.1)
 
     objects = {
@@ -153,7 +154,8 @@ def chance(world, group, taste, object, context, view=GROUPS):
     column = lambda a: a.reshape(-1, *[1] * (max(np.ndim(taste), np.ndim(object)) - 1))
     u = column(FOLLOW * np.maximum(0, 1 - context.gap / FOLLOW_WINDOW))
     p = (1 - u) * world.own["items"][taste, object] + u * world.follow[column(context.last), object]
-    unseen = 1 - sum(LEADS[g].chance for g in LEADS if g in view)  # p(no visible lead)
+    led = {g: law.chance * (context.gap >= law.since) for g, law in LEADS.items()}  # p(led by g | gap)
+    unseen = 1 - sum(led[g] for g in LEADS if g in view)  # p(no visible lead | gap)
     shares, shifts = [], []
     for g, law in LEADS.items():
         if g in view:
@@ -162,7 +164,7 @@ def chance(world, group, taste, object, context, view=GROUPS):
             shifts.append(world.lead[g][column(np.where(here, context.lead, 0)), object])
         else:
             mean = law.strength * (1 - np.minimum(context.gap, law.reach) / (2 * law.window))
-            shares.append(column((context.lead_group == 0) * mean * law.chance / unseen))
+            shares.append(column((context.lead_group == 0) * mean * led[g] / unseen))
             shifts.append(world.hidden[g][taste, object])
     return (1 - sum(shares)) * p + sum(w * shift for w, shift in zip(shares, shifts))
 
@@ -273,8 +275,9 @@ def simulate(world, users):
             at, dice = rng.random(B), rng.random(B)
             lead_group, lead, age = np.zeros(B, int), np.zeros(B, int), np.zeros(B, int)
             for i, g in enumerate(GROUPS[1:], 1):
-                here = (dice >= 0) & (dice < LEADS[g].chance)
-                dice = dice - LEADS[g].chance
+                p = LEADS[g].chance * (gap >= LEADS[g].since)
+                here = (dice >= 0) & (dice < p)
+                dice = dice - p
                 longest = np.minimum(gap, LEADS[g].reach)
                 drawn = _draw(world.own[g][taste], draws)
                 lead_group, lead = np.where(here, i, lead_group), np.where(here, drawn, lead)

@@ -2,9 +2,9 @@
 
 import time
 
-import numba
 import numpy as np
 
+from ..backend import team
 from ..layers.embedding import sum_rows
 from ..layers.ranking import pairs_of
 from ..optimizer import FOLD
@@ -20,10 +20,8 @@ from .step import (
     FeedForwardAt,
     Places,
     Settings,
-    forward_backward,
-    forward_backward_parallel,
-    update_all,
-    update_all_parallel,
+    shard,
+    update,
 )
 from .vectors import Lanes
 
@@ -120,8 +118,7 @@ class NumbaBackend:
                 (self.tables if name in self.tables.place else self.biases)[name][...] = w
         self.features, self.places = self._features(), self._places()
         self.work, self.room = None, ()
-        self.threads = min(config.threads, numba.config.NUMBA_NUM_THREADS)
-        numba.set_num_threads(self.threads)
+        self.team = team(min(config.threads, config.shards))
 
     @property
     def params(self):
@@ -155,15 +152,12 @@ class NumbaBackend:
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
-        self._make_room(batch, False)
-        self._run(batch, self._settings(batch, dropout=False), False)
+        self._run(batch, False)
         return self.work.f[: len(batch.label)].copy()
 
     def gradients(self, batch):
         """-> loss, gradients by name, of the next training step: what the compiled step would use."""
-        self._make_room(batch, True)
-        settings = self._settings(batch, dropout=True)
-        self._run(batch, settings, True)
+        norm = self._run(batch, True)
         total = self.work.dP.sum(0)
         gradients = {}
         for name in self.dense.shapes:
@@ -173,28 +167,46 @@ class NumbaBackend:
                 gradients[name] = sum_rows(used, gradient[used])
             else:
                 gradients[name] = self.order.from_kernel(name, gradient, self.own_shapes[name])
-        return float(self.work.loss.sum() * settings.norm), gradients | self._table_gradients(batch)
+        return float(self.work.loss.sum() * norm), gradients | self._table_gradients(batch)
 
     def _train(self, batch, rate, l2):
-        self._make_room(batch, True)
-        settings = self._settings(batch, dropout=True)
         keep = 1 - rate * l2
+        norm = self._run(batch, True)
         self.table_scale *= keep
         number = self.dtype.type
-        self._run(batch, settings, True)
-        compiled = update_all if self.threads == 1 else update_all_parallel
-        compiled(
-            self.features, self.places.space, self.dense.array, self.parts, self.tables.array, self.biases.array, batch,
-            self.work, number(rate), number(keep), number(rate / self.table_scale), self.threads,
-        )  # fmt: skip
-        return float(self.work.loss.sum() * settings.norm)
+        update(self.features, self.places.space, self.dense.array, self.parts, self.tables.array, self.biases.array, batch,
+               self.work, number(rate), number(keep), number(rate / self.table_scale))  # fmt: skip
+        return float(self.work.loss.sum() * norm)
 
-    def _run(self, batch, settings, train):
-        compiled = forward_backward if self.threads == 1 else forward_backward_parallel
-        compiled(
-            self.features, *self.places, self.dense.array, self.tables.array, self.biases.array, settings, batch, self.work,
-            train, self.D, self.K,
-        )  # fmt: skip
+    def _run(self, batch, train):
+        """All shards forward, with `train` also backward. Returns what makes the summed loss a mean."""
+        self._make_room(batch, train)
+        self._deal(batch)
+        settings = self._settings(batch, dropout=train)
+
+        def job(s):
+            shard(self.features, self.places, self.dense.array, self.tables.array, self.biases.array, settings, batch,
+                  self.work, s, train, self.D, self.K)  # fmt: skip
+
+        self.team.run(job, self.config.shards)
+        return settings.norm
+
+    def _deal(self, batch):
+        """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
+
+        The result depends on the batch and the number of shards alone.
+        """
+        n, q = np.diff(batch.offsets), np.diff(batch.target_offsets)
+        cost = n + q + 0.02 * n * (n + q)  # rows of matrix products, and pairs of the attention
+        load, dealt = [0.0] * self.config.shards, [[] for _ in range(self.config.shards)]
+        order = np.argsort(-cost, kind="stable")
+        for b, c in zip(order.tolist(), cost[order].tolist()):
+            s = load.index(min(load))
+            load[s] += c
+            dealt[s].append(b)
+        for s, histories in enumerate(dealt):
+            self.work.histories[s, : len(histories)] = histories
+            self.work.count[s] = len(histories)
 
     def _settings(self, batch, dropout):
         config = self.config

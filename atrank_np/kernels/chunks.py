@@ -8,9 +8,10 @@ from numba import njit
 from .blas import product, product_by_transpose, product_of_transpose
 from .embedding import dense_backward, embed
 from .feedforward import relu_backward, relu_forward
-from .vectors import size
+from .vectors import load, size, store
 
-KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
+# Called from compiled code alone: without the wrappers for Python, whose arguments are long, compiling is quicker.
+INNER = {"error_model": "numpy", "cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 CHUNK = 256  # rows of a chunk, unless one history has more; a matter of speed alone
 
 
@@ -44,30 +45,10 @@ class SpaceAt(NamedTuple):
     target_action: np.ndarray
 
 
-@njit(**KERNEL)
-def deal(batch, work):
-    """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
-
-    The result depends on the batch and the number of shards alone.
-    """
-    B = len(batch.offsets) - 1
-    cost = np.empty(B)
-    for b in range(B):
-        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
-        cost[b] = n + q + 0.02 * n * (n + q)  # rows of products, and pairs of attention
-    load = np.zeros(len(work.count))
-    work.count[:] = 0
-    for b in np.argsort(-cost, kind="mergesort"):
-        s = np.argmin(load)
-        work.histories[s, work.count[s]] = b
-        work.count[s] += 1
-        load[s] += cost[b]
-
-
-@njit(**KERNEL)
+@njit(**INNER)
 def next_chunk(batch, work, s, first):
     """The chunk that starts at history `first` of shard s: one past its last history, its behaviours, its targets."""
-    n = q = 0
+    n = q = np.int64(0)
     h = first
     while h < work.count[s]:
         b = work.histories[s, h]
@@ -82,7 +63,7 @@ def next_chunk(batch, work, s, first):
     return h, n, q
 
 
-@njit(**KERNEL)
+@njit(**INNER)
 def number_rows(batch, work, s, first, last, n, row0):
     """Fills number, order and place of a chunk: behaviours, then targets, and all of it group by group in du."""
     N = len(batch.object)
@@ -105,13 +86,13 @@ def number_rows(batch, work, s, first, last, n, row0):
         g += 1
 
 
-@njit(**KERNEL)
+@njit(**INNER)
 def group_of(batch, number):
     N = len(batch.object)
     return np.int64(batch.group[number]) if number < N else np.int64(batch.target_group[number - N])
 
 
-@njit(**KERNEL)
+@njit(**INNER)
 def behaviour(batch, at, number):
     """-> group, object, bucket, action of a row; a target has elapsed time 0 and its group's target action."""
     N = len(batch.object)
@@ -119,10 +100,10 @@ def behaviour(batch, at, number):
         object, bucket, action = batch.object[number], batch.bucket[number], batch.action[number]
         return np.int64(batch.group[number]), np.int64(object), np.int64(bucket), np.int64(action)
     group = np.int64(batch.target_group[number - N])
-    return group, np.int64(batch.target_object[number - N]), 0, at.target_action[group]
+    return group, np.int64(batch.target_object[number - N]), np.int64(0), at.target_action[group]
 
 
-@njit(**KERNEL)
+@njit(**INNER)
 def end_of_group(batch, order, p, last):
     e = p
     while e < last and group_of(batch, order[e]) == group_of(batch, order[p]):
@@ -130,10 +111,11 @@ def end_of_group(batch, order, p, last):
     return e
 
 
-@njit(**KERNEL)
+@njit(**INNER)
 def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0, S, spare, D):
     """(1): S = F_M(u) for the chunk's rows, group by group, each with its own width. -> place in du after them."""
     order, place, du = work.order[s], work.place[s], work.du[s]
+    zero = np.int64(0)
     target = spare if len(features.width) > 1 else S
     p = row0
     while p < row0 + rows:
@@ -142,30 +124,31 @@ def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0,
             group, object, bucket, action = behaviour(batch, at, order[i])
             embed(features, P, tables, scale, group, object, bucket, action, du, u0)
             u0 += features.width[g]
-        product(du[start:], 0, e - p, features.width[g], P, at.F_M_W[g], size(D), target, p - row0, False)
+        product(du[start:], zero, e - p, features.width[g], P, at.F_M_W[g], size(D), target, p - row0, False)
         relu_forward(target, p - row0, e - p, P, at.F_M_b[g], D)
         p = e
     if len(features.width) > 1:
         for i in range(rows):
-            S[place[i]] = spare[i]
+            store(S, place[i] * size(D), load(spare, i * size(D), D))
     return u0
 
 
-@njit(**KERNEL)
+@njit(**INNER)
 def common_space_backward(features, at, P, dP, batch, work, s, rows, row0, u0, S, dS, spare, spare2, D):
     """From dS to the gradients of F_M, to du, and from there to the dense part of the embeddings."""
-    order, place, du = work.order[s], work.place[s], work.du[s]
+    order, place, du, zero = work.order[s], work.place[s], work.du[s], np.int64(0)
     if len(features.width) > 1:
         for i in range(rows):
-            spare[i], spare2[i] = dS[place[i]], S[place[i]]
+            store(spare, i * size(D), load(dS, place[i] * size(D), D))
+            store(spare2, i * size(D), load(S, place[i] * size(D), D))
         dS, S = spare, spare2
     p = row0
     while p < row0 + rows:
         g, e = group_of(batch, order[p]), end_of_group(batch, order, p, row0 + rows)
         r, b, u = p - row0, features.width[g], du[u0:]
         relu_backward(dS, r, S, r, e - p, dP, at.F_M_b[g], D)
-        product_of_transpose(u, 0, e - p, b, dS, r, size(D), dP, at.F_M_W[g])
-        product_by_transpose(dS, r, e - p, size(D), P, at.F_M_W[g], b, u, 0, False)
+        product_of_transpose(u, zero, e - p, b, dS, r, size(D), dP, at.F_M_W[g])
+        product_by_transpose(dS, r, e - p, size(D), P, at.F_M_W[g], b, u, zero, False)
         for i in range(p, e):
             group, object, bucket, action = behaviour(batch, at, order[i])
             dense_backward(features, dP, group, object, bucket, action, du, u0)

@@ -42,7 +42,8 @@ def embed(features, P, tables, scale, group, object, bucket, action, u, u0):
     """u[u0:] = emb(o) + lookup_time(bucket) + lookup_action(a), width[group] numbers; tables are stored divided by scale."""
     one = P.dtype.type(1)
     width = features.width[group]
-    u[u0 : u0 + width] = 0
+    for j in range(u0, u0 + width):
+        u[j] = 0
     add_scaled(u, u0, P, features.time[group] + bucket * width, width, scale)
     add_scaled(u, u0, P, features.action[group] + action * width, width, scale)
     for c in range(features.first_column[group], features.first_column[group + 1]):
@@ -76,22 +77,18 @@ def dense_backward(features, dP, group, object, bucket, action, du, u0):
 
 
 @njit(**KERNEL)
-def scatter(features, tables, rate, group, object, du, u0, owner, owners):
-    """tables -= rate du, for the rows that this thread owns: those with id mod owners = owner.
-
-    So no two threads write one row, and a row sees its gradients in the order of the batch for any number of threads.
-    Row 0 is `unknown` and never trained.
-    """
+def scatter(features, tables, rate, group, object, du, u0):
+    """tables -= rate du for the rows of one behaviour; row 0 is `unknown` and never trained."""
     for c in range(features.first_column[group], features.first_column[group + 1]):
         n, table, value = features.size[c], features.table[c], features.values[c] + object
         if features.kind[c] == LOOKUP:
             code = np.int64(features.codes[value])
-            if code > 0 and code % owners == owner:
+            if code > 0:
                 add_scaled(tables, table + code * n, du, u0, n, -rate)
         elif features.kind[c] == BAG:
             first, last = features.bag_offsets[value], features.bag_offsets[value + 1]
             for p in range(first, last):
                 code = np.int64(features.codes[p])
-                if code > 0 and code % owners == owner:
+                if code > 0:
                     add_scaled(tables, table + code * n, du, u0, n, -rate / tables.dtype.type(last - first))
         u0 += n

@@ -83,16 +83,16 @@ def add_rows(x, x0, rows, dP, b, D):
 
 
 @njit(**KERNEL)
-def dropout(x, x0, rows, P, b, rate, key, layer, row_of, columns, y, y0, D):
+def dropout(x, x0, rows, P, b, rate, key, layer, number, first, less, columns, y, y0, D):
     """y = mask ∘ (x + b), b at its place in P or none if b < 0. The hash of `randomness.dropout_mask`.
 
-    row_of [rows]: the row's number in the batch; columns [D]: a column's number in the parameters' own order.
+    number[first + i] - less is row i's number in the batch; columns [D]: a column's in the parameters' own order.
     """
     width = size(D)
     keep = x.dtype.type(1 / (1 - rate))
     for i in range(rows):
         for j in range(width):
-            z = (np.uint64(layer) << np.uint64(48)) + (np.uint64(row_of[i]) << np.uint64(16)) + np.uint64(columns[j] + 1)
+            z = (np.uint64(layer) << np.uint64(48)) + (np.uint64(number[first + i] - less) << np.uint64(16)) + np.uint64(columns[j] + 1)
             z = np.uint64(key) + np.uint64(0x9E3779B97F4A7C15) * z
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
