@@ -4,7 +4,21 @@
     log = read_log("data/shop")
     run = fit(log, epochs=2)
     print(run.report["test_auc"])
-    for name, score in rank(run, user="7", top=3): print(name, score)
+    for name, score in rank(run.trained, log, user="u7", top=3):
+        print(name, score)
 """
 
-from . import backend as _backend  # noqa: F401  first: it sets the BLAS threads, which only counts before numpy is imported
+import importlib
+
+_HOMES = {"fit": "train", "rank": "recommend", "read_log": "datasets.reading", "Config": "config", "load": "assembly"}
+
+
+def __getattr__(name):
+    """Names are looked up when they are first used, so that a command imports no more than it needs."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__():
+    return sorted(_HOMES)

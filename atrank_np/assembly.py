@@ -1,5 +1,6 @@
 """From a behaviour log to a model: the one place where datasets and models meet, and what is kept of a trained model."""
 
+import hashlib
 import json
 import os
 import zipfile
@@ -32,6 +33,7 @@ class Trained:
     catalogues: dict
     target_actions: list
     statistics: dict  # "group.feature" -> [mean, deviation] of a number
+    events: str  # digest of the events it is trained on
     params: dict
     step: int = 0
     table_scale: float = 1.0
@@ -61,9 +63,10 @@ class Trained:
         return np.where(np.isnan(values), 0.0, (values - mean) / deviation)
 
     def fits(self, log):
-        """Whether a log is the one that this model was made for, as far as vocabularies and features tell."""
+        """Whether a log is the one that this model was made for: the same vocabularies and the same events."""
         return (
             self.schema == log.schema
+            and self.events == digest(log)
             and self.actions == log.actions
             and all(np.array_equal(names, log.tables.get(table)) for table, names in self.tables.items())
             and all(np.array_equal(c.objects, log.catalogues[g].objects) for g, c in self.catalogues.items())
@@ -90,10 +93,17 @@ def assemble(log, split, config):
         catalogues=log.catalogues,
         target_actions=split.target_actions,
         statistics=statistics,
+        events=digest(log),
         params={},
     )
     trained.params = trained.model().init(config.seed, config.dense_init, config.table_init, config.gain_init)
     return trained
+
+
+def digest(log):
+    """A hash of all events: a run that goes on with others would not end as it should."""
+    columns = (log.offsets, log.group, log.object, log.action, log.time)
+    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
 
 
 def _mean_and_deviation(values, weight):
@@ -115,6 +125,7 @@ def save(path, trained):
         "actions": list(trained.actions),
         "target_actions": trained.target_actions,
         "statistics": trained.statistics,
+        "events": trained.events,
         "step": trained.step,
         "table_scale": trained.table_scale,
         "state": trained.state,
@@ -161,7 +172,7 @@ def load(path):
                     features[f.name] = arrays[f"feature/{at}"]
             catalogues[group.name] = Catalogue(arrays[f"objects/{group.name}"], features)
         pick = lambda kind: {n[len(kind) :]: a for n, a in arrays.items() if n.startswith(kind)}
-        return Trained(
+        trained = Trained(
             config=Config(**about["config"]),
             schema=schema,
             actions=tuple(about["actions"]),
@@ -169,11 +180,15 @@ def load(path):
             catalogues=catalogues,
             target_actions=about["target_actions"],
             statistics=about["statistics"],
+            events=about["events"],
             params=pick("param/"),
             step=about["step"],
             table_scale=about["table_scale"],
             state=about["state"],
         )
+        if {name: w.shape for name, w in trained.params.items()} != trained.model().shapes():
+            raise ValueError("shapes")
+        return trained
     except FileNotFoundError:
         raise DataError(f"{path}: no such model; train one with python -m atrank_np.train --out FOLDER") from None
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, TypeError) as error:

@@ -14,6 +14,8 @@ import threading
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+import numpy as np  # noqa: E402
+
 from .layers.ranking import pairs_of, pairwise_backward, pairwise_forward, pointwise_backward, pointwise_forward  # noqa: E402
 from .optimizer import SGD, clip  # noqa: E402
 from .randomness import Dropout  # noqa: E402
@@ -57,6 +59,14 @@ class NumpyBackend:
             clip(gradients, self.config.clip)
         self.optimizer.apply(self.params, gradients, rate, self.config.l2)
         return loss
+
+    def catalogue_scores(self, batch, group):
+        """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
+        objects = np.arange(self.model.space.groups[group].objects, dtype=np.int32)
+        groups, label = np.full(len(objects), group, np.int8), np.zeros(len(objects), np.float32)
+        return self.scores(
+            batch._replace(target_offsets=np.array([0, len(objects)]), target_group=groups, target_object=objects, label=label)
+        )
 
     def warm_up(self, batch):
         """Seconds that compiling took: none."""

@@ -1,5 +1,6 @@
 """What all commands share: how they end, and how they name a behaviour log."""
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -13,22 +14,35 @@ class Diverged(Exception):
     """The loss is no number any more; the text says where, and what to try."""
 
 
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose faults are DataErrors, one line like all others."""
+
+    def error(self, message):
+        raise DataError(f"{message} (see {self.prog} --help)")
+
+
 def run(main):
     """Ends the process with main's exit code. A user's fault is one line and exit 2, never a traceback."""
     try:
-        code = main(sys.argv[1:])
+        try:
+            code = main(sys.argv[1:])
+        finally:
+            sys.stdout.flush()  # here, where a reader that has left is no surprise
+    except BrokenPipeError:  # the reader of our output, such as `head`, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     except DataError as fault:
         print(f"error: {fault}", file=sys.stderr)
+        code = USER_FAULT
+    except OSError as fault:  # a file that cannot be written, a full disk
+        print(f"error: {fault.filename or 'a file'}: {fault.strerror or fault}", file=sys.stderr)
         code = USER_FAULT
     except Diverged as fault:
         print(f"error: {fault}", file=sys.stderr)
         code = DIVERGED
     except KeyboardInterrupt as stop:
-        print(stop or "stopped", file=sys.stderr)
+        print(str(stop) or "stopped", file=sys.stderr)
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, such as `head`, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     sys.exit(code)
 
 

@@ -1,6 +1,5 @@
 """Scores a trained run on its test events: `python -m atrank_np.evaluate RUN`."""
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -76,19 +75,15 @@ def test_report(backend, log, split, task, world=None):
     scores = score(backend, log.schema, split.events, task)
     whole = auc(scores)
     groups = task.samples.group
+    by_group = {log.schema.groups[g].name: auc(scores[groups == g]) for g in np.unique(groups)}
     popularity = np.empty(task.candidates.shape)
     for g in np.unique(groups):
         popularity[groups == g] = split.popularity[g][task.candidates[groups == g]]
     report = {
         "test_auc": whole.mean,
-        "test_auc_se": whole.se,
+        "test_auc_se": _known(whole.se),
         "test_auc_by_group": {
-            log.schema.groups[g].name: {
-                "auc": float(whole.each[groups == g].mean()),
-                "se": float(whole.each[groups == g].std(ddof=1) / np.sqrt((groups == g).sum())),
-                "users": int((groups == g).sum()),
-            }
-            for g in np.unique(groups)
+            name: {"auc": own.mean, "se": _known(own.se), "users": len(own.each)} for name, own in by_group.items()
         },
         "test_users": int(len(np.unique(task.samples.user))),
         "negatives": f"{task.candidates.shape[1] - 1} per positive, uniform over objects that the user never touches",
@@ -102,6 +97,26 @@ def test_report(backend, log, split, task, world=None):
         samples = task.samples
         report["ceiling_auc"] = auc(ceiling(world, log, samples.user, samples.time, samples.group, task.candidates)).mean
     return report
+
+
+def _known(number):
+    """None for NaN, the standard error of a single ranking: JSON has no NaN."""
+    return None if np.isnan(number) else number
+
+
+def describe(report, validate):
+    """The test figures in words: a list of lines."""
+    number = lambda value: "-" if value is None else f"{value:.4f}"
+    lines = [
+        f"{'validation' if validate else 'test'} AUC {number(report['test_auc'])} ± {number(report['test_auc_se'])} "
+        f"(1 s.e., {report['test_users']} users, negatives: {report['negatives']}; {report['tie_rule']})"
+    ]
+    if len(report["test_auc_by_group"]) > 1:
+        for name, own in report["test_auc_by_group"].items():
+            lines.append(f"  {name}: {number(own['auc'])} ± {number(own['se'])} ({own['users']} users)")
+    controls = {"popularity alone": "popularity_auc", "histories swapped": "swapped_history_auc",
+                "is it in the history": "in_history_auc", "ceiling": "ceiling_auc"}  # fmt: skip
+    return [*lines, "controls", "  " + "    ".join(f"{what} {number(report[name])}" for what, name in controls.items())]
 
 
 def full_ranks(backend, schema, events, samples, show=False):
@@ -124,9 +139,8 @@ def full_ranks(backend, schema, events, samples, show=False):
 
 def catalogue_scores(backend, schema, events, sample):
     """Logits [M] of every object of the target group for one sample; row 0, `unknown`, too."""
-    objects = backend.model.space.groups[sample.group[0]].objects
-    batch = pack(schema, events, sample, np.arange(objects, dtype=np.int32)[None], positives=0)
-    return backend.scores(batch).astype(np.float64)
+    batch = pack(schema, events, sample, np.zeros((1, 0), np.int32))
+    return backend.catalogue_scores(batch, int(sample.group[0])).astype(np.float64)
 
 
 def auc_by_length(scores, samples):
@@ -139,13 +153,13 @@ def auc_by_length(scores, samples):
         mine = each[bucket == b]
         low, high = (0, 0) if b == 0 else (2 ** (b - 1), 2**b - 1)
         label = str(low) if low == high else f"{low}-{high}"
-        se = float(mine.std(ddof=1) / np.sqrt(len(mine))) if len(mine) > 1 else float("nan")
+        se = float(mine.std(ddof=1) / np.sqrt(len(mine))) if len(mine) > 1 else None
         rows.append((label, len(mine), float(mine.mean()), se))
     return rows
 
 
 def parser():
-    p = argparse.ArgumentParser(
+    p = command.Parser(
         prog="python -m atrank_np.evaluate",
         description="Score a trained run on its test events again, with its controls.",
     )
@@ -161,20 +175,20 @@ def parser():
 
 def main(arguments):
     options = parser().parse_args(arguments)
+    if options.users is not None and options.users < 1:
+        raise DataError(f"--users: expected at least 1, got {options.users}")
     trained, log, world = open_run(options.run, options.data)
     config = replace(trained.config, backend=options.backend or trained.config.backend)
     parts = split(log, config.cap, config.validate)
     backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
     task = test_task(log, parts.test, config)
     report = test_report(backend, log, parts, task, world)
-    lines = [f"{'validation' if config.validate else 'test'} AUC {report['test_auc']:.4f} ± {report['test_auc_se']:.4f}"]
-    for name in ("popularity_auc", "swapped_history_auc", "in_history_auc", "ceiling_auc"):
-        lines.append(f"  {name:<20} " + ("-" if report[name] is None else f"{report[name]:.4f}"))
+    lines = describe(report, config.validate)
     if options.full:
         rows = auc_by_length(score(backend, log.schema, parts.events, task), parts.test)
         report["auc_by_length"] = [dict(zip(("length", "rankings", "auc", "se"), row)) for row in rows]
         lines.append("AUC by behaviours in the history")
-        lines += [f"  {label:>7} {value:.4f} ± {se:.4f} ({n})" for label, n, value, se in rows]
+        lines += [f"  {label:>7} {value:.4f} ± {'-' if se is None else f'{se:.4f}'} ({n})" for label, n, value, se in rows]
         some = parts.test.take(slice(0, options.users))
         report |= rank_metrics(full_ranks(backend, log.schema, parts.events, some, show=not options.json))
         report["ranked_users"] = len(some.user)
@@ -191,7 +205,8 @@ def open_run(run, data=None):
     path = Path(run) / "config.json"
     try:
         options = json.loads(path.read_text())["data"]
-    except (OSError, ValueError, KeyError):
+        options = {name: options[name] for name in ("data", "features", "history", "target", "embedding_size")}
+    except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"{path}: expected the run's settings, as train writes them") from None
     if data is not None:
         options["data"] = data

@@ -1,7 +1,5 @@
 """Ranks the catalogue for a user or a history: `python -m atrank_np.recommend RUN --user U`."""
 
-import argparse
-
 import numpy as np
 
 from . import command
@@ -52,7 +50,7 @@ def _history_of(log, user):
 
 
 def parser():
-    p = argparse.ArgumentParser(
+    p = command.Parser(
         prog="python -m atrank_np.recommend",
         description="Rank the whole catalogue for one history; ids are those of the data files.",
     )

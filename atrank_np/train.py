@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import csv
+import io
+import itertools
 import json
 import math
 import os
@@ -24,7 +26,7 @@ from .config import PAPER, Config
 from .datasets.packing import pack
 from .datasets.sampling import Negatives, split
 from .datasets.schema import DataError
-from .evaluate import auc, open_run, read_data, score, test_report, test_task
+from .evaluate import auc, describe, open_run, read_data, score, test_report, test_task
 from .optimizer import learning_rate
 from .randomness import stream
 
@@ -53,6 +55,8 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
     for samples, what in ((parts.train, "train"), (parts.test, "test")):
         if len(samples.user) == 0:
             raise DataError(f"events.csv: no user has enough target events to {what} on (3 are needed, 4 to validate)")
+    if resume and not resume.fits(log):
+        raise DataError("the log is not the one that the model was trained on")
     trained = resume or assemble(log, parts, config)
     state = trained.state or {"rows": [], "loss_sum": 0.0, "targets": 0, "seconds": 0.0, "compile_seconds": 0.0}
     trained.state = state
@@ -64,15 +68,17 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
     state["compile_seconds"] += backend.warm_up(batches.batch(0, 0))
 
     def keep():
-        trained.step, trained.table_scale = backend.step, backend.table_scale
+        trained.params, trained.step, trained.table_scale = backend.params, backend.step, backend.table_scale
         if out is not None:
             save(Path(out) / "model.npz", trained)
             write_rows(Path(out) / "metrics.csv", state["rows"])
 
     keep()
-    bar = tqdm(total=total * config.batch_size, initial=backend.step * config.batch_size, unit=" samples",
-               unit_scale=True, disable=not show, dynamic_ncols=True, smoothing=0.05)
-    with _interruptible() as stopped, bar:
+    # disable=None: no bar where the output is no terminal.
+    bar = tqdm(total=config.epochs * batches.targets, initial=batches.seen(backend.step), unit=" samples",
+               unit_scale=True, disable=None if show else True, dynamic_ncols=True, smoothing=0.05)  # fmt: skip
+    # A diverging run ends with its own message; numpy's warnings would only come before it.
+    with _interruptible() as stopped, bar, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for epoch in range(backend.step // batches.per_epoch, config.epochs):
             for i in range(backend.step - epoch * batches.per_epoch, batches.per_epoch):
                 begin = time.perf_counter()
@@ -91,7 +97,7 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
                         raise _diverged(backend.step, out)
                     test = auc(scores)
                     mean_loss = state["loss_sum"] / state["targets"]
-                    samples = epoch * batches.targets + min((i + 1) * config.batch_size, batches.targets)
+                    samples = batches.seen(backend.step)
                     values = (backend.step, samples, samples / batches.targets, rate, mean_loss, test.mean, test.se)
                     state["rows"].append([*values, state["seconds"]])
                     state["loss_sum"], state["targets"] = 0.0, 0
@@ -132,6 +138,11 @@ class Batches:
         self.targets = len(self.train.user) * (1 + config.negatives)
         self.epoch = None
 
+    def seen(self, step):
+        """The targets in the first `step` batches of the run."""
+        epochs, batches = divmod(step, self.per_epoch)
+        return epochs * self.targets + batches * self.config.batch_size
+
     def batch(self, epoch, i):
         """The Batch number i of an epoch; its last one may be smaller."""
         if epoch != self.epoch:
@@ -170,12 +181,16 @@ def _diverged(step, out):
 
 
 def write_rows(path, rows):
-    """metrics.csv, whole or not at all."""
+    """metrics.csv."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([COLUMNS, *rows])
+    write_text(path, text.getvalue())
+
+
+def write_text(path, text):
+    """A file, whole or not at all."""
     beside = path.with_name(path.name + ".part")
-    with beside.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
+    beside.write_text(text, newline="")
     os.replace(beside, path)
 
 
@@ -199,29 +214,17 @@ def draw_curve(path, rows, report):
     axes.set_xlim(left=0)
     axes.set_xlabel("training samples seen (targets)")
     axes.set_ylabel("average user AUC")
-    scored = "validation" if report["config"]["validate"] else "test"
-    axes.set_title(f"{scored} AUC at the end: {report['test_auc']:.4f} ± {report['test_auc_se']:.4f}")
+    axes.set_title(describe(report, report["config"]["validate"])[0].split(" (")[0])
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize=9)
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
-def describe(report):
+def describe_run(report):
     """The report in words, for the terminal."""
-    number = lambda name: "-" if report[name] is None else f"{report[name]:.4f}"
-    scored = "validation" if report["config"]["validate"] else "test"
     lines = [
-        f"{scored} AUC {report['test_auc']:.4f} ± {report['test_auc_se']:.4f} (1 s.e., {report['test_users']} users, "
-        f"negatives: {report['negatives']}; {report['tie_rule']})"
-    ]
-    if len(report["test_auc_by_group"]) > 1:
-        for name, group in report["test_auc_by_group"].items():
-            lines.append(f"  {name}: {group['auc']:.4f} ± {group['se']:.4f} ({group['users']} users)")
-    lines += [
-        "controls",
-        f"  popularity alone {number('popularity_auc')}    histories swapped {number('swapped_history_auc')}    "
-        f"is it in the history {number('in_history_auc')}    ceiling {number('ceiling_auc')}",
+        *describe(report, report["config"]["validate"]),
         f"trained on {report['train_samples']} samples x {report['epochs']} epochs in {report['seconds']:.1f} s "
         f"({report['samples_per_second']:.0f} samples/s, compiling {report['compile_seconds']:.1f} s apart), "
         f"peak memory {report['peak_rss_mb']:.0f} MB",
@@ -232,8 +235,15 @@ def describe(report):
     return "\n".join(lines)
 
 
+def seed(text):
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected at least 0, got {value}")
+    return value
+
+
 def parser():
-    p = argparse.ArgumentParser(
+    p = command.Parser(
         prog="python -m atrank_np.train",
         description="Train ATRank (Zhou et al., AAAI 2018) on a behaviour log and report its average user AUC. "
         "Without arguments it trains on the simulated shop that comes with the package.",
@@ -271,11 +281,12 @@ def parser():
     training.add_argument("--dense-init", type=float, default=d.dense_init, help="deviation of the initial matrices")
     training.add_argument("--table-init", type=float, default=d.table_init, help="deviation of the initial embeddings")
     training.add_argument("--gain-init", type=float, default=d.gain_init, help="initial gain of F_vanilla's layer norm")
-    training.add_argument("--seed", type=int, default=d.seed, help="of everything random in training")
+    training.add_argument("--seed", type=seed, default=d.seed, help="of everything random in training")
     training.add_argument("--paper", action="store_true", default=argparse.SUPPRESS,
-                          help="exactly the paper's numbers: learning rate 1.0, no item bias")
+                          help="exactly the paper's numbers: learning rate 1.0, no item bias, embeddings of 64; a flag "
+                          "beside it wins")
     scoring = p.add_argument_group("scoring")
-    scoring.add_argument("--eval-seed", type=int, default=d.eval_seed, help="of the test negatives, the same for all models")
+    scoring.add_argument("--eval-seed", type=seed, default=d.eval_seed, help="of the test negatives, the same for all models")
     scoring.add_argument("--eval-negatives", type=int, default=d.eval_negatives, help="per test positive")
     scoring.add_argument("--evaluations", type=int, default=d.evaluations, help="how often the AUC is taken in a run")
     scoring.add_argument("--validate", action="store_true", help="hold out the last but one behaviour instead: for choices; "
@@ -288,7 +299,7 @@ def parser():
     run.add_argument("--out", metavar="DIR", help="the run folder (default: the first free runs/NAME-1, -2, …)",
                      default=argparse.SUPPRESS)
     run.add_argument("--resume", metavar="RUN", help="go on with a stopped run, to the same bits as if it had not been "
-                     "stopped; only --data and the machine may change", default=argparse.SUPPRESS)
+                     "stopped; only --data, --threads and --quiet may stand beside it", default=argparse.SUPPRESS)
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     return p
 
@@ -297,22 +308,30 @@ def main(arguments):
     p = parser()
     options = p.parse_args(arguments)
     if "paper" in options:  # parsed again with the paper's numbers as defaults, so that a flag beside --paper wins
-        p.set_defaults(**PAPER)
+        p.set_defaults(**PAPER, embedding_size=64)
         options = p.parse_args(arguments)
-    given = vars(options)
-    if "resume" in given:
+    if "resume" in options:
+        p.set_defaults(**dict.fromkeys(vars(options), argparse.SUPPRESS))  # parsed again for what is given, no defaults
+        given = vars(p.parse_args(arguments))
+        if others := given.keys() - {"resume", "data", "threads", "quiet"}:
+            name = min(others).replace("_", "-")
+            raise DataError(f"--resume: goes on as the run was started; {name} cannot be chosen again")
         out = Path(given["resume"])
         resume, log, world = open_run(out, given.get("data"))
-        config = replace(resume.config, threads=options.threads)
+        config = replace(resume.config, **{name: given[name] for name in ("threads",) if name in given})
     else:
         resume, (out, config, log, world) = None, _new_run(options)
     try:
         run = fit(log, config, out=out, resume=resume, world=world, show=not options.quiet)
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"{stop}; go on with --resume {out}") from None
-    (out / "report.json").write_text(json.dumps(run.report, indent=2) + "\n")
+    except BaseException as end:
+        if not (out / "model.npz").exists():
+            _remove(out)
+        elif isinstance(end, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"{str(end) or 'stopped'}; go on with --resume {out}") from None
+        raise
+    write_text(out / "report.json", json.dumps(run.report, indent=2, allow_nan=False) + "\n")
     draw_curve(out / "curve.png", run.rows, run.report)
-    print(describe(run.report))
+    print(describe_run(run.report))
     print(f"written to {out}: model.npz, metrics.csv, curve.png, report.json, config.json")
     return 0
 
@@ -320,7 +339,7 @@ def main(arguments):
 def _new_run(options):
     """-> run folder (made), Config, Log, simulator or None."""
     given = vars(options)
-    listed = lambda name: given[name].split(",") if name in given else None
+    listed = lambda name: list(dict.fromkeys(given[name].split(","))) if name in given else None
     try:
         config = Config(**{name: value for name, value in given.items() if name in Config.__dataclass_fields__})
     except ValueError as fault:
@@ -332,20 +351,35 @@ def _new_run(options):
         "target": listed("target"),
         "embedding_size": given.get("embedding_size"),
     }
+    if "out" in given and (Path(given["out"]) / "model.npz").exists():
+        raise DataError(f"{given['out']}: holds a run already; go on with --resume {given['out']}, or choose another --out")
     log, world = read_data(data)
-    out = Path(given["out"]) if "out" in given else _free_folder(Path(data["data"]).name)
-    if (out / "model.npz").exists():
-        raise DataError(f"{out}: holds a run already; go on with --resume {out}, or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(json.dumps({"data": data, "config": config.to_dict()}, indent=2) + "\n")
+    if "out" in given:
+        out = Path(given["out"])
+        out.mkdir(parents=True, exist_ok=True)
+    else:
+        out = _free_folder(Path(data["data"]).name)
+    write_text(out / "config.json", json.dumps({"data": data, "config": config.to_dict()}, indent=2) + "\n")
     return out, config, log, world
 
 
 def _free_folder(name):
-    n = 1
-    while (folder := Path("runs") / f"{name}-{n}").exists():
-        n += 1
-    return folder
+    """The first free one of runs/NAME-1, -2, …, made at once, so that two runs started together do not share it."""
+    for n in itertools.count(1):
+        folder = Path("runs") / f"{name}-{n}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            pass
+
+
+def _remove(out):
+    """A run that ends before its first checkpoint leaves no folder behind, unless that holds other files."""
+    for name in ("config.json", "model.npz.part"):
+        (out / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        out.rmdir()
 
 
 if __name__ == "__main__":

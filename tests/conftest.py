@@ -3,10 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
+from kernel_twins import KERNELS, RECOMPUTED
 
 from atrank_np.made_up import LAYERS
 
-BACKENDS = {"numpy": LAYERS}
+BACKENDS = {"numpy": LAYERS, "numba": KERNELS, "numba, weights computed again": RECOMPUTED}
 
 
 @pytest.fixture(params=BACKENDS)

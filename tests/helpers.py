@@ -3,6 +3,7 @@
 import copy
 
 import numpy as np
+import pytest
 
 from atrank_np.gradcheck import check_layer, redrawn
 from atrank_np.made_up import layer_cases
@@ -10,6 +11,8 @@ from atrank_np.optimizer import folded
 
 
 def pair_of(layers, name):
+    if not hasattr(layers, f"{name}_forward"):
+        pytest.skip("no kernel of its own")
     return getattr(layers, f"{name}_forward"), getattr(layers, f"{name}_backward")
 
 

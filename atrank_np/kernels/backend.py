@@ -10,12 +10,15 @@ from ..layers.ranking import pairs_of
 from ..optimizer import FOLD
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout
+from .catalogue import BLOCK, catalogue_scores, object_side
 from .chunks import CHUNK, SpaceAt, Work
 from .embedding import BAG, LOOKUP, NUMBER, Features
 from .ranking import DeepAt
 from .step import (
     BUFFERS,
     KEPT,
+    KEY_C,
+    VALUE_C,
     AttentionAt,
     FeedForwardAt,
     Places,
@@ -30,8 +33,8 @@ LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
 
 def aligned(shape, dtype):
     """np.zeros that starts on a cache line."""
-    count = int(np.prod(shape))
-    size = count * np.dtype(dtype).itemsize
+    dtype, count = np.dtype(dtype), int(np.prod(shape))
+    size = count * dtype.itemsize
     raw = np.zeros(size + LINE, np.uint8)
     start = -raw.ctypes.data % LINE
     return raw[start : start + size].view(dtype).reshape(shape)
@@ -117,7 +120,7 @@ class NumbaBackend:
             else:
                 (self.tables if name in self.tables.place else self.biases)[name][...] = w
         self.features, self.places = self._features(), self._places()
-        self.work, self.room = None, ()
+        self.work, self.room, self.objects = None, (), None
         self.team = team(min(config.threads, config.shards))
 
     @property
@@ -154,6 +157,31 @@ class NumbaBackend:
         """Logits of all targets [T], without dropout."""
         self._run(batch, False)
         return self.work.f[: len(batch.label)].copy()
+
+    def catalogue_scores(self, batch, group):
+        """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
+        objects, D, dtype = self.model.space.groups[group].objects, self.D.n, self.dtype
+        if self.objects != (group, self.step, self.table_scale):
+            # Of all objects at once, kept until the parameters change: h_t and the queries of the vanilla attention.
+            self.h, self.query = aligned((objects, D), dtype), aligned((objects, D), dtype)
+            self._over_objects(objects, lambda first, last: object_side(
+                self.features, self.places, self.dense.array, self.tables.array, dtype.type(self.table_scale), group, first,
+                last, aligned(BLOCK * self.features.width[group], dtype), self.h, self.query, self.D))  # fmt: skip
+            self.objects = (group, self.step, self.table_scale)
+        self._run(batch, False)
+        shard = next(s for s in range(self.config.shards) if self.work.count[s])
+        key_C, value_C = self.work.rows[shard, KEY_C], self.work.rows[shard, VALUE_C]
+        f, n = np.empty(objects, dtype), int(batch.offsets[-1])
+        self._over_objects(objects, lambda first, last: catalogue_scores(
+            self.places, self.dense.array, self.biases.array, self.model.ranking == "deep", group, key_C, value_C, n, self.h,
+            self.query, first, last, aligned((7, BLOCK, D), dtype), np.empty(BLOCK, dtype),
+            aligned(max(n, 1) * self.K.n, dtype), f, self.D, self.K))  # fmt: skip
+        return f
+
+    def _over_objects(self, objects, job):
+        """job(first, last) on each shard's part of a catalogue."""
+        shards = self.config.shards
+        self.team.run(lambda s: job(objects * s // shards, objects * (s + 1) // shards), shards)
 
     def gradients(self, batch):
         """-> loss, gradients by name, of the next training step: what the compiled step would use."""

@@ -3,6 +3,8 @@
 Arrays are [rows, D] and C-contiguous, x0 is the first row that is meant, vectors of D numbers start at flat place 0.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -82,20 +84,29 @@ def add_rows(x, x0, rows, dP, b, D):
     store(dP, b, s)
 
 
-@njit(**KERNEL)
-def dropout(x, x0, rows, P, b, rate, key, layer, number, first, less, columns, y, y0, D):
-    """y = mask ∘ (x + b), b at its place in P or none if b < 0. The hash of `randomness.dropout_mask`.
+class Mask(NamedTuple):
+    """Which dropout mask `randomness.dropout_mask` makes, and where the rows and columns of a chunk stand in it."""
 
-    number[first + i] - less is row i's number in the batch; columns [D]: a column's in the parameters' own order.
-    """
-    width = size(D)
-    keep = x.dtype.type(1 / (1 - rate))
+    rate: float
+    key: int
+    layer: int
+    number: np.ndarray  # row i of the chunk is row number[first + i] - less of the mask
+    first: int
+    less: int
+    columns: np.ndarray  # [D] kernel column j is column columns[j]
+
+
+@njit(**KERNEL)
+def dropout(x, x0, rows, P, b, mask, y, y0, D):
+    """y = mask ∘ (x + b), b at its place in P or none if b < 0; the same hash as `randomness.dropout_mask`."""
+    keep = x.dtype.type(1 / (1 - mask.rate))
+    layer = np.uint64(mask.layer) << np.uint64(48)
     for i in range(rows):
-        for j in range(width):
-            z = (np.uint64(layer) << np.uint64(48)) + (np.uint64(number[first + i] - less) << np.uint64(16)) + np.uint64(columns[j] + 1)
-            z = np.uint64(key) + np.uint64(0x9E3779B97F4A7C15) * z
+        row = np.uint64(mask.number[mask.first + i] - mask.less) << np.uint64(16)
+        for j in range(size(D)):
+            z = np.uint64(mask.key) + np.uint64(0x9E3779B97F4A7C15) * (layer + row + np.uint64(mask.columns[j] + 1))
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
             value = x[x0 + i, j] if b < 0 else x[x0 + i, j] + P[b + j]
-            y[y0 + i, j] = x.dtype.type(0) if uniform < rate else keep * value
+            y[y0 + i, j] = x.dtype.type(0) if uniform < mask.rate else keep * value

@@ -16,7 +16,15 @@ from .attention import attend_backward, attend_forward
 from .blas import product, product_by_transpose, product_of_transpose
 from .chunks import SpaceAt, behaviour, common_space, common_space_backward, next_chunk, number_rows
 from .embedding import scatter
-from .feedforward import add_rows, dropout, layer_norm_backward, relu_backward, relu_forward, residual_layer_norm_forward
+from .feedforward import (
+    Mask,
+    add_rows,
+    dropout,
+    layer_norm_backward,
+    relu_backward,
+    relu_forward,
+    residual_layer_norm_forward,
+)
 from .ranking import DeepAt, deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
 from .vectors import size
 
@@ -25,6 +33,7 @@ KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 INNER = KERNEL | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 KEPT = 128  # histories up to this length keep their attention weights for the backward pass
 BUFFERS = 18  # rows of D numbers that `shard` has names for
+KEY_C, VALUE_C = 9, 10  # of these: the keys and values of a chunk's vanilla attention
 
 
 class AttentionAt(NamedTuple):
@@ -85,24 +94,24 @@ def project_backward(dy, dy0, y, y0, x, x0, rows, P, dP, W, b, dx, dx0, add, D):
 
 
 @njit(**INNER)
-def feed_forward(x, x0, rows, P, at, settings, layer, number, first, less, hidden, out, normed, rstd, y, D):
-    """F_self or F_vanilla of rows x0 … of its buffers; row i has the number number[first + i] - less, for dropout."""
+def feed_forward(x, x0, rows, P, at, mask, hidden, out, normed, rstd, y, D):
+    """F_self or F_vanilla of rows x0 … of its buffers; mask: of its dropout."""
     project(x, x0, rows, P, at.W1, at.b1, hidden, x0, D)  # F1
     product(hidden, x0, rows, size(D), P, at.W2, size(D), out, x0, False)  # F2
     b2 = at.b2
-    if settings.dropout > 0:
-        dropout(out, x0, rows, P, b2, settings.dropout, settings.key, layer, number, first, less, settings.columns, out, x0, D)  # F3
+    if mask.rate > 0:
+        dropout(out, x0, rows, P, b2, mask, out, x0, D)  # F3
         b2 = -1
     residual_layer_norm_forward(x, x0, out, x0, rows, P, b2, at.gain, at.bias, normed, rstd, y, x0, D)  # F4
 
 
 @njit(**INNER)
-def feed_forward_backward(dy, x0, rows, x, P, dP, at, settings, layer, number, first, less, hidden, normed, rstd, dhidden, spare, D):
+def feed_forward_backward(dy, x0, rows, x, P, dP, at, mask, hidden, normed, rstd, dhidden, spare, D):
     """dy becomes dx in place."""
     layer_norm_backward(dy, x0, normed, rstd, x0, rows, P, at.gain, dP, at.bias, D)  # B4
     dout = dy
-    if settings.dropout > 0:
-        dropout(dy, x0, rows, P, -1, settings.dropout, settings.key, layer, number, first, less, settings.columns, spare, x0, D)  # B3
+    if mask.rate > 0:
+        dropout(dy, x0, rows, P, -1, mask, spare, x0, D)  # B3
         dout = spare
     add_rows(dout, x0, rows, dP, at.b2, D)  # B2
     product_of_transpose(hidden, x0, rows, size(D), dout, x0, size(D), dP, at.W2)
@@ -119,9 +128,9 @@ def shard(features, places, P, tables, biases, settings, batch, work, s, train, 
     """
     rows, rstd, weight, scratch, dP = work.rows[s], work.rstd[s], work.weight[s], work.scratch[s], work.dP[s]
     S, query, key, value, X, hidden = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    out, normed, C, key_C, value_C, he = rows[6], rows[7], rows[8], rows[9], rows[10], rows[11]
+    out, normed, C, key_C, value_C, he = rows[6], rows[7], rows[8], rows[KEY_C], rows[VALUE_C], rows[11]
     deep_hidden, dS, d1, d2, d3, spare = rows[12], rows[13], rows[14], rows[15], rows[16], rows[17]
-    f, df, offset = work.local[s, 0], work.local[s, 1], work.offset[s]
+    f, df, offset, number = work.local[s, 0], work.local[s, 1], work.offset[s], work.number[s]
     own, vanilla = places.self_attention, places.vanilla_attention
     own_ff, vanilla_ff = places.self_feed_forward, places.vanilla_feed_forward
     scale, width, spaces, N = P.dtype.type(settings.scale), size(D), size(K), len(batch.object)
@@ -134,6 +143,8 @@ def shard(features, places, P, tables, biases, settings, batch, work, s, train, 
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
         number_rows(batch, work, s, first, last, n, row0)
+        own_mask = Mask(settings.dropout, settings.key, 0, number, zero, zero, settings.columns)
+        vanilla_mask = Mask(settings.dropout, settings.key, 1, number, n, N, settings.columns)
         u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
 
         project(S, zero, n, P, own.P_W, own.P_b, query, zero, D)  # (2)
@@ -145,8 +156,7 @@ def shard(features, places, P, tables, biases, settings, batch, work, s, train, 
             keep = train and m <= KEPT
             attend_forward(query, a, m, key, value, a, m, weight, at, keep, X, a, D, K)
             at += m * m * spaces if keep else 0
-        number = work.number[s]
-        feed_forward(X, zero, n, P, own_ff, settings, 0, number, zero, zero, hidden, out, normed, rstd, C, D)  # (6)
+        feed_forward(X, zero, n, P, own_ff, own_mask, hidden, out, normed, rstd, C, D)  # (6)
 
         project(S, n, q, P, vanilla.P_W, vanilla.P_b, query, n, D)  # (7)
         product(C, zero, n, width, P, vanilla.W, width, key_C, zero, False)
@@ -158,7 +168,7 @@ def shard(features, places, P, tables, biases, settings, batch, work, s, train, 
             keep = train and m <= KEPT
             attend_forward(query, t, r, key_C, value_C, a, m, weight, at, keep, X, t, D, K)
             at += r * m * spaces if keep else 0
-        feed_forward(X, n, q, P, vanilla_ff, settings, 1, number, n, N, hidden, out, normed, rstd, C, D)
+        feed_forward(X, n, q, P, vanilla_ff, vanilla_mask, hidden, out, normed, rstd, C, D)
 
         if settings.deep:
             deep_forward(S, n, C, n, q, P, places.deep, he, deep_hidden, f, D)
@@ -184,7 +194,7 @@ def shard(features, places, P, tables, biases, settings, batch, work, s, train, 
                 dot_backward(df, S, n, C, n, q, dS, n, d1, n, D)
 
             feed_forward_backward(
-                d1, n, q, X, P, dP, vanilla_ff, settings, 1, number, n, N, hidden, normed, rstd, d2, spare, D
+                d1, n, q, X, P, dP, vanilla_ff, vanilla_mask, hidden, normed, rstd, d2, spare, D
             )
             at = vanilla_at
             for h in range(last - first):
@@ -201,7 +211,7 @@ def shard(features, places, P, tables, biases, settings, batch, work, s, train, 
             product_of_transpose(C, zero, n, width, d1, zero, width, dP, vanilla.W)
             product_by_transpose(d1, zero, n, width, P, vanilla.W, width, dC, zero, True)
 
-            feed_forward_backward(dC, zero, n, X, P, dP, own_ff, settings, 0, number, zero, zero, hidden, normed, rstd, d2, spare, D)
+            feed_forward_backward(dC, zero, n, X, P, dP, own_ff, own_mask, hidden, normed, rstd, d2, spare, D)
             dX, dquery, dkey, dvalue, at = dC, d1, d2, spare, zero
             for h in range(last - first):
                 a, m = offset[0, h], offset[0, h + 1] - offset[0, h]

@@ -125,8 +125,6 @@ class CommonSpace:
         """dS [N,D], dh [T,D], dbias [T] into `gradients`. A table's gradient is by the table as the formula means it,
         whatever table_scale it was stored with."""
         for g, (rows, places, feature_caches, time_cache, act_cache, F_M_cache, bias_cache) in zip(self.groups, cache):
-            if len(rows) + len(places) == 0:
-                continue
             du, dW, db = perceptron_backward(np.concatenate([dS[rows], dh[places]]), F_M_cache)
             gradients.add(f"F_M.{g.name}.W", dW)
             gradients.add(f"F_M.{g.name}.b", db)

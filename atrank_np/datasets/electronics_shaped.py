@@ -1,0 +1,64 @@
+"""A made-up log in the shape of Amazon Electronics, to measure speed on: nothing in it can be learned."""
+
+import numpy as np
+
+from ..randomness import stream
+from .reading import Catalogue, Log
+from .schema import UNITS, Schema
+
+USERS, ITEMS, CATEGORIES = 192_403, 63_001, 801  # the paper's Table 1
+MEAN, SPREAD, SHORTEST, LONGEST = 8.78, 1.2, 5, 100  # behaviours of a user
+
+
+def electronics_shaped(users=USERS, items=ITEMS, length=None):
+    """A Log of one group with object and category, 64 numbers each. At full size 1.69 M events: 1.3 M training samples.
+
+    Popularity is Zipf's with exponent 0.8 (0.9 for categories), the days between behaviours are lognormal(3, 1.8).
+    length: every user has so many behaviours, instead of a mean of 8.78. Equal arguments give equal logs.
+    """
+    rng = stream(0, "simulation")
+    lengths = _lengths(rng.standard_normal(users)) if length is None else np.full(users, length)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    E = int(offsets[-1])
+    popular = 1 + rng.permutation(items)  # rank of popularity -> object; row 0 is `unknown`
+    category = np.append(0, 1 + _zipf(rng, CATEGORIES, 0.9, items))
+    days = np.cumsum(np.floor(rng.lognormal(3.0, 1.8, E)).astype(np.int64))
+    schema = Schema.from_dict({
+        "groups": {"items": {"features": {"object": "id", "category": "categorical"}}},
+        "actions": ["view", "buy"],
+        "target_repeats": "keep",  # a repeat is an accident here, and the number of samples shall be exact
+    })
+    names = lambda count: np.append("unknown", np.arange(1, count + 1).astype(str))
+    objects = names(items)
+    return Log(
+        schema=schema,
+        actions=schema.actions,
+        tables={"items.object": objects, "category": names(CATEGORIES)},
+        catalogues={
+            "items": Catalogue(
+                objects, {"object": np.arange(items + 1, dtype=np.int32), "category": category.astype(np.int32)}
+            )
+        },
+        users=np.arange(users).astype(str),
+        offsets=offsets.astype(np.int64),
+        group=np.zeros(E, np.int8),
+        object=popular[_zipf(rng, items, 0.8, E)].astype(np.int32),
+        action=rng.integers(2, size=E, dtype=np.int16),
+        time=(days - np.repeat(days[offsets[:-1]], lengths)) * UNITS["day"],
+    )
+
+
+def _lengths(z):  # [U] normal numbers -> [U]
+    """min(5 + floor(exp(μ + 1.2 z)), 100), with the μ that makes their mean 8.78, found by bisection."""
+    low, high = -3.0, 5.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        lengths = np.minimum(SHORTEST + np.floor(np.exp(middle + SPREAD * z)), LONGEST)
+        low, high = (low, middle) if lengths.mean() > MEAN else (middle, high)
+    return lengths.astype(np.int64)
+
+
+def _zipf(rng, values, exponent, count):
+    """`count` draws of 0 … values - 1, value v with a chance proportional to (v + 1)^-exponent."""
+    chance = np.cumsum(np.arange(1, values + 1) ** -exponent)
+    return np.minimum(np.searchsorted(chance / chance[-1], rng.random(count)), values - 1)

@@ -1,0 +1,109 @@
+"""The kernels under the names and signatures of the layers, so that they pass the layers' own tests.
+
+The kernels work in place on rows of a workspace, with the space index innermost; here every array is copied first.
+"""
+
+import numpy as np
+
+from atrank_np.kernels import attention, feedforward, ranking
+from atrank_np.kernels.backend import SpaceOrder
+from atrank_np.kernels.blas import product, product_by_transpose, product_of_transpose
+from atrank_np.kernels.vectors import Lanes
+
+
+def flat(*arrays):
+    """One flat array of several, and where each starts."""
+    places = np.cumsum([0, *(a.size for a in arrays)])
+    return np.concatenate([a.reshape(-1) for a in arrays]), places[:-1].tolist()
+
+
+def perceptron_forward(x, W, b):
+    P, (W_at, b_at) = flat(W, b)
+    y = np.zeros((len(x), W.shape[1]))
+    product(x, 0, len(x), W.shape[0], P, W_at, W.shape[1], y, 0, False)
+    feedforward.relu_forward(y, 0, len(x), P, b_at, Lanes(W.shape[1]))
+    return y, (x, W, y)
+
+
+def perceptron_backward(dy, cache):
+    x, W, y = cache
+    inner, columns = W.shape
+    dy, dP, dx = dy.copy(), np.zeros(W.size + columns), np.zeros_like(x)
+    feedforward.relu_backward(dy, 0, y, 0, len(x), dP, W.size, Lanes(columns))
+    product_of_transpose(x, 0, len(x), inner, dy, 0, columns, dP, 0)
+    product_by_transpose(dy, 0, len(x), columns, W, 0, inner, dx, 0, False)
+    return dx, dP[: W.size].reshape(W.shape), dP[W.size :]
+
+
+def layer_norm_forward(x, gain, bias):
+    P, (gain_at, bias_at) = flat(gain, bias)
+    y, normed, rstd = np.zeros_like(x), np.zeros_like(x), np.zeros(len(x))
+    nothing = np.zeros_like(x)
+    D = Lanes(x.shape[1])
+    feedforward.residual_layer_norm_forward(x, 0, nothing, 0, len(x), P, -1, gain_at, bias_at, normed, rstd, y, 0, D)
+    return y, (normed, rstd, P)
+
+
+def layer_norm_backward(dy, cache):
+    normed, rstd, P = cache
+    D = dy.shape[1]
+    dx, dP = dy.copy(), np.zeros_like(P)
+    feedforward.layer_norm_backward(dx, 0, normed, rstd, 0, len(dx), P, 0, dP, D, Lanes(D))
+    return dx, dP[:D], dP[D:]
+
+
+def _attend(keep):
+    """attend_forward and attend_backward that keep the weights, or compute them again."""
+
+    def forward(query, key, value, query_offsets, offsets, K):
+        D = query.shape[1]
+        columns = SpaceOrder(D, K).columns
+        query, key, value = (np.ascontiguousarray(a[:, columns]) for a in (query, key, value))
+        c, weights = np.zeros_like(query), []
+        for b in range(len(offsets) - 1):
+            (i, q), (a, n) = ((o[b], o[b + 1] - o[b]) for o in (query_offsets, offsets))
+            weight = np.zeros(max(q * n if keep else n, 1) * K)
+            attention.attend_forward(query, i, q, key, value, a, n, weight, 0, keep, c, i, Lanes(D), Lanes(K))
+            weights.append(weight)
+        return c[:, columns.argsort()], (query, key, value, query_offsets, offsets, K, columns, weights)
+
+    def backward(dc, cache):
+        query, key, value, query_offsets, offsets, K, columns, weights = cache
+        D, dc = query.shape[1], np.ascontiguousarray(dc[:, columns])
+        gradients = [np.zeros_like(a) for a in (query, key, value)]
+        for b, weight in enumerate(weights):
+            (i, q), (a, n) = ((o[b], o[b + 1] - o[b]) for o in (query_offsets, offsets))
+            attention.attend_backward(
+                query, gradients[0], i, q, key, value, *gradients[1:], a, n, weight, 0, keep, dc, i,
+                np.zeros(max(n, 1) * K), Lanes(D), Lanes(K),
+            )  # fmt: skip
+        return tuple(g[:, columns.argsort()] for g in gradients)
+
+    return {"attend_forward": forward, "attend_backward": backward}
+
+
+def dot_forward(h, e):
+    f = np.zeros(len(h))
+    ranking.dot_forward(h, 0, e, 0, len(h), f, Lanes(h.shape[1]))
+    return f, (h, e)
+
+
+def dot_backward(df, cache):
+    h, e = cache
+    dh, de = np.zeros_like(h), np.zeros_like(e)
+    ranking.dot_backward(df, h, 0, e, 0, len(h), dh, 0, de, 0, Lanes(h.shape[1]))
+    return dh, de
+
+
+def pointwise_forward(f, label):
+    df = np.zeros_like(f)
+    loss = ranking.pointwise(f, label, 1 / len(f), df, 0, len(f))
+    return loss / len(f), df
+
+
+def pointwise_backward(dloss, cache):
+    return dloss * cache
+
+
+KERNELS = {name: function for name, function in globals().items() if name.endswith(("_forward", "_backward"))} | _attend(True)
+RECOMPUTED = KERNELS | _attend(False)

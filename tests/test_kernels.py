@@ -1,0 +1,165 @@
+"""The compiled step against the definition: the same losses, scores, gradients and updates, whatever the model."""
+
+import numpy as np
+import pytest
+
+from atrank_np.backend import NumpyBackend
+from atrank_np.kernels import NumbaBackend
+from atrank_np.kernels.chunks import CHUNK
+from atrank_np.kernels.step import KEPT
+from atrank_np.layers.embedding import Rows
+from atrank_np.made_up import made_up, random_batch
+from atrank_np.optimizer import FOLD
+from atrank_np.randomness import Dropout
+
+VARIANTS = [
+    {},
+    {"ranking": "deep"},
+    {"loss": "pair"},
+    {"dropout": 0.4},
+    {"item_bias": False},
+    {"ranking": "deep", "loss": "pair", "dropout": 0.2, "shards": 3, "threads": 2},
+    {"shards": 1},
+]
+
+
+def both(problem, dtype=np.float64, step=3):
+    """The two backends with parameters of their own."""
+    copies = [{name: w.astype(dtype) for name, w in problem.params.items()} for _ in range(2)]
+    make = lambda kind, params: kind(problem.model, params, problem.config, step, problem.table_scale)
+    return make(NumpyBackend, copies[0]), make(NumbaBackend, copies[1])
+
+
+def dense(gradient, shape):
+    if not isinstance(gradient, Rows):
+        return gradient
+    whole = np.zeros(shape, gradient.values.dtype)
+    whole[gradient.ids] = gradient.values
+    return whole
+
+
+def assert_close(a, b, tolerance):
+    """Of the array's largest entry, or of 1e-3: pair-wise, the deep f's last bias has a gradient of 0."""
+    assert a.shape == b.shape and a.dtype == b.dtype
+    scale = max(np.abs(a).max(initial=0), np.abs(b).max(initial=0), 1e-3)
+    assert np.abs(a - b).max(initial=0) <= tolerance * scale, f"differ by {np.abs(a - b).max() / scale:.1e}\n{a}\n{b}"
+
+
+def assert_equal_backends(problem, dtype=np.float64, tolerance=1e-12):
+    numpy, numba = both(problem, dtype)
+    batch = problem.batch
+    assert_close(numba.scores(batch), numpy.scores(batch), tolerance)
+    expected, wanted = numpy.gradients(batch)
+    loss, gradients = numba.gradients(batch)
+    assert abs(loss - expected) <= tolerance * max(1, abs(expected))
+    assert gradients.keys() == wanted.keys()
+    for name, w in numpy.params.items():
+        assert_close(dense(gradients[name], w.shape), dense(wanted[name], w.shape), tolerance)
+    for _ in range(3):
+        assert abs(numpy.train_step(batch, 0.1) - numba.train_step(batch, 0.1)) <= 10 * tolerance
+    assert (numba.step, numba.table_scale) == (numpy.step, numpy.table_scale)
+    for name, w in numba.params.items():
+        assert_close(w, numpy.params[name], 10 * tolerance)
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+def test_float64(settings):
+    assert_equal_backends(made_up(np.random.default_rng(1), **settings))
+
+
+def test_float32():
+    assert_equal_backends(made_up(np.random.default_rng(2)), np.float32, 1e-5)
+
+
+@pytest.mark.parametrize("lengths", [[0, 0], [KEPT, KEPT + 1, 1], [2 * CHUNK], [7] * 90])
+def test_histories_of_any_length(lengths):
+    """None at all, longer than the kept weights, longer than a chunk, many chunks."""
+    problem = made_up(np.random.default_rng(3))
+    targets = [1 + b % 3 for b in range(len(lengths))]
+    batch = random_batch(np.random.default_rng(4), problem.model.space.groups, lengths, targets)
+    numpy, numba = both(problem._replace(batch=batch))
+    for _ in range(2):  # the second time in a used workspace
+        expected, wanted = numpy.gradients(batch)
+        loss, gradients = numba.gradients(batch)
+        assert abs(loss - expected) <= 1e-12 * max(1, expected)
+        for name, w in numpy.params.items():
+            # Rows of thousands add up in another order, and the deepest sums cancel.
+            assert_close(dense(gradients[name], w.shape), dense(wanted[name], w.shape), 1e-10)
+
+
+def test_a_history_without_targets():
+    problem = made_up(np.random.default_rng(5))
+    batch = random_batch(np.random.default_rng(6), problem.model.space.groups, [3, 2, 4], [2, 0, 2])
+    assert_equal_backends(problem._replace(batch=batch))
+
+
+@pytest.mark.parametrize("shards", [1, 2, 3])
+def test_bits_do_not_depend_on_the_number_of_threads(shards):
+    results = []
+    for threads in (1, 2, 3):
+        problem = made_up(np.random.default_rng(7), shards=shards, threads=threads)
+        _, numba = both(problem)
+        for _ in range(5):
+            loss = numba.train_step(problem.batch, 0.1)
+        results.append({**numba.params, "loss": np.array(loss)})
+    for other in results[1:]:
+        assert all(np.array_equal(other[name], w) for name, w in results[0].items())
+
+
+def test_fold_and_the_way_there_and_back():
+    """Over a fold of table_scale; parameters taken out and put into a new backend go on with the same bits."""
+    problem = made_up(np.random.default_rng(8), l2=0.01)
+    numpy, numba = both(problem, step=FOLD - 2)
+    other = None
+    for i in range(4):
+        if i == 1:
+            taken = {name: w.copy() for name, w in numba.params.items()}
+            other = NumbaBackend(problem.model, taken, problem.config, numba.step, numba.table_scale)
+        for backend in filter(None, (numpy, numba, other)):
+            backend.train_step(problem.batch, 0.05)
+    assert numba.table_scale == numpy.table_scale == (1 - 0.05 * 0.01) ** 2
+    for name, w in numba.params.items():
+        assert_close(w, numpy.params[name], 1e-11)
+        np.testing.assert_array_equal(w, other.params[name])
+
+
+def test_warm_up_changes_nothing():
+    problem = made_up(np.random.default_rng(9))
+    _, numba = both(problem)
+    before = {name: w.copy() for name, w in numba.params.items()}
+    numba.warm_up(problem.batch)
+    assert (numba.step, numba.table_scale) == (3, problem.table_scale)
+    assert all(np.array_equal(w, before[name]) for name, w in numba.params.items())
+
+
+def test_dropout_hash_is_that_of_randomness():
+    """Through the scores of a training step: two keys, two losses; the same key, the same loss as NumPy's."""
+    losses = {}
+    for seed in (0, 1):
+        problem = made_up(np.random.default_rng(10), dropout=0.5, seed=seed)
+        numpy, numba = both(problem)
+        losses[seed] = numba.gradients(problem.batch)[0]
+        assert abs(losses[seed] - numpy.gradients(problem.batch)[0]) < 1e-12
+    assert losses[0] != losses[1] and Dropout(0.5, 0, 3).key != Dropout(0.5, 1, 3).key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width, spaces", [(4, 4), (5, 1), (21, 7), (24, 2), (128, 8), (96, 6)])
+def test_any_width_and_number_of_spaces(width, spaces):
+    assert_equal_backends(made_up(np.random.default_rng(11), width=width, spaces=spaces, ranking="deep"), tolerance=1e-11)
+
+
+@pytest.mark.parametrize("settings", [{}, {"ranking": "deep", "item_bias": False, "shards": 3}], ids=str)
+@pytest.mark.parametrize("length", [0, 1, 9])
+def test_a_whole_catalogue(settings, length):
+    """Also after a step, which must not leave the objects' side of before."""
+    problem = made_up(np.random.default_rng(12), **settings)
+    numpy, numba = both(problem)
+    for group, part in enumerate(problem.model.space.groups):
+        batch = random_batch(np.random.default_rng(13), problem.model.space.groups, [length], [0])
+        for _ in range(2):
+            scores = numba.catalogue_scores(batch, group)
+            assert scores.shape == (part.objects,)
+            assert_close(scores, numpy.catalogue_scores(batch, group), 1e-11)
+            for backend in (numpy, numba):
+                backend.train_step(problem.batch, 0.1)
