@@ -1,243 +1,33 @@
-"""Measures speed and memory beside PyTorch's: `python -m atrank_np.bench [--quick]`.
+"""Measures speed and memory, beside PyTorch's where it is installed: `python -m atrank_np.bench [--quick]`.
 
-Machines differ and are noisy, so contenders take turns, A B A B, each in a process of its own with its own threads; a
-ratio is the median of those pairs. Before a time is taken, all must give the same scores, untrained and after a few steps.
+Machines differ and are noisy, so contenders take turns, A B A B, each in a process of its own; a ratio is the median of
+those pairs. Before a time is taken, all must give the same scores, at the start and after a few training steps.
 """
 
-import functools
+import csv
+import importlib.metadata
 import importlib.util
+import itertools
 import json
-import multiprocessing
 import os
 import platform
-import resource
-import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from . import command
-from .assembly import assemble
-from .backend import make_backend
-from .config import Config
+from .bench_workers import MODEL, OURS, Fault, workers
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
-from .datasets.packing import pack
 from .datasets.reading import read_log
-from .datasets.sampling import split
 from .datasets.schema import DataError
-from .evaluate import catalogue_scores
-from .randomness import stream
-from .train import Batches
 
-POOL = 40  # batches that are timed, and that an opponent may sort by length
-RATE = 0.01  # of the timed steps; no speed depends on it
-TOLERANCE = 1e-5  # of the largest score, float32
-PARTS = ("train", "rank", "epoch", "read", "scaling")
-FEW_USERS = 20_000  # of --quick: enough for a pool of the largest batches; the catalogue stays whole
-
-
-class Problem:
-    """What every contender starts from, equal in every process: a log, a model, its parameters, its batches."""
-
-    def __init__(self, batch=32, threads=1, backend="numba", users=USERS, items=ITEMS, length=None):
-        """length: all samples have histories of so many behaviours."""
-        self.config = Config(batch_size=batch, backend=backend, threads=threads, shards=max(2, threads))
-        self.log = electronics_shaped(users, items, length and length + 2)
-        self.parts = split(self.log)
-        if length:
-            train = self.parts.train
-            self.parts = self.parts._replace(train=train.take(train.end - train.start == length))
-        trained = assemble(self.log, self.parts, self.config)
-        self.model, self.params, self.target_action = trained.model(), trained.params, trained.target_actions[0]
-        self.category = self.log.catalogues["items"].features["category"]
-        rng = stream(1, "initialisation")
-        for name, w in self.params.items():  # no bias at 0, no gain at 1, as if trained, so that equal scores prove something
-            moved = w + 0.05 * rng.standard_normal(w.shape)
-            w[...] = moved
-            if name.startswith(("table.", "bias.")):
-                w[0] = 0
-        self.stream = Batches(self.log, self.parts, self.config)
-
-    def pool(self, count=POOL, by_length=False):
-        """The first batches of the first epoch; by_length: the same samples, each batch of like lengths, in random order."""
-        self.stream.batch(0, 0)
-        size = self.stream.histories
-        chosen = self.stream.order[: count * size]
-        if by_length:
-            length = (self.parts.train.end - self.parts.train.start)[chosen]
-            starts = size * stream(0, "order").permutation(len(chosen) // size)
-            chosen = chosen[np.argsort(length, kind="stable")][(starts[:, None] + np.arange(size)).reshape(-1)]
-        return [self.pack(chosen[start : start + size]) for start in range(0, len(chosen), size)]
-
-    def pack(self, chosen):
-        return pack(self.log.schema, self.parts.events, self.parts.train.take(chosen), self.stream.candidates[chosen])
-
-    def test(self, number):
-        """One test sample."""
-        return self.parts.test.take(slice(number, number + 1))
-
-    def history(self, sample):
-        """The Batch of one history; its target is of no use."""
-        return pack(self.log.schema, self.parts.events, sample, np.ones((1, 1), np.int32))
-
-
-class Ours:
-    """A backend of this package as a contender. What a contender is: prepare, step, scores, rank, whole_pool."""
-
-    whole_pool = False
-
-    def __init__(self, problem):
-        self.problem = problem
-        self.backend = make_backend(problem.model, problem.params, problem.config)
-        self.compile_seconds = self.backend.warm_up(problem.pool(1)[0])
-        self.step, self.scores = self.backend.train_step, self.backend.scores
-
-    def prepare(self, batch):
-        return batch
-
-    def rank(self, sample):
-        return catalogue_scores(self.backend, self.problem.log.schema, self.problem.parts.events, sample)
-
-
-def contender(name, problem):
-    """By its name: "numpy", "numba", or an opponent of bench_torch."""
-    if name in OURS:
-        return Ours(problem)
-    from . import bench_torch
-
-    bench_torch.torch.set_num_threads(problem.config.threads)
-    return bench_torch.OPPONENTS[MODEL][name](problem)
-
-
-class Site:
-    """A contender in its process, and what it can be asked there."""
-
-    def __init__(self, name, threads, **workload):
-        backend = name if name in OURS else "numpy"
-        self.problem = Problem(threads=threads, backend=backend, **workload)
-        self.contender, self.batches, self.at = contender(name, self.problem), None, 0
-
-    def compile_seconds(self):
-        return self.contender.compile_seconds
-
-    def trial(self):
-        """Scores of a small batch, before and after three steps on others that leave most of its objects alone."""
-        batches = [self.contender.prepare(self.problem.pack(np.arange(start, start + 16))) for start in range(0, 64, 16)]
-        before = self.contender.scores(batches[0])
-        for batch in batches[1:]:
-            self.contender.step(batch, 1.0)
-        return before, self.contender.scores(batches[0])
-
-    def window(self, seconds):
-        """Training samples a second, over at least so many seconds of steps; making their batches is not counted."""
-        if self.batches is None:
-            self.batches = self.problem.pool(by_length=self.contender.whole_pool)
-        samples, spent = 0, 0.0
-        while True:
-            batch = self.contender.prepare(self.batches[self.at % len(self.batches)])
-            begin = time.perf_counter()
-            self.contender.step(batch, RATE)
-            spent += time.perf_counter() - begin
-            samples, self.at = samples + len(batch.label), self.at + 1
-            if spent >= seconds and not (self.contender.whole_pool and self.at % len(self.batches)):
-                return samples / spent
-
-    def packing(self):
-        """Seconds that packing a batch takes, and the floating-point operations of its training step: means of the pool."""
-        begin = time.perf_counter()
-        pool = self.problem.pool()
-        return (time.perf_counter() - begin) / len(pool), float(np.mean([FLOPS[MODEL](batch) for batch in pool]))
-
-    def rank(self, number, **how):
-        """Seconds for the scores of the whole catalogue for one test sample, and the scores."""
-        sample = self.problem.test(number)
-        begin = time.perf_counter()
-        scores = self.contender.rank(sample, **how)
-        return time.perf_counter() - begin, scores
-
-    def epoch(self):
-        """Seconds for a whole epoch, packing and drawing negatives included, and its samples."""
-        stream, begin = self.problem.stream, time.perf_counter()
-        for i in range(stream.per_epoch):
-            self.contender.step(stream.batch(1, i), RATE)
-        return time.perf_counter() - begin, stream.targets
-
-    def matmul_peak(self):
-        """Floating-point operations a second of one core: the best of some float32 products of 1024 x 1024."""
-        x = np.ones((1024, 1024), np.float32)
-        seconds = []
-        for _ in range(40):
-            begin = time.perf_counter()
-            x @ x
-            seconds.append(time.perf_counter() - begin)
-        return 2 * 1024**3 / min(seconds)
-
-    def peak_rss_mb(self):
-        """Of this process alone: Linux hands the counter of getrusage down from the parent, so it is read elsewhere there."""
-        status = Path("/proc/self/status")
-        if status.exists():
-            return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) / 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def serve(pipe, name, threads, workload):
-    """A worker process: builds its Site, then answers (question, arguments) until it is told None."""
-    try:
-        site = Site(name, threads, **workload)
-        while (message := pipe.recv()) is not None:
-            question, arguments = message
-            pipe.send((getattr(site, question)(**arguments), None))
-    except EOFError:
-        pass  # the asking process has gone
-    except Exception as fault:
-        pipe.send((None, f"{name}: {type(fault).__name__}: {fault}"))
-
-
-class Worker:
-    """A Site in a process of its own; it starts while others do, and asking waits for it."""
-
-    def __init__(self, name, threads, **workload):
-        self.name = name
-        blas = 1 if name == "numba" else threads  # our compiled step has threads of its own, with BLAS single in each
-        os.environ.update({f"{library}_NUM_THREADS": str(blas) for library in ("OMP", "OPENBLAS", "MKL")})
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, name, threads, workload), daemon=True)
-        self.process.start()
-        theirs.close()
-
-    def ask(self, question, **arguments):
-        try:
-            self.pipe.send((question, arguments))
-            answer, fault = self.pipe.recv()
-        except (EOFError, BrokenPipeError):
-            fault = f"{self.name}: the process has died; was there memory enough?"
-        if fault:
-            raise Fault(fault)
-        return answer
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.pipe.send(None)
-        self.process.join()
-
-
-@contextlib.contextmanager
-def workers(names, threads, **workload):
-    """name -> Worker, all started at once, ended together."""
-    started = {name: Worker(name, threads, **workload) for name in names}
-    try:
-        yield started
-    finally:
-        for worker in started.values():
-            worker.close()
-
-
-class Fault(Exception):
-    """A contender has failed or computes something else; the text says which."""
+TOLERANCE = 1e-5  # of the largest score, in float32
+TORCH = ("torch eager", "torch best")
+RATIOS = {"numpy": "ratio_numpy", "torch eager": "ratio_eager", "torch best": "ratio_best_torch"}
+FEW_USERS = 20_000  # of --quick: enough for a pool of the largest batches, with the whole catalogue
 
 
 def assert_equal(scores):
@@ -245,45 +35,252 @@ def assert_equal(scores):
     (first, expected), *others = scores.items()
     for name, got in others:
         error = np.abs(got - expected).max() / np.abs(expected).max()
-        if not error <= TOLERANCE:
-            raise Fault(f"{name} and {first} do not compute the same: their scores differ by {error:.1e}")
+        if not error <= TOLERANCE:  # nor is NaN
+            raise Fault(f"{name} and {first} do not compute the same: their scores differ by {error:.1e} of the largest")
 
 
-def atrank_flops(batch, D=128):
-    """Floating-point operations of a training step: 8 products with a [D,D] matrix for a behaviour, 4 for a target, and
-    D numbers of scores and of values for a pair of the attention; backward takes twice what forward takes."""
-    n, q = np.diff(batch.offsets), np.diff(batch.target_offsets)
-    return 3 * (2 * D * D * (8 * n.sum() + 4 * q.sum()) + 4 * D * (n * (n + q)).sum())
+def take_turns(measure, others, options):
+    """A B A C A B A C …: "numba" before each of the others. measure: name -> a rate.
 
-
-FLOPS = {"atrank": atrank_flops}
-
-
-# The measurements: each fills the report
-
-
-def take_turns(ours, others, measure, rounds):
-    """Rounds of A B A C …: ours before each of the others. -> {name: rates}, {name: ratios ours / other}"""
-    rates, ratios = defaultdict(list), defaultdict(list)
-    for _ in range(rounds):
+    -> {name: median rate}, {name: (median, quartile, quartile) of numba's rate / its}
+    """
+    rates, ratios, begin = defaultdict(list), defaultdict(list), time.perf_counter()
+    for turn in range(options.rounds):
+        if turn and time.perf_counter() - begin > options.patience:
+            break
         for other in others:
-            a, b = measure(ours), measure(other)
-            rates[ours.name].append(a)
-            rates[other.name].append(b)
-            ratios[other.name].append(a / b)
-    return rates, ratios
+            a, b = measure("numba"), measure(other)
+            rates["numba"].append(a)
+            rates[other].append(b)
+            ratios[other].append(a / b)
+    quartiles = {name: np.percentile(values, [50, 25, 75]).tolist() for name, values in ratios.items()}
+    return {name: float(np.median(values)) for name, values in rates.items()}, quartiles
 
 
-def spread(ratios):
-    """Median and quartiles."""
-    low, median, high = np.percentile(ratios, [25, 50, 75]).tolist()
-    return {"median": median, "low": low, "high": high}
+def put(report, keys, value):
+    """report[key][key]… = value; keys are strings, as JSON wants them."""
+    for key in keys[:-1]:
+        report = report.setdefault(str(key), {})
+    report[str(keys[-1])] = value
 
 
-def train(report, options, names):
-    """Training steps: batch sizes by threads."""
+# The parts: each adds to the report and returns its tables in Markdown
+
+
+def part_train(report, options):
+    """Training steps, for every batch size and number of threads."""
+    with workers(["numpy"], 1, users=1000) as alone:
+        peak = alone["numpy"].ask("matmul_peak")
+    report["matmul_gflops_per_core"] = peak / 1e9
+    names, rows = [*OURS, *options.torch], []
     for batch, threads in itertools.product(options.batch, options.threads):
+        cell = (batch, threads)
         with workers(names, threads, batch=batch, users=options.users) as team:
             for trial in zip(*(worker.ask("trial") for worker in team.values())):
                 assert_equal(dict(zip(team, trial)))
-            report["compile_seconds"].setdefault("found", team["numba"].ask("compile_seconds"))
+            report["compile_seconds"] = max(report.get("compile_seconds", 0.0), team["numba"].ask("compile_seconds"))
+            measure = lambda name, team=team: team[name].ask("window", seconds=options.window)
+            rates, ratios = take_turns(measure, [name for name in names if name != "numba"], options)
+            packing, flops = team["numba"].ask("packing")
+            memory = {name: worker.ask("peak_rss_mb") for name, worker in team.items()}
+        step = batch / rates["numba"]
+        put(report, ("packing_share", *cell), packing / (packing + step))
+        for name in names:
+            put(report, ("samples_per_second", *cell, name), rates[name])
+            put(report, ("peak_rss_mb", *cell, name), memory[name])
+            put(report, ("share_of_matmul_peak", *cell, name), flops * rates[name] / batch / peak / threads)
+        for name, (median, low, high) in ratios.items():
+            put(report, (RATIOS[name], *cell), median)
+            put(report, (f"{RATIOS[name]}_quartiles", *cell), [low, high])
+        for name in names:
+            ratio = "" if name == "numba" else "{:.1f} ({:.1f} to {:.1f})".format(*ratios[name])
+            share = report["share_of_matmul_peak"][str(batch)][str(threads)][name]
+            rows.append([batch, threads, name, f"{rates[name]:,.0f}", ratio, f"{share:.0%}", f"{memory[name]:.0f}"])
+    shares = [f"{share:.0%}" for per_batch in report["packing_share"].values() for share in per_batch.values()]
+    return [
+        "Training steps; their batches are made before. Ratio: how many times as fast numba is (median of pairs, quartiles).",
+        table("batch", "threads", "", "samples/s", "numba's ratio", "of the matrix-product peak", "peak MB", rows=rows),
+        f"One core multiplies matrices at {peak / 1e9:.0f} GFLOP/s. Packing takes {', '.join(shares)} of packing and step "
+        f"(numba, in the order above). Compiling, or loading what is compiled: {report['compile_seconds']:.1f} s.",
+    ]
+
+
+def part_rank(report, options):
+    """The scores of the whole catalogue for one user, exactly."""
+    ways = {"numba": {}, "numpy": {}} | {name: {} for name in options.torch}
+    names, rows = list(ways), []
+    for threads in options.threads:
+        with workers(names, threads, users=FEW_USERS) as team:
+            count = iter(range(10**9))
+
+            def measure(name, team=team, count=count):
+                worker, _, keep = name.partition(", ")
+                how = dict(keep=True) if keep else {}
+                return 1 / team[worker].ask("rank", number=next(count) // 2 % 1000, **how)[0]
+
+            for number in range(3):
+                assert_equal({name: worker.ask("rank", number=number)[1] for name, worker in team.items()})
+            others = names[1:]
+            if "torch best" in others:
+                others.append("torch best, items kept")
+                team["torch best"].ask("rank", number=0, keep=True)
+            rates, ratios = take_turns(measure, others, options)
+        for name, rate in rates.items():
+            put(report, ("ranking", threads, "milliseconds", name), 1e3 / rate)
+            ratio = ""
+            if name in ratios:
+                put(report, ("ranking", threads, "ratio", name), ratios[name][0])
+                ratio = "{:.1f} ({:.1f} to {:.1f})".format(*ratios[name])
+            rows.append([threads, RANKING[name], f"{1e3 / rate:.1f}", ratio])
+    return [f"All {ITEMS:,} objects ranked exactly for one user.", table("threads", "", "ms", "numba's ratio", rows=rows)]
+
+
+RANKING = {
+    "numba": "numba",
+    "numpy": "numpy",
+    "torch eager": "torch, pair by pair",
+    "torch best": "torch, history encoded once",
+    "torch best, items kept": "torch, history encoded once, the items' side once for all users",
+}
+
+
+def part_epoch(report, options):
+    """A whole epoch with packing and negatives, by numba alone: the others would take minutes to an hour."""
+    threads, rows = max(options.threads), []
+    for batch in options.batch:
+        with workers(["numba"], threads, batch=batch, users=options.users) as team:
+            seconds, samples = team["numba"].ask("epoch")
+            memory = team["numba"].ask("peak_rss_mb")
+        put(report, ("epoch", batch), dict(seconds=seconds, samples=samples, peak_rss_mb=memory))
+        rows.append([batch, f"{samples:,}", f"{seconds:.1f}", f"{memory:.0f}"])
+    return [f"A whole epoch, {threads} threads.", table("batch", "samples", "seconds", "peak MB", rows=rows)]
+
+
+def part_read(report, options):
+    """Reading a log from disk."""
+    log = electronics_shaped(options.users)
+    with tempfile.TemporaryDirectory() as folder:
+        write_log(log, Path(folder))
+        begin = time.perf_counter()
+        read_log(folder)
+        seconds = time.perf_counter() - begin
+    report["reading"] = dict(events=len(log.object), events_per_second=len(log.object) / seconds)
+    return [f"Reading {len(log.object):,} events and {ITEMS:,} objects: {len(log.object) / seconds:,.0f} events/s."]
+
+
+def write_log(log, folder):
+    """events.csv and items.csv."""
+    user = np.repeat(log.users, np.diff(log.offsets))
+    names, items = np.array(log.actions), log.catalogues["items"]
+    with (folder / "events.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["user", "object", "action", "time"])
+        writer.writerows(zip(user, items.objects[log.object], names[log.action], log.time.tolist()))
+    with (folder / "items.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["object", "category"])
+        writer.writerows(zip(items.objects[1:], log.tables["category"][items.features["category"][1:]]))
+
+
+def part_scaling(report, options):
+    """The cost of a sample against the length of its history, and against the number of objects."""
+    names, rows, threads = ["numba", *options.torch], [], max(options.threads)
+    axes = {"length": options.lengths, "items": options.vocabularies}
+    for axis, values in axes.items():
+        for value in values:
+            with workers(names, threads, **(dict(users=1000) | {axis: value})) as team:
+                for name, worker in team.items():
+                    rates = [worker.ask("window", seconds=options.window / 3) for _ in range(3)]
+                    put(report, ("scaling", axis, value, name), 1e6 / float(np.median(rates)))
+            cost = report["scaling"][axis][str(value)]
+            rows.append([axis, f"{value:,}", *(f"{cost[name]:.0f}" for name in names)])
+    if options.plot:
+        draw(report["scaling"], options.plot)
+    return [f"Microseconds for a sample, batch 32, {threads} threads.", table("", "", *names, rows=rows)]
+
+
+def draw(scaling, path):
+    """Two panels: microseconds for a sample against behaviours and against objects."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+    labels = {"length": "behaviours in the history", "items": "objects in the catalogue"}
+    for axes, (axis, costs) in zip(panels, scaling.items()):
+        for name in next(iter(costs.values())):
+            axes.plot([int(value) for value in costs], [cost[name] for cost in costs.values()], marker="o", label=name)
+        axes.set(xscale="log", yscale="log", xlabel=labels[axis])
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("µs for a training sample")
+    panels[0].legend()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+PARTS = {"train": part_train, "rank": part_rank, "epoch": part_epoch, "read": part_read, "scaling": part_scaling}
+
+
+def table(*columns, rows):
+    """Markdown; the columns are padded, so that it is read as easily in a terminal."""
+    cells = [[str(cell) for cell in row] for row in [columns, *rows]]
+    width = [max(map(len, column)) for column in zip(*cells)]
+    line = lambda row: "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, width)) + " |"
+    return "\n".join([line(cells[0]), "|" + "|".join("-" * (w + 2) for w in width) + "|", *map(line, cells[1:])])
+
+
+def parser():
+    p = command.Parser(prog="python -m atrank_np.bench", description="Measure speed and memory on an Electronics-shaped log, "
+                       "beside PyTorch if it is installed. Let nothing else run meanwhile.")
+    whole = lambda text: [int(value) for value in text.split(",")]
+    p.add_argument("--quick", action="store_true", help="a smaller log, fewer rounds, no epoch: within five minutes")
+    p.add_argument("--only", choices=PARTS, help="this part alone")
+    p.add_argument("--batch", type=whole, default=[32, 256, 1024], metavar="B,…", help="targets in a step (32,256,1024)")
+    p.add_argument("--threads", type=whole, default=[1, 2], metavar="N,…", help="numbers of threads (1,2)")
+    p.add_argument("--json", metavar="FILE", help="write the figures there")
+    p.add_argument("--plot", metavar="FILE", help="a PNG of the cost against history length and vocabulary (part scaling)")
+    p.add_argument("--warm-up", action="store_true", help="compile everything and stop; later runs load it")
+    return p
+
+
+def settings(options):
+    """What --quick changes, and what is installed, added to the options."""
+    quick = options.quick
+    options.users, options.rounds = (FEW_USERS, 5) if quick else (USERS, 15)
+    options.window, options.patience = (0.2, 10) if quick else (1.0, 180)  # seconds: of one turn, of all turns of a cell
+    options.lengths = [2, 8, 32] if quick else [2, 4, 8, 16, 32, 64, 98]
+    options.vocabularies = [1000, 30_000] if quick else [1000, 10_000, 100_000, 1_000_000]
+    options.torch = list(TORCH) if importlib.util.find_spec("torch") else []
+    for name in ("batch", "threads"):
+        if min(getattr(options, name)) < 1 + (name == "batch"):
+            raise DataError(f"--{name}: expected whole numbers of at least {1 + (name == 'batch')}")
+    if any(batch % 2 for batch in options.batch):
+        raise DataError("--batch: expected even numbers, a positive and its negative each")
+    return options
+
+
+def main(arguments):
+    options = settings(parser().parse_args(arguments))
+    if options.warm_up:
+        for threads in options.threads:
+            with workers(["numba"], threads, users=1000) as team:
+                print(f"{threads} threads: compiled or loaded in {team['numba'].ask('compile_seconds'):.1f} s")
+        return 0
+    report = dict(mode="quick" if options.quick else "full", model=MODEL, cores=os.cpu_count(), python=platform.python_version())
+    report |= {name: importlib.metadata.version(name) for name in (*OURS, *(["torch"] if options.torch else []))}
+    if not options.torch:
+        print("torch is not installed, so nothing is compared with it: pip install torch")
+    parts = [options.only] if options.only else [name for name in PARTS if not (options.quick and name == "epoch")]
+    try:
+        for name in parts:
+            print("", *PARTS[name](report, options), sep="\n", flush=True)
+    except Fault as fault:
+        raise DataError(str(fault)) from None
+    if options.json:
+        Path(options.json).write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from .layers.feedforward import EPSILON
 
-PAIRS, BLOCK = 512, 8192  # candidates at a time: pair by pair, and with the history encoded once
+PAIRS, BLOCK = 512, 2048  # candidates at a time: pair by pair, and with the history encoded once
 
 
 def parameter(w):
@@ -260,4 +260,4 @@ class Best:
         return (torch.cat([self.net.scores(*block, memory, None)[0] for block in blocks]) + self.item_bias).numpy()
 
 
-OPPONENTS = {"atrank": {"eager": Eager, "best": Best}}  # model -> name -> contender
+OPPONENTS = {"atrank": {"torch eager": Eager, "torch best": Best}}  # model -> name -> contender

@@ -32,7 +32,7 @@ class Task(NamedTuple):
 def test_task(log, test, config):
     """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed."""
     rng = stream(config.eval_seed, "evaluation negatives")
-    negatives = Negatives(log).draw(rng, test, config.eval_negatives)
+    negatives = Negatives(log, config.validate).draw(rng, test, config.eval_negatives)
     return Task(test, np.concatenate([test.object[:, None], negatives], axis=1))
 
 
@@ -125,7 +125,7 @@ def full_ranks(backend, schema, events, samples, show=False):
     Ties count half, as in the AUC, so that a constant score is no better than chance.
     """
     rank = np.empty(len(samples.user))
-    for s in tqdm(range(len(rank)), unit=" users", disable=not show, dynamic_ncols=True):
+    for s in tqdm(range(len(rank)), unit=" users", disable=None if show else True, dynamic_ncols=True):
         one = samples.take(slice(s, s + 1))
         scores = catalogue_scores(backend, schema, events, one)
         history = slice(one.start[0], one.end[0])

@@ -23,9 +23,8 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     if group not in schema.targets:
         raise DataError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
     if history is None:
-        history = _history_of(log, user)
-    kept = np.isin(history.group, [schema.index(name) for name in schema.history])
-    history = Events(*(column[kept] for column in history))
+        history = history_of(log, user)
+    history = visible(history, schema)
     if at is None:
         at = int(history.time[-1]) + 1 if len(history.time) else 0
     end = int(np.searchsorted(history.time, at))
@@ -41,7 +40,14 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     return [(str(names[i]), float(scores[i])) for i in best if np.isfinite(scores[i])]
 
 
-def _history_of(log, user):
+def visible(history, schema):
+    """The Events of the groups that a history is made of."""
+    kept = np.isin(history.group, [schema.index(name) for name in schema.history])
+    return Events(*(column[kept] for column in history))
+
+
+def history_of(log, user):
+    """All Events of a user of the log, in time order. DataError if it holds no such user."""
     found = np.flatnonzero(log.users == str(user))
     if len(found) == 0:
         raise DataError(f"user {user!r}: not in the log, whose users are such as {', '.join(map(repr, log.users[:3].tolist()))}")

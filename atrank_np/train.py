@@ -132,7 +132,7 @@ class Batches:
 
     def __init__(self, log, parts, config):
         self.schema, self.events, self.train, self.config = log.schema, parts.events, parts.train, config
-        self.negatives = Negatives(log)
+        self.negatives = Negatives(log, config.validate)
         self.histories = config.batch_size // (1 + config.negatives)
         self.per_epoch = -(-len(self.train.user) // self.histories)
         self.targets = len(self.train.user) * (1 + config.negatives)
@@ -311,8 +311,9 @@ def main(arguments):
         p.set_defaults(**PAPER, embedding_size=64)
         options = p.parse_args(arguments)
     if "resume" in options:
-        p.set_defaults(**dict.fromkeys(vars(options), argparse.SUPPRESS))  # parsed again for what is given, no defaults
-        given = vars(p.parse_args(arguments))
+        # Parsed again into a namespace that holds every name already: then argparse puts no defaults into it.
+        blank = argparse.Namespace(**dict.fromkeys(vars(options)))
+        given = {name: value for name, value in vars(p.parse_args(arguments, blank)).items() if value is not None}
         if others := given.keys() - {"resume", "data", "threads", "quiet"}:
             name = min(others).replace("_", "-")
             raise DataError(f"--resume: goes on as the run was started; {name} cannot be chosen again")
@@ -343,7 +344,7 @@ def _new_run(options):
     try:
         config = Config(**{name: value for name, value in given.items() if name in Config.__dataclass_fields__})
     except ValueError as fault:
-        raise DataError(fault) from None
+        raise DataError(str(fault)) from None
     data = {
         "data": str(command.find_data(given.get("data", command.default_data())).resolve()),
         "features": listed("features"),

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 07. Softmax and its Jacobian (3)
 #
-# *Before it: lessons 01 and 02 (the chain rule; numeric derivatives). About 25 minutes.*
+# *Before it: lesson 02 (numeric derivatives, the scoreboard, random upstream gradients). About 25 minutes.*
 #
 # Attention asks, for every behaviour: how much of each other behaviour should I take? The answer must be weights: not
 # negative, with sum 1. Scores are any numbers. Softmax turns a row of scores $x_1 … x_m$ into a row of weights:

@@ -9,7 +9,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # a clone finds its own package, installed or not
 
-from atrank_np.gradcheck import compare, dense, numeric_gradient  # noqa: E402
+from atrank_np.gradcheck import compare, dense, numeric_gradient
 
 STYLE = {
     "font.size": 10,

@@ -1,9 +1,10 @@
-"""The backends that the layer tests run over: name -> the functions by name, equal in name and signature."""
+"""The backends that the layer tests run over: name -> the functions by name, equal in name and signature; and tiny data."""
 
 from types import SimpleNamespace
 
 import pytest
 from kernel_twins import KERNELS, RECOMPUTED
+from runs import run_train, write_tiny
 
 from atrank_np.made_up import LAYERS
 
@@ -13,3 +14,15 @@ BACKENDS = {"numpy": LAYERS, "numba": KERNELS, "numba, weights computed again": 
 @pytest.fixture(params=BACKENDS)
 def layers(request):
     return SimpleNamespace(**BACKENDS[request.param])
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A tiny data folder, not to be written to."""
+    return write_tiny(tmp_path_factory.mktemp("data") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def trained_run(tiny, tmp_path_factory):
+    """The folder of a short run on the tiny data, not to be written to."""
+    return run_train(tiny, tmp_path_factory.mktemp("runs") / "trained")

@@ -7,7 +7,7 @@ import numpy as np
 
 from atrank_np.kernels import attention, feedforward, ranking
 from atrank_np.kernels.backend import SpaceOrder
-from atrank_np.kernels.blas import product, product_by_transpose, product_of_transpose
+from atrank_np.kernels.products import product, product_of_transpose, transpose
 from atrank_np.kernels.vectors import Lanes
 
 
@@ -31,7 +31,9 @@ def perceptron_backward(dy, cache):
     dy, dP, dx = dy.copy(), np.zeros(W.size + columns), np.zeros_like(x)
     feedforward.relu_backward(dy, 0, y, 0, len(x), dP, W.size, Lanes(columns))
     product_of_transpose(x, 0, len(x), inner, dy, 0, columns, dP, 0)
-    product_by_transpose(dy, 0, len(x), columns, W, 0, inner, dx, 0, False)
+    turned = np.zeros(W.size)
+    transpose(W.reshape(-1), 0, inner, columns, turned)
+    product(dy, 0, len(x), columns, turned, 0, inner, dx, 0, False)
     return dx, dP[: W.size].reshape(W.shape), dP[W.size :]
 
 

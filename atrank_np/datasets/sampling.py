@@ -1,6 +1,7 @@
 """The protocol: which behaviours are ranked, what came before them, and which objects they are ranked against."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ class Samples(NamedTuple):
 class Split(NamedTuple):
     """events: what histories are made of; train, test: Samples; counts: what was left out, in words.
 
-    popularity: for each group of the schema the number of training events of each object [M];
+    popularity: for each group of the schema the number of training events of each object [M]: those before the tested one;
     target_actions: for each group the action that its targets carry (positives, negatives and candidates alike: a
     negative has no action of its own, and the positive's would give it away);
     repeat_share: of the tested moments, how many have a positive that the history already holds, dropped or not.
@@ -56,10 +57,10 @@ def split(log, cap=100, validate=False):
     """The paper's protocol, for each target group: of a user's target events b_1 … b_n, the moment of b_(k+1) is a
     training sample for k = 1 … n-2 and the test for k = n-1. n counts the events that may be targets (`target_actions`).
 
-    validate: all one event earlier. Training takes k ≤ n-3, b_(n-1) is scored and the test events stay untouched.
+    validate: all one event earlier, on the log without its test events. Training takes k ≤ n-3, and b_(n-1) is scored.
     """
-    schema = log.schema
-    user = np.repeat(np.arange(len(log.users), dtype=np.int32), np.diff(log.offsets))
+    log = without_tests(log) if validate else log
+    schema, user = log.schema, _user_of_event(log)
     in_history = np.isin(log.group, [schema.index(name) for name in schema.history])
     events = Events(*(column[in_history] for column in (log.group, log.object, log.action, log.time)))
     # before[e]: how many history events stand before event e of the log.
@@ -68,16 +69,20 @@ def split(log, cap=100, validate=False):
         before[:-1] = before[_first_of_its_moment(user, log.time)]
     first = before[log.offsets]  # where the history events of a user start
     counts, train, test, repeats, popularity, target_actions = Counter(), [], [], [], {}, {}
+    first_tested = log.offsets[1:].copy()  # of each user: what training may know of stands before it
     for name in schema.targets:
         places = np.flatnonzero(_may_be_target(log, name))
         per_user = np.bincount(user[places], minlength=len(log.users))
         k = np.arange(len(places)) - np.repeat(np.cumsum(per_user) - per_user, per_user)
-        test_k = per_user[user[places]] - (2 if validate else 1)
-        counts[f"users without a target among {name}"] += int((per_user < 2 + validate).sum())
+        test_k = per_user[user[places]] - 1
+        counts[f"users without a target among {name}"] += int((per_user < 2).sum())
+        counts[f"users with a test among {name} and nothing to train on"] += int((per_user == 2).sum())
         seen = places[k < test_k]  # all that training may know of: the behaviours before the tested one
         popularity[name] = _count(log, name, seen)
         target_actions[name] = _target_action(log, name, seen)
-        places, is_test = places[(k >= 1) & (k <= test_k)], (k == test_k)[(k >= 1) & (k <= test_k)]
+        places, is_test = places[k >= 1], (k == test_k)[k >= 1]
+        tested = places[is_test]
+        first_tested[user[tested]] = np.minimum(first_tested[user[tested]], tested)
         samples = Samples(
             user=user[places],
             start=np.maximum(first[user[places]], before[places] - cap),
@@ -98,8 +103,10 @@ def split(log, cap=100, validate=False):
         test.append(samples.take(kept & is_test))
     repeats = np.concatenate(repeats)
     join = lambda parts: Samples(*(np.concatenate(columns) for columns in zip(*parts)))
-    for group in schema.groups:  # a group that is never ranked is seen whole
-        popularity.setdefault(group.name, _count(log, group.name, np.flatnonzero(log.group == schema.index(group.name))))
+    for g, group in enumerate(schema.groups):
+        if group.name not in popularity:
+            seen = np.flatnonzero((log.group == g) & (np.arange(len(user)) < first_tested[user]))
+            popularity[group.name] = _count(log, group.name, seen)
     return Split(
         events,
         join(train),
@@ -111,12 +118,27 @@ def split(log, cap=100, validate=False):
     )
 
 
+def without_tests(log):
+    """The log without each user's last target event of every target group: what validation may know of."""
+    user, keep = _user_of_event(log), np.ones(len(log.time), bool)
+    for name in log.schema.targets:
+        backwards = np.flatnonzero(_may_be_target(log, name))[::-1]
+        keep[backwards[np.unique(user[backwards], return_index=True)[1]]] = False
+    offsets = np.append(0, np.cumsum(np.bincount(user[keep], minlength=len(log.users))))
+    columns = {name: getattr(log, name)[keep] for name in ("group", "object", "action", "time")}
+    return replace(log, offsets=offsets, **columns)
+
+
+def _user_of_event(log):
+    return np.repeat(np.arange(len(log.users), dtype=np.int32), np.diff(log.offsets))
+
+
 def _count(log, name, places):
     return np.bincount(log.object[places], minlength=len(log.catalogues[name].objects))
 
 
 def _target_action(log, name, places):
-    """The schema's, or the most frequent one among the training targets (the first of equally frequent ones)."""
+    """The schema's, or the most frequent one among the events at `places` (the first of equally frequent ones)."""
     wanted = log.schema.group(name).target_action
     if wanted is not None:
         return log.actions.index(wanted)
@@ -156,13 +178,15 @@ def _in_history(events, samples, first):
 class Negatives:
     """Draws objects that a user never touches in any of his events, uniformly (EQUATIONS: as the authors do).
 
-    It knows the future of a user, and so tells the model what never is a negative: one of the departures.
+    It knows the future of a user, and so tells the model what never is a negative: one of the departures. With
+    `validate` that future ends before the test event.
     """
 
-    def __init__(self, log):
+    def __init__(self, log, validate=False):
+        log = without_tests(log) if validate else log
         self.sizes = [len(log.catalogues[group.name].objects) for group in log.schema.groups]
-        self.names = [group.name for group in log.schema.groups]
-        user = np.repeat(np.arange(len(log.users), dtype=np.int64), np.diff(log.offsets))
+        self.names, self.users = [group.name for group in log.schema.groups], log.users
+        user = _user_of_event(log).astype(np.int64)
         # One sorted array of user · size + object per group answers "did he touch it?" by bisection.
         self.touched = []
         for g, size in enumerate(self.sizes):
@@ -177,13 +201,18 @@ class Negatives:
             base = samples.user[rows].astype(np.int64)[:, None] * self.sizes[g]
             value = np.zeros((len(rows), count), np.int64)
             again = np.ones(value.shape, bool)
-            for _ in range(1000):
+            for _ in range(100):
                 value[again] = rng.integers(1, self.sizes[g], int(again.sum()))
                 again[again] = _contains(self.touched[g], (base + value)[again])
                 if not again.any():
                     break
-            else:
-                raise DataError(f"{self.names[g]}: a user has acted on nearly every object: no negative is left")
+            for row, column in zip(*np.nonzero(again)):  # users who touch nearly everything: among what is left
+                left = np.arange(1, self.sizes[g])
+                left = left[~_contains(self.touched[g], base[row] + left)]
+                if len(left) == 0:
+                    name = str(self.users[samples.user[rows[row]]])
+                    raise DataError(f"events.csv: user {name!r} acts on every object of {self.names[g]}: no negative is left")
+                value[row, column] = rng.choice(left)
             drawn[rows] = value
         return drawn
 

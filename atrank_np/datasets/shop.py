@@ -36,7 +36,7 @@ TASTES, ITEMS = len(CATEGORIES) * len(SHOPS), 320
 GROUPS, ACTIONS = ("items", "queries", "coupons"), ("view", "search", "receive")  # and "buy" of an item
 DAY = 86400
 START = 1_704_067_200  # 2024-01-01
-FOLLOW, FOLLOW_WINDOW = 0.8, 7200
+FOLLOW, FOLLOW_WINDOW = 0.6, 7200
 NEVER = 10**12  # an age beyond every window
 MAX_ITEMS = 29  # of a user; with a lead each, below every sensible cap of the history
 
@@ -67,7 +67,7 @@ target_action = "view"
 object = {kind = "id", size = 4}
 category = {kind = "categorical", size = 128}
 brand = {kind = "categorical", size = 32}
-shop = {kind = "categorical", size = 64}
+shop = {kind = "categorical", size = 128}
 
 [groups.queries]
 bucket_unit = "minute"
@@ -80,7 +80,7 @@ bucket_unit = "hour"
 buckets = 12
 [groups.coupons.features]
 object = {kind = "id", size = 4}
-shop = {kind = "categorical", size = 64}
+shop = {kind = "categorical", size = 128}
 category = {kind = "categorical", size = 128}
 """
 
@@ -108,10 +108,10 @@ def make_world(seed=0, noise=False):
     q_category, word, extra = (a.ravel() for a in np.indices((len(CATEGORIES), WORDS, len(EXTRAS))))
     k_shop, k_category = (a.ravel() for a in np.indices((len(SHOPS), len(CATEGORIES))))
 
-    # A taste: a loved category and a favourite shop.
+    # A taste: a loved category, a liked one (the next), a favourite shop.
     loved, favourite = (a.ravel()[:, None] for a in np.indices((len(CATEGORIES), len(SHOPS))))
-    by_category = np.where(np.arange(len(CATEGORIES)) == loved, 12.0, 1.0)
-    by_shop = np.where(np.arange(len(SHOPS)) == favourite, 8.0, 1.0)
+    by_category = np.array([12.0, 4.0] + [0.5] * 6)[(np.arange(len(CATEGORIES)) - loved) % len(CATEGORIES)]
+    by_shop = np.where(np.arange(len(SHOPS)) == favourite, 10.0, 1.0)
     by_extra = np.concatenate([by_shop, np.ones((len(loved), len(EXTRAS) - len(SHOPS)))], axis=1)
     own = {"items": popularity * by_category[:, category] * by_shop[:, shop],
            "queries": by_category[:, q_category] * by_extra[:, extra],

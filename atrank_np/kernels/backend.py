@@ -24,6 +24,7 @@ from .step import (
     Places,
     Settings,
     shard,
+    transpose_all,
     update,
 )
 from .vectors import Lanes
@@ -119,6 +120,9 @@ class NumbaBackend:
                 self.dense[name][...] = self.order.to_kernel(name, w)
             else:
                 (self.tables if name in self.tables.place else self.biases)[name][...] = w
+        self.transposed = aligned(len(self.dense.array), self.dtype)
+        self.matrices = self._matrices()
+        transpose_all(self.dense.array, self.transposed, self.matrices)
         self.features, self.places = self._features(), self._places()
         self.work, self.room, self.objects = None, (), None
         self.team = team(min(config.threads, config.shards))
@@ -202,8 +206,9 @@ class NumbaBackend:
         norm = self._run(batch, True)
         self.table_scale *= keep
         number = self.dtype.type
-        update(self.features, self.places.space, self.dense.array, self.parts, self.tables.array, self.biases.array, batch,
-               self.work, number(rate), number(keep), number(rate / self.table_scale))  # fmt: skip
+        update(self.features, self.places.space, self.dense.array, self.transposed, self.matrices, self.parts,
+               self.tables.array, self.biases.array, batch, self.work, number(rate), number(keep),
+               number(rate / self.table_scale))  # fmt: skip
         return float(self.work.loss.sum() * norm)
 
     def _run(self, batch, train):
@@ -213,8 +218,8 @@ class NumbaBackend:
         settings = self._settings(batch, dropout=train)
 
         def job(s):
-            shard(self.features, self.places, self.dense.array, self.tables.array, self.biases.array, settings, batch,
-                  self.work, s, train, self.D, self.K)  # fmt: skip
+            shard(self.features, self.places, self.dense.array, self.transposed, self.tables.array, self.biases.array,
+                  settings, batch, self.work, s, train, self.D, self.K)  # fmt: skip
 
         self.team.run(job, self.config.shards)
         return settings.norm
@@ -354,6 +359,15 @@ class NumbaBackend:
             time=np.array([self.dense.place[f"time.{g.name}"] for g in groups]),
             action=np.array([self.dense.place[f"action.{g.name}"] for g in groups]),
         )
+
+    def _matrices(self):
+        """[., 3]: place, rows and columns of every matrix that a backward pass transposes."""
+        found, D = [], self.D.n
+        for name, (rows, *columns) in self.dense.shapes.items():
+            if kind(name) == "weight" and columns:
+                step = D if name == "f.W1" else rows  # which is used in three blocks
+                found += [(self.dense.place[name] + r * columns[0], step, columns[0]) for r in range(0, rows, step)]
+        return np.array(found)
 
     def _places(self):
         at, groups = self.dense.place, self.model.space.groups

@@ -4,9 +4,9 @@ import numpy as np
 from numba import njit
 
 from .attention import attend_forward
-from .blas import product
 from .embedding import embed
 from .feedforward import Mask, relu_forward
+from .products import product
 from .ranking import deep_forward, dot_forward
 from .step import feed_forward, project
 from .vectors import size

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .blas import product, product_by_transpose, product_of_transpose
 from .embedding import dense_backward, embed
 from .feedforward import relu_backward, relu_forward
+from .products import product, product_of_transpose
 from .vectors import load, size, store
 
 # Called from compiled code alone: without the wrappers for Python, whose arguments are long, compiling is quicker.
@@ -134,7 +134,7 @@ def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0,
 
 
 @njit(**INNER)
-def common_space_backward(features, at, P, dP, batch, work, s, rows, row0, u0, S, dS, spare, spare2, D):
+def common_space_backward(features, at, PT, dP, batch, work, s, rows, row0, u0, S, dS, spare, spare2, D):
     """From dS to the gradients of F_M, to du, and from there to the dense part of the embeddings."""
     order, place, du, zero = work.order[s], work.place[s], work.du[s], np.int64(0)
     if len(features.width) > 1:
@@ -148,7 +148,7 @@ def common_space_backward(features, at, P, dP, batch, work, s, rows, row0, u0, S
         r, b, u = p - row0, features.width[g], du[u0:]
         relu_backward(dS, r, S, r, e - p, dP, at.F_M_b[g], D)
         product_of_transpose(u, zero, e - p, b, dS, r, size(D), dP, at.F_M_W[g])
-        product_by_transpose(dS, r, e - p, size(D), P, at.F_M_W[g], b, u, zero, False)
+        product(dS, r, e - p, size(D), PT, at.F_M_W[g], b, u, zero, False)
         for i in range(p, e):
             group, object, bucket, action = behaviour(batch, at, order[i])
             dense_backward(features, dP, group, object, bucket, action, du, u0)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .blas import product, product_by_transpose, product_of_transpose
 from .feedforward import relu_backward, relu_forward
+from .products import product, product_of_transpose
 from .vectors import load, size, splat, store, total
 
 KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
@@ -82,7 +82,7 @@ def deep_forward(h, h0, e, e0, rows, P, at, he, hidden, f, D):
 
 
 @njit(**KERNEL)
-def deep_backward(df, h, h0, e, e0, rows, P, dP, at, he, hidden, dhidden, dh, dh0, de, de0, D):
+def deep_backward(df, h, h0, e, e0, rows, P, PT, dP, at, he, hidden, dhidden, dh, dh0, de, de0, D):
     """dh and de are written, he is overwritten; the parameters' gradients are added to."""
     width, block = size(D), size(D) * size(D)
     w2, dw2 = load(P, at.w2, D), load(dP, at.w2, D)
@@ -96,9 +96,9 @@ def deep_backward(df, h, h0, e, e0, rows, P, dP, at, he, hidden, dhidden, dh, dh
     product_of_transpose(h, h0, rows, width, dhidden, 0, width, dP, at.W1)
     product_of_transpose(e, e0, rows, width, dhidden, 0, width, dP, at.W1 + block)
     product_of_transpose(he, 0, rows, width, dhidden, 0, width, dP, at.W1 + 2 * block)
-    product_by_transpose(dhidden, 0, rows, width, P, at.W1, width, dh, dh0, False)
-    product_by_transpose(dhidden, 0, rows, width, P, at.W1 + block, width, de, de0, False)
-    product_by_transpose(dhidden, 0, rows, width, P, at.W1 + 2 * block, width, he, 0, False)
+    product(dhidden, 0, rows, width, PT, at.W1, width, dh, dh0, False)
+    product(dhidden, 0, rows, width, PT, at.W1 + block, width, de, de0, False)
+    product(dhidden, 0, rows, width, PT, at.W1 + 2 * block, width, he, 0, False)
     for i in range(rows):  # B1
         g, x, y = load(he, i * width, D), (h0 + i) * width, (e0 + i) * width
         store(dh, (dh0 + i) * width, load(dh, (dh0 + i) * width, D) + g * load(e, y, D))

@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 
 from .attention import attend_backward, attend_forward
-from .blas import product, product_by_transpose, product_of_transpose
 from .chunks import SpaceAt, behaviour, common_space, common_space_backward, next_chunk, number_rows
 from .embedding import scatter
 from .feedforward import (
@@ -25,6 +24,7 @@ from .feedforward import (
     relu_forward,
     residual_layer_norm_forward,
 )
+from .products import product, product_of_transpose, transpose
 from .ranking import DeepAt, deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
 from .vectors import size
 
@@ -86,11 +86,11 @@ def project(x, x0, rows, P, W, b, y, y0, D):
 
 
 @njit(**INNER)
-def project_backward(dy, dy0, y, y0, x, x0, rows, P, dP, W, b, dx, dx0, add, D):
+def project_backward(dy, dy0, y, y0, x, x0, rows, PT, dP, W, b, dx, dx0, add, D):
     """dy becomes the gradient before the relu; dx (+)= its part; the parameters' gradients are added to."""
     relu_backward(dy, dy0, y, y0, rows, dP, b, D)
     product_of_transpose(x, x0, rows, size(D), dy, dy0, size(D), dP, W)
-    product_by_transpose(dy, dy0, rows, size(D), P, W, size(D), dx, dx0, add)
+    product(dy, dy0, rows, size(D), PT, W, size(D), dx, dx0, add)
 
 
 @njit(**INNER)
@@ -106,7 +106,7 @@ def feed_forward(x, x0, rows, P, at, mask, hidden, out, normed, rstd, y, D):
 
 
 @njit(**INNER)
-def feed_forward_backward(dy, x0, rows, x, P, dP, at, mask, hidden, normed, rstd, dhidden, spare, D):
+def feed_forward_backward(dy, x0, rows, x, P, PT, dP, at, mask, hidden, normed, rstd, dhidden, spare, D):
     """dy becomes dx in place."""
     layer_norm_backward(dy, x0, normed, rstd, x0, rows, P, at.gain, dP, at.bias, D)  # B4
     dout = dy
@@ -115,12 +115,12 @@ def feed_forward_backward(dy, x0, rows, x, P, dP, at, mask, hidden, normed, rstd
         dout = spare
     add_rows(dout, x0, rows, dP, at.b2, D)  # B2
     product_of_transpose(hidden, x0, rows, size(D), dout, x0, size(D), dP, at.W2)
-    product_by_transpose(dout, x0, rows, size(D), P, at.W2, size(D), dhidden, x0, False)
-    project_backward(dhidden, x0, hidden, x0, x, x0, rows, P, dP, at.W1, at.b1, dy, x0, True, D)  # B1 and the residual
+    product(dout, x0, rows, size(D), PT, at.W2, size(D), dhidden, x0, False)
+    project_backward(dhidden, x0, hidden, x0, x, x0, rows, PT, dP, at.W1, at.b1, dy, x0, True, D)  # B1 and the residual
 
 
 @njit(**KERNEL)
-def shard(features, places, P, tables, biases, settings, batch, work, s, train, D, K):
+def shard(features, places, P, PT, tables, biases, settings, batch, work, s, train, D, K):
     """Forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 
     Rows 0 … n-1 of a buffer are a chunk's behaviours, rows n … n+q-1 its targets: S holds h_t there, X what enters
@@ -189,12 +189,12 @@ def shard(features, places, P, tables, biases, settings, batch, work, s, train, 
             for i in range(q):
                 df[i] = work.df[number[n + i] - N]
             if settings.deep:
-                deep_backward(df, S, n, C, n, q, P, dP, places.deep, he, deep_hidden, spare, dS, n, d1, n, D)
+                deep_backward(df, S, n, C, n, q, P, PT, dP, places.deep, he, deep_hidden, spare, dS, n, d1, n, D)
             else:
                 dot_backward(df, S, n, C, n, q, dS, n, d1, n, D)
 
             feed_forward_backward(
-                d1, n, q, X, P, dP, vanilla_ff, vanilla_mask, hidden, normed, rstd, d2, spare, D
+                d1, n, q, X, P, PT, dP, vanilla_ff, vanilla_mask, hidden, normed, rstd, d2, spare, D
             )
             at = vanilla_at
             for h in range(last - first):
@@ -205,13 +205,13 @@ def shard(features, places, P, tables, biases, settings, batch, work, s, train, 
                     query, d2, t, r, key_C, value_C, d1, d2, a, m, weight, at, keep, d1, t, scratch, D, K
                 )
                 at += r * m * spaces if keep else 0
-            project_backward(d2, n, query, n, S, n, q, P, dP, vanilla.P_W, vanilla.P_b, dS, n, True, D)
+            project_backward(d2, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, True, D)
             dC = d3
-            project_backward(d2, zero, value_C, zero, C, zero, n, P, dP, vanilla.Q_W, vanilla.Q_b, dC, zero, False, D)
+            project_backward(d2, zero, value_C, zero, C, zero, n, PT, dP, vanilla.Q_W, vanilla.Q_b, dC, zero, False, D)
             product_of_transpose(C, zero, n, width, d1, zero, width, dP, vanilla.W)
-            product_by_transpose(d1, zero, n, width, P, vanilla.W, width, dC, zero, True)
+            product(d1, zero, n, width, PT, vanilla.W, width, dC, zero, True)
 
-            feed_forward_backward(dC, zero, n, X, P, dP, own_ff, own_mask, hidden, normed, rstd, d2, spare, D)
+            feed_forward_backward(dC, zero, n, X, P, PT, dP, own_ff, own_mask, hidden, normed, rstd, d2, spare, D)
             dX, dquery, dkey, dvalue, at = dC, d1, d2, spare, zero
             for h in range(last - first):
                 a, m = offset[0, h], offset[0, h + 1] - offset[0, h]
@@ -220,18 +220,25 @@ def shard(features, places, P, tables, biases, settings, batch, work, s, train, 
                     query, dquery, a, m, key, value, dkey, dvalue, a, m, weight, at, keep, dX, a, scratch, D, K
                 )
                 at += m * m * spaces if keep else 0
-            project_backward(dquery, zero, query, zero, S, zero, n, P, dP, own.P_W, own.P_b, dS, zero, False, D)
-            project_backward(dvalue, zero, value, zero, S, zero, n, P, dP, own.Q_W, own.Q_b, dS, zero, True, D)
+            project_backward(dquery, zero, query, zero, S, zero, n, PT, dP, own.P_W, own.P_b, dS, zero, False, D)
+            project_backward(dvalue, zero, value, zero, S, zero, n, PT, dP, own.Q_W, own.Q_b, dS, zero, True, D)
             product_of_transpose(S, zero, n, width, dkey, zero, width, dP, own.W)
-            product_by_transpose(dkey, zero, n, width, P, own.W, width, dS, zero, True)
+            product(dkey, zero, n, width, PT, own.W, width, dS, zero, True)
 
-            common_space_backward(features, places.space, P, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
+            common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
         first, row0, u0 = last, row0 + n + q, u1
 
 
 @njit(**KERNEL)
-def update(features, space, P, parts, tables, biases, batch, work, rate, keep, table_rate):
-    """w <- keep w - rate dw for all parameters, from what the shards left in work.
+def transpose_all(P, PT, matrices):
+    """The backward pass multiplies by the matrices' transposes: PT holds each at the same place. matrices: place, shape."""
+    for m in range(len(matrices)):
+        transpose(P, matrices[m, 0], matrices[m, 1], matrices[m, 2], PT)
+
+
+@njit(**KERNEL)
+def update(features, space, P, PT, matrices, parts, tables, biases, batch, work, rate, keep, table_rate):
+    """w <- keep w - rate dw for all parameters, from what the shards left in work; and PT, the matrices transposed.
 
     P has three parts, from parts[i] to parts[i+1]: matrices, which shrink; the time and action tables, which shrink
     through table_scale as all tables do; biases and gains, which do not.
@@ -252,6 +259,7 @@ def update(features, space, P, parts, tables, biases, batch, work, rate, keep, t
             more = work.dP[shards - 1, parts[part] : parts[part + 1]]
             for i in range(len(w)):
                 w[i] = w[i] * shrink - pace * (g[i] + more[i])
+    transpose_all(P, PT, matrices)
     N = len(batch.object)
     for s in range(shards):
         rows = u = np.int64(0)

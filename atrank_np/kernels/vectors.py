@@ -12,6 +12,7 @@ import operator
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.imputils import lower_constant
 from numba.extending import (
     NativeValue,
     intrinsic,
@@ -58,6 +59,11 @@ def _(kind, value, context):
     return NativeValue(context.context.get_dummy_value())
 
 
+@lower_constant(LanesType)
+def _(context, builder, kind, value):
+    return context.get_dummy_value()
+
+
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
@@ -69,9 +75,9 @@ def _constant(vector, number):
     return ir.Constant(vector, [number] * vector.count)
 
 
-def _shuffle(builder, value, places):
+def _shuffle(builder, value, places, other=None):
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), [ir.Constant(ir.IntType(32), p) for p in places])
-    return builder.shuffle_vector(value, value, mask)
+    return builder.shuffle_vector(value, value if other is None else other, mask)
 
 
 def _pointer(context, builder, array_type, array, index, vector):
@@ -101,6 +107,17 @@ def load(typing, array, index, lanes):
         return value
 
     return kind(array, types.intp, lanes), code
+
+
+@intrinsic
+def number(typing, array, index):
+    """The number at flat place `index` of a contiguous array of any shape."""
+
+    def code(context, builder, sig, args):
+        data = context.make_array(array)(context, builder, args[0]).data
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return array.dtype(array, types.intp), code
 
 
 @intrinsic
@@ -173,6 +190,34 @@ def total(typing, vector):
         return out
 
     return vector.dtype(vector), code
+
+
+@intrinsic
+def transpose_block(typing, A, a, row_a, B, b, row_b):
+    """B's 8 × 8 block at flat place b becomes the transpose of A's at a; row_a and row_b are the lengths of their rows.
+
+    Three rounds, one for each bit of a place: round s swaps, between rows i and i + s, the lanes that differ in that bit.
+    """
+    n = 8
+
+    def code(context, builder, sig, args):
+        A_, a_, row_a_, B_, b_, row_b_ = args
+        vector = ir.VectorType(context.get_value_type(A.dtype), n)
+        at = lambda kind, array, start, row, i: _pointer(
+            context, builder, kind, array, builder.add(start, builder.mul(row, ir.Constant(row.type, i))), vector
+        )
+        rows = [builder.load(at(A, A_, a_, row_a_, i), align=A.dtype.bitwidth // 8) for i in range(n)]
+        for s in (1, 2, 4):
+            for i in (i for i in range(n) if not i & s):
+                low = [j if not j & s else j - s + n for j in range(n)]  # lanes of row i, then n + lanes of row i + s
+                high = [j + s if not j & s else j + n for j in range(n)]
+                rows[i], rows[i + s] = (_shuffle(builder, rows[i], p, rows[i + s]) for p in (low, high))
+        for i, row in enumerate(rows):
+            builder.store(row, at(B, B_, b_, row_b_, i)).align = A.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(A, i, i, B, i, i), code
 
 
 @intrinsic

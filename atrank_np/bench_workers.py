@@ -1,0 +1,238 @@
+"""Where the contenders of `bench` work: the problem that all of them get, and a process for each."""
+
+import contextlib
+import multiprocessing
+import os
+import re
+import resource
+import sys
+import time
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from .assembly import assemble
+from .backend import make_backend
+from .config import Config
+from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
+from .datasets.packing import pack
+from .datasets.sampling import split
+from .evaluate import catalogue_scores
+from .parameters import has_unknown
+from .randomness import stream
+from .train import Batches
+
+MODEL = "atrank"
+OURS = ("numpy", "numba")
+POOL = 40  # batches that are timed, and that an opponent may sort by length
+RATE = 0.01  # of the timed steps; no speed depends on it
+
+
+class Fault(Exception):
+    """A contender has failed, or computes something else; the text says which."""
+
+
+def atrank_flops(batch, D=128):
+    """Floating-point operations of a training step: 8 products with a [D,D] matrix for a behaviour, 4 for a target, and
+    D numbers of scores and of values for a pair of the attention; backward takes twice what forward takes."""
+    n, q = np.diff(batch.offsets), np.diff(batch.target_offsets)
+    return 3 * (2 * D * D * (8 * n.sum() + 4 * q.sum()) + 4 * D * (n * (n + q)).sum())
+
+
+FLOPS = {"atrank": atrank_flops}  # model -> function of a Batch
+
+
+class Problem:
+    """What every contender starts from, equal in every process: a log, a model, its parameters, its batches."""
+
+    def __init__(self, batch=32, threads=1, backend="numba", users=USERS, items=ITEMS, length=None):
+        """length: all samples have histories of so many behaviours."""
+        self.config = Config(batch_size=batch, backend=backend, threads=threads, shards=max(2, threads))
+        self.log = electronics_shaped(users, items, length and length + 2)
+        self.parts = split(self.log)
+        if length:
+            train = self.parts.train
+            self.parts = self.parts._replace(train=train.take(train.end - train.start == length))
+        trained = assemble(self.log, self.parts, self.config)
+        self.model, self.params, self.target_action = trained.model(), trained.params, trained.target_actions[0]
+        self.category = self.log.catalogues["items"].features["category"]
+        rng = stream(1, "initialisation")
+        for name, w in self.params.items():  # as if trained: with biases of 0, equal scores would prove less
+            w += (0.05 * rng.standard_normal(w.shape)).astype(w.dtype)
+            if has_unknown(name):
+                w[0] = 0
+        self.stream = Batches(self.log, self.parts, self.config)
+        self.stream.batch(0, 0)  # draws the order and the negatives of the first epoch
+
+    def pool(self, count=POOL, by_length=False):
+        """The first batches of the first epoch; by_length: the same samples, each batch of like lengths, in random order."""
+        size = self.stream.histories
+        chosen = self.stream.order[: count * size]
+        if by_length:
+            length = (self.parts.train.end - self.parts.train.start)[chosen]
+            starts = size * stream(0, "order").permutation(len(chosen) // size)
+            chosen = chosen[np.argsort(length, kind="stable")][(starts[:, None] + np.arange(size)).reshape(-1)]
+        return [self.pack(chosen[start : start + size]) for start in range(0, len(chosen), size)]
+
+    def pack(self, chosen):
+        return pack(self.log.schema, self.parts.events, self.parts.train.take(chosen), self.stream.candidates[chosen])
+
+    def test(self, number):
+        """One test sample."""
+        return self.parts.test.take(slice(number, number + 1))
+
+    def history(self, sample):
+        """The Batch of one history; its target is of no use."""
+        return pack(self.log.schema, self.parts.events, sample, np.ones((1, 1), np.int32))
+
+
+class Ours:
+    """A backend of this package as a contender. What a contender is: prepare, step, scores, rank, whole_pool."""
+
+    whole_pool = False
+
+    def __init__(self, problem):
+        self.problem = problem
+        self.backend = make_backend(problem.model, problem.params, problem.config)
+        self.compile_seconds = self.backend.warm_up(problem.pool(1)[0])
+        self.step, self.scores = self.backend.train_step, self.backend.scores
+
+    def prepare(self, batch):
+        return batch
+
+    def rank(self, sample):
+        return catalogue_scores(self.backend, self.problem.log.schema, self.problem.parts.events, sample)
+
+
+def contender(name, problem):
+    """By its name: "numpy", "numba", or an opponent of bench_torch."""
+    if name in OURS:
+        return Ours(problem)
+    from . import bench_torch
+
+    bench_torch.torch.set_num_threads(problem.config.threads)
+    return bench_torch.OPPONENTS[MODEL][name](problem)
+
+
+class Site:
+    """A contender in its process, and what it can be asked there."""
+
+    def __init__(self, name, threads, **workload):
+        backend = name if name in OURS else "numpy"
+        self.problem = Problem(threads=threads, backend=backend, **workload)
+        self.contender, self.batches, self.at = contender(name, self.problem), None, 0
+
+    def compile_seconds(self):
+        return self.contender.compile_seconds
+
+    def trial(self):
+        """Scores of a small batch, before and after three steps on others that leave most of its objects alone."""
+        batches = [self.contender.prepare(self.problem.pack(np.arange(start, start + 16))) for start in range(0, 64, 16)]
+        before = self.contender.scores(batches[0])
+        for batch in batches[1:]:
+            self.contender.step(batch, 1.0)
+        return before, self.contender.scores(batches[0])
+
+    def window(self, seconds):
+        """Training samples a second, over at least so many seconds of steps; making their batches is not counted."""
+        if self.batches is None:
+            self.batches = self.problem.pool(by_length=self.contender.whole_pool)
+        samples, spent = 0, 0.0
+        while True:
+            batch = self.contender.prepare(self.batches[self.at % len(self.batches)])
+            begin = time.perf_counter()
+            self.contender.step(batch, RATE)
+            spent += time.perf_counter() - begin
+            samples, self.at = samples + len(batch.label), self.at + 1
+            if spent >= seconds and not (self.contender.whole_pool and self.at % len(self.batches)):
+                return samples / spent
+
+    def packing(self):
+        """Seconds that packing a batch takes, and the floating-point operations of its training step: means of the pool."""
+        begin = time.perf_counter()
+        pool = self.problem.pool()
+        return (time.perf_counter() - begin) / len(pool), float(np.mean([FLOPS[MODEL](batch) for batch in pool]))
+
+    def rank(self, number, **how):
+        """Seconds for the scores of the whole catalogue for one test sample, and the scores."""
+        sample = self.problem.test(number)
+        begin = time.perf_counter()
+        scores = self.contender.rank(sample, **how)
+        return time.perf_counter() - begin, scores
+
+    def epoch(self):
+        """Seconds for a whole epoch, packing and drawing negatives included, and its samples."""
+        stream, begin = self.problem.stream, time.perf_counter()
+        for i in range(stream.per_epoch):
+            self.contender.step(stream.batch(1, i), RATE)
+        return time.perf_counter() - begin, stream.targets
+
+    def matmul_peak(self):
+        """Floating-point operations a second of one core: the best of some float32 products of 1024 x 1024."""
+        x = np.ones((1024, 1024), np.float32)
+        seconds = []
+        for _ in range(40):
+            begin = time.perf_counter()
+            x @ x
+            seconds.append(time.perf_counter() - begin)
+        return 2 * 1024**3 / min(seconds)
+
+    def peak_rss_mb(self):
+        """Of this process alone: Linux hands the counter of getrusage down from the parent, so it is read elsewhere there."""
+        status = Path("/proc/self/status")
+        if status.exists():
+            return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) / 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def serve(pipe, name, threads, workload):
+    """A worker process: builds its Site, then answers (question, arguments) until it is ended."""
+    try:
+        site = Site(name, threads, **workload)
+        while True:
+            question, arguments = pipe.recv()
+            pipe.send((getattr(site, question)(**arguments), None))
+    except (EOFError, KeyboardInterrupt):
+        pass  # the asking process has gone, or is going
+    except Exception as fault:
+        pipe.send((None, f"{name}: {type(fault).__name__}: {fault}".partition("\n")[0]))
+
+
+class Worker:
+    """A Site in a process of its own; it starts while others do, and asking waits for it."""
+
+    def __init__(self, name, threads, **workload):
+        self.name = name
+        blas = 1 if name == "numba" else threads  # our compiled step has threads of its own, with BLAS single in each
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, name, threads, workload), daemon=True)
+        with mock.patch.dict(os.environ, {f"{library}_NUM_THREADS": str(blas) for library in ("OMP", "OPENBLAS", "MKL")}):
+            self.process.start()
+        theirs.close()
+
+    def ask(self, question, **arguments):
+        try:
+            self.pipe.send((question, arguments))
+            answer, fault = self.pipe.recv()
+        except (EOFError, BrokenPipeError):
+            fault = f"{self.name}: the process has died; was there memory enough?"
+        if fault:
+            raise Fault(fault)
+        return answer
+
+    def close(self):
+        self.process.terminate()
+        self.process.join()
+
+
+@contextlib.contextmanager
+def workers(names, threads, **workload):
+    """name -> Worker, all started at once, ended together."""
+    started = {name: Worker(name, threads, **workload) for name in names}
+    try:
+        yield started
+    finally:
+        for worker in started.values():
+            worker.close()

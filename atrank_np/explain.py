@@ -1,0 +1,254 @@
+"""Looks inside a trained run: `python -m atrank_np.explain RUN --user U` draws Figures 3 and 4 and prints Table 4."""
+
+import argparse
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from . import command
+from .datasets.packing import pack
+from .datasets.sampling import Samples, split
+from .datasets.schema import DataError
+from .evaluate import open_run
+from .models.common_space import bags_of
+from .recommend import history_of, rank, visible
+
+DAY = 86400
+EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the rows of Table 4, and one more that is open
+HISTORIES = 256  # per forward pass of Table 4
+
+
+class Inside(NamedTuple):
+    """What one user's ranking looks like from inside. n behaviours, K spaces, D the common space."""
+
+    behaviours: list  # n labels, oldest first
+    elapsed: np.ndarray  # [n] ticks to the moment of ranking
+    target: str  # the object whose vanilla attention is shown
+    score: float
+    self_attention: np.ndarray  # [K, n, n], rows sum to one: (3)
+    vanilla_attention: np.ndarray  # [K, n]: (7)
+    C: np.ndarray  # [n, D]: (6)
+    e: np.ndarray  # [D]: (7)
+
+
+def look_inside(trained, log, user, target=None, at=None):
+    """Inside of the ranking of one object (the model's own first choice if None) for a user of the log."""
+    schema, group = trained.schema, trained.schema.targets[0]
+    history = visible(history_of(log, user), schema)
+    at = int(history.time[-1]) + 1 if at is None else at
+    end = int(np.searchsorted(history.time, at))
+    target = target or rank(trained, log, user=user, at=at, top=1)[0][0]
+    row = row_of(trained, group, target)
+    start = max(0, end - trained.config.cap)
+    sample = Samples(*(np.array([value]) for value in (0, start, end, at, schema.index(group), row)))
+    batch = pack(schema, history, sample, np.array([[row]], np.int32))
+    scores, cache = trained.model().forward(trained.params, batch, trained.table_scale)
+    weights = cache.weights()
+    labels = [label_of(trained, g, o) for g, o in zip(batch.group.tolist(), batch.object.tolist())]
+    K, n = trained.config.spaces, len(labels)
+    own, vanilla = weights["self"][0], weights["vanilla"][0]
+    return Inside(
+        labels,
+        at - history.time[start:end],
+        target,
+        float(scores[0]),
+        np.zeros((K, n, n)) if own is None else own,
+        np.zeros((K, n)) if vanilla is None else vanilla[:, 0],
+        cache.C,
+        cache.e[0],
+    )
+
+
+def row_of(trained, group, name):
+    """An object's row in its group's catalogue. DataError if there is no such object."""
+    rows = np.flatnonzero(trained.catalogues[group].objects[1:] == name)
+    if len(rows) == 0:
+        raise DataError(f"object {name!r}: the model's {group} have none of that name")
+    return int(rows[0]) + 1
+
+
+def label_of(trained, group, row):
+    """An object in words: its group's name if there are several, its name, and the first feature that is no id."""
+    group = trained.schema.groups[group]
+    catalogue = trained.catalogues[group.name]
+    label = [str(catalogue.objects[row])]
+    for feature in group.features:
+        values = catalogue.features[feature.name]
+        if feature.kind == "categorical":
+            label.append(str(trained.tables[feature.table][values[row]]))
+            break
+        if feature.kind == "tokens":
+            ids, _ = bags_of(values, np.array([row]))
+            label.append(" ".join(trained.tables[feature.table][ids]))
+            break
+    return (f"{group.name}: " if len(trained.schema.groups) > 1 else "") + ", ".join(label)
+
+
+def attention_by_elapsed(trained, log, most=None, show=False):
+    """Table 4: rows of (from, to) days, behaviours, mean vanilla attention, mean uniform share 1/n.
+
+    Mean over spaces, then over all behaviours of a bucket, in the histories of the positives of training and test.
+    """
+    parts = split(log, trained.config.cap, trained.config.validate)
+    samples = Samples(*(np.concatenate(columns) for columns in zip(parts.train, parts.test)))
+    if most is not None and most < len(samples.user):
+        samples = samples.take(np.linspace(0, len(samples.user) - 1, most).astype(int))
+    model = trained.model()
+    total, uniform, count = np.zeros(len(EDGES)), np.zeros(len(EDGES)), np.zeros(len(EDGES))
+    for start in tqdm(range(0, len(samples.user), HISTORIES), disable=not show, unit=" batches", dynamic_ncols=True):
+        some = samples.take(slice(start, start + HISTORIES))
+        batch = pack(log.schema, parts.events, some, some.object[:, None])
+        weights = model.forward(trained.params, batch, trained.table_scale)[1].weights()["vanilla"]
+        for s, weight in enumerate(weights):
+            if weight is None:
+                continue
+            elapsed = some.time[s] - parts.events.time[some.start[s] : some.end[s]]
+            bucket = np.searchsorted(EDGES, elapsed / DAY, side="right") - 1
+            total += np.bincount(bucket, weights=weight[:, 0].mean(0), minlength=len(EDGES))
+            uniform += np.bincount(bucket, minlength=len(EDGES)) / len(bucket)
+            count += np.bincount(bucket, minlength=len(EDGES))
+    ends = (*EDGES[1:], np.inf)
+    seen = np.maximum(count, 1)
+    return list(zip(EDGES, ends, count.astype(int).tolist(), (total / seen).tolist(), (uniform / seen).tolist()))
+
+
+def nearest(trained, group, name, top=5):
+    """The objects whose embeddings emb(o) point the same way: (name, cosine), most alike first."""
+    row, params = row_of(trained, group, name), trained.meaning()
+    columns = []
+    for feature in trained.schema.group(group).features:
+        values = trained.catalogues[group].features[feature.name]
+        if feature.kind in ("id", "categorical"):
+            columns.append(params[f"table.{feature.table}"][values])
+    table = np.concatenate(columns, axis=1) if columns else np.zeros((len(trained.catalogues[group].objects), 1))
+    length = np.linalg.norm(table, axis=1)
+    cosine = table @ table[row] / np.maximum(length * length[row], 1e-30)
+    cosine[[0, row]] = -np.inf
+    best = np.argsort(-cosine, kind="stable")[:top]
+    return [(str(trained.catalogues[group].objects[i]), float(cosine[i])) for i in best]
+
+
+def draw_self_attention(path, inside):
+    """Figure 3: a heat map for each space; row i shows where behaviour i looks."""
+    plt = _pyplot()
+    K, n, _ = inside.self_attention.shape
+    columns, brightest = min(4, K), inside.self_attention.max(initial=0)
+    figure, axes = plt.subplots(-(-K // columns), columns, figsize=(3.1 * columns + 2, 3.1 * -(-K // columns) + 1.2),
+                                layout="constrained", squeeze=False, sharex=True, sharey=True)
+    for k, panel in enumerate(axes.flat):
+        if k >= K:
+            panel.axis("off")
+            continue
+        image = panel.imshow(inside.self_attention[k], vmin=0, vmax=brightest, cmap="viridis")
+        panel.set_title(f"space {k + 1}", fontsize=10)
+        ticks = np.arange(n) if n <= 25 else np.arange(0, n, -(-n // 25))
+        panel.set_xticks(ticks, [str(i + 1) for i in ticks], fontsize=7)
+        panel.set_yticks(ticks, [_short(inside, i) for i in ticks], fontsize=7)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="weight: the row's behaviour looks at the column's")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_vanilla_attention(path, inside):
+    """Figure 4: (a) averaged over the spaces, with the uniform share; (b) per space."""
+    plt = _pyplot()
+    K, n = inside.vanilla_attention.shape
+    figure, (mean, spaces) = plt.subplots(1, 2, figsize=(12, 0.28 * n + 2.4), layout="constrained", sharey=True)
+    mean.barh(np.arange(n), inside.vanilla_attention.mean(0), color="C0")
+    mean.axvline(1 / max(n, 1), color="C1", linestyle="--", label="uniform share 1/n")
+    mean.set_yticks(np.arange(n), [_short(inside, i) for i in range(n)], fontsize=8)
+    mean.invert_yaxis()
+    mean.set_xlabel("weight, mean over the spaces")
+    mean.set_title(f"(a) ranking {inside.target}, logit {inside.score:.2f}", fontsize=10)
+    mean.legend(fontsize=8)
+    image = spaces.imshow(inside.vanilla_attention.T, aspect="auto", vmin=0, cmap="viridis")
+    spaces.set_xticks(np.arange(K), [str(k + 1) for k in range(K)])
+    spaces.set_xlabel("space")
+    spaces.set_title("(b) weight in each space", fontsize=10)
+    figure.colorbar(image, ax=spaces)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _short(inside, i):
+    """Number, label and age of behaviour i, cut to fit beside an axis."""
+    label = inside.behaviours[i]
+    label = label if len(label) <= 26 else label[:25] + "…"
+    elapsed = int(inside.elapsed[i])
+    age = f"{elapsed // DAY} d" if elapsed >= DAY else f"{elapsed // 60} min"
+    return f"{i + 1}  {label}, {age}"
+
+
+def write_csv(path, header, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def parser():
+    p = argparse.ArgumentParser(
+        prog="python -m atrank_np.explain",
+        description="Look inside a trained run: self-attention (Figure 3) and vanilla attention (Figure 4) of one user as "
+        "PNG and CSV, mean attention by elapsed days (Table 4), and the nearest objects in the embedding.",
+    )
+    p.add_argument("run", metavar="RUN", help="the folder that train wrote")
+    p.add_argument("--user", metavar="U", required=True, help="a user of the data that the run was trained on")
+    p.add_argument("--target", metavar="OBJECT", help="the object to rank (default: the model's first choice)")
+    p.add_argument("--at", type=int, metavar="TIME", help="the time of ranking (default: one tick after the last behaviour)")
+    p.add_argument("--out", metavar="DIR", help="where pictures and tables go (default: RUN/explain)")
+    p.add_argument("--samples", type=int, default=20000, help="rankings that Table 4 averages, 0: all (default: %(default)s)")
+    p.add_argument("--data", metavar="DIR", help="the data folder, if it has moved since")
+    return p
+
+
+def main(arguments):
+    options = parser().parse_args(arguments)
+    trained, log, _ = open_run(options.run, options.data)
+    inside = look_inside(trained, log, options.user, options.target, options.at)
+    out = Path(options.out or Path(options.run) / "explain")
+    out.mkdir(parents=True, exist_ok=True)
+    draw_self_attention(out / "self_attention.png", inside)
+    draw_vanilla_attention(out / "vanilla_attention.png", inside)
+    K, n = inside.vanilla_attention.shape
+    spaces = range(1, K + 1)
+    write_csv(
+        out / "self_attention.csv",
+        ("space", "behaviour", *range(1, n + 1)),
+        [(k + 1, i + 1, *inside.self_attention[k, i].tolist()) for k in range(K) for i in range(n)],
+    )
+    write_csv(
+        out / "vanilla_attention.csv",
+        ("behaviour", "label", "elapsed", *(f"space {k}" for k in spaces), "mean"),
+        [(i + 1, inside.behaviours[i], int(inside.elapsed[i]), *w.tolist(), float(w.mean()))
+         for i, w in enumerate(inside.vanilla_attention.T)],
+    )  # fmt: skip
+    table = attention_by_elapsed(trained, log, options.samples or None, show=True)
+    write_csv(out / "attention_by_elapsed.csv", ("from_days", "to_days", "behaviours", "mean_attention", "uniform"), table)
+    group = trained.schema.targets[0]
+    alike = nearest(trained, group, inside.target)
+    write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
+    print(f"user {options.user}: {n} behaviours; {inside.target} is ranked with logit {inside.score:.3f}")
+    print("Table 4: mean vanilla attention by elapsed days, beside the share that equal weights would give")
+    for first, last, count, mean, uniform in table:
+        label = f"[{first}, {'∞' if last == np.inf else int(last)})"
+        print(f"  {label:<10} {mean:.4f}   uniform {uniform:.4f}   ratio {mean / uniform if uniform else 0:.2f}   ({count})")
+    print(f"nearest to {inside.target}: " + ", ".join(f"{name} {cosine:.2f}" for name, cosine in alike))
+    print(f"written to {out}: self_attention.png, vanilla_attention.png, and their numbers as CSV")
+    return 0
+
+
+if __name__ == "__main__":
+    command.run(main)

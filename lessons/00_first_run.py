@@ -1,0 +1,170 @@
+# %% [markdown]
+# # Lesson 00. First run, and the map
+#
+# *Before it: Python. About 15 minutes; it runs in seconds.*
+#
+# ATRank (Zhou et al., AAAI 2018) reads what a user did and says what he will do next. The whole model, with the paper's numbers:
+#
+# $$ u \;\to\; (1)\ S \;\to\; (2)\ S_k \;\to\; (3, 4, 5)\ C_k \;\to\; (6)\ C \;\to\; (7)\ e_t \;\to\; f = h_t \cdot e_t \;\to\; (8)\ \text{loss} $$
+#
+# behaviours → one common space → K latent spaces → attention in each → joined → what matters for the target t → score → loss.
+# This package computes it, and every derivative of it, by hand. Today we only use it, and learn to read what it prints.
+
+# %%
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+from _common import HERE, figure, scoreboard
+
+from atrank_np import fit, rank, read_log
+from atrank_np.command import default_data
+from atrank_np.evaluate import make_backend, score, split, test_task
+from atrank_np.layers.ranking import pointwise_backward, pointwise_forward, sigmoid
+from atrank_np.metrics import user_auc
+import numpy as np  # isort: skip  (after the package, which asks for a BLAS with one thread)
+
+# %% [markdown]
+# ## A log with a secret
+#
+# 200 made-up users, 40 objects of four kinds. Each user likes one kind and takes it 85 times of 100; nobody tells the model which.
+# A data set is a folder of CSV files; yours would look the same.
+# %%
+KINDS, rng = ("tea", "book", "bike", "lamp"), np.random.default_rng(0)
+likes, events = rng.integers(4, size=200), ["user,object,time"]
+for user, liked in enumerate(likes):
+    day = 0
+    for _ in range(rng.integers(3, 9)):
+        day += int(rng.integers(1, 20))
+        kind = liked if rng.random() < 0.85 else rng.integers(4)
+        events.append(f"u{user},{KINDS[kind]}{rng.integers(10)},{day * 86400}")
+with tempfile.TemporaryDirectory() as folder:
+    (Path(folder) / "events.csv").write_text("\n".join(events) + "\n")
+    objects = [f"{kind}{number},{kind}" for kind in KINDS for number in range(10)]
+    (Path(folder) / "items.csv").write_text("\n".join(["object,kind", *objects]) + "\n")
+    log = read_log(folder)
+print(*events[:4], "…", sep="\n")
+print(len(log.users), "users,", len(log.time), "events; objects", log.catalogues["items"].objects[:4].tolist(), "…")
+if default_data().exists():  # the shop that comes with the package, with queries and coupons: `python -m atrank_np.train`
+    shop = read_log(default_data())
+    print("the shop:", len(shop.users), "users,", len(shop.time), "events, groups", [g.name for g in shop.schema.groups])
+
+# %% [markdown]
+# ## Train and rank
+# %%
+run = fit(log, epochs=3, width=16, spaces=2, learning_rate=1.0)  # the backend "numpy" is the one to read; "numba" is faster
+for step, _, epoch, rate, loss, auc, se, _ in run.rows:
+    print(f"step {step:3}  epoch {epoch:.1f}  learning rate {rate:.2f}  loss {loss:.4f}  test AUC {auc:.3f} ± {se:.3f}")
+best = rank(run.trained, log, user="u7", top=5)
+past = log.catalogues["items"].objects[log.object[log.offsets[7] : log.offsets[8]]]
+print("u7 did", past.tolist(), "\n   next?", [(name, round(value, 2)) for name, value in best])
+assert np.mean([name.startswith(KINDS[likes[7]]) for name, _ in best]) >= 0.8  # it found out what u7 likes
+
+# %% [markdown]
+# ## What the numbers mean
+#
+# **loss** is (8), the mean over the targets. A model that knows nothing says "one half", which costs $\ln 2 = 0.6931$. **test AUC** is
+# the chance that a user's true next object has a higher score than an object he never touches, 0.5 for guessing:
+#
+# $$ \mathrm{AUC} = \frac{1}{|U|} \sum_u \frac{1}{|I_u^+||I_u^-|} \sum_{i \in I_u^+} \sum_{j \in I_u^-} \delta(p_{ui} > p_{uj}), \qquad \text{a tie counts ½} $$
+#
+# **±** is one standard error: with 138 users nobody knows the third digit. Beside it stand **controls**: how far one gets with the
+# number of sales alone, and how the model does if each user is given *another's* history. Then it must be guessing.
+# %%
+def auc_slow(score, label, user):
+    each = []
+    for u in sorted(set(user)):
+        pairs = [(p, m) for p, y, v in zip(score, label, user) for m, z, w in zip(score, label, user) if y > z and u == v == w]
+        each.append(sum(1.0 if p > m else 0.5 if p == m else 0.0 for p, m in pairs) / len(pairs))
+    return sum(each) / len(each)
+
+
+trained, parts = run.trained, split(log)
+task = test_task(log, parts.test, trained.config)
+backend = make_backend(trained.model(), trained.params, trained.config, trained.step, trained.table_scale)
+scores = score(backend, log.schema, parts.events, task)  # [users, 2]: the positive first, then its negative
+again = auc_slow(scores.ravel(), np.tile([1, 0], len(scores)), np.repeat(np.arange(len(scores)), 2))
+for name in ("test_auc", "popularity_auc", "swapped_history_auc"):
+    print(f"{name:20} {run.report[name]:.3f}")
+knows = (np.arange(41) - 1)[task.candidates] // 10 == likes[task.samples.user][:, None]  # a judge that is told the secret
+ceiling = auc_slow(knows.ravel(), np.tile([1, 0], len(scores)), np.repeat(np.arange(len(scores)), 2))
+print(f"{'who knows the secret':20} {ceiling:.3f}")
+assert abs(again - run.report["test_auc"]) < 1e-12
+assert abs(pointwise_forward(np.zeros(6), np.array([1.0, 0, 1, 0, 0, 1]))[0] - np.log(2)) < 1e-15
+assert run.report["test_auc"] > 0.7 > 0.6 > run.report["swapped_history_auc"]
+
+# %% [markdown]
+# With a pencil: one positive with score 2, negatives with 0.5 and 2. It wins once and ties once: (1 + ½)/2 = 0.75.
+# %%
+assert user_auc(np.array([2, 0.5, 2]), np.array([1, 0, 0]), np.array([0, 3])).mean == 0.75 == auc_slow([2, 0.5, 2], [1, 0, 0], "uuu")
+
+# %% [markdown]
+# ## A first gradient
+#
+# Training follows the derivative of the loss by every parameter. The first one, by the scores: with $p = \sigma(f)$ and the loss
+# $-y \ln p - (1-y)\ln(1-p)$, $dp = (-y/p + (1-y)/(1-p))/T$; and $\sigma' = p\,(1-p)$ makes $df = (p - y)/T$: how wrong, per target. The
+# board compares with the numeric derivative (lesson 02). All other lessons carry this $df$ further back.
+# %%
+f, y = rng.standard_normal(6), np.array([1.0, 0, 1, 0, 0, 1])
+p = sigmoid(f)
+cost = lambda p: (-y * np.log(p) - (1 - y) * np.log(1 - p)).mean()
+dp = (-y / p + (1 - y) / (1 - p)) / 6
+assert scoreboard(("p = σ(f)", dp, p, cost), ("f", (p - y) / 6, f, lambda f: cost(sigmoid(f))))
+assert np.allclose(pointwise_backward(1.0, pointwise_forward(f, y)[1]), (p - y) / 6)  # the package's line
+
+# %% [markdown]
+# ## The map: which file is which equation
+# %%
+MAP = """
+u     | embedding   | lookup_forward bag_forward number_forward   | 03 04
+(1)(2)| perceptron  | perceptron_forward                          | 05 06
+(3)   | attention   | softmax_forward                             | 07
+(4)(5)| attention   | attend_forward attention_forward            | 08 09
+(6)(7)| feedforward | layer_norm_forward feed_forward_forward     | 10 11
+(8)   | ranking     | dot_forward pointwise_forward               | 13"""
+print("equation  file in atrank_np/layers  forward passes, each beside its backward            lessons")
+for line in MAP.strip().splitlines():
+    equation, module, functions, numbers = (part.strip() for part in line.split("|"))
+    print(f"{equation:9} {module + '.py':25} {functions:51} {numbers}")
+    for function in functions.split():
+        assert hasattr(import_module(f"atrank_np.layers.{module}"), function.replace("forward", "backward"))
+    assert all(list(HERE.glob(f"{number}_*.py")) for number in numbers.split())
+print(len(trained.params), "parameters by name, such as", {n: trained.params[n].shape for n in ("table.kind", "F_M.items.W", "self.W")})
+
+# %% [markdown]
+# ## The picture
+# %%
+with figure("00_first_run", columns=2, size=(10, 3.8)) as (fig, axes):
+    _, samples, _, _, loss, auc, se, _ = np.array(run.rows).T
+    axes[0].fill_between(samples, auc - se, auc + se, alpha=0.2, lw=0)
+    axes[0].plot(samples, auc, "o-", label="ATRank, ± 1 standard error")
+    for value, colour, label in ((ceiling, "C2", "who knows each user's kind"), (run.report["popularity_auc"], "C1", "sales alone"),
+                                 (run.report["swapped_history_auc"], "C3", "ATRank, histories swapped")):  # fmt: skip
+        axes[0].axhline(value, color=colour, ls="--", lw=1.2, label=f"{label} {value:.2f}")
+    axes[0].set(title="test AUC: climbs towards the ceiling", xlabel="training targets seen", ylim=(0.4, 1))
+    axes[0].legend(loc="upper left", fontsize=8, ncols=2)
+    axes[1].plot(samples, loss, "o-", label="mean loss since the point before")
+    axes[1].axhline(np.log(2), color="0.5", ls="--", label="ln 2: knows nothing")
+    axes[1].set(title="training loss (8)", xlabel="training targets seen")
+    axes[1].legend(fontsize=8)
+
+# %% [markdown]
+# ## What people get wrong
+# %%
+constant, label, offsets = np.zeros(4), np.array([1, 0, 1, 0]), np.array([0, 2, 4])
+print("1. all scores equal: AUC", user_auc(constant, label, offsets).mean, "; with >= it would be 1.0, with the paper's > 0.0")
+assert user_auc(constant, label, offsets).mean == 0.5 and np.mean(constant[::2] >= constant[1::2]) == 1
+two = np.array([1.0, 0, 11, 10])
+pooled = auc_slow(two, label, "uuuu")
+print("2. two users, each ranked right: user AUC", user_auc(two, label, offsets).mean, "; all targets in one pot:", pooled)
+assert user_auc(two, label, offsets).mean == 1 and pooled == 0.75
+narrow = run.report["test_auc_se"]
+print(f"3. 'mine has {run.report['test_auc'] + 0.01:.3f}, yours {run.report['test_auc']:.3f}': the standard error is {narrow:.3f}")
+assert narrow > 0.02
+
+# %% [markdown]
+# ## Your turn
+#
+# Write the user AUC: `python -m lessons.exercises check 00` (from the repository's root).
+# %%
+print("lesson 00 done: trained, ranked, and read the numbers: loss against ln 2, AUC against its controls")

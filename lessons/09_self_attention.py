@@ -1,0 +1,200 @@
+# %% [markdown]
+# # Lesson 09. Attention vectors (5): the whole backward pass of self-attention
+#
+# *Before it: lesson 07 (softmax) and 08 (scores). If you only want to derive attention's backward pass, this lesson is enough
+# alone. About 45 minutes.*
+#
+# Each behaviour asks all behaviours of its history, in $K$ spaces, and takes a weighted sum of what they offer:
+#
+# $$ (2)\ S_k = F_{P_k}(S) \qquad (4)\ \text{scores} = S_k W_k S^\top \qquad (3)\ A_k = \mathrm{softmax}(\text{scores})
+#    \qquad (5)\ C_k = A_k\, F_{Q_k}(S) $$
+#
+# $S$ is $[n, D]$; $F_\theta(x) = \mathrm{relu}(x\,\theta_W + \theta_b)$; the $C_k$, each $[n, d]$ with $d = D/K$, are put side
+# by side. In one space we write: `s` $= S_k$ (queries), `key` $= S W_k^\top$, `v` $= F_{Q_k}(S)$ (values), `x` the scores,
+# `a` the weights, `c` $= C_k$.
+
+# %%
+import numpy as np
+from _common import figure, scoreboard
+
+from atrank_np.gradcheck import relative_error
+from atrank_np.layers.attention import attention_backward, attention_forward, softmax_forward
+
+
+# %% [markdown]
+# ## The slow version of one space: one behaviour asks after the other
+# %%
+def space_slow(S, P_W, P_b, W, Q_W, Q_b):  # [n,D], [D,d], [d], [d,D], [D,d], [d] -> [n,d]
+    c = np.zeros((len(S), len(P_b)))
+    for i in range(len(S)):  # i asks
+        s_i = np.maximum(S[i] @ P_W + P_b, 0)  # (2)
+        e = [np.exp(s_i @ W @ S[j]) for j in range(len(S))]  # (4)
+        for j in range(len(S)):  # j answers
+            c[i] += e[j] / sum(e) * np.maximum(S[j] @ Q_W + Q_b, 0)  # (3), (5)
+    return c
+
+
+rng = np.random.default_rng(9)
+n, D, d = 5, 7, 3
+S, dc = rng.standard_normal((n, D)), rng.standard_normal((n, d))  # dc: the upstream gradient, random
+(P_W, Q_W), (P_b, Q_b) = 0.5 * rng.standard_normal((2, D, d)), rng.standard_normal((2, d))
+W = 0.5 * rng.standard_normal((d, D))
+
+# %% [markdown]
+# ## Four rules are all we need
+#
+# 1. **Product** $Y = A B$, so $Y_{ij} = \sum_p A_{ip} B_{pj}$. Moving $A_{ip}$ moves every $Y_{ij}$ of its row by $B_{pj}$:
+#    $dA_{ip} = \sum_j dY_{ij} B_{pj}$. That is $dA = dY\,B^\top$, and in the same way $dB = A^\top dY$.
+# 2. **Softmax** of a row: $\partial a_i/\partial x_j$ is $a_i(1 - a_i)$ for $i = j$ and $-a_i a_j$ else, so
+#    $dx_j = \sum_i da_i\,\partial a_i/\partial x_j = a_j\,(da_j - \langle a, da\rangle)$.
+# 3. **Relu** $y = \max(z, 0)$ lets the gradient through where it let the number through: $dz = dy \cdot [y > 0]$.
+# 4. **Several uses add up**: what is used twice gets the sum of two gradients.
+#
+# Forward, every step with a number; then backward from the last step to the first, one rule at a time.
+# %%
+zs = S @ P_W + P_b  # F1
+s = np.maximum(zs, 0)  # F2 (2)
+key = S @ W.T  # F3
+zv = S @ Q_W + Q_b  # F4
+v = np.maximum(zv, 0)  # F5
+x = s @ key.T  # F6 (4)
+softmax = lambda x: softmax_forward(x)[0]
+a = softmax(x)  # F7 (3)
+c = a @ v  # F8 (5)
+assert relative_error(c, space_slow(S, P_W, P_b, W, Q_W, Q_b)) < 1e-14
+
+da, dv = dc @ v.T, a.T @ dc  # B8, rule 1: a_ij hears whether v_j would please i; v_j hears all who looked at j
+dx = a * (da - (a * da).sum(1, keepdims=True))  # B7, rule 2
+ds, dkey = dx @ key, dx.T @ s  # B6, rule 1, with Y = s keyᵀ: the second factor is keyᵀ, hence dkey = (sᵀ dx)ᵀ
+dzv = dv * (v > 0)  # B5, rule 3
+dQ_W, dQ_b = S.T @ dzv, dzv.sum(0)  # B4, rules 1 and 4: the bias is used in every row
+dW = dkey.T @ S  # B3, rule 1
+dzs = ds * (s > 0)  # B2, rule 3
+dP_W, dP_b = S.T @ dzs, dzs.sum(0)  # B1
+dS_query, dS_key, dS_value = dzs @ P_W.T, dkey @ W, dzv @ Q_W.T  # B1, B3, B4: the three uses of S …
+dS = dS_query + dS_key + dS_value  # … rule 4
+
+loss = lambda c: (dc * c).sum()
+own = P_W, P_b, W, Q_W, Q_b
+whole = lambda _: loss(space_slow(S, *own))  # the scoreboard moves one of its arguments in place
+assert scoreboard(
+    *[("a", da, a, lambda a: loss(a @ v)), ("v", dv, v, lambda v: loss(a @ v))],
+    ("x scores", dx, x, lambda x: loss(softmax(x) @ v)),
+    ("s", ds, s, lambda s: loss(softmax(s @ key.T) @ v)),
+    ("key", dkey, key, lambda key: loss(softmax(s @ key.T) @ v)),
+    ("zv", dzv, zv, lambda zv: loss(a @ np.maximum(zv, 0))),
+    ("zs", dzs, zs, lambda zs: loss(softmax(np.maximum(zs, 0) @ key.T) @ v)),
+    *[(name, by, at, whole) for name, by, at in zip(["P_W", "P_b", "W_k", "Q_W", "Q_b"], (dP_W, dP_b, dW, dQ_W, dQ_b), own)],
+    ("S as query", dS_query, S, lambda S: loss(softmax(np.maximum(S @ P_W + P_b, 0) @ key.T) @ v)),
+    ("S as key", dS_key, S, lambda S: loss(softmax(s @ (S @ W.T).T) @ v)),
+    ("S as value", dS_value, S, lambda S: loss(a @ np.maximum(S @ Q_W + Q_b, 0))),
+    ("S", dS, S, whole),
+)
+
+
+# %% [markdown]
+# ## Collapsed, and lean in memory
+#
+# $$ dv = a^\top dc \qquad dx = a \circ (dc\,v^\top - \langle a, da\rangle) \qquad ds = dx\; key \qquad dkey = dx^\top s $$
+#
+# In row $i$, $\langle a_i, da_i\rangle = \sum_j a_{ij} \langle dc_i, v_j\rangle = \langle dc_i, c_i\rangle$: no weight is needed.
+# So a row of weights can be made again from `s` and `key` when its turn comes, and nothing that grows with $n^2$ need be kept.
+# The price is one more product and exp a pair. (The compiled step does so for histories above 128 behaviours.)
+# %%
+def attend_backward_lean(dc, c, s, key, v):  # [n,d] five times -> [n,d] three times, with one row of weights at a time
+    ds, dkey, dv = np.zeros_like(s), np.zeros_like(key), np.zeros_like(v)
+    for i in range(len(s)):
+        a_i = softmax(s[i : i + 1] @ key.T)[0]
+        dx_i = a_i * (v @ dc[i] - dc[i] @ c[i])
+        ds[i] = dx_i @ key
+        dkey, dv = dkey + np.outer(dx_i, s[i]), dv + np.outer(a_i, dc[i])
+    return ds, dkey, dv
+
+
+assert all(relative_error(*pair) < 1e-13 for pair in zip(attend_backward_lean(dc, c, s, key, v), (ds, dkey, dv)))
+print("K = 8, D = 128:", *[f"n = {n}: {8 * n**2:,} weights beside {n * 128:,} numbers in S" for n in (10, 100, 1000)], sep="\n  ")
+
+
+# %% [markdown]
+# ## The package: all spaces, all histories
+#
+# Spaces do not meet: space $k$ reads and writes columns $kd … (k+1)d$, and $S$ adds up over them. Histories do not meet
+# either: history $b$ is rows `offsets[b]:offsets[b+1]`, and parameters add up over histories. One of ours is empty.
+# `attention_backward` gives $S$ in two parts: as the one who asks (`dx`) and as those who are asked (`dm`).
+# %%
+def one_space_backward(dc, S, P_W, P_b, W, Q_W, Q_b):
+    s, key, v = np.maximum(S @ P_W + P_b, 0), S @ W.T, np.maximum(S @ Q_W + Q_b, 0)
+    ds, dkey, dv = attend_backward_lean(dc, softmax(s @ key.T) @ v, s, key, v)
+    dzs, dzv = ds * (s > 0), dv * (v > 0)
+    return dzs @ P_W.T, dkey @ W + dzv @ Q_W.T, S.T @ dzs, dzs.sum(0), dkey.T @ S, S.T @ dzv, dzv.sum(0)
+
+
+K, D, offsets = 3, 3 * d, np.array([0, 4, 4, 5, 11])
+S, dC, W = rng.standard_normal((11, D)), rng.standard_normal((11, D)), 0.3 * rng.standard_normal((K, d, D))
+(P_W, Q_W), (P_b, Q_b) = 0.5 * rng.standard_normal((2, D, D)), rng.standard_normal((2, D))
+C, cache = attention_forward(S, S, P_W, P_b, W, Q_W, Q_b, offsets, offsets)
+package = attention_backward(dC, cache)
+ours = [np.zeros_like(array) for array in package]
+for start, stop in zip(offsets[:-1], offsets[1:]):
+    for k in range(K if stop > start else 0):
+        rows, cols = slice(start, stop), slice(k * d, (k + 1) * d)
+        own = S[rows], P_W[:, cols], P_b[cols], W[k], Q_W[:, cols], Q_b[cols]
+        assert relative_error(C[rows, cols], space_slow(*own)) < 1e-13
+        places = (rows, rows, (slice(None), cols), cols, k, (slice(None), cols), cols)
+        for total, place, part in zip(ours, places, one_space_backward(dC[rows, cols], *own)):
+            total[place] += part
+assert all(relative_error(mine, theirs) < 1e-12 for mine, theirs in zip(ours, package))
+
+# %% [markdown]
+# ## With a pencil
+#
+# One query, two keys, $d = 1$: `s` = 1, `key` = (0, ln 3), `v` = (8, 4). Weights ¼ and ¾, so `c` = 2 + 3 = 5. Let `dc` = 1.
+# Then `dv` = (¼, ¾), `da` = (8, 4), its mean 5 (it is `c`, as promised), `dx` = (¼·3, ¾·(−1)) = (¾, −¾).
+# %%
+pencil_a, pencil_v = softmax(np.array([0, np.log(3)])), np.array([8.0, 4])
+print("weights", pencil_a, "  c", pencil_a @ pencil_v, "  dx", pencil_a * (pencil_v - pencil_a @ pencil_v))
+assert np.allclose(pencil_a * (pencil_v - pencil_a @ pencil_v), [0.75, -0.75])
+
+# %% [markdown]
+# ## The picture
+#
+# The boxes are the forward pass, from left to right. The arrows are the backward pass, from right to left.
+# %%
+BOXES = {"S": (0, 1, 0.32, "S\n[n,D]"), "s": (2.4, 2, 0.66, "s = relu(S P + b)\n[n,d]")}
+BOXES |= {"key": (2.4, 1, 0.5, "key = S Wᵀ\n[n,d]"), "v": (2.4, 0, 0.66, "v = relu(S Q + b)\n[n,d]")}
+BOXES |= {"x": (4.9, 1.5, 0.45, "x = s keyᵀ\n[n,n]"), "a": (7.7, 1.5, 0.6, "a = softmax(x)\n[n,n]")}
+BOXES |= {"c": (9.9, 1, 0.35, "c = a v\n[n,d]")}
+ARROWS = {"S s": "(ds · [s>0]) Pᵀ", "S key": "dkey W", "S v": "(dv · [v>0]) Qᵀ", "s x": "ds = dx key", "key x": "dkey = dxᵀ s"}
+ARROWS |= {"x a": "dx = a (da − <a, da>)", "a c": "da = dc vᵀ", "v c": "dv = aᵀ dc"}
+with figure("09_self_attention", size=(12, 4)) as (fig, ax):
+    for arrow, words in ARROWS.items():
+        (x0, y0, left, _), (x1, y1, right, _) = (BOXES[name] for name in arrow.split())
+        x0, x1 = x0 + left, x1 - right
+        ax.annotate("", (x0, y0), (x1, y1), arrowprops=dict(arrowstyle="-|>", color="C3", lw=1.5, shrinkA=0, shrinkB=0))
+        background = dict(fc="white", ec="none", pad=1)
+        ax.text((x0 + x1) / 2, (y0 + y1) / 2, words, color="C3", ha="center", va="center", bbox=background)
+    for x0, y0, _, words in BOXES.values():
+        ax.text(x0, y0, words, ha="center", va="center", bbox=dict(boxstyle="round,pad=0.4", fc="#e8f0fa", ec="C0"))
+    ax.set(xlim=(-0.6, 10.5), ylim=(-0.35, 2.5), title="dc comes in at the right; at the left three roads add up to dS")
+    ax.axis("off")
+
+# %% [markdown]
+# ## What people get wrong
+# %%
+for number, words, wrong, right in (
+    (1, "S only as query, its roads as key and value forgotten", dS_query, dS),
+    (2, "dkey without the transpose: n × n fits either way", dx @ s, dkey),
+    (3, "softmax's mean over the queries (down) in place of the keys", a * (da - (a * da).sum(0)), dx),
+):
+    print(f"{number}. {words}: error {relative_error(wrong, right):.2f}")
+    assert relative_error(wrong, right) > 0.1
+mixed, _ = attention_forward(S, S, P_W, P_b, W, Q_W, Q_b, np.array([0, 11]), np.array([0, 11]))
+print(f"4. offsets ignored, strangers look into each other's histories: error {relative_error(mixed, C):.2f}")
+assert relative_error(mixed, C) > 0.1
+
+# %% [markdown]
+# ## Your turn
+#
+# Write it yourself, then find a fault in a stranger's version: `python -m lessons.exercises check 09`.
+# %%
+print("lesson 09 done: self-attention backward from four rules: 16 intermediates proved, then packed, then lean")

@@ -1,0 +1,190 @@
+"""From a log to a model, and to a file and back."""
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from helpers import assert_same
+
+from atrank_np.assembly import assemble, load, save
+from atrank_np.config import Config
+from atrank_np.datasets.reading import read_log
+from atrank_np.datasets.sampling import split
+from atrank_np.datasets.schema import DataError
+from atrank_np.parameters import kind
+
+
+@pytest.fixture
+def log(tiny):
+    return read_log(tiny)
+
+
+def assembled(log, **settings):
+    return assemble(log, split(log), Config(width=8, spaces=2, **settings))
+
+
+def test_numbers_are_standardised_by_training_events(log):
+    """An object counts as often as training acts on it; the item without a price is at the mean."""
+    trained, parts = assembled(log), split(log)
+    price = log.catalogues["items"].features["price"]
+    seen = np.repeat(price, parts.popularity[0])
+    seen = seen[~np.isnan(seen)]
+    assert trained.statistics == {"items.price": [pytest.approx(seen.mean()), pytest.approx(seen.std())]}
+    values = {column.name: column.values for column in trained.model().space.groups[0].columns}["price"]
+    assert np.flatnonzero(np.isnan(price)).tolist() == [0, 4]  # `unknown`, and i3
+    assert values[[0, 4]].tolist() == [0, 0]
+    np.testing.assert_allclose(np.repeat(values, parts.popularity[0])[np.repeat(~np.isnan(price), parts.popularity[0])],
+                               (seen - seen.mean()) / seen.std())  # fmt: skip
+
+
+def test_a_number_that_is_constant_or_never_seen(log):
+    for value in (3.0, np.nan):
+        log.catalogues["items"].features["price"][:] = value
+        trained = assembled(log)
+        assert trained.statistics["items.price"] == [0.0 if np.isnan(value) else 3.0, 1.0]
+        assert np.isfinite(trained.model().space.groups[0].columns[2].values).all()
+
+
+def test_the_model_has_the_logs_shapes(log):
+    trained = assembled(log)
+    shapes = {name: w.shape for name, w in trained.params.items()}
+    assert shapes == trained.model().shapes()
+    assert shapes["table.items.object"] == (21, 4)
+    assert shapes["table.words"] == (1 + 5 + 1, 4)  # unknown; c0 … c3 and missing; cheap: shared by categories and words
+    assert shapes["time.items"] == (6, 10)
+    assert shapes["action.queries"] == (len(log.actions), 8)
+    assert {str(w.dtype) for w in trained.params.values()} == {"float32"}
+
+
+def test_saved_and_loaded(log, tmp_path):
+    trained = assembled(log, seed=3)
+    trained.step, trained.table_scale, trained.state = 17, 0.1 + 0.2, {"rows": [[1, float("nan")]], "loss_sum": 1 / 3}
+    save(tmp_path / "model.npz", trained)
+    for path in (tmp_path, tmp_path / "model.npz"):
+        again = load(path)
+        assert again.fits(log)
+        for name in ("config", "schema", "actions", "target_actions", "statistics", "events", "step", "table_scale"):
+            assert getattr(again, name) == getattr(trained, name)
+        assert_same((again.params, again.tables, again.state), (trained.params, trained.tables, trained.state))
+        for group, catalogue in trained.catalogues.items():
+            assert_same(again.catalogues[group].objects, catalogue.objects)
+            assert again.catalogues[group].features.keys() == catalogue.features.keys()
+        bag, kept = (t.catalogues["queries"].features["words"] for t in (trained, again))
+        assert_same((kept.ids, kept.offsets), (bag.ids, bag.offsets))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
+
+
+def test_the_meaning_of_the_parameters(log):
+    """Tables are stored divided by the scale; `meaning` multiplies it in, in a copy."""
+    trained = assembled(log)
+    trained.table_scale = 0.5
+    meaning = trained.meaning()
+    for name, w in trained.params.items():
+        np.testing.assert_array_equal(meaning[name], w * (0.5 if kind(name) == "table" else 1))
+        assert not np.shares_memory(meaning[name], w)
+
+
+def test_other_logs_do_not_fit(log, tiny):
+    trained = assembled(log)
+    assert trained.fits(read_log(tiny))
+    assert not trained.fits(read_log(tiny, ["object", "words"]))
+    for column in ("time", "object", "action"):
+        other = read_log(tiny)
+        getattr(other, column)[5] += 1
+        assert not trained.fits(other)
+    other = read_log(tiny)
+    other.catalogues["items"].objects[3] = "x"
+    assert not trained.fits(other)
+
+
+def test_a_failed_save_keeps_the_old_file(log, tmp_path, monkeypatch):
+    trained, path = assembled(log), tmp_path / "model.npz"
+    save(path, trained)
+    before = path.read_bytes()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    trained.step = 99
+    with pytest.raises(OSError, match="No space"):
+        save(path, trained)
+    assert path.read_bytes() == before
+
+
+def foreign():
+    """name -> bytes of a file that is no whole model."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.arange(3))
+    array = buffer.getvalue()
+    buffer = io.BytesIO()
+    np.savez(buffer, about=np.array({"format": "atrank_np model 1"}, dtype=object))
+    objects = buffer.getvalue()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("about", "hello")
+    archive = buffer.getvalue()
+    return {"empty": b"", "text": b"hello\n" * 99, "pickle": pickle.dumps({"about": 1}), "an array": array,
+            "pickled arrays": objects, "another archive": archive}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", foreign())
+def test_a_foreign_file(name, tmp_path):
+    (tmp_path / "model.npz").write_bytes(foreign()[name])
+    with pytest.raises(DataError, match=f"^{tmp_path}/model.npz: not a whole model of this program"):
+        load(tmp_path)
+
+
+def test_nothing_is_unpickled(tmp_path):
+    """A model from a stranger must not run his code."""
+
+    class Bomb:
+        def __reduce__(self):
+            return (tmp_path / "exploded").touch, ()
+
+    np.savez(tmp_path / "model.npz", about=np.array([Bomb()], dtype=object))
+    with pytest.raises(DataError):
+        load(tmp_path)
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_file(part, trained_run, tmp_path):
+    whole = (trained_run / "model.npz").read_bytes()
+    (tmp_path / "model.npz").write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(DataError, match="not a whole model of this program"):
+        load(tmp_path)
+
+
+def test_a_changed_byte(trained_run, tmp_path):
+    whole = bytearray((trained_run / "model.npz").read_bytes())
+    rng = np.random.default_rng(0)
+    caught = 0
+    for at in rng.integers(len(whole), size=60):
+        changed = bytearray(whole)
+        changed[at] ^= 0x55
+        (tmp_path / "model.npz").write_bytes(changed)
+        try:
+            load(tmp_path)  # some bytes of an archive, such as dates, have no meaning
+        except DataError:
+            caught += 1
+    assert caught > 50
+
+
+@pytest.mark.parametrize("change", ["format", "a parameter is missing", "another shape", "a setting"])
+def test_an_archive_that_is_nearly_a_model(change, trained_run, tmp_path):
+    with np.load(trained_run / "model.npz") as file:
+        arrays = dict(file)
+    if change == "format":
+        arrays["about"] = np.array(str(arrays["about"]).replace("atrank_np model 1", "atrank_np model 2"))
+    elif change == "a setting":
+        arrays["about"] = np.array(str(arrays["about"]).replace('"width": 8', '"breadth": 8'))
+    elif change == "another shape":
+        arrays["param/self.P.b"] = np.zeros(3, np.float32)
+    else:
+        del arrays["param/self.P.b"]
+    np.savez(tmp_path / "model.npz", **arrays)
+    with pytest.raises(DataError, match="not a whole model of this program"):
+        load(tmp_path)

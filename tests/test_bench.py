@@ -1,0 +1,206 @@
+"""The benchmark's parts, none of them timed."""
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+
+from atrank_np import bench
+from atrank_np.bench_workers import Fault, Problem, Site, Worker, atrank_flops
+from atrank_np.datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
+from atrank_np.datasets.reading import read_log
+from atrank_np.datasets.sampling import split
+from atrank_np.made_up import made_up
+
+SMALL = dict(users=300, items=500)
+
+
+@pytest.fixture(scope="module")
+def log():
+    return electronics_shaped(6000)
+
+
+@pytest.fixture(scope="module")
+def sites():
+    """name -> Site, in this process, of all contenders but numba, whose kernels have tests of their own."""
+    pytest.importorskip("torch")
+    return {name: Site(name, 1, **SMALL) for name in ("numpy", *bench.TORCH)}
+
+
+class Here:
+    """A Worker without a process. Its numba is NumPy: only the questions and answers matter."""
+
+    def __init__(self, name):
+        self.site = Site("numpy" if name == "numba" else name, 1, users=1000, items=500)
+
+    def ask(self, question, **arguments):
+        return getattr(self.site, question)(**arguments)
+
+
+@contextlib.contextmanager
+def here(names, threads, **workload):
+    yield {name: Here(name) for name in names}
+
+
+# The workload
+
+
+def test_lengths_have_the_mean_and_the_cap(log):
+    lengths = np.diff(log.offsets)
+    assert abs(lengths.mean() - 8.78) < 0.02
+    assert lengths.min() == 5 and lengths.max() == 100
+
+
+def test_full_size_has_so_many_samples(log):
+    samples = split(log).train
+    assert len(samples.user) == (np.diff(log.offsets) - 2).sum()  # no repeat is dropped
+    assert abs(len(samples.user) * USERS / 6000 - 1.3e6) < 0.01e6
+    length = (samples.end - samples.start).astype(float)
+    assert 7 < length.mean() < 8.5 and 120 < (length**2).mean() < 220
+
+
+def test_popularity_is_zipfs(log):
+    count = np.sort(np.bincount(log.object, minlength=ITEMS + 1)[1:])[::-1]
+    expected = np.arange(1, ITEMS + 1) ** -0.8
+    expected *= len(log.object) / expected.sum()
+    for first, last in ((0, 1), (1, 10), (10, 100), (100, 1000)):
+        assert 0.85 < count[first:last].sum() / expected[first:last].sum() < 1.15
+    assert log.object.min() > 0
+
+
+def test_times_grow_and_are_days(log):
+    gaps = np.diff(log.time)
+    inside = np.ones(len(gaps), bool)
+    inside[log.offsets[1:-1] - 1] = False
+    assert (gaps[inside] >= 0).all() and (log.time % 86400 == 0).all() and not log.time[log.offsets[:-1]].any()
+    assert abs(np.median(gaps[inside]) / 86400 - np.exp(3)) < 2
+
+
+def test_equal_arguments_give_equal_logs_and_lengths_can_be_set():
+    a, b = electronics_shaped(50, 100), electronics_shaped(50, 100)
+    assert all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("object", "time", "action", "offsets"))
+    assert (np.diff(electronics_shaped(50, 100, 7).offsets) == 7).all()
+    problem = Problem(batch=4, backend="numpy", users=50, items=100, length=7)
+    assert {int(n) for batch in problem.pool(5) for n in np.diff(batch.offsets)} == {7}
+
+
+def test_a_written_log_is_read_back(tmp_path):
+    log = electronics_shaped(50, 2000)
+    bench.write_log(log, tmp_path)
+    read = read_log(tmp_path)
+    names = lambda log: log.catalogues["items"].objects[log.object].tolist()
+    assert names(read) == names(log) and np.array_equal(read.time, log.time) and np.array_equal(read.offsets, log.offsets)
+
+
+def test_a_pool_by_length_has_the_same_histories():
+    problem = Problem(batch=8, backend="numpy", **SMALL)
+    mixed, sorted_ = problem.pool(20), problem.pool(20, by_length=True)
+    lengths = lambda pool: sorted(np.concatenate([np.diff(batch.offsets) for batch in pool]).tolist())
+    assert lengths(mixed) == lengths(sorted_) and len(sorted_) == 20
+    padding = lambda pool: sum(np.diff(b.offsets).max() * 4 - b.offsets[-1] for b in pool)
+    assert padding(sorted_) < 0.2 * padding(mixed)
+
+
+def test_operations_of_a_step():
+    batch = made_up(np.random.default_rng(0)).batch  # histories of 0, 1, 4, 2, 10 with 2, 3, 2, 4, 2 targets
+    pairs = 1 * 4 + 4 * 6 + 2 * 6 + 10 * 12
+    assert atrank_flops(batch, D=6) == 3 * (2 * 36 * (8 * 17 + 4 * 13) + 4 * 6 * pairs)
+
+
+# The contenders
+
+
+def test_opponents_compute_the_same_at_the_start_and_after_steps(sites):
+    for scores in zip(*(site.trial() for site in sites.values())):
+        bench.assert_equal(dict(zip(sites, scores)))
+
+
+def test_opponents_rank_the_same(sites):
+    for number in range(3):
+        ranked = {name: site.rank(number)[1] for name, site in sites.items()}
+        ranked["kept"] = sites["torch best"].rank(number, keep=True)[1]
+        assert all(len(scores) == SMALL["items"] + 1 for scores in ranked.values())
+        bench.assert_equal(ranked)
+
+
+@pytest.mark.parametrize("name", bench.TORCH)
+@pytest.mark.parametrize("setting", [dict(l2=0.0), dict(l2=1e-4)])
+def test_another_l2_is_noticed(name, setting):
+    pytest.importorskip("torch")
+    ours, other = Site("numpy", 1, **SMALL), Site("numpy", 1, **SMALL)
+    other.problem.config = other.problem.config.with_(**setting)
+    from atrank_np.bench_workers import contender
+
+    other.contender = contender(name, other.problem)
+    with pytest.raises(Fault, match="do not compute the same"):
+        bench.assert_equal({"ours": ours.trial()[1], name: other.trial()[1]})
+
+
+def test_scores_that_are_no_numbers_are_not_equal():
+    with pytest.raises(Fault, match="b and a do not compute the same"):
+        bench.assert_equal({"a": np.ones(3), "b": np.array([1, np.nan, 1])})
+
+
+def test_a_worker_answers_and_hands_its_faults_on():
+    worker = Worker("numpy", 1, **SMALL)
+    try:
+        assert worker.ask("peak_rss_mb") > 20
+        with pytest.raises(Fault, match="numpy: AttributeError"):
+            worker.ask("no such question")
+        with pytest.raises(Fault, match="has died"):
+            worker.ask("peak_rss_mb")
+    finally:
+        worker.close()
+
+
+# The command
+
+
+def run(monkeypatch, tmp_path, *arguments):
+    def small(options):
+        options = settings(options)
+        options.rounds, options.window, options.users, options.lengths, options.vocabularies = 2, 0.01, 1000, [2, 4], [100, 200]
+        return options
+
+    settings = bench.settings
+    monkeypatch.setattr(bench, "settings", small)
+    monkeypatch.setattr(bench, "workers", here)
+    assert bench.main(["--quick", "--json", str(tmp_path / "bench.json"), *arguments]) == 0
+    return json.loads((tmp_path / "bench.json").read_text())
+
+
+@pytest.mark.parametrize("torch", [True, False])
+def test_report_of_training_and_ranking(torch, monkeypatch, tmp_path, capsys):
+    if torch:
+        pytest.importorskip("torch")
+    else:
+        monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
+    report = run(monkeypatch, tmp_path, "--batch", "32", "--threads", "1")
+    out = capsys.readouterr().out
+    opponents = list(bench.TORCH) if torch else []
+    for key in ("samples_per_second", "peak_rss_mb", "share_of_matmul_peak"):
+        assert set(report[key]["32"]["1"]) == {"numpy", "numba", *opponents}
+    for name in ("numpy", *opponents):
+        assert report[bench.RATIOS[name]]["32"]["1"] > 0
+        assert len(report[f"{bench.RATIOS[name]}_quartiles"]["32"]["1"]) == 2
+    assert report["compile_seconds"] >= 0 and 0 < report["packing_share"]["32"]["1"] < 1
+    kept = ["torch best, items kept"] if torch else []
+    assert set(report["ranking"]["1"]["ratio"]) == {"numpy", *opponents, *kept}
+    assert report["reading"]["events_per_second"] > 0
+    assert set(report["scaling"]["length"]) == {"2", "4"} and set(report["scaling"]["items"]) == {"100", "200"}
+    assert "epoch" not in report  # not in --quick
+    assert "| batch | threads |" in out and ("torch is not installed" in out) == (not torch)
+
+
+def test_epoch_and_plot(monkeypatch, tmp_path):
+    report = run(monkeypatch, tmp_path, "--only", "epoch", "--batch", "32")
+    assert set(report["epoch"]["32"]) == {"seconds", "samples", "peak_rss_mb"}
+    run(monkeypatch, tmp_path, "--only", "scaling", "--plot", str(tmp_path / "cost.png"))
+    assert (tmp_path / "cost.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("arguments", [["--batch", "31"], ["--batch", "0"], ["--threads", "0"], ["--batch", "many"]])
+def test_a_wrong_number_is_a_line(arguments):
+    with pytest.raises(bench.DataError, match=arguments[0]):
+        bench.main(arguments)

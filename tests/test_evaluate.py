@@ -1,0 +1,169 @@
+"""The command evaluate, and the controls that stand beside an AUC, by value on tiny logs."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from runs import assert_fault, process, run_train
+from test_sampling import a, b, c, d, e, f, g, one_group, rows, several_groups
+
+from atrank_np import evaluate, train
+from atrank_np.assembly import load
+from atrank_np.datasets.packing import pack
+from atrank_np.datasets.reading import read_log
+from atrank_np.datasets.sampling import split
+from atrank_np.datasets.schema import DataError
+from atrank_np.evaluate import Task, auc, auc_by_length, in_history, swapped
+from atrank_np.evaluate import test_report as report_of  # pytest would collect the function by its own name
+
+
+def figures(run, capsys, *flags):
+    assert evaluate.main([str(run), "--json", *flags]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_figures_are_those_of_the_report(trained_run, capsys):
+    found, report = figures(trained_run, capsys), json.loads((trained_run / "report.json").read_text())
+    assert {name: report[name] for name in found} == found
+    assert {"test_auc", "test_auc_se", "test_auc_by_group", "swapped_history_auc", "popularity_auc"} <= found.keys()
+
+
+@pytest.mark.parametrize("flags", ["--backend numba", "--validate --eval-negatives 3 --history queries --cap 2"])
+def test_other_runs_too(flags, tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train, "draw_curve", lambda *_: None)
+    out = run_train(tiny, tmp_path / "run", *flags.split())
+    capsys.readouterr()
+    report = json.loads((out / "report.json").read_text())
+    found = figures(out, capsys)
+    assert {name: report[name] for name in found} == found
+
+
+def test_in_words(trained_run, capsys):
+    """An AUC is never printed without its users, its negatives, its rule for ties, its error and its controls."""
+    evaluate.main([str(trained_run)])
+    first, *others = capsys.readouterr().out.splitlines()
+    report = json.loads((trained_run / "report.json").read_text())
+    assert first == (
+        f"test AUC {report['test_auc']:.4f} ± {report['test_auc_se']:.4f} (1 s.e., {report['test_users']} users, negatives: "
+        "1 per positive, uniform over objects that the user never touches; a tie counts 1/2)"
+    )
+    assert [line.split()[0] for line in others] == ["items:", "queries:", "controls", "popularity"]
+
+
+def test_the_other_backend_agrees(trained_run, capsys):
+    numpy, numba = (figures(trained_run, capsys, "--backend", name) for name in ("numpy", "numba"))
+    assert numba["test_auc"] == pytest.approx(numpy["test_auc"], abs=0.02)  # close scores may change places
+
+
+def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
+    found = figures(trained_run, capsys, "--full")
+    parts = split(read_log(tiny))
+    length = parts.test.end - parts.test.start
+    assert sum(row["rankings"] for row in found["auc_by_length"]) == found["ranked_users"] == len(length)
+    mean = sum(row["rankings"] * row["auc"] for row in found["auc_by_length"]) / len(length)
+    assert mean == pytest.approx(found["test_auc"], abs=1e-12)
+    assert 0 <= found["ndcg@10"] <= found["hr@10"] <= 1
+    assert figures(trained_run, capsys, "--full", "--users", "5")["ranked_users"] == 5
+
+
+# The controls
+
+
+EVENTS = "u a 1,u b 2,u c 3,v d 5,v e 7,v f 9,w g 20,w a 24,w b 27"
+
+
+def test_swapped_histories(tmp_path):
+    """u is ranked with v's history, v with w's, w with u's: the same candidates, and the history's own elapsed times."""
+    log = one_group(tmp_path, EVENTS)
+    parts = split(log)
+    assert rows(parts.test) == [(0, 0, 2, 3, 0, c), (1, 3, 5, 9, 0, f), (2, 6, 8, 27, 0, b)]
+    other = swapped(parts.test)
+    assert rows(other) == [(0, 3, 5, 9, 0, c), (1, 6, 8, 27, 0, f), (2, 0, 2, 3, 0, b)]
+    candidates = np.array([[c, d], [f, a], [b, c]], np.int32)
+    batch, own = (pack(log.schema, parts.events, samples, candidates) for samples in (other, parts.test))
+    assert batch.object.tolist() == [d, e, g, a, a, b]
+    assert batch.target_object.tolist() == own.target_object.tolist() == [c, d, f, a, b, c]
+    unit = log.schema.groups[0]
+    assert unit.unit == 86400
+    elapsed = np.repeat(other.time, 2) - parts.events.time[[3, 4, 6, 7, 0, 1]]
+    assert elapsed.tolist() == [4, 2, 7, 3, 2, 1]  # as in the histories' own rankings
+
+
+def test_in_history_control(tmp_path):
+    """1 if the candidate is in the history, as an object of the same group and within the cap."""
+    log = several_groups(tmp_path, "u q b 1,u i a 2,u i b 3,u i c 4,v i d 1,v i e 2", "target_repeats = 'keep'")
+    parts = split(log, cap=2)
+    assert rows(parts.test) == [(0, 1, 3, 4, 0, c), (1, 4, 5, 2, 0, e)]
+    task = Task(parts.test, np.array([[a, b, c], [d, e, f]], np.int32))
+    assert in_history(parts.events, task).tolist() == [[1, 1, 0], [1, 0, 0]]
+
+
+class ByObject:
+    """A backend whose score is the number of the object."""
+
+    def scores(self, batch):
+        return batch.target_object.astype(np.float64)
+
+
+def test_a_report_by_hand(tmp_path):
+    """Positives c, f, b against d, a, c. Before the tests a, b, d, e, g count once and a once more."""
+    log = one_group(tmp_path, EVENTS)
+    parts = split(log)
+    task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
+    found = report_of(ByObject(), log, parts, task)
+    assert found["test_auc"] == 1 / 3  # c < d, f > a, b < c
+    assert found["test_auc_se"] == pytest.approx(np.std([0, 1, 0], ddof=1) / np.sqrt(3))
+    assert parts.popularity[0].tolist() == [0, 2, 1, 0, 1, 1, 0, 1]
+    assert found["popularity_auc"] == 1 / 3  # 0 < 1, 0 < 2, 1 > 0
+    assert found["in_history_auc"] == 0.5
+    assert found["swapped_history_auc"] == 1 / 3
+    assert found["test_users"] == 3
+    assert found["test_auc_by_group"] == {"items": {"auc": 1 / 3, "se": found["test_auc_se"], "users": 3}}
+
+
+def test_auc_puts_the_positive_first():
+    assert auc(np.array([[2.0, 1.0, 3.0], [5.0, 5.0, 0.0]])).each.tolist() == [0.5, 0.75]
+
+
+def test_auc_by_length(tmp_path):
+    parts = split(one_group(tmp_path, "u a 1,u b 2,v a 1,v b 2,v c 3,w a 1,w b 2,w c 3,w d 4,x a 1,x b 2"))
+    scores = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])  # u, v, w, x with 1, 2, 3, 1 behaviours
+    assert auc_by_length(scores, parts.test) == [("1", 2, 0.5, pytest.approx(0.5)), ("2-3", 2, 0.5, pytest.approx(0.5))]
+
+
+# Faults
+
+
+def test_faults(trained_run, tiny, tmp_path):
+    with pytest.raises(DataError, match="nowhere: no such model; train one with python -m atrank_np.train --out FOLDER$"):
+        evaluate.main([str(tmp_path / "nowhere")])
+    with pytest.raises(DataError, match="^--users: expected at least 1, got 0$"):
+        evaluate.main([str(trained_run), "--full", "--users", "0"])
+    other = shutil.copytree(tiny, tmp_path / "other")
+    (other / "items.csv").write_text((other / "items.csv").read_text().replace("i4,", "i99,"))
+    with pytest.raises(DataError, match=f"^{other}: not the data that {trained_run} was trained on$"):
+        evaluate.main([str(trained_run), "--data", str(other)])
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{", '{"data": {}}', '{"data": 7}'])
+def test_a_run_without_its_settings(content, trained_run, tmp_path):
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    (run / "config.json").unlink()
+    if content is not None:
+        (run / "config.json").write_text(content)
+    with pytest.raises(DataError, match="config.json: expected the run's settings, as train writes them$"):
+        evaluate.main([str(run)])
+
+
+def test_a_fault_is_one_line(trained_run, tmp_path):
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    (run / "config.json").unlink()
+    assert_fault(process("evaluate", run), f"{run}/config.json: expected the run's settings, as train writes them")
+
+
+def test_validation_is_named(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train, "draw_curve", lambda *_: None)
+    evaluate.main([str(run_train(tiny, tmp_path / "run", "--validate"))])
+    assert [line.split(" AUC")[0] for line in capsys.readouterr().out.splitlines() if "(1 s.e." in line] == ["validation"] * 2
+    assert load(tmp_path / "run").config.validate

@@ -1,0 +1,129 @@
+"""The command recommend: what it ranks is what the model scores, without what the history holds."""
+
+import shutil
+
+import numpy as np
+import pytest
+from runs import assert_fault, process, run_train
+
+from atrank_np import recommend, train
+from atrank_np.assembly import load
+from atrank_np.backend import make_backend
+from atrank_np.datasets.packing import pack
+from atrank_np.datasets.reading import read_log
+from atrank_np.datasets.sampling import Events, Samples
+from atrank_np.datasets.schema import DataError
+from atrank_np.recommend import rank
+
+
+def history_of(log, user):
+    u = log.users.tolist().index(user)
+    own = slice(log.offsets[u], log.offsets[u + 1])
+    return Events(log.group[own], log.object[own], log.action[own], log.time[own])
+
+
+def scores_of(trained, history, at, group):
+    """name -> score of every object, candidate by candidate."""
+    end, g = int((history.time < at).sum()), trained.schema.index(group)
+    sample = Samples(*(np.array([value]) for value in (0, max(0, end - trained.config.cap), end, at, g, 0)))
+    backend = make_backend(trained.model(), trained.params, trained.config, trained.step, trained.table_scale)
+    names = trained.catalogues[group].objects.tolist()
+    pairs = ((name, row) for row, name in enumerate(names) if row)
+    return {
+        name: backend.scores(pack(trained.schema, history, sample, np.array([[row]], np.int32)))[0] for name, row in pairs
+    }
+
+
+def assert_ranked(found, scores, left_out):
+    """All objects but those left out, best first, with their scores."""
+    assert {name for name, _ in found} == scores.keys() - left_out
+    assert [value for _, value in found] == sorted((value for _, value in found), reverse=True)
+    for name, value in found:
+        assert value == pytest.approx(scores[name], rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("group", ["items", "queries"])
+def test_ranks_as_scores_do(group, trained_run, tiny):
+    trained, log = load(trained_run), read_log(tiny)
+    history = history_of(log, "u2")
+    names, g = trained.catalogues[group].objects, trained.schema.index(group)
+    left_out = set(names[history.object[history.group == g]].tolist())
+    assert left_out
+    found = rank(trained, log, user="u2", top=99, group=group)
+    assert_ranked(found, scores_of(trained, history, int(history.time[-1]) + 1, group), left_out)
+    assert rank(trained, log, user="u2", top=3, group=group) == found[:3]
+
+
+def test_at_a_time(trained_run, tiny):
+    """Only behaviours before it count, and only they are left out; before all of them the history is empty."""
+    trained, log = load(trained_run), read_log(tiny)
+    history = history_of(log, "u2")
+    at, names = int(history.time[3]), trained.catalogues["items"].objects
+    before = history.time < at
+    left_out = set(names[history.object[before & (history.group == 0)]].tolist())
+    assert_ranked(rank(trained, log, user="u2", at=at, top=99), scores_of(trained, history, at, "items"), left_out)
+    assert_ranked(rank(trained, log, user="u2", at=0, top=99), scores_of(trained, history, 0, "items"), set())
+
+
+def test_the_cap_and_repeats_and_the_groups_of_a_history(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "draw_curve", lambda *_: None)
+    data = shutil.copytree(tiny, tmp_path / "data")
+    (data / "schema.toml").write_text('target_repeats = "keep"\nhistory = ["items"]\n' + (data / "schema.toml").read_text())
+    trained, log = load(run_train(data, tmp_path / "run", "--cap", "2")), read_log(data)
+    whole = history_of(log, "u2")
+    items = Events(*(column[whole.group == 0] for column in whole))
+    last = Events(*(column[-2:] for column in items))
+    found = rank(trained, log, user="u2", top=99)
+    assert_ranked(found, scores_of(trained, items, int(items.time[-1]) + 1, "items"), set())
+    assert rank(trained, history=last, top=99) == found
+
+
+def test_a_history_from_a_file(trained_run, tiny, tmp_path, capsys):
+    """The same events give the same ranking, in any order of rows, with the data folder gone."""
+    recommend.main([str(trained_run), "--user", "u2"])
+    of_the_user = capsys.readouterr().out
+    lines = [line.split(",", 1)[1] for line in (tiny / "events.csv").read_text().splitlines() if line.startswith("u2,")]
+    file = tmp_path / "history.csv"
+    file.write_text("\n".join(["group,action,object,time", *lines[::-1]]) + "\n")
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    (run / "config.json").unlink()  # so that nothing can lead to the data
+    recommend.main([str(run), "--history", str(file)])
+    assert capsys.readouterr().out == of_the_user
+    assert len(of_the_user.splitlines()) == 10
+    best = rank(load(run), history=history_of(read_log(tiny), "u2"), top=1)[0]
+    place, score, name, feature, value = of_the_user.splitlines()[0].split()
+    assert (place, score, name, feature) == ("1", f"{best[1]:.4f}", best[0], "category")
+    assert f"{name},{value}," in (tiny / "items.csv").read_text()
+
+
+def test_unknown_objects_are_counted(trained_run, tmp_path, capsys):
+    file = tmp_path / "history.csv"
+    file.write_text("group,action,object,time\nitems,click,i1,1\nitems,click,nobody,2\nqueries,search,i1,3\n")
+    recommend.main([str(trained_run), "--history", str(file), "--top", "1"])
+    counted, ranked = capsys.readouterr().out.splitlines()
+    assert counted == "counted: 2 of 3 behaviours whose object the model does not know"
+    assert ranked.startswith("  1  ")
+
+
+def test_faults(trained_run, tmp_path, monkeypatch):
+    run, file = str(trained_run), tmp_path / "history.csv"
+    file.write_text("group,action,object,time\nitems,click,i1,soon\n")
+    wrong = {
+        ("--user", "nobody"): "user 'nobody': not in the log, whose users are such as 'u0', 'u1', 'u2'",
+        ("--user", "u1", "--top", "0"): "--top: expected at least 1, got 0",
+        ("--user", "u1", "--group", "shops"): "group 'shops': expected one that the model ranks: items, queries",
+        ("--history", str(file)): "history.csv:2: time: expected an integer, got 'soon'",
+        ("--history", str(tmp_path / "none.csv")): f"{tmp_path}/none.csv: expected a readable file: No such file or directory",
+        (): "one of the arguments --user --history is required (see python -m atrank_np.recommend --help)",
+    }
+    for flags, text in wrong.items():
+        with pytest.raises(DataError) as fault:
+            recommend.main([run, *flags])
+        assert str(fault.value) == text
+    with pytest.raises(DataError, match="no such model"):
+        recommend.main([str(tmp_path / "nowhere"), "--user", "u1"])
+
+
+def test_a_fault_is_one_line(trained_run):
+    assert_fault(process("recommend", trained_run, "--user", "nobody"),
+                 "user 'nobody': not in the log, whose users are such as 'u0', 'u1', 'u2'")  # fmt: skip

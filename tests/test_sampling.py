@@ -1,0 +1,251 @@
+"""The protocol on tiny logs, every array by value. Objects are named a, b, c, …, so that row 1 is a, row 2 is b, …"""
+
+import numpy as np
+import pytest
+from helpers import assert_same
+from test_reading import write
+
+from atrank_np.datasets.reading import read_log
+from atrank_np.datasets.sampling import Negatives, Samples, split
+from atrank_np.datasets.schema import DataError
+from atrank_np.randomness import stream
+
+a, b, c, d, e, f, g = range(1, 8)
+ITEMS = "object\n" + "\n".join("abcdefg") + "\n"
+
+
+def one_group(folder, events, schema=""):
+    """events: "user object time" or "user object time action", separated by commas."""
+    rows = [event.split() for event in events.split(",")]
+    columns = "user,object,time" + ",action" * (len(rows[0]) == 4)
+    text = "\n".join([columns, *map(",".join, rows)]) + "\n"
+    schema = schema and {"schema_toml": f"{schema}\n[groups.items.features]\nobject = 'id'\n"}
+    return read_log(write(folder, events_csv=text, items_csv=ITEMS, **(schema or {})))
+
+
+def several_groups(folder, events, schema=""):
+    """Groups items (0) and queries (1); events: "user group object time"."""
+    text = "\n".join(["user,group,object,time", *(",".join(event.split()) for event in events.split(","))]) + "\n"
+    text = text.replace(",i,", ",items,").replace(",q,", ",queries,")
+    schema += "\n[groups.items.features]\nobject = 'id'\n[groups.queries.features]\nobject = 'id'\n"
+    return read_log(write(folder, events_csv=text, items_csv=ITEMS, queries_csv=ITEMS, schema_toml=schema))
+
+
+def rows(samples):
+    """(user, start, end, time, group, object) of each."""
+    return [tuple(map(int, row)) for row in zip(*samples)]
+
+
+PLAIN = "u a 1,v e 5,u b 2,w g 9,v f 7,u d 8,u c 3"  # u: a b c d, v: e f, w: g
+
+
+def test_the_protocol(tmp_path):
+    """u has n = 4: k = 1, 2 train and k = 3 tests; v has 2: test only; w has 1: nothing."""
+    parts = split(one_group(tmp_path, PLAIN))
+    assert {name: column.tolist() for name, column in parts.events._asdict().items()} == {
+        "group": [0] * 7, "object": [a, b, c, d, e, f, g], "action": [0] * 7, "time": [1, 2, 3, 8, 5, 7, 9]}  # fmt: skip
+    assert rows(parts.train) == [(0, 0, 1, 2, 0, b), (0, 0, 2, 3, 0, c)]
+    assert rows(parts.test) == [(0, 0, 3, 8, 0, d), (1, 4, 5, 7, 0, f)]
+    assert parts.counts == {
+        "users without a target among items": 1,
+        "users with a test among items and nothing to train on": 1,
+    }
+    assert [count.tolist() for count in parts.popularity] == [[0, 1, 1, 1, 0, 1, 0, 0]]
+    assert (parts.target_actions, parts.repeat_share) == ([0], 0.0)
+
+
+def test_validation_is_one_event_earlier(tmp_path):
+    parts = split(one_group(tmp_path, PLAIN), validate=True)
+    assert rows(parts.train) == [(0, 0, 1, 2, 0, b)]
+    assert rows(parts.test) == [(0, 0, 2, 3, 0, c)]
+    assert parts.events.object.tolist() == [a, b, c, e]
+    assert parts.popularity[0].tolist() == [0, 1, 1, 0, 0, 0, 0, 0]
+    assert parts.counts == {"users without a target among items": 2}
+
+
+def test_validation_does_not_see_the_test_events(tmp_path):
+    """Every user's last event changes its object and time: nothing that training and validation use may change."""
+    events = "u i a 1,u i b 2,u q c 3,u i c 4,u i {} {},v i b 1,v i c 2,v i d 3,v i {} {},w q a 1,w i {} {}"
+    schema = "history_rule = 'before_time'\ntarget_repeats = 'keep'\ntargets = ['items']"
+    used = []
+    for last in (["d", 9, "e", 9, "f", 9], ["a", 5, "unseen", 4, "a", 2]):
+        (tmp_path / str(last[0])).mkdir()
+        log = several_groups(tmp_path / str(last[0]), events.format(*last), schema)
+        parts = split(log, validate=True)
+        negatives = Negatives(log, validate=True)
+        drawn = [negatives.draw(stream(s, "negatives", 0), samples, 9) for s in range(9) for samples in (parts.train, parts.test)]
+        used.append((tuple(parts), drawn))
+    assert_same(*used)
+    assert rows(used[0][0][1]) == [(0, 0, 1, 2, 0, b), (1, 4, 5, 2, 0, c)]
+
+
+def test_several_groups(tmp_path):
+    """n and k count the target group's events; a history is all events of all groups before, ties in file order."""
+    events = "u q a 1,u i a 2,u i b 2,u q b 2,u i c 5,u q c 5,u i d 6,v i e 1,v q d 2,v q e 3"
+    parts = split(several_groups(tmp_path, events))
+    items, queries = 0, 1
+    assert parts.events.group.tolist() == [1, 0, 0, 1, 0, 1, 0, 0, 1, 1]
+    assert rows(parts.train) == [(0, 0, 2, 2, items, b), (0, 0, 4, 5, items, c), (0, 0, 3, 2, queries, b)]
+    assert rows(parts.test) == [(0, 0, 6, 6, items, d), (0, 0, 5, 5, queries, c), (1, 7, 9, 3, queries, e)]
+    assert parts.counts == {
+        "users without a target among items": 1,
+        "users with a test among queries and nothing to train on": 1,
+    }
+    assert [count.tolist() for count in parts.popularity] == [[0, 1, 1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 1, 0, 0, 0]]
+
+
+def test_history_groups_and_target_groups(tmp_path):
+    """Ranking items from queries only; a history may be empty, and the target's own group stays out of it."""
+    events = "u i a 1,u i b 2,u q a 3,u i c 4,u q b 5,u i d 6,u q c 7,v i a 1,v q a 2,v i b 3"
+    parts = split(several_groups(tmp_path, events, "targets = ['items']\nhistory = ['queries']"))
+    assert parts.events.group.tolist() == [1, 1, 1, 1]
+    assert parts.events.time.tolist() == [3, 5, 7, 2]
+    assert rows(parts.train) == [(0, 0, 0, 2, 0, b), (0, 0, 1, 4, 0, c)]
+    assert rows(parts.test) == [(0, 0, 2, 6, 0, d), (1, 3, 4, 3, 0, b)]
+    # Of a group that is not ranked, training knows what stands before the first tested event: u's a and b, v's a.
+    assert parts.popularity[1].tolist() == [0, 2, 1, 0, 0, 0, 0, 0]
+
+
+def test_before_time_leaves_ties_out(tmp_path):
+    """Baskets: b and c are bought at once, and so are d and e."""
+    events = "u a 1,u b 2,u c 2,u d 3,u e 3,v a 3,v b 3"
+    at_once = split(one_group(tmp_path, events, "history_rule = 'before_time'"))
+    assert rows(at_once.train) == [(0, 0, 1, 2, 0, b), (0, 0, 1, 2, 0, c), (0, 0, 3, 3, 0, d)]
+    assert rows(at_once.test) == [(0, 0, 3, 3, 0, e), (1, 5, 5, 3, 0, b)]
+    in_order = split(one_group(tmp_path, events, "history_rule = 'before_event'"))
+    assert [row[1:3] for row in rows(in_order.train)] == [(0, 1), (0, 2), (0, 3)]
+    assert [row[1:3] for row in rows(in_order.test)] == [(0, 4), (5, 6)]
+
+
+ACTIONS = "u a 1 view,u b 2 buy,u c 3 view,u d 4 buy,u e 5 buy,u f 6 view,v a 1 view,v b 2 view,v c 3 buy"
+
+
+def test_target_actions(tmp_path):
+    """Only what is bought is ranked; what is viewed is history all the same. u buys b, d, e; v only c."""
+    parts = split(one_group(tmp_path, ACTIONS, "[groups.items]\ntarget_actions = ['buy']"))
+    assert rows(parts.train) == [(0, 0, 3, 4, 0, d)]
+    assert rows(parts.test) == [(0, 0, 4, 5, 0, e)]
+    assert parts.events.action.tolist() == [0, 1, 0, 1, 1, 0, 0, 0, 1]
+    assert parts.target_actions == [1]
+    assert parts.popularity[0].tolist() == [0, 0, 1, 0, 1, 0, 0, 0]
+    assert parts.counts == {"users without a target among items": 1}
+
+
+def test_target_action(tmp_path):
+    """The most frequent one of the training events, here 4 views and 3 buys, whatever the others are; or the schema's."""
+    assert split(one_group(tmp_path, ACTIONS)).target_actions == [0]
+    assert split(one_group(tmp_path, ACTIONS.replace("f 6 view", "f 6 buy"))).target_actions == [0]  # the tested one
+    assert split(one_group(tmp_path, ACTIONS + ",x a 1 buy,y a 1 buy,z a 1 buy")).target_actions == [0]  # no target
+    assert split(one_group(tmp_path, ACTIONS.replace("c 3 view", "c 3 buy"))).target_actions == [1]
+    chosen = split(one_group(tmp_path, ACTIONS, "[groups.items]\ntarget_action = 'buy'"))
+    assert chosen.target_actions == [1]
+
+
+REPEATS = "u a 1,u b 2,u a 3,u b 4,u c 5,v a 1,v d 2,v d 3,w e 1,w f 2"
+
+
+def test_repeated_targets(tmp_path):
+    """u's second a and b, and v's tested d, stand in their histories; w's f does not, though others have seen it."""
+    parts = split(one_group(tmp_path, REPEATS))
+    assert rows(parts.train) == [(0, 0, 1, 2, 0, b), (1, 5, 6, 2, 0, d)]
+    assert rows(parts.test) == [(0, 0, 4, 5, 0, c), (2, 8, 9, 2, 0, f)]
+    assert parts.counts["targets among items dropped, already in the history"] == 3
+    assert parts.repeat_share == 1 / 3  # of u, v and w, before dropping
+    kept = split(one_group(tmp_path, REPEATS, "target_repeats = 'keep'"))
+    assert [row[5] for row in rows(kept.train)] == [b, a, b, d]
+    assert [row[5] for row in rows(kept.test)] == [c, d, f]
+    assert "targets among items dropped, already in the history" not in kept.counts
+    assert kept.repeat_share == 1 / 3
+
+
+def test_a_repeat_is_of_the_same_group_and_visible(tmp_path):
+    """Item b is no repeat of query b, nor of an item b in another user's history, nor where items are no history."""
+    events = "u q b 1,u i a 2,u i b 3,v i b 1,v i a 2,v q c 3,v q a 4"
+    assert split(several_groups(tmp_path, events)).repeat_share == 0
+    repeated = "u i a 1,u i b 2,u i a 3,u q a 4"
+    assert split(several_groups(tmp_path, repeated, "targets = ['items']")).repeat_share == 1
+    assert split(several_groups(tmp_path, repeated, "targets = ['items']\nhistory = ['queries']")).repeat_share == 0
+
+
+def test_a_repeat_beyond_the_cap_is_one_all_the_same(tmp_path):
+    parts = split(one_group(tmp_path, "u a 1,u b 2,u c 3,u a 4"), cap=1)
+    assert parts.repeat_share == 1
+    assert rows(parts.test) == []
+
+
+def test_ties_do_not_repeat_each_other_before_time(tmp_path):
+    parts = split(one_group(tmp_path, "u a 1,u b 2,u b 2", "history_rule = 'before_time'"))
+    assert rows(parts.test) == [(0, 0, 1, 2, 0, b)]
+    assert parts.repeat_share == 0
+
+
+def test_cap(tmp_path):
+    """The last two behaviours of a history; counted are the samples that lose some."""
+    parts = split(one_group(tmp_path, "v g 1,v f 2,u a 1,u b 2,u c 3,u d 4,u e 5"), cap=2)
+    assert rows(parts.train) == [(1, 2, 3, 2, 0, b), (1, 2, 4, 3, 0, c), (1, 3, 5, 4, 0, d)]
+    assert rows(parts.test) == [(0, 0, 1, 2, 0, f), (1, 4, 6, 5, 0, e)]
+    assert parts.counts["histories cut at the cap"] == 2
+
+
+def test_unknown_objects(tmp_path):
+    """An object that is in no file stays in histories, as row 0, and is no target; two of them are no repeat."""
+    parts = split(one_group(tmp_path, "u x 1,u a 2,u y 3,u b 4,v a 1,v x 2"))
+    assert parts.events.object.tolist() == [0, a, 0, b, a, 0]
+    assert rows(parts.train) == [(0, 0, 1, 2, 0, a)]
+    assert rows(parts.test) == [(0, 0, 3, 4, 0, b)]
+    assert parts.counts["targets that are in no file of items"] == 2
+    assert parts.repeat_share == 0
+
+
+def test_no_user_has_a_target(tmp_path):
+    parts = split(one_group(tmp_path, "u a 1,v b 1"))
+    assert rows(parts.train) == rows(parts.test) == []
+    assert parts.repeat_share == 0
+    assert parts.popularity[0].sum() == 0
+
+
+# Negatives
+
+
+def moments(users, group=0):
+    zeros = np.zeros(len(users), np.int64)
+    return Samples(np.array(users, np.int32), zeros, zeros, zeros, np.full(len(users), group, np.int8), zeros)
+
+
+def test_negatives_are_never_touched_and_uniform(tmp_path):
+    """u touches a, c, f and something unknown: b, d, e, g are left, one in four each. v touches all but d, e."""
+    log = one_group(tmp_path, "u a 1,u c 2,u x 3,u f 4,v a 1,v b 2,v c 3,v f 4,v g 5")
+    negatives = Negatives(log)
+    for user, left in ((0, [b, d, e, g]), (1, [d, e])):
+        drawn = negatives.draw(stream(0, "negatives", 0), moments([user] * 4000), 5)
+        assert drawn.dtype == np.int32
+        objects, count = np.unique(drawn, return_counts=True)
+        assert objects.tolist() == left
+        expected = drawn.size / len(left)
+        chi_square = ((count - expected) ** 2 / expected).sum()
+        assert chi_square < 16.3  # the 99.9 % quantile with 3 degrees of freedom
+
+
+def test_negatives_are_of_the_targets_group(tmp_path):
+    """As items u touches all but g; as queries all but a. What he touches in one group is free in the other."""
+    items, queries = "abcdef", "bcdefg"
+    events = [f"u i {o} 1" for o in items] + [f"u q {o} 2" for o in queries]
+    negatives = Negatives(several_groups(tmp_path, ",".join(events)))
+    samples = moments([0] * 50)._replace(group=np.arange(50, dtype=np.int8) % 2)
+    assert negatives.draw(stream(0, "negatives", 0), samples).ravel().tolist() == [g, a] * 25
+
+
+def test_the_last_object_left_is_found(tmp_path):
+    """In a large catalogue, where drawing at random would hardly ever meet it."""
+    objects = [f"o{i}" for i in range(5000)]
+    events = "user,object,time\n" + "".join(f"u,{o},1\n" for o in objects[:-1])
+    negatives = Negatives(read_log(write(tmp_path, events_csv=events, items_csv="object\n" + "\n".join(objects) + "\n")))
+    assert negatives.draw(stream(0, "negatives", 0), moments([0] * 3), 2).tolist() == [[5000, 5000]] * 3
+
+
+def test_a_user_who_touches_everything(tmp_path):
+    log = one_group(tmp_path, "v a 1," + ",".join(f"u {o} 1" for o in "abcdefg"))
+    with pytest.raises(DataError) as fault:
+        Negatives(log).draw(stream(0, "negatives", 0), moments([0, 1]))
+    assert str(fault.value) == "events.csv: user 'u' acts on every object of items: no negative is left"
+    assert (Negatives(log).draw(stream(0, "negatives", 0), moments([0, 0])) > a).all()
