@@ -216,7 +216,7 @@ class Worker:
         try:
             self.pipe.send((question, arguments))
             answer, fault = self.pipe.recv()
-        except (EOFError, BrokenPipeError):
+        except (EOFError, OSError):
             fault = f"{self.name}: the process has died; was there memory enough?"
         if fault:
             raise Fault(fault)

@@ -19,7 +19,7 @@ from _common import figure
 
 from atrank_np.config import Config
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
+from atrank_np.datasets.sampling import Negatives, split
 from atrank_np.datasets.shop import ceiling, make_world, write
 from atrank_np.evaluate import auc, in_history, swapped, test_task
 from atrank_np.gradcheck import numeric_gradient
@@ -42,7 +42,8 @@ def auc_slow(p, label, offsets, tie=0.5):
 
 
 rng = np.random.default_rng(16)
-p, label, offsets = rng.integers(4, size=14).astype(float), np.array([1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 1, 1, 1, 0]), np.array([0, 5, 7, 14])
+p, offsets = rng.integers(4, size=14).astype(float), np.array([0, 5, 7, 14])
+label = np.array([1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 1, 1, 1, 0])
 assert math.isclose(auc_slow(p, label, offsets), user_auc(p, label, offsets).mean)  # the package's version
 
 # %% [markdown]
@@ -53,8 +54,9 @@ assert math.isclose(auc_slow(p, label, offsets), user_auc(p, label, offsets).mea
 # scores are higher decides there, Ann's or Bob's, and nobody ranks Ann's objects for Bob.
 # %%
 pencil, chosen = np.array([3.0, 1, 2, 1, 0, 5, 7]), np.array([1, 1, 0, 0, 0, 1, 0])
-print("pencil:", user_auc(pencil, chosen, np.array([0, 5, 7])).mean, " in one pot:", user_auc(pencil, chosen, np.array([0, 7])).mean)
-assert user_auc(pencil, chosen, np.array([0, 5, 7])).mean == 0.375 and user_auc(pencil, chosen, np.array([0, 7])).mean == 0.625
+by_user, one_pot = (user_auc(pencil, chosen, np.array(cuts)).mean for cuts in ([0, 5, 7], [0, 7]))
+print("pencil:", by_user, " in one pot:", one_pot)
+assert by_user == 0.375 and one_pot == 0.625
 
 # %% [markdown]
 # ## Its gradient: none
@@ -133,14 +135,20 @@ assert np.isclose(rows["leak: the positive's own action"].mean, 0.5 + bought.mea
 everything = best_score(parts.test, None)  # [S, M]: all objects
 mine = everything[np.arange(S), parts.test.object - 1][:, None]
 beats = (mine > everything) + 0.5 * (mine == everything)  # how a positive does against each object
-draws = {R: [beats[np.arange(S)[:, None], rng.integers(beats.shape[1], size=(S, R))].mean() for _ in range(300)] for R in (1, 20)}
-print(f"S = {S}: formula {math.sqrt(best.mean * (1 - best.mean) / S):.4f}, package {best.se:.4f}")
-print(f"spread over draws: 1 negative {np.std(draws[1]):.4f}, 20 negatives {np.std(draws[20]):.4f}; all: {beats.mean():.4f}")
-assert abs(np.mean(draws[1]) - beats.mean()) < 0.003 and np.std(draws[20]) < 0.4 * np.std(draws[1])
-popular = rng.choice(beats.shape[1], size=(S, 20), p=parts.popularity[0][1:] / parts.popularity[0][1:].sum())
-hard = beats[np.arange(S)[:, None], popular].mean()
-print(f"the perfect model against popular negatives: {hard:.3f}, against uniform ones: {beats.mean():.3f}")
-assert hard < beats.mean()
+items = log.group == log.schema.index("items")
+touched = np.zeros((len(log.users), 1 + beats.shape[1]), bool)
+touched[np.repeat(np.arange(len(log.users)), np.diff(log.offsets))[items], log.object[items]] = True
+allowed = ~touched[parts.test.user, 1:]  # what may be drawn as a negative
+exact = ((beats * allowed).sum(1) / allowed.sum(1)).mean()
+drawn = lambda R: beats[np.arange(S)[:, None], Negatives(log).draw(rng, parts.test, R) - 1].mean()
+draws = {R: [drawn(R) for _ in range(200)] for R in (1, 20)}
+print(f"standard error for {S} users: formula {math.sqrt(best.mean * (1 - best.mean) / S):.4f}, package {best.se:.4f}")
+print(f"spread over draws: 1 negative {np.std(draws[1]):.4f}, 20 negatives {np.std(draws[20]):.4f}; all of them: {exact:.4f}")
+assert abs(np.mean(draws[1]) - exact) < 0.003 and np.std(draws[20]) < 0.4 * np.std(draws[1])
+weight = allowed * parts.popularity[0][1:]  # negatives drawn as often as they are acted on
+hard = ((beats * weight).sum(1) / weight.sum(1)).mean()
+print(f"the perfect model against popular negatives: {hard:.3f}, against uniform ones: {exact:.3f}")
+assert hard < exact
 
 # %% [markdown]
 # The AUC averages over the whole catalogue; a shop shows ten objects. Two models, 320 objects, both with AUC 0.90:
@@ -156,25 +164,28 @@ with figure("16_auc", columns=2, size=(12, 4.2)) as (fig, axes):
     names = list(rows)
     colours = ["C3" if "leak" in n else "C0" if "ceiling" in n else "0.6" for n in names]
     values, errors = [r.mean for r in rows.values()], [2 * r.se for r in rows.values()]
-    axes[0].barh(names, np.array(values) - 0.4, left=0.4, xerr=errors, color=colours, capsize=3)
+    axes[0].barh(names, np.array(values) - 0.5, left=0.5, xerr=errors, color=colours, capsize=3)
     axes[0].axvline(0.5, color="k", lw=0.8)
     for n, (value, error) in enumerate(zip(values, errors)):
         axes[0].text(value + error + 0.008, n, f"{value:.3f}", va="center", fontsize=9)
-    axes[0].set(xlim=(0.4, 1.03), title=f"AUC of {S} users, one negative each, ± 2 standard errors")
+    axes[0].set(xlim=(0.45, 1.03), title=f"AUC of {S} users, one negative each, ± 2 standard errors")
     for R, colour in ((1, "C1"), (20, "C0")):
-        axes[1].hist(draws[R], bins=np.linspace(best.mean - 0.04, best.mean + 0.04, 61), color=colour, alpha=0.7, label=f"{R} per user")
-    axes[1].axvline(beats.mean(), color="k", lw=1, label="all objects")
-    axes[1].set(title="the same users and model, 300 draws of negatives", xlabel="AUC", ylabel="draws")
-    axes[1].legend()
+        bins = np.linspace(exact - 0.03, exact + 0.03, 61)
+        axes[1].hist(draws[R], bins=bins, color=colour, alpha=0.7, label=f"{R} per user")
+    axes[1].axvline(exact, color="k", lw=1, label="all allowed objects")
+    axes[1].axvline(best.mean, color="C3", lw=1, ls="--", label="the one draw on the left")
+    axes[1].set(title="the same users and model, 200 draws of negatives", xlabel="AUC", ylabel="draws", ylim=(0, 75))
+    axes[1].legend(loc="upper left")
 
 # %% [markdown]
 # ## What people get wrong
 # %%
 flat = np.zeros(14)
-print("1. a constant score: ties lost", auc_slow(flat, label, offsets, 0), " won", auc_slow(flat, label, offsets, 1), " halved 0.5")
+print("1. a constant score, ties lost, halved, won:", *(auc_slow(flat, label, offsets, tie) for tie in (0, 0.5, 1)))
 naive = np.argsort(np.argsort([0.2, np.nan]))  # 2. NaN sorts last, so a broken model looks perfect
-print("2. the positive's score is NaN: by sorting it wins,", bool(naive[1] > naive[0]), "; here it gets", auc(np.array([[np.nan, 0.2]])).mean)
-print(f"3. 0.80 and 0.81 on {S} users: the difference is {0.01 / (math.sqrt(2 * 0.16 / S)):.1f} standard errors. It shows nothing")
+nan = auc(np.array([[np.nan, 0.2]])).mean
+print(f"2. the positive's score is NaN. Sorted, it is above: {naive[1] > naive[0]}. Here it counts as losing: {nan}")
+print(f"3. 0.80 and 0.81 on {S} users: {0.01 / (math.sqrt(2 * 0.16 / S)):.1f} standard errors of a difference: nothing is shown")
 
 # %% [markdown]
 # ## Your turn: `python -m lessons.exercises check 16`: the AUC of a pencil, and the control that finds a leak.

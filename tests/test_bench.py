@@ -13,7 +13,7 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.made_up import made_up
 
-SMALL = dict(users=300, items=500)
+SMALL = dict(users=40, items=200)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ class Here:
     """A Worker without a process. Its numba is NumPy: only the questions and answers matter."""
 
     def __init__(self, name):
-        self.site = Site("numpy" if name == "numba" else name, 1, users=1000, items=500)
+        self.site = Site("numpy" if name == "numba" else name, 1, **SMALL)
 
     def ask(self, question, **arguments):
         return getattr(self.site, question)(**arguments)
@@ -160,7 +160,7 @@ def test_a_worker_answers_and_hands_its_faults_on():
 def run(monkeypatch, tmp_path, *arguments):
     def small(options):
         options = settings(options)
-        options.rounds, options.window, options.users, options.lengths, options.vocabularies = 2, 0.01, 1000, [2, 4], [100, 200]
+        options.rounds, options.window, options.users, options.lengths, options.vocabularies = 1, 0.01, 40, [2, 4], [9, 10]
         return options
 
     settings = bench.settings
@@ -176,7 +176,8 @@ def test_report_of_training_and_ranking(torch, monkeypatch, tmp_path, capsys):
         pytest.importorskip("torch")
     else:
         monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
-    report = run(monkeypatch, tmp_path, "--batch", "32", "--threads", "1")
+    report = run(monkeypatch, tmp_path, "--batch", "32", "--threads", "1", "--plot", str(tmp_path / "cost.png"))
+    assert (tmp_path / "cost.png").read_bytes()[:4] == b"\x89PNG"
     out = capsys.readouterr().out
     opponents = list(bench.TORCH) if torch else []
     for key in ("samples_per_second", "peak_rss_mb", "share_of_matmul_peak"):
@@ -188,16 +189,14 @@ def test_report_of_training_and_ranking(torch, monkeypatch, tmp_path, capsys):
     kept = ["torch best, items kept"] if torch else []
     assert set(report["ranking"]["1"]["ratio"]) == {"numpy", *opponents, *kept}
     assert report["reading"]["events_per_second"] > 0
-    assert set(report["scaling"]["length"]) == {"2", "4"} and set(report["scaling"]["items"]) == {"100", "200"}
+    assert set(report["scaling"]["length"]) == {"2", "4"} and set(report["scaling"]["items"]) == {"9", "10"}
     assert "epoch" not in report  # not in --quick
     assert "| batch | threads |" in out and ("torch is not installed" in out) == (not torch)
 
 
-def test_epoch_and_plot(monkeypatch, tmp_path):
+def test_report_of_an_epoch(monkeypatch, tmp_path):
     report = run(monkeypatch, tmp_path, "--only", "epoch", "--batch", "32")
     assert set(report["epoch"]["32"]) == {"seconds", "samples", "peak_rss_mb"}
-    run(monkeypatch, tmp_path, "--only", "scaling", "--plot", str(tmp_path / "cost.png"))
-    assert (tmp_path / "cost.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize("arguments", [["--batch", "31"], ["--batch", "0"], ["--threads", "0"], ["--batch", "many"]])

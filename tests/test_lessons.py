@@ -21,9 +21,7 @@ WRONG = "\nWRONG = "
 
 def run(*command, cwd=ROOT, **environment):
     environment = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)} | environment
-    return subprocess.run(
-        [sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run([sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -37,7 +35,7 @@ def test_lesson_runs_anywhere(script, tmp_path):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_lesson_has_its_parts_in_order(script):
-    text, number = script.read_text(), script.stem[:2]
+    text, number = script.read_text(encoding="utf-8"), script.stem[:2]
     cells = re.split(r"^# %%", text, flags=re.M)
     assert cells[0] == "" and cells[1].startswith(" [markdown]\n# # Lesson " + number)
     assert "minutes" in cells[1] and "import" in cells[2]
@@ -61,7 +59,7 @@ def solution(name):
     path = SOLUTIONS / f"{name}.py"
     if not path.exists():
         pytest.skip("the solutions are not here")
-    text, found, wrong = path.read_text().partition(WRONG)
+    text, found, wrong = path.read_text(encoding="utf-8").partition(WRONG)
     assert found, "a solution lists what is WRONG"
     scope = {}
     exec(f"WRONG = {wrong}", scope)
@@ -72,7 +70,7 @@ def solution(name):
 def test_solution_passes(name):
     for seed in range(3):
         verdict = judge(exercise(name), solution(name)[0], "answer.py", seed)
-        assert verdict.passed, verdict.text
+        assert verdict.passed and not verdict.text.startswith("0 "), verdict.text
 
 
 @pytest.mark.parametrize("name", names())
@@ -148,6 +146,14 @@ def test_a_learners_day(tmp_path):
     assert (tmp_path / "e07_softmax.py.bak").read_text() == GOOD
     shown = command("solution", "07").stdout
     assert "def softmax_backward" in shown and "WRONG" not in shown
+
+
+def test_checker_knows_when_all_is_done(tmp_path):
+    (tmp_path / "progress.json").write_text(json.dumps({name: {"passed": True, "hints": 0} for name in names()}))
+    for words in ["check"], ["hint"]:
+        done = run("-m", "lessons.exercises", *words, LESSON_ANSWERS=str(tmp_path))
+        assert done.returncode == 0 and "all exercises are done" in done.stdout
+    assert "Next" not in run("-m", "lessons.exercises", LESSON_ANSWERS=str(tmp_path)).stdout
 
 
 def test_checker_refuses_in_words(tmp_path):

@@ -79,7 +79,7 @@ def convert(reviews, metadata, out, check=True):
     return {
         "users": len(users), "items": len(items), "categories": len(categories), "samples": samples,
         "items without metadata": len(items) - len(products),
-        "items with metadata that name no category": sum(not category for category, _ in products),
+        "items with metadata that name no category": sum(category is None for category, _ in products),
         "items with metadata that name no brand": sum(not brand for _, brand in products),
         "repeated metadata of an item (the first are taken)": repeats,
     }

@@ -1,59 +1,67 @@
 """A simulated shop whose next object has a known probability: `python -m atrank_np.datasets.shop --out DIR`.
 
-The story. A user has one of T tastes, never shown. He views items one after another; an item may be led by ONE query or
-coupon since the item before, which shifts the item and is then used up. With h the taste, l the last item and τ its age,
+The story. A user has one of T tastes, never shown. He looks at items one after another. An item may be led by ONE query
+or coupon since the item before, which shifts the item and is then used up; queries come at any time, coupons between
+sessions. With h the taste, l the last item and τ its age,
 
-    p(query | h), p(coupon | h)  = own_g[h]                                                          a row of a table
-    p(item | h, visible)         = (1 − w) ((1 − u) own[h] + u follow[l]) + w lead_g[query or coupon]
-    u = FOLLOW max(0, 1 − τ / FOLLOW_WINDOW),     w = strength_g max(0, 1 − age of the lead / window_g)
-    p(object | visible, time)    = Σ_h p(h | visible) p(object | h, visible),   p(h | visible) ∝ Π_events p(event | h, earlier)
+    p(query | h), p(coupon | h)  =  own_g[h]                                    a row of a table
+    p(item | h, visible)         =  (1 - w) ((1 - u) own[h] + u follow[l]) + w lead_g[query or coupon]
+    u = FOLLOW max(0, 1 - τ / FOLLOW_WINDOW),  w = strength_g max(0, 1 - age of the lead / window_g)
+    p(object | visible, time)    =  Σ_h p(h | visible) p(object | h, visible)
+    p(h | visible)               ∝  Π_events p(event | h, what was visible before it)
 
-When events happen and of which group they are depends on neither tastes nor objects, so times alone say nothing about h.
-A view that hides a group is summed out exactly: an unseen lead of group g existed with a known chance, its object came
-from own_g[h], and its age was uniform below min(τ, window_g), so w enters by its mean and lead_g by own_g[h] lead_g.
-The sum is exact wherever items are visible, or queries or coupons are ranked; items ranked by a view without items lack the
-follow term, and their score is only a lower bound. Repeats have no special case: p ranks the unseen objects as it ranks all.
-The noise twin has the same times, groups and leads; every object in it is uniform, so its ceiling is 0.5.
+Times and groups depend on neither tastes nor objects, so by themselves they say nothing about h.
+
+A view that hides a group is summed out: an unseen lead of group g existed with a chance known from τ, its object came
+from own_g[h], and its age was uniform below min(τ, reach_g), so w enters by its mean and lead_g by own_g[h] lead_g. This
+is exact wherever items are visible, or queries or coupons are ranked. Items ranked by a view without items are not
+covered: l and τ are left out, and the AUC is one that can be reached, not the best.
+
+Repeats have no special case: among the objects not yet seen, p ranks as it does among all. The noise twin has the same
+times, groups and leads, but every object in it is uniform and independent: its ceiling is 0.5.
 """
 
 import argparse
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from atrank_np.datasets.schema import DataError
+from .schema import DataError
 
 CATEGORIES = ("tea", "cups", "books", "lamps", "plants", "tools", "bikes", "shoes")
 SHOPS = ("anchor", "bridge", "cedar", "delta", "ember")
-BRANDS = ("alba", "brio", "corvo", "duna", "etna")
+BRANDS = ("alba", "brio", "corvo", "duna", "etna")  # the most popular first
 EXTRAS = (*SHOPS, "cheap", "gift", "new")  # second words of a query
 WORDS = 3  # first words of a category's queries: tea, tea1, tea2
 TASTES, ITEMS = len(CATEGORIES) * len(SHOPS), 320
-GROUPS, ACTIONS = ("items", "queries", "coupons"), ("view", "search", "receive")  # and "buy" of an item
+GROUPS = {"items": "object,category,brand,shop", "queries": "object,tokens", "coupons": "object,shop,category"}
+ACTIONS = ("view", "search", "receive", "buy")  # of the groups in their order; an item is also bought
+CODE = {g: code for code, g in enumerate(GROUPS)}
 DAY = 86400
 START = 1_704_067_200  # 2024-01-01
-FOLLOW, FOLLOW_WINDOW = 0.6, 7200
-NEVER = 10**12  # an age beyond every window
-MAX_ITEMS = 29  # of a user; with a lead each, below every sensible cap of the history
+FOLLOW, FOLLOW_WINDOW = 0.8, 7200
+NEVER = 10**12  # seconds, beyond every window and every time
 
 
 @dataclass(frozen=True)
 class Lead:
     chance: float  # that an item is led by this group, if the item before is old enough
     since: int  # seconds that make it old enough
+    reach: int  # seconds; the lead's age is uniform below this and the age of the item before
     strength: float  # the share of p that a fresh lead takes over
-    reach: int  # seconds; its age is uniform below this and the time since the last item
-    window: int  # seconds until its share has fallen, linearly, to nothing
+    window: int  # seconds until that share has fallen, linearly, to nothing
 
 
-LEADS = {"queries": Lead(0.3, 0, 0.9, 3600, 4 * 3600), "coupons": Lead(0.45, DAY // 2, 0.9, DAY // 2, 2 * DAY)}
+LEADS = {
+    "queries": Lead(chance=0.3, since=0, reach=3600, strength=0.9, window=4 * 3600),
+    "coupons": Lead(chance=0.45, since=DAY // 2, reach=DAY // 2, strength=0.9, window=2 * DAY),
+}
 
 SCHEMA = """\
-# The simulated shop of atrank_np/datasets/shop.py. Small tables: there is little to learn from.
+# The simulated shop of atrank_np/datasets/shop.py. What matters has wide tables, and so is learned fast; ids matter little.
 targets = ["items"]
 history_rule = "before_event"
 target_repeats = "drop"
@@ -87,137 +95,139 @@ category = {kind = "categorical", size = 128}
 
 @dataclass(frozen=True)
 class World:
-    """The shop's tables; every row of own, follow, lead and hidden is a distribution. I items, G objects of a group g."""
+    """The shop's tables; every row of own, follow, lead and hidden sums to one. I items, G objects of a group g."""
+
     seed: int
     noise: bool
-    objects: dict  # g -> the columns of <g>.csv, its header first
+    objects: dict  # g -> the lines of <g>.csv, without its header
     own: dict  # g -> [T, G] p(object | taste)
-    follow: np.ndarray  # [I, I] p(next item | last item), while the user goes on with what he was looking at
+    follow: np.ndarray  # [I, I] p(item | last item), of a user who goes on with what he was looking at
     lead: dict  # queries, coupons -> [G, I] p(item | lead)
-    hidden: dict  # the same -> [T, I] p(item | taste, a lead that is not visible) = own lead
-    buy: np.ndarray  # [T, I] p(the action is "buy" and not "view" | taste, item)
+    hidden: dict  # the same -> [T, I] p(item | taste, led by an unseen object) = own lead
+    buy: np.ndarray  # [T, I] p(the action is "buy", not "view" | taste, item)
 
 
 def make_world(seed=0, noise=False):
-    """The tables are a function of the seed: nothing but the seed and `noise` is stored with the data."""
+    """The tables are a function of the two arguments, which are all that is stored of them with the data."""
     rng = np.random.Generator(np.random.PCG64([seed, 0]))
     category, rank = np.arange(ITEMS) % len(CATEGORIES), np.arange(ITEMS) // len(CATEGORIES)
     shop, brand = rng.integers(len(SHOPS), size=ITEMS), rng.integers(len(BRANDS), size=ITEMS)
     popularity = 1.0 / ((brand + 2) * (rank + 60))
-    # A query: a word of its category and one of `EXTRAS`, of which some name a shop. A coupon: a shop and a category.
+    # A query: a word of its category and one of EXTRAS, of which some name a shop. A coupon: a shop and a category.
     q_category, word, extra = (a.ravel() for a in np.indices((len(CATEGORIES), WORDS, len(EXTRAS))))
     k_shop, k_category = (a.ravel() for a in np.indices((len(SHOPS), len(CATEGORIES))))
 
     # A taste: a loved category, a liked one (the next), a favourite shop.
     loved, favourite = (a.ravel()[:, None] for a in np.indices((len(CATEGORIES), len(SHOPS))))
-    by_category = np.array([12.0, 4.0] + [0.5] * 6)[(np.arange(len(CATEGORIES)) - loved) % len(CATEGORIES)]
-    by_shop = np.where(np.arange(len(SHOPS)) == favourite, 10.0, 1.0)
-    by_extra = np.concatenate([by_shop, np.ones((len(loved), len(EXTRAS) - len(SHOPS)))], axis=1)
-    own = {"items": popularity * by_category[:, category] * by_shop[:, shop],
-           "queries": by_category[:, q_category] * by_extra[:, extra],
-           "coupons": by_category[:, k_category] * by_shop[:, k_shop]}
-    same = lambda a, often: np.where(a == a[:, None], often, 1.0)  # noqa: E731
-    follow = popularity * (category == category[:, None]) * same(shop, 6.0) * (1 - np.eye(ITEMS))
-    lead = {"queries": popularity * (category == q_category[:, None]) * np.where(shop == extra[:, None], 6.0, 1.0),
-            "coupons": popularity * np.where(shop == k_shop[:, None], 16.0, 1.0)
-            * np.where(category == k_category[:, None], 24.0, 1.0)}
+    by_category = np.array([12.0, 4.0] + [0.3] * 6)[(np.arange(len(CATEGORIES)) - loved) % len(CATEGORIES)]
+    by_shop = np.where(np.arange(len(SHOPS)) == favourite, 12.0, 1.0)
+    by_extra = np.concatenate([by_shop, np.ones((TASTES, len(EXTRAS) - len(SHOPS)))], axis=1)
+    own = {
+        "items": popularity * by_category[:, category] * by_shop[:, shop],
+        "queries": by_category[:, q_category] * by_extra[:, extra],
+        "coupons": by_category[:, k_category] * by_shop[:, k_shop],
+    }
+    same = lambda a, b, often, else_=1.0: np.where(a == b[:, None], often, else_)
+    follow = popularity * same(category, category, 1.0, 0.0) * same(shop, shop, 6.0) * (1 - np.eye(ITEMS))
+    lead = {
+        "queries": popularity * same(category, q_category, 1.0, 0.0) * same(shop, extra, 6.0),
+        "coupons": popularity * same(category, k_category, 24.0) * same(shop, k_shop, 16.0),
+    }
     buy = np.where(by_category[:, category] > 1, 0.4, 0.1)
 
     objects = {
-        "items": [("object", "category", "brand", "shop")] + [
-            (f"i{n}", CATEGORIES[c], BRANDS[b], SHOPS[s]) for n, (c, b, s) in enumerate(zip(category, brand, shop))],
-        "queries": [("object", "tokens")] + [
-            (f"q{n}", f"{CATEGORIES[c]}{w or ''} {EXTRAS[e]}") for n, (c, w, e) in enumerate(zip(q_category, word, extra))],
-        "coupons": [("object", "shop", "category")] + [
-            (f"k{n}", SHOPS[s], CATEGORIES[c]) for n, (s, c) in enumerate(zip(k_shop, k_category))]}
-    rows = lambda table: (np.ones_like(table) if noise else table) / (
-        table.shape[1] if noise else table.sum(axis=1, keepdims=True))
-    own, lead = {g: rows(t) for g, t in own.items()}, {g: rows(t) for g, t in lead.items()}
-    return World(seed, noise, objects, own, rows(follow), lead, {g: own[g] @ lead[g] for g in lead},
-                 np.full_like(buy, 0.25) if noise else buy)
+        "items": [f"i{n},{CATEGORIES[c]},{BRANDS[b]},{SHOPS[s]}" for n, (c, b, s) in enumerate(zip(category, brand, shop))],
+        "queries": [f"q{n},{CATEGORIES[c]}{w or ''} {EXTRAS[e]}" for n, (c, w, e) in enumerate(zip(q_category, word, extra))],
+        "coupons": [f"k{n},{SHOPS[s]},{CATEGORIES[c]}" for n, (s, c) in enumerate(zip(k_shop, k_category))],
+    }
+    if noise:
+        own, lead = ({g: np.ones_like(t) for g, t in tables.items()} for tables in (own, lead))
+        follow, buy = np.ones_like(follow), np.full_like(buy, 0.25)
+    own, lead = ({g: t / t.sum(1, keepdims=True) for g, t in tables.items()} for tables in (own, lead))
+    follow /= follow.sum(1, keepdims=True)
+    return World(seed, noise, objects, own, follow, lead, {g: own[g] @ lead[g] for g in lead}, buy)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What p(object | taste, visible) depends on, for S moments: arrays [S]."""
-    last: np.ndarray  # the last item, any value where there is none
-    gap: np.ndarray  # its age in seconds, NEVER where there is none
-    lead_group: np.ndarray  # index in GROUPS of the query or coupon since that item; 0: none is visible
+    """What p(object | taste, visible) depends on at S moments; arrays [S]."""
+
+    last: np.ndarray  # the last item; any where there is none
+    gap: np.ndarray  # its age in seconds; NEVER where there is none
+    lead_group: np.ndarray  # CODE of the query or coupon since that item; 0: none is visible
     lead: np.ndarray  # that object
     lead_age: np.ndarray  # seconds
 
 
-def chance(world, group, taste, object, context, view=GROUPS):
-    """p(object | taste, what the groups in `view` show). taste and object broadcast: [S|1, …], with context's S first."""
+def chance(world, group, taste, object, context, view=tuple(GROUPS)):
+    """p(object | taste, what the groups of `view` show): the law that is both simulated and scored.
+
+    taste and object broadcast against each other to [S, …], S being the moments of the context.
+    """
     if group != "items":
         return world.own[group][taste, object]
-    column = lambda a: a.reshape(-1, *[1] * (max(np.ndim(taste), np.ndim(object)) - 1))
-    u = column(FOLLOW * np.maximum(0, 1 - context.gap / FOLLOW_WINDOW))
-    p = (1 - u) * world.own["items"][taste, object] + u * world.follow[column(context.last), object]
-    led = {g: law.chance * (context.gap >= law.since) for g, law in LEADS.items()}  # p(led by g | gap)
-    unseen = 1 - sum(led[g] for g in LEADS if g in view)  # p(no visible lead | gap)
-    shares, shifts = [], []
+    shape = (-1, *[1] * (max(np.ndim(taste), np.ndim(object)) - 1))
+    last, gap, lead_group, lead, lead_age = (value.reshape(shape) for value in vars(context).values())
+    u = FOLLOW * np.maximum(0, 1 - gap / FOLLOW_WINDOW)
+    p = (1 - u) * world.own["items"][taste, object] + u * world.follow[last, object]
+    led = {g: law.chance * (gap >= law.since) for g, law in LEADS.items()}  # p(a lead of g | gap)
+    unled = 1 - sum(led[g] for g in LEADS if g in view)  # p(no visible lead | gap)
+    shares, shifted = 0, 0
     for g, law in LEADS.items():
         if g in view:
-            here = context.lead_group == GROUPS.index(g)
-            shares.append(column(here * law.strength * np.maximum(0, 1 - context.lead_age / law.window)))
-            shifts.append(world.lead[g][column(np.where(here, context.lead, 0)), object])
+            here = lead_group == CODE[g]
+            w = here * law.strength * np.maximum(0, 1 - lead_age / law.window)
+            shift = world.lead[g][np.where(here, lead, 0), object]
         else:
-            mean = law.strength * (1 - np.minimum(context.gap, law.reach) / (2 * law.window))
-            shares.append(column((context.lead_group == 0) * mean * led[g] / unseen))
-            shifts.append(world.hidden[g][taste, object])
-    return (1 - sum(shares)) * p + sum(w * shift for w, shift in zip(shares, shifts))
+            mean = law.strength * (1 - np.minimum(gap, law.reach) / (2 * law.window))
+            w = (lead_group == 0) * led[g] / unled * mean
+            shift = world.hidden[g][taste, object]
+        shares, shifted = shares + w, shifted + w * shift
+    return (1 - shares) * p + shifted
 
 
 def ceiling(world, log, user, time, group, candidates=None, history=None):
-    """p(candidate | the user's events before `time`): no score of the visible past ranks better on average.
+    """p(candidate | the user's events before `time`): no score of what is visible ranks better on average.
 
-    user, time [S]; group: index in log.schema.groups [S], or one for all; candidates: rows of that group's catalogue,
-    [S, R] or [R], all but `unknown` if None; history: names of the visible groups, None for the schema's.  -> [S, R]
-    ValueError for an object that is not of this shop.
+    user, time [S]; group: index in log.schema.groups, [S] or one for all; candidates: rows of that group's catalogue,
+    [S, R] or [R], None: all but `unknown`; history: names of the visible groups, None: the schema's.  -> [S, R]
+    DataError if an object is not of this shop.
     """
     names = [g.name for g in log.schema.groups]
-    view = tuple(log.schema.history if history is None else history)
-    code = {}  # name of a group -> the world's row of each row of its catalogue; -1: none
-    for g in names:
-        rows = {row[0]: n for n, row in enumerate(world.objects[g][1:])}
-        code[g] = np.array([rows.get(name, -1) for name in log.catalogues[g].objects.tolist()])
-    events = [np.flatnonzero(log.group == i) if g in view else np.zeros(0, int) for i, g in enumerate(names)]
+    view = log.schema.history if history is None else history
+    code = {g: _rows_of(world, g, log.catalogues[g].objects) for g in names}
+    events = {g: np.flatnonzero(log.group == i) for i, g in enumerate(names) if g in view}
     object = np.zeros(len(log.time), int)
-    for g, rows in zip(names, events):
+    latest = {g: np.full(len(log.time) + 1, -1) for g in GROUPS}  # before every row of the log, the last row of g
+    for g, rows in events.items():
         object[rows] = _known(code[g][log.object[rows]])
-    # The latest event of each group before every row of the log: a running maximum.
-    latest = {}
-    for g, rows in zip(names, events):
-        latest[g] = np.full(len(log.time) + 1, -1)
         latest[g][rows + 1] = rows
         latest[g] = np.maximum.accumulate(latest[g])
 
-    def context(start, end, time):  # [S] each
-        last = latest["items"][end]
-        last = np.where(last >= start, last, -1)
-        row, lead_group = last, np.zeros(len(end), int)
+    def context(start, end, time):  # [S] each; the visible past is the rows start:end
+        last = np.where(latest["items"][end] >= start, latest["items"][end], -1)
+        lead, lead_group = np.maximum(last, start - 1), np.zeros(len(end), int)
         for g in LEADS:
-            if g in latest:
-                later = latest[g][end] > np.maximum(row, start - 1)
-                row, lead_group = np.where(later, latest[g][end], row), np.where(later, GROUPS.index(g), lead_group)
+            lead_group = np.where(latest[g][end] > lead, CODE[g], lead_group)
+            lead = np.maximum(lead, latest[g][end])
         gap = np.where(last >= 0, time - log.time[last], NEVER)
-        return Context(object[last], gap, lead_group, object[row], time - log.time[row])
+        return Context(object[last], gap, lead_group, object[lead], time - log.time[lead])
 
-    # log p(taste | visible) up to a constant: a running sum over the log, less its value at the user's first event.
-    tastes, starts = np.arange(TASTES), np.repeat(log.offsets[:-1], np.diff(log.offsets))
+    # log p(h | visible) but for a constant: a running sum over the log, less its value where the user's events start.
+    tastes, owner = np.arange(TASTES), np.repeat(np.arange(len(log.users)), np.diff(log.offsets))
     evidence = np.zeros((len(log.time) + 1, TASTES))
-    for g, rows in zip(names, events):
-        like = chance(world, g, tastes[None], object[rows, None], context(starts[rows], rows, log.time[rows]), view)
-        if g == "items":
-            bought = np.array([a == "buy" for a in log.actions])[log.action[rows], None]
-            buy = world.buy[:, object[rows]].T
-            like = like * np.where(bought, buy, 1 - buy)
-        evidence[rows + 1] = np.log(like)
-    evidence = np.cumsum(evidence, axis=0)
+    is_buy = np.array([action == "buy" for action in log.actions])
+    for g, all_rows in events.items():
+        for rows in _blocks(all_rows, TASTES):
+            moment = context(log.offsets[owner[rows]], rows, log.time[rows])
+            p = chance(world, g, tastes[None], object[rows, None], moment, view)
+            if g == "items":
+                buy = world.buy.T[object[rows]]
+                p = p * np.where(is_buy[log.action[rows], None], buy, 1 - buy)
+            evidence[rows + 1] = np.log(p)
+    np.cumsum(evidence, axis=0, out=evidence)
     user, time = np.asarray(user, np.int64), np.asarray(time, np.int64)
-    key = np.repeat(np.arange(len(log.users)), np.diff(log.offsets)) * NEVER + log.time
-    end = np.searchsorted(key, user * NEVER + time)  # the user's events before `time` end at this row
+    end = np.searchsorted(owner * NEVER + log.time, user * NEVER + time)  # where the events before `time` end
     belief = evidence[end] - evidence[log.offsets[user]]
     belief = np.exp(belief - belief.max(axis=1, keepdims=True))
     belief /= belief.sum(axis=1, keepdims=True)
@@ -227,21 +237,28 @@ def ceiling(world, log, user, time, group, candidates=None, history=None):
         candidates = np.arange(1, len(log.catalogues[names[group[0]]].objects))
     candidates = np.broadcast_to(candidates, (len(user), np.shape(candidates)[-1]))
     scores = np.empty(candidates.shape)
-    at_once = max(1, 4_000_000 // (TASTES * candidates.shape[1]))  # bounds the memory
-    for i, name in enumerate(names):
-        which = np.flatnonzero(group == i)
-        for s in np.split(which, range(at_once, len(which), at_once)):
-            rows = _known(code[name][candidates[s]])
-            moment = context(log.offsets[user[s]], end[s], time[s])
-            p = chance(world, name, tastes[None, None], rows[:, :, None], moment, view)
+    for i, g in enumerate(names):
+        for s in _blocks(np.flatnonzero(group == i), TASTES * candidates.shape[1]):
+            rows, moment = _known(code[g][candidates[s]]), context(log.offsets[user[s]], end[s], time[s])
+            p = chance(world, g, tastes[None, None], rows[:, :, None], moment, view)
             scores[s] = np.einsum("srt,st->sr", p, belief[s])
     return scores
 
 
+def _rows_of(world, group, names):  # the world's row of each name; -1: none
+    rows = {line.split(",")[0]: n for n, line in enumerate(world.objects.get(group, ()))}
+    return np.array([rows.get(name, -1) for name in names.tolist()])
+
+
 def _known(rows):
     if (rows < 0).any():
-        raise ValueError("an object is not of this shop: its ceiling is not defined")
+        raise DataError("world.json: an object is not of this shop, so there is no ceiling; expected the file removed")
     return rows
+
+
+def _blocks(rows, width):  # parts of rows, of at most about 2 million numbers each
+    size = max(1, 2_000_000 // width)
+    return [rows[start:start + size] for start in range(0, len(rows), size)]
 
 
 def load_world(folder):
@@ -257,69 +274,66 @@ def load_world(folder):
 
 
 def simulate(world, users):
-    """The users' events: yields (user, group, action, object, time) arrays [E], sorted by user and time."""
-    for first in range(0, users, 2000):  # a block of users at a time bounds the memory
+    """The users' events, a block of users after the other: (user, group, action, object, time), arrays [E] in order."""
+    for first in range(0, users, 2000):
         B = min(2000, users - first)
-        # The times and groups have a stream of their own, so that the noise twin has the same.
-        rng, draws = (np.random.Generator(np.random.PCG64([world.seed, purpose, first])) for purpose in (1, 2))
-        count = 1 + rng.integers(9, size=B) + np.where(rng.integers(5, size=B) == 0, rng.integers(21, size=B), 0)
-        taste = draws.integers(TASTES, size=B)
-        now, last = START + rng.integers(120 * DAY, size=B), np.zeros(B, int)
+        # Times and groups have a stream of their own, so that the noise twin has the same. Integers and halves only:
+        # no function of a mathematics library that may differ between machines decides a byte.
+        clock, dice = (np.random.Generator(np.random.PCG64([world.seed, purpose, first])) for purpose in (1, 2))
+        count = 1 + clock.integers(10, size=B) + clock.integers(21, size=B) * (clock.integers(5, size=B) == 0)
+        now, taste, last = START + clock.integers(120 * DAY, size=B), dice.integers(TASTES, size=B), np.zeros(B, int)
         found = []
         for n in range(count.max()):
             # The gap: minutes within a session, half a day to a month between two.
-            scale = 2 ** rng.integers(6, size=B)
-            minutes, days = 20 + rng.integers(40 * scale), DAY // 2 + rng.integers(DAY * scale)
-            gap = np.where(rng.integers(100, size=B) < 65, minutes, days) if n else np.full(B, NEVER)
-            now = now + gap if n else now
-            at, dice = rng.random(B), rng.random(B)
-            lead_group, lead, age = np.zeros(B, int), np.zeros(B, int), np.zeros(B, int)
-            for i, g in enumerate(GROUPS[1:], 1):
-                p = LEADS[g].chance * (gap >= LEADS[g].since)
-                here = (dice >= 0) & (dice < p)
-                dice = dice - p
-                longest = np.minimum(gap, LEADS[g].reach)
-                drawn = _draw(world.own[g][taste], draws)
-                lead_group, lead = np.where(here, i, lead_group), np.where(here, drawn, lead)
-                age = np.where(here, 1 + (at * (longest - 1)).astype(int), age)  # uniform on 1 … longest − 1
+            scale = 2 ** clock.integers(6, size=B)
+            minutes, days = 20 + clock.integers(40 * scale), DAY // 2 + clock.integers(DAY * scale)
+            gap = np.where(clock.integers(100, size=B) < 65, minutes, days) if n else np.full(B, NEVER)
+            now = now + (gap if n else 0)
+            lead_group, lead, age = np.zeros((3, B), int)
+            which, when = clock.random(B), clock.random(B)
+            for g, law in LEADS.items():
+                p = law.chance * (gap >= law.since)
+                here, which = (which >= 0) & (which < p), which - p
+                longest = np.minimum(gap, law.reach)
+                lead_group = np.where(here, CODE[g], lead_group)
+                lead = np.where(here, _draw(world.own[g][taste], dice), lead)
+                age = np.where(here, 1 + (when * (longest - 1)).astype(int), age)  # uniform on 1 … longest - 1
             moment = Context(last, gap, lead_group, lead, age)
-            last = _draw(chance(world, "items", taste[:, None], np.arange(ITEMS)[None], moment), draws)
-            bought = draws.random(B) < world.buy[taste, last]
-            going, led = np.flatnonzero(n < count), np.flatnonzero((n < count) & (lead_group > 0))
-            found.append((led, lead_group[led], lead_group[led], lead[led], (now - age)[led]))
-            found.append((going, np.zeros(len(going), int), np.where(bought, 3, 0)[going], last[going], now[going]))
+            last = _draw(chance(world, "items", taste[:, None], np.arange(ITEMS)[None], moment), dice)
+            action = np.where(dice.random(B) < world.buy[taste, last], 3, 0)
+            led, going = np.flatnonzero((n < count) & (lead_group > 0)), np.flatnonzero(n < count)
+            found.append([column[led] for column in (np.arange(B), lead_group, lead_group, lead, now - age)])
+            found.append([column[going] for column in (np.arange(B), np.zeros(B, int), action, last, now)])
         user, group, action, object, time = (np.concatenate(column) for column in zip(*found))
         order = np.lexsort((time, user))
-        yield tuple(column[order] for column in (user + first, group, action, object, time))
+        yield user[order] + first, group[order], action[order], object[order], time[order]
 
 
 def _draw(p, rng):  # [B, M] -> [B], by the inverse distribution function
-    return np.minimum((p.cumsum(axis=1) < rng.random(len(p))[:, None]).sum(axis=1), p.shape[1] - 1)
+    return np.minimum((p.cumsum(axis=1) < rng.random((len(p), 1))).sum(axis=1), p.shape[1] - 1)
 
 
 def write(world, users, out):
     """The data folder; returns the number of events. Each file appears complete or not at all."""
-    out, actions, events = Path(out), (*ACTIONS, "buy"), 0
-    out.mkdir(parents=True, exist_ok=True)
-    names = {g: [row[0] for row in rows[1:]] for g, rows in world.objects.items()}
-    pieces = ["user,group,action,object,time\n"]
+    names, lines = [[line.split(",")[0] for line in world.objects[g]] for g in GROUPS], []
     for block in simulate(world, users):
-        events += len(block[0])
-        pieces += [f"u{u},{GROUPS[g]},{actions[a]},{names[GROUPS[g]][o]},{t}\n"
-                   for u, g, a, o, t in zip(*(column.tolist() for column in block))]
-    files = {"schema.toml": SCHEMA, "world.json": json.dumps({"seed": world.seed, "noise": world.noise}) + "\n",
-             **{f"{g}.csv": "".join(",".join(row) + "\n" for row in rows) for g, rows in world.objects.items()},
-             "events.csv": "".join(pieces)}
+        lines += [f"u{u},{tuple(GROUPS)[g]},{ACTIONS[a]},{names[g][o]},{t}" for u, g, a, o, t in zip(
+            *(column.tolist() for column in block))]
+    files = {f"{g}.csv": "\n".join([header, *world.objects[g], ""]) for g, header in GROUPS.items()}
+    files |= {"schema.toml": SCHEMA, "world.json": json.dumps({"seed": world.seed, "noise": world.noise}) + "\n",
+              "events.csv": "\n".join(["user,group,action,object,time", *lines, ""])}
+    Path(out).mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        (out / (name + ".part")).write_bytes(text.encode())
-        os.replace(out / (name + ".part"), out / name)
-    return events
+        part = Path(out, name + ".part")
+        part.write_bytes(text.encode())
+        os.replace(part, Path(out, name))
+    return len(lines)
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m atrank_np.datasets.shop", description=(
-        "Simulate a shop with items, queries and coupons, and write it as a data folder. The chance of the next object is "
-        "known exactly, so the best AUC is too. The same arguments give the same bytes."))
+        "Simulates a shop with items, queries and coupons, and writes it as a data folder. The chance of the next object "
+        "is known exactly, and so is the best AUC. The same arguments give the same bytes."))
     parser.add_argument("--out", required=True, help="the folder to write, for example data/shop")
     parser.add_argument("--users", type=int, default=2000, help="about 11 events each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the shop and its users (default: %(default)s)")
@@ -330,11 +344,9 @@ def main(arguments=None):
     try:
         events = write(make_world(args.seed, args.noise), args.users, args.out)
     except OSError as fault:
-        print(f"{args.out}: {fault.strerror}", file=sys.stderr)
-        return 2
+        parser.exit(2, f"{args.out}: {fault.strerror}\n")
     print(f"{args.out}: {args.users} users, {events} events")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

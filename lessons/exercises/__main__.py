@@ -30,7 +30,7 @@ def load_progress():
     """exercise name -> {"passed": bool, "hints": how many were shown}."""
     path = ANSWERS / "progress.json"
     try:
-        progress = json.loads(path.read_text())
+        progress = json.loads(path.read_text(encoding="utf-8"))
         return {name: {"passed": bool(p["passed"]), "hints": int(p["hints"])} for name, p in progress.items()}
     except FileNotFoundError:
         return {}
@@ -41,7 +41,7 @@ def load_progress():
 def save_progress(progress):
     ANSWERS.mkdir(parents=True, exist_ok=True)
     unfinished = ANSWERS / "progress.json.new"
-    unfinished.write_text(json.dumps(progress, indent=1))
+    unfinished.write_text(json.dumps(progress, indent=1), encoding="utf-8")
     unfinished.replace(ANSWERS / "progress.json")
 
 
@@ -60,7 +60,7 @@ def answer_file(name):
 
 def begin(name):
     ANSWERS.mkdir(parents=True, exist_ok=True)
-    answer_file(name).write_text(exercise(name).STUB)
+    answer_file(name).write_text(exercise(name).STUB, encoding="utf-8")
 
 
 def chosen(which):
@@ -94,7 +94,7 @@ def check(which):
         print(f"== {name}: {told.TITLE}")
         if not path.exists():
             begin(name)
-        source = path.read_text()
+        source = path.read_text(encoding="utf-8")
         if source == told.STUB:
             print(f"{told.TASK.strip()}\n\nWrite it into {shown(path)}, then run the same command again.\n")
             state(progress, name)["passed"] = all_passed = False
@@ -124,7 +124,7 @@ def reset(which):
     progress = load_progress()
     for name in chosen(which):
         path = answer_file(name)
-        if path.exists() and path.read_text() != exercise(name).STUB:
+        if path.exists() and path.read_text(encoding="utf-8") != exercise(name).STUB:
             number = 1
             while (kept := path.with_name(f"{path.name}.bak{number if number > 1 else ''}")).exists():
                 number += 1
@@ -142,7 +142,7 @@ def solution(which):
         if not path.exists():
             sys.exit(f"{shown(path)} is not here: ask your teacher.")
         print(f"# {name}: {exercise(name).TITLE}")
-        print(path.read_text().split("\nWRONG = ")[0].rstrip() + "\n")
+        print(path.read_text(encoding="utf-8").split("\nWRONG = ")[0].rstrip() + "\n")
 
 
 def main():
@@ -154,6 +154,8 @@ def main():
     options = parser.parse_args()
     if options.command is None:
         show()
+    elif options.command in ("check", "hint") and not chosen(options.which):
+        print("all exercises are done")
     elif options.command in ("reset", "solution") and options.which is None:
         parser.error(f"{options.command} what? Name a lesson, such as 07")
     elif options.command == "check":

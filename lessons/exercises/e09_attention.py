@@ -48,11 +48,13 @@ def check(answer, rng):
         yours = answer.self_attention_backward(r, S, s, key, v, a, P_W, W, Q_W)
         dS, dP_W, dW, dQ_W = yours
         right = [numeric_gradient(loss, array) for array in (S, P_W, W, Q_W)]
-        dx, plain = a * (r @ v.T - (a * (r @ v.T)).sum(1, keepdims=True)), a * (r @ v.T)
+        da = r @ v.T
+        dx, plain, down = a * (da - (a * da).sum(1, keepdims=True)), a * da, a * (da - (a * da).sum(0))
         as_query, as_key, as_value = dx @ key * (s > 0) @ P_W.T, dx.T @ s @ W, a.T @ r * (v > 0) @ Q_W.T
         shape = f"(n={n}, D={D}, d={d})"
         yield Case(f"dP_W {shape}", dP_W, right[1], {
             "the softmax lacks its second term": S.T @ (plain @ key * (s > 0)),
+            "the softmax's mean must run along a row (over the keys), not down": S.T @ (down @ key * (s > 0)),
             "the relu of s is forgotten": S.T @ (dx @ key),
         })  # fmt: skip
         yield Case(f"dW {shape}", dW, right[2], {

@@ -44,6 +44,9 @@ def check(answer, rng):
         expected = attend_backward(dc, cache)
         yours = answer.attend_backward(dc, s, key, v, target_offsets, offsets)
         mixed, _ = softmax_forward(s @ key.T)
-        for name, mine, right in zip(["ds", "dkey", "dv"], yours, expected, strict=True):
-            causes = {"all histories mixed: a target sees the behaviours of its own history only": mixed.T @ dc}
-            yield Case(f"{name} (behaviours {lengths}, targets {targets})", mine, right, causes if name == "dv" else {})
+        _, dkey, dv = expected
+        causes = [{}, {"dkey and dv are swapped": dv}, {"dkey and dv are swapped": dkey}]
+        causes[2]["all histories mixed: a target sees the behaviours of its own history only"] = mixed.T @ dc
+        shape = f"(behaviours {lengths}, targets {targets})"
+        for name, mine, right, likely in zip(["ds", "dkey", "dv"], yours, expected, causes, strict=True):
+            yield Case(f"{name} {shape}", mine, right, likely)

@@ -1,0 +1,209 @@
+# %% [markdown]
+# # Lesson 17. The ladder: loops, NumPy, numba, the compiled step
+#
+# *Before it: lessons 08 and 09 (attention), 14. About 30 minutes. The first run compiles for half a minute or so; the next ones
+# take it from a cache.*
+#
+# One formula, four ways to compute it. For a history of $n$ behaviours, in every space $k$ with its $d$ columns:
+#
+# $$ c_i = \sum_j a_{ij} v_j \qquad a_{i\cdot} = \mathrm{softmax}(q_i \cdot k_1, \dots, q_i \cdot k_n) \qquad (3)–(5) $$
+#
+# All ways give the same numbers. The definition is the NumPy one; a fast one that is not equal is not fast, it is wrong.
+
+# %%
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is imported: we compare one thread with one thread
+import time
+
+import numpy as np
+from _common import figure
+from numba import njit
+
+from atrank_np.backend import NumpyBackend, make_backend
+from atrank_np.gradcheck import dense, relative_error
+from atrank_np.kernels import attention as kernels
+from atrank_np.kernels.backend import SpaceOrder, aligned
+from atrank_np.kernels.vectors import Lanes
+from atrank_np.layers.attention import attend_backward, attend_forward
+from atrank_np.made_up import made_up, random_batch
+
+D, K, n = 128, 8, 32
+rng = np.random.default_rng(17)
+query, key, value, dc = (0.3 * rng.standard_normal((4, n, D))).astype(np.float32)
+
+
+def seconds(work, repeats=9):
+    """The median: a mean would hold what other programs did meanwhile."""
+    taken = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - begin)
+    return float(np.median(taken))
+
+
+# %% [markdown]
+# ## Rung 1: loops that mirror the formula
+#
+# Python looks up every name and makes an object of every number: some 50 to 100 ns for each product.
+# %%
+def attend_loops(query, key, value, K):  # [n,D], [n,D], [n,D] -> [n,D]
+    n, D = query.shape
+    d = D // K
+    c = np.zeros_like(query)
+    a = np.zeros(n, query.dtype)
+    for k in range(K):
+        for i in range(n):
+            highest = -np.inf
+            for j in range(n):
+                s = 0.0
+                for m in range(k * d, (k + 1) * d):
+                    s += query[i, m] * key[j, m]
+                a[j] = s
+                highest = max(highest, s)
+            z = 0.0
+            for j in range(n):
+                a[j] = np.exp(a[j] - highest)
+                z += a[j]
+            for j in range(n):
+                for m in range(k * d, (k + 1) * d):
+                    c[i, m] += a[j] / z * value[j, m]
+    return c
+
+
+# %% [markdown]
+# ## Rung 2: NumPy. Rung 3: the same loops, compiled
+#
+# NumPy runs whole arrays through compiled code; what remains are a dozen calls per history, and arrays in between. numba
+# translates rung 1 as it stands. The first call compiles: **never time the first call**.
+# %%
+whole = np.array([0, n])
+numpy_c, cache = attend_forward(query, key, value, whole, whole, K)
+compiled = njit(attend_loops)
+begin = time.perf_counter()
+numba_c = compiled(query, key, value, K)
+first_call = time.perf_counter() - begin
+assert relative_error(attend_loops(query[:5], key[:5], value[:5], K), compiled(query[:5], key[:5], value[:5], K)) < 1e-6
+assert relative_error(numba_c, numpy_c) < 1e-5
+
+# %% [markdown]
+# ## Rung 4: a kernel that knows the machine
+#
+# A core multiplies 8 or 16 numbers at once, if they lie side by side and nobody waits for anybody. In the formula's order a sum
+# runs over $d = 16$ numbers that must end as ONE: a poor fit. The kernel turns the columns: number $j$ of space $k$ lies at
+# $j·K + k$. Now the 8 scores of a pair lie side by side, and the softmax of all 8 spaces is taken at once. `SpaceOrder` does the
+# turning, once, when the parameters are loaded: turning is a permutation, so no formula changes.
+# %%
+turn = SpaceOrder(D, K)
+q2, k2, v2, g2, c2, dq2, dk2, dv2 = (aligned((n, D), np.float32) for _ in range(8))
+for theirs, ours in ((q2, query), (k2, key), (v2, value), (g2, dc)):
+    theirs[...] = ours[:, turn.columns]
+weight, scratch, lanes = aligned(n * n * K, np.float32), aligned(n * K, np.float32), (Lanes(D), Lanes(K))
+forward = lambda: kernels.attend_forward(q2, 0, n, k2, v2, 0, n, weight, 0, True, c2, 0, *lanes)
+backward = lambda: kernels.attend_backward(q2, dq2, 0, n, k2, v2, dk2, dv2, 0, n, weight, 0, True, g2, 0, scratch, *lanes)
+forward()
+backward()
+assert relative_error(c2[:, turn.inverse], numpy_c) < 1e-5
+for theirs, ours in zip((dq2, dk2, dv2), attend_backward(dc, cache)):  # the gradients too, or the rung does not count
+    assert relative_error(theirs[:, turn.inverse], ours) < 1e-5
+rungs = {
+    "loops": seconds(lambda: attend_loops(query, key, value, K), 3),
+    "NumPy": seconds(lambda: attend_forward(query, key, value, whole, whole, K), 51),
+    "numba loops": seconds(lambda: compiled(query, key, value, K), 51),
+    "kernel": seconds(forward, 201),
+}
+for name, taken in rungs.items():
+    print(f"{name:12} {1e6 * taken:10.1f} µs = {1e9 * taken / n**2:9.1f} ns a pair (i, j), {rungs['loops'] / taken:7.0f} times rung 1")
+assert rungs["loops"] > 10 * rungs["NumPy"] > 10 * rungs["kernel"]
+
+# %% [markdown]
+# ## With a pencil: how much work per byte?
+#
+# A pair needs $2D$ operations for its scores and $2D$ for its share of $c$: $4 n^2 D$ in all. If everything is moved once, these
+# are $q, k, v, c$: $4nD$ numbers, $16nD$ bytes. The **intensity** is $4n^2D / 16nD = n/4$ operations a byte. A product of $N$
+# rows with a $D × D$ matrix does $2ND^2$ operations on $4(2ND + D^2)$ bytes: for $N = 1$ nearly ½, for $N = 64$ it is 16. And
+# decaying a whole table: one operation for 8 bytes, ⅛, whatever one does. (That is why lesson 15 does not do it.)
+# %%
+intensity = lambda N: 2 * N * D * D / (4 * (2 * N * D + D * D))
+assert intensity(64) == 16 and round(intensity(1), 2) == 0.49
+
+# %% [markdown]
+# ## The roofline
+#
+# A core can do at most `peak` operations a second, and memory can bring at most `stream` bytes. Work of intensity $I$ can
+# therefore never run faster than $\min(peak, I · stream)$: a roof. (Data that stays in the cache may stand above the slope.)
+# Below a flat roof, better code helps; below the slope only fewer bytes do.
+# %%
+matrix, big = rng.standard_normal((D, D)).astype(np.float32), np.ones(8_000_000, np.float32)
+products = {}
+for N in (1, 4, 16, 64, 256):
+    x, y = rng.standard_normal((N, D)).astype(np.float32), np.empty((N, D), np.float32)
+    products[N] = 2 * N * D * D / seconds(lambda x=x, y=y: np.matmul(x, matrix, out=y), 101) / 1e9
+decay = len(big) / seconds(lambda: np.multiply(big, 0.999, out=big)) / 1e9
+peak, stream = max(products.values()), 8 * decay
+print(f"this core: about {peak:.0f} billion operations/s in products, {stream:.1f} GB/s from memory")
+print("products of N rows, billion operations/s:", {N: round(speed, 1) for N, speed in products.items()})
+
+# %% [markdown]
+# ## The compiled step
+#
+# A whole training step has about forty products of a few dozen rows, and Python's share between them is larger than the work. So
+# the package compiles the step whole: one call from Python, products by BLAS from inside, kernels in between. Same batch, same
+# parameters, same gradients:
+# %%
+model, params, _, _, config = made_up(rng, width=D, spaces=K, shards=1, threads=1)
+params = model.init(0)
+batch = random_batch(rng, model.space.groups, rng.integers(1, 16, size=16).tolist(), [2] * 16)
+slow = NumpyBackend(model, {name: w.copy() for name, w in params.items()}, config)
+fast = make_backend(model, params, config.with_(backend="numba"))
+compile_seconds = fast.warm_up(batch)
+(loss, expected), (fast_loss, found) = slow.gradients(batch), fast.gradients(batch)
+errors = [relative_error(dense(found[g], params[g].shape), dense(expected[g], params[g].shape)) for g in expected]
+assert abs(loss - fast_loss) < 1e-6 and max(errors) < 1e-4
+N, T = len(batch.object), len(batch.label)
+operations = 3 * 2 * D * D * (7 * N + 4 * T)  # the D × D products: one forward, two backward (by the input, by the matrix)
+step = {"NumPy": seconds(lambda: slow.train_step(batch, 0.1), 15), "compiled": seconds(lambda: fast.train_step(batch, 0.1), 51)}
+print(f"a step of {N} behaviours and {T} targets: NumPy {1e3 * step['NumPy']:.2f} ms, compiled {1e3 * step['compiled']:.2f} ms; "
+      f"compiling or loading took {compile_seconds:.1f} s")  # fmt: skip
+
+# %% [markdown]
+# ## The picture
+# %%
+with figure("17_ladder", columns=2, size=(12, 4.6)) as (fig, axes):
+    bars = axes[0].barh(list(rungs)[::-1], [1e9 * t / n**2 for t in rungs.values()][::-1], color=["C0", "C2", "C1", "0.6"])
+    axes[0].bar_label(bars, fmt="%.3g ns", padding=3)
+    axes[0].set(xscale="log", xlabel="ns for one pair (i, j), all 8 spaces", title=f"attention of one history, n = {n}")
+    axes[0].margins(x=0.25)
+    I = np.geomspace(0.08, 64, 50)
+    axes[1].loglog(I, np.minimum(peak, I * stream), "k", lw=1.5)
+    axes[1].text(0.1, 0.14 * stream, "memory's slope", rotation=33, fontsize=9)
+    axes[1].text(20, 1.15 * peak, "peak", fontsize=9)
+    for (name, taken), colour in zip(rungs.items(), ("0.6", "C1", "C2", "C0")):
+        speed = 4 * n * n * D / taken / 1e9
+        axes[1].plot(n / 4, speed, "o", color=colour)
+        axes[1].annotate(name, (n / 4, speed), (8, -3), textcoords="offset points", fontsize=9, color=colour)
+    axes[1].plot([intensity(rows) for rows in products], products.values(), "kx-", lw=0.5)
+    axes[1].annotate("products of 1, 4, 16, 64, 256 rows", (intensity(1), products[1]), (0.1, 2.2 * peak), fontsize=9)
+    axes[1].plot(1 / 8, decay, "s", color="C3")
+    axes[1].annotate("decay of a whole table", (1 / 8, decay), (0.1, decay / 4), fontsize=9, color="C3")
+    for (name, taken), colour in zip(step.items(), ("C1", "C0")):
+        axes[1].axhline(operations / taken / 1e9, color=colour, ls=":", lw=1.2)
+        axes[1].text(0.7, 1.1 * operations / taken / 1e9, f"whole step, {name}", color=colour, fontsize=9)
+    axes[1].set(xlabel="operations per byte", ylabel="billion operations a second", ylim=(None, 5 * peak), title="the roofline")
+
+# %% [markdown]
+# ## What people get wrong
+# %%
+again = seconds(lambda: compiled(query, key, value, K), 5)
+print(f"1. timing the first call: {first_call:.2f} s of compiling for {1e3 * again:.2f} ms of work")
+length = np.diff(batch.offsets)
+print(f"2. padding to the longest: {length.max() * 16 / N:.1f} times the rows, {16 * length.max() ** 2 / (length**2).sum():.1f} times the pairs")
+one, double = np.ones((64, D), np.float32), np.ones((64, D))
+print(f"3. a forgotten float64: {seconds(lambda: double @ double.T, 51) / seconds(lambda: one @ one.T, 51):.1f} times slower")
+assert first_call > again
+
+# %% [markdown]
+# ## Your turn: `python -m lessons.exercises check 17`: attention in one pass over the keys; where a piece of work stands.
+# %%
+print("lesson 17 done: the same numbers on every rung; compile what Python would interrupt, and count bytes before you tune")

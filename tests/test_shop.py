@@ -1,0 +1,214 @@
+"""The simulated shop: its law is a law, the simulator obeys it, and its ceilings are what they claim to be."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atrank_np.datasets import shop
+from atrank_np.datasets.reading import read_log
+from atrank_np.datasets.sampling import Negatives, split
+from atrank_np.datasets.schema import DataError
+
+DATA = Path(__file__).parent.parent / "data" / "shop"
+VIEWS = [("items",), ("items", "queries"), ("items", "coupons"), tuple(shop.GROUPS)]
+ITEMS, QUERIES, COUPONS = range(3)
+SHA256 = {  # of data/shop, as the default arguments make it
+    "coupons.csv": "29c6bc9e1f15552777adb3e76a71841e45a5f2a507fe88c7cf89ce7b4ac1b457",
+    "events.csv": "4871d7df8b8f55a66873def22a551e2942f387ea480a90272164173758cebc44",
+    "items.csv": "eca0c76ad9d7506128719fbce5876006e7e29ce43d3cb45fa5e13bb6e3c59020",
+    "queries.csv": "980202abde2eb40eb6e909aa1dba6e226fc7916e3d40cf3c0a9e39391ccabb2d",
+    "schema.toml": "5cb4aef6b8f1137110bdec11e213bd17c3648871c6b74d8c5113648bd7e122b4",
+    "world.json": "4eebe80a99b0f8306355c50ba49af7ef81b66cbfff6ec11af2339d14e61cd21d",
+}
+
+
+@pytest.fixture(scope="module")
+def log():
+    return read_log(DATA)
+
+
+@pytest.fixture(scope="module")
+def world():
+    return shop.load_world(DATA)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    """The twin's folder."""
+    folder = tmp_path_factory.mktemp("noise")
+    shop.main(["--out", str(folder), "--noise"])
+    return folder
+
+
+def moments(log, group):
+    """All events of a group: user, time and object row."""
+    user = np.repeat(np.arange(len(log.users)), np.diff(log.offsets))
+    rows = np.flatnonzero(log.group == group)
+    return user[rows], log.time[rows], log.object[rows]
+
+
+def ceiling_auc(world, log, view, target="items", negatives=20):
+    """AUC of the ceiling on the test events, and its standard error."""
+    log = replace(log, schema=replace(log.schema, targets=(target,), history=view))
+    test = split(log).test
+    drawn = Negatives(log).draw(np.random.default_rng(1), test, negatives)
+    p = shop.ceiling(world, log, test.user, test.time, test.group, np.column_stack([test.object, drawn]))
+    each = ((p[:, :1] > p[:, 1:]) + 0.5 * (p[:, :1] == p[:, 1:])).mean(axis=1)
+    return each.mean(), each.std(ddof=1) / np.sqrt(len(each))
+
+
+def random_context(rng, S):
+    lead_group = rng.integers(3, size=S)
+    sizes = np.array([len(lines) for lines in shop.make_world().objects.values()])
+    return shop.Context(last=rng.integers(shop.ITEMS, size=S), gap=np.where(rng.random(S) < 0.2, shop.NEVER,
+                        2 ** rng.integers(24, size=S)), lead_group=lead_group,
+                        lead=rng.integers(sizes[lead_group]), lead_age=2 ** rng.integers(20, size=S))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("group", shop.GROUPS)
+def test_p_is_a_distribution_in_every_context(world, group, view):
+    context = random_context(np.random.default_rng(0), 500)
+    objects = np.arange(len(world.objects[group]))
+    if set(view) != set(shop.GROUPS):  # a hidden group's object is never the visible lead
+        context = replace(context, lead_group=np.where(
+            np.isin(context.lead_group, [shop.CODE[g] for g in view]), context.lead_group, 0))
+    p = shop.chance(world, group, np.arange(500)[:, None] % shop.TASTES, objects[None], context, view)
+    assert np.all(p >= 0) and np.allclose(np.broadcast_to(p, (500, len(objects))).sum(axis=1), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_predictions_of_real_histories_sum_to_one(world, log, view):
+    for group in (ITEMS, QUERIES, COUPONS):
+        user, time, _ = (column[::40] for column in moments(log, group))
+        p = shop.ceiling(world, log, user, time, group, history=view)
+        assert np.all(p >= 0) and np.allclose(p.sum(axis=1), 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("group", [ITEMS, QUERIES, COUPONS])
+def test_simulated_objects_follow_the_predictions(world, log, group, view):
+    """Calibration, exact for every view: with Q classes of objects, Σ (observed - Σ p)² / Σ p (1 - p) ≈ Q. The classes are
+    quantiles of p among a moment's objects, so a wrong belief, share or hidden lead moves them apart."""
+    user, time, object = moments(log, group)
+    p = shop.ceiling(world, log, user, time, group, history=view)
+    order = np.argsort(-p, axis=1, kind="stable")
+    mass = np.take_along_axis(p, order, axis=1).cumsum(axis=1)
+    place = np.empty_like(order)
+    np.put_along_axis(place, order, np.arange(p.shape[1])[None], axis=1)
+    rows = np.arange(len(p))
+    # A class is a range of ranks: how often did the object fall among the likeliest 1, 4, 16, … objects?
+    edges = [1, 4, 16, p.shape[1] // 4, p.shape[1] // 2]
+    for edge in edges:
+        expected = mass[:, edge - 1]
+        z = ((place[rows, object - 1] < edge) - expected).sum() / np.sqrt((expected * (1 - expected)).sum())
+        assert abs(z) < 3.5, (edge, z)
+    # The log-likelihood has the mean that p gives it, so no better-calibrated sharpening is left.
+    entropy = -(p * np.log(p)).sum(axis=1)
+    spread = (p * np.log(p) ** 2).sum(axis=1) - entropy**2
+    z = (entropy + np.log(p[rows, object - 1])).sum() / np.sqrt(spread.sum())
+    assert abs(z) < 3.5, z
+
+
+def test_frequencies_agree_with_p_by_chi_square():
+    """40,000 draws of one context against its probabilities: within 4 standard deviations of a chi-square's mean."""
+    world, S = shop.make_world(), 40_000
+    context = shop.Context(*(np.array([value]) for value in (7, 600, 2, 11, 300)))
+    p = shop.chance(world, "items", np.array([[3]]), np.arange(shop.ITEMS)[None], context)
+    drawn = shop._draw(np.repeat(p, S, axis=0), np.random.Generator(np.random.PCG64(5)))
+    expected, observed = S * p[0], np.bincount(drawn, minlength=shop.ITEMS)
+    likely = expected >= 5
+    chi2 = ((observed - expected)[likely] ** 2 / expected[likely]).sum()
+    assert abs(chi2 - likely.sum()) < 4 * np.sqrt(2 * likely.sum())
+
+
+def test_a_group_that_is_seen_raises_the_ceiling(world, log):
+    auc = {view: ceiling_auc(world, log, view) for view in VIEWS}
+    items, queries, coupons, everything = (auc[view][0] for view in VIEWS)
+    assert 0.85 < items < min(queries, coupons) and max(queries, coupons) < everything < 0.96
+    assert everything - items > 0.03  # the planted influence between groups
+    for target in ("queries", "coupons"):
+        assert 0.7 < ceiling_auc(world, log, (target,), target)[0] < ceiling_auc(world, log, VIEWS[-1], target)[0]
+
+
+def test_the_noise_twin_has_the_same_times_and_no_signal(log, world, noise):
+    twin = read_log(noise)
+    assert np.array_equal(twin.time, log.time) and np.array_equal(twin.group, log.group)
+    for view in (VIEWS[0], VIEWS[-1]):
+        for scorer in (shop.load_world(noise), world):  # its own law, and the law of the shop
+            auc, se = ceiling_auc(scorer, twin, view)
+            assert abs(auc - 0.5) <= 3 * se
+    counts = np.bincount(twin.object[twin.group == ITEMS], minlength=shop.ITEMS + 1)[1:]
+    expected = counts.mean()
+    assert abs(((counts - expected) ** 2 / expected).sum() - shop.ITEMS) < 4 * np.sqrt(2 * shop.ITEMS)
+
+
+def test_the_future_is_not_looked_at(world, log):
+    """Scores stay bit for bit when all that happens from the moment of ranking on is exchanged."""
+    start = log.offsets[:-1]
+    user = np.flatnonzero(np.diff(log.offsets) >= 8)[:200]
+    row = start[user] + 5
+    changed = replace(log, object=log.object.copy(), action=log.action.copy())
+    for u, r in zip(user, row):
+        later = slice(r, log.offsets[u + 1])
+        changed.object[later] = 1 + changed.object[later] % 5
+        changed.action[later] = 0
+    before, after = (shop.ceiling(world, one, user, log.time[row], ITEMS) for one in (log, changed))
+    assert np.allclose(before, after, rtol=1e-9, atol=0)
+    assert not np.allclose(before, shop.ceiling(world, log, user, log.time[row + 2], ITEMS), rtol=1e-3)
+
+
+def test_hidden_groups_are_not_looked_at(world, log):
+    user, time, _ = (column[::20] for column in moments(log, ITEMS))
+    changed = replace(log, object=np.where(log.group == ITEMS, log.object, 1 + log.object % 5))
+    one, other = (shop.ceiling(world, x, user, time, ITEMS, history=("items",)) for x in (log, changed))
+    assert np.array_equal(one, other)
+
+
+def test_a_fresh_query_makes_its_category_likely(world, log):
+    user, time, _ = moments(log, QUERIES)
+    row = np.searchsorted(np.repeat(np.arange(len(log.users)), np.diff(log.offsets)) * shop.NEVER + log.time,
+                          user * shop.NEVER + time)
+    words = np.array([""] + [line.split(",")[1] for line in world.objects["queries"]])[log.object[row]]
+    category = np.array([word.split()[0].rstrip("12") for word in words])
+    own = category[:, None] == np.array([line.split(",")[1] for line in world.objects["items"]])[None]
+    soon, late = (np.where(own, shop.ceiling(world, log, user, time + wait, ITEMS), 0).sum(axis=1).mean()
+                  for wait in (60, 3 * 3600))
+    assert soon > 0.9 and late < soon - 0.15
+
+
+def test_same_arguments_same_bytes(tmp_path):
+    for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
+        shop.main(["--out", str(tmp_path / name), "--users", "40", "--seed", seed])
+    read = lambda name: [path.read_bytes() for path in sorted((tmp_path / name).iterdir())]
+    assert read("a") == read("b") != read("c")
+
+
+def test_the_committed_data_are_what_the_command_makes(tmp_path):
+    shop.main(["--out", str(tmp_path)])
+    sums = lambda folder: {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    assert sums(tmp_path) == sums(DATA) == SHA256
+    assert sum(path.stat().st_size for path in DATA.iterdir()) < 1_000_000
+
+
+def test_histories_stay_below_the_cap(log):
+    length = np.diff(log.offsets)
+    assert 10 <= length.mean() <= 14 and length.max() <= 60 and length.min() >= 1
+    assert np.all(np.diff(log.time)[np.diff(np.repeat(np.arange(len(length)), length)) == 0] > 0)  # no ties
+
+
+def test_faults_are_one_line(tmp_path, log, world):
+    assert shop.load_world(tmp_path) is None
+    (tmp_path / "world.json").write_text("{}")
+    with pytest.raises(DataError, match="world.json: expected the seed"):
+        shop.load_world(tmp_path)
+    with pytest.raises(DataError, match="not of this shop"):
+        shop.ceiling(world, log, [0], [shop.START], ITEMS, candidates=[0])
+    with pytest.raises(SystemExit):
+        shop.main(["--out", str(tmp_path), "--users", "0"])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="2"):
+        shop.main(["--out", str(tmp_path / "file")])
