@@ -3,12 +3,14 @@
 #
 # *Before it: Python. About 15 minutes; it runs in seconds.*
 #
-# ATRank (Zhou et al., AAAI 2018) reads what a user did and says what he will do next. The whole model, with the paper's numbers:
+# ATRank (Zhou et al., AAAI 2018) reads what a user did and says what he will do next. The whole model, with the paper's
+# numbers:
 #
 # $$ u \to (1)\ S \to (2)\ S_k \to (3, 4, 5)\ C_k \to (6)\ C \to (7)\ e_t \to f = h_t \cdot e_t \to (8)\ \text{loss} $$
 #
-# behaviours → one common space → K latent spaces → attention in each → joined → what matters for the target t → score → loss.
-# This package computes it, and every derivative of it, by hand. Today we only use it, and learn to read what it prints.
+# behaviours → one common space → K latent spaces → attention in each → joined → what matters for the target t → score →
+# loss. This package computes it, and every derivative of it, by hand. Today we only use it, and learn to read what it
+# prints.
 
 # %%
 import tempfile
@@ -47,15 +49,14 @@ with tempfile.TemporaryDirectory() as folder:
     log = read_log(folder)
 print(*events[:4], "…", sep="\n")
 print(len(log.users), "users,", len(log.time), "events; objects", log.catalogues["items"].objects[:4].tolist(), "…")
-if default_data().exists():  # the shop that comes with the package, with queries and coupons: `python -m atrank_np.train`
-    shop = read_log(default_data())
-    print("the shop:", len(shop.users), "users,", len(shop.time), "events, groups", [g.name for g in shop.schema.groups])
+shop = read_log(default_data())  # the simulated shop that comes with the package; `python -m atrank_np.train` takes it
+print("the shop:", len(shop.users), "users,", len(shop.time), "events, groups", [g.name for g in shop.schema.groups])
 
 # %% [markdown]
 # ## Train and rank
 # %%
 settings = dict(width=32, spaces=4, learning_rate=1.0, decay=0.3, dense_init=0.18, table_init=0.2)  # for a model so small
-run = fit(log, epochs=4, **settings)  # the backend is "numpy", the one to read; backend="numba" is much faster
+run = fit(log, epochs=4, evaluations=6, **settings)  # the backend is "numpy", the one to read; backend="numba" is much faster
 for step, _, epoch, rate, loss, auc, se, _ in run.rows:
     print(f"step {step:3}  epoch {epoch:.1f}  learning rate {rate:.2f}  loss {loss:.4f}  test AUC {auc:.3f} ± {se:.3f}")
 best = rank(run.trained, log, user="u7", top=5)
@@ -66,18 +67,21 @@ assert best[0][0].startswith(KINDS[likes[7]])  # it found out what u7 likes
 # %% [markdown]
 # ## What the numbers mean
 #
-# **loss** is (8), the mean over the targets. A model that knows nothing says "one half", which costs $\ln 2 = 0.6931$. **test
-# AUC** is the chance that a user's true next object has a higher score than an object he never touches, 0.5 for guessing:
+# **loss** is (8), the mean over the targets. A model that knows nothing says "one half", which costs $\ln 2 = 0.6931$.
+# **test AUC** is the chance that a user's true next object has a higher score than an object he never touches, 0.5 for
+# guessing; a tie counts ½:
 #
-# $$ \mathrm{AUC} = \frac{1}{|U|} \sum_u \frac{1}{|I_u^+||I_u^-|} \sum_{i \in I_u^+} \sum_{j \in I_u^-} \delta(p_{ui} > p_{uj}), \qquad \text{a tie counts ½} $$
+# $$ \mathrm{AUC} = \frac{1}{|U|} \sum_u \frac{1}{|I_u^+||I_u^-|} \sum_{i \in I_u^+} \sum_{j \in I_u^-} \delta(p_{ui} > p_{uj}) $$
 #
-# **±** is one standard error: with some 230 users nobody knows the third digit. Beside it stand **controls**: how far one gets with the
-# number of sales alone, and how the model does if each user is given *another's* history. Then it must be guessing.
+# **±** is one standard error: with some 230 users nobody knows the third digit. Beside it stand **controls**: how far one
+# gets with the number of sales alone, and how the model does if each user is given *another's* history. Then it must be
+# guessing.
 # %%
 def auc_slow(score, label, user):
-    each, rows = [], list(zip(score, label, user))
+    each = []
     for u in sorted(set(user)):
-        pairs = [(p, m) for p, y, v in rows for m, z, w in rows if v == w == u and y > z]
+        mine = [(p, y) for p, y, v in zip(score, label, user) if v == u]
+        pairs = [(p, m) for p, y in mine for m, z in mine if y > z]
         each.append(sum(1.0 if p > m else 0.5 if p == m else 0.0 for p, m in pairs) / len(pairs))
     return sum(each) / len(each)
 
@@ -106,9 +110,10 @@ assert user_auc(np.array([2, 0.5, 2]), np.array([1, 0, 0]), np.array([0, 3])).me
 # %% [markdown]
 # ## A first gradient
 #
-# Training follows the derivative of the loss by every parameter. The first one, by the scores: with $p = \sigma(f)$ and the loss
-# $-y \ln p - (1-y)\ln(1-p)$, $dp = (-y/p + (1-y)/(1-p))/T$; and $\sigma' = p\,(1-p)$ makes $df = (p - y)/T$: how wrong, per target.
-# The board compares with the numeric derivative (lesson 02). All other lessons carry this $df$ further back.
+# Training follows the derivative of the loss by every parameter. The first one, by the scores: with $p = \sigma(f)$ and
+# the loss $-y \ln p - (1-y)\ln(1-p)$, $dp = (-y/p + (1-y)/(1-p))/T$; and $\sigma' = p\,(1-p)$ makes $df = (p - y)/T$: how
+# wrong, per target. The board compares with the numeric derivative (lesson 02). All other lessons carry this $df$ further
+# back.
 # %%
 f, y = rng.standard_normal(6), np.array([1.0, 0, 1, 0, 0, 1])
 p = sigmoid(f)
@@ -125,15 +130,17 @@ u     | embedding   | lookup_forward bag_forward number_forward   | 03 04
 (1)(2)| perceptron  | perceptron_forward                          | 05 06
 (3)   | attention   | softmax_forward                             | 07
 (4)(5)| attention   | attend_forward attention_forward            | 08 09
-(6)(7)| feedforward | layer_norm_forward feed_forward_forward     | 10 11
+(6)   | feedforward | layer_norm_forward feed_forward_forward     | 10 11
+(7)   | attention   | attention_forward, the targets ask          | 12
 (8)   | ranking     | dot_forward pointwise_forward               | 13"""
 print("equation  file in atrank_np/layers  forward passes, each beside its backward            lessons")
 for line in MAP.strip().splitlines():
     equation, module, functions, numbers = (part.strip() for part in line.split("|"))
     print(f"{equation:9} {module + '.py':25} {functions:51} {numbers}")
-    for function in functions.split():
-        assert hasattr(import_module(f"atrank_np.layers.{module}"), function.replace("forward", "backward"))
+    for function in functions.split(",")[0].split():
+        assert hasattr(import_module(f"atrank_np.layers.{module}"), function.removesuffix("forward") + "backward")
     assert all(list(HERE.glob(f"{number}_*.py")) for number in numbers.split())
+print("then: 14 the whole model backward, 15 descent, 16 what an AUC means, 17 speed")
 some = {name: trained.params[name].shape for name in ("table.kind", "F_M.items.W", "self.W")}
 print(len(trained.params), "arrays of parameters by name, such as", some)
 
@@ -161,17 +168,19 @@ with figure("00_first_run", columns=2, size=(10, 3.8)) as (fig, axes):
 constant, label, offsets = np.zeros(4), np.array([1, 0, 1, 0]), np.array([0, 2, 4])
 print("1. all scores equal: AUC", user_auc(constant, label, offsets).mean, "; with >= it would be 1.0, with the paper's > 0.0")
 assert user_auc(constant, label, offsets).mean == 0.5 and np.mean(constant[::2] >= constant[1::2]) == 1
+assert np.mean(constant[::2] > constant[1::2]) == 0
 two = np.array([1.0, 0, 11, 10])
 pooled = auc_slow(two, label, "uuuu")
 print("2. two users, each ranked right: user AUC", user_auc(two, label, offsets).mean, "; all targets in one pot:", pooled)
 assert user_auc(two, label, offsets).mean == 1 and pooled == 0.75
-narrow = run.report["test_auc_se"]
-print(f"3. 'mine has {run.report['test_auc'] + 0.01:.3f}, yours {run.report['test_auc']:.3f}': the standard error is {narrow:.3f}")
-assert narrow > 0.02
+error = run.report["test_auc_se"]
+mine = run.report["test_auc"]
+print(f"3. 'my {mine + 0.01:.3f} beats your {mine:.3f}': the standard error is {error:.3f}, nothing is beaten")
+assert error > 0.02
 
 # %% [markdown]
 # ## Your turn
 #
-# Write the user AUC: `python -m lessons.exercises check 00` (from the repository's root).
+# Turn scores into a recommendation: `python -m lessons.exercises check 00` (from the repository's root).
 # %%
 print("lesson 00 done: trained, ranked, and read the numbers: loss against ln 2, AUC against its controls")

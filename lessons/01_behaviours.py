@@ -3,13 +3,14 @@
 #
 # *Before it: Python and NumPy indexing. About 25 minutes.*
 #
-# A behaviour is a tuple $(a, o, t)$: an action, an object, a time. A user is the list of his behaviours. The task: given what
-# he did before, which object comes next? The protocol of the paper, for a user with target events $b_1 … b_n$:
+# A behaviour is a tuple $(a, o, t)$: an action, an object, a time. A user is the list of his behaviours. The task: given
+# what he did before, which object comes next? The protocol of the paper, for a user with target events $b_1 … b_n$:
 #
-# $$ \text{the first } k \text{ predict the } (k+1)\text{-th}, \quad k = 1 … n-2 \text{ to train}, \qquad k = n-1 \text{ to test} $$
+# $$ \text{the first } k \text{ predict the } (k+1)\text{-th}, \quad
+#    k = 1 … n-2 \text{ to train}, \quad k = n-1 \text{ to test} $$
 #
-# Behaviours come in groups, by the type of their object (items, queries, …). $n$ and $k$ count the group that is ranked; the
-# history is *everything* that happened before, of all groups.
+# Behaviours come in groups, by the type of their object (items, queries, …). $n$ and $k$ count the group that is ranked;
+# the history is *everything* that happened before, of all groups.
 
 # %%
 import tempfile
@@ -33,8 +34,8 @@ EVENTS = [  # user, group, action, object, day
 # %% [markdown]
 # ## A log on disk
 #
-# A data set is a folder: `events.csv` and one CSV per group (`data/README.md` has the whole format; a schema.toml is optional).
-# `read_log` turns names into small integers and sorts by user and time. Row 0 of every catalogue is `unknown`.
+# A data set is a folder: `events.csv` and one CSV per group (`data/README.md` has the whole format; a schema.toml is
+# optional). `read_log` turns names into small integers and sorts by user and time. Row 0 of every catalogue is `unknown`.
 # %%
 with tempfile.TemporaryDirectory() as folder:
     folder = Path(folder)
@@ -56,8 +57,8 @@ assert log.object[:5].tolist() == [1, 2, 1, 3, 4] and log.group[:5].tolist() == 
 # %% [markdown]
 # ## The protocol, slowly
 #
-# Ann has four item events: two moments train, one tests. Bob has three: one trains, one tests. Eve has a single event; she has
-# no past, so there is nothing to rank: she is counted, not used.
+# Ann has four item events: two moments train, one tests. Bob has three: one trains, one tests. Eve has a single event;
+# she has no past, so there is nothing to rank: she is counted, not used.
 # %%
 def moments_slow(events):
     """[(user, history, target, is_test)]"""
@@ -87,9 +88,9 @@ print("counted:", parts.counts)
 # %% [markdown]
 # ## The packed batch
 #
-# A **segment** is one user at one moment of ranking. A batch stores the behaviours of all its segments one after another, $N$ rows
-# in all. `offsets` $[B+1]$ says where each begins: segment $b$ is `rows[offsets[b] : offsets[b+1]]`. Each segment also has
-# targets: here the positive, and a negative, an item that the user never touched.
+# A **segment** is one user at one moment of ranking. A batch stores the behaviours of all its segments one after another,
+# $N$ rows in all. `offsets` $[B+1]$ says where each begins: segment $b$ is `rows[offsets[b] : offsets[b+1]]`. Each
+# segment also has targets: here the positive, and a negative, an item that the user never touched.
 #
 # The time **bucket** is computed per row, not per event: elapsed from the behaviour to *this segment's* moment (lesson 04).
 # %%
@@ -115,16 +116,18 @@ assert flat == [name_of(g, o) for g, o in zip(batch.group, batch.object)]
 # %% [markdown]
 # ## With a pencil: one worked row
 #
-# Ann viewed tea on day 0. It is row 0 of segment 0 (cup is ranked on day 1: 1 day, bucket 1) and row 1 of segment 1 (bike, on
-# day 3: 3 days, bucket 2); in the test segment (lamp, day 10) it has 10 days, bucket 4. One event, three different rows.
+# Ann viewed tea on day 0. It is row 0 of segment 0 (cup is ranked on day 1: 1 day, bucket 1) and row 1 of segment 1
+# (bike, on day 3: 3 days, bucket 2); in the test segment (lamp, day 10) it has 10 days, bucket 4. One event, three
+# different rows.
 # %%
 assert batch.bucket[[0, 1]].tolist() == [1, 2] and (10).bit_length() == 4
 
 # %% [markdown]
 # ## The first gradient: through the offsets
 #
-# Nothing in a log is trained, but packing decides where gradients go. Let $y_b$ be the mean of the $m_b$ rows of segment $b$. A row
-# is used once, by its own segment, with the factor $1/m_b$; so $dx_i = dy_{b(i)} / m_b$. (Lesson 02 explains the check.)
+# Nothing in a log is trained, but packing decides where gradients go. Let $y_b$ be the mean of the $m_b$ rows of segment
+# $b$. A row is used once, by its own segment, with the factor $1/m_b$; so $dx_i = dy_{b(i)} / m_b$. (Lesson 02 explains
+# the check.)
 # %%
 rng = np.random.default_rng(1)
 x, length = rng.standard_normal((batch.offsets[-1], 2)), np.diff(batch.offsets)
@@ -136,8 +139,9 @@ assert scoreboard(("rows x", dx, x, lambda x: (dy * means(x)).sum()))
 # %% [markdown]
 # ## The picture: why packed and never padded
 #
-# A rectangle must be as wide as the longest history. Each grey cell is stored, multiplied, and then masked away again; in attention,
-# where every behaviour scores every other, the waste is squared. Packed, there is nothing to mask, so no mask to get wrong.
+# A rectangle must be as wide as the longest history. Each grey cell is stored, multiplied, and then masked away again; in
+# attention, where every behaviour scores every other, the waste is squared. Packed, there is nothing to mask, so no mask
+# to get wrong.
 # %%
 lengths = np.minimum(5 + np.exp(0.4 + 1.2 * rng.standard_normal(12)), 40).astype(int)  # the shape of a shop's histories
 offsets, longest = np.append(0, np.cumsum(lengths)), lengths.max()
@@ -174,7 +178,8 @@ assert to_the_end[0] != batch.bucket[0]
 leaky = [(u, t[3]) for u, _, t, _ in moments]  # 3. k = 1 … n-1 to train
 tested = {(log.users[u], name_of(0, o)) for u, o in zip(parts.test.user, parts.test.object)}
 trained = {(log.users[u], name_of(0, o)) for u, o in zip(parts.train.user, parts.train.object)}
-print("3. one k too many: tested answers that were trained on:", len(tested & set(leaky)), " in the package:", len(tested & trained))
+both = len(tested & set(leaky)), len(tested & trained)
+print(f"3. one k too many: {both[0]} of 2 tested answers were trained on; in the package {both[1]}")
 assert tested <= set(leaky) and not tested & trained
 
 times = np.array([5, 3] * 20)  # 4. a sort that shuffles events of the same time

@@ -3,13 +3,13 @@
 #
 # *Before it: school calculus (the derivative of $x^2$, the chain rule). About 25 minutes.*
 #
-# Every backward pass of this project is derived by hand, so every one could be wrong. This lesson builds the instrument that
-# finds out. A derivative says how much a number $f(x)$ changes if $x$ moves a little:
+# Every backward pass of this project is derived by hand, so every one could be wrong. This lesson builds the instrument
+# that finds out. A derivative says how much a number $f(x)$ changes if $x$ moves a little:
 #
 # $$ f'(x) = \lim_{h \to 0} \frac{f(x+h) - f(x-h)}{2h} $$
 #
-# A computer cannot take the limit, but it can take a small $h$: the **central difference**. It needs no calculus at all, only
-# $f$. That makes it slow, and a judge that no wrong derivation can bribe.
+# A computer cannot take the limit, but it can take a small $h$: the **central difference**. It needs no calculus at all,
+# only $f$. That makes it slow, and a judge that no wrong derivation can bribe.
 
 # %%
 import numpy as np
@@ -96,8 +96,9 @@ assert np.isclose(derivative(f, x, v), (sigmoid(x) * v).sum())
 #
 # $$ dx_i = \sum_j dy_j\, \frac{\partial y_j}{\partial x_i} $$
 #
-# To check a layer alone we invent the rest of the model: $L = \langle r, y\rangle = \sum_j r_j y_j$. Then $dy = r$ exactly. Two
-# atoms show the game: $s = \sigma(x)$, then $y = x\,s$. Now `x` has two uses, and what flows back along both **adds up**.
+# To check a layer alone we invent the rest of the model: $L = \langle r, y\rangle = \sum_j r_j y_j$. Then $dy = r$
+# exactly. Two atoms show the game: $s = \sigma(x)$, then $y = x\,s$. Now `x` has two uses, and what flows back along both
+# **adds up**.
 # %%
 s = sigmoid(x)
 y = x * s
@@ -112,9 +113,10 @@ assert scoreboard(
 # %% [markdown]
 # ## Why r is random: a fault that ones cannot see
 #
-# A layer norm, a part of (6) and a later lesson, shifts and stretches each row to mean 0 and variance 1. Three terms make its
-# backward pass; we drop the third. With an upstream of ones, the check looks at the *sum* of a row of `y`. But that sum is always 0, whatever `x`
-# is: the true gradient is 0, and the faulty one is 0 as well. Random numbers have no such blind spot.
+# A layer norm, a part of (6) and a later lesson, shifts and stretches each row to mean 0 and variance 1. Three terms make
+# its backward pass; we drop the third. With an upstream of ones, the check looks at the *sum* of a row of `y`. But that
+# sum is always 0, whatever `x` is: the true gradient is 0, and the faulty one is 0 as well. Random numbers have no such
+# blind spot.
 # %%
 gain, bias = np.ones(5), np.zeros(5)
 
@@ -137,7 +139,8 @@ for name, dy in (("ones", np.ones_like(x)), ("random", r)):
 # %% [markdown]
 # ## The project's error
 #
-# $$ \mathrm{error} = \frac{\max_i |\mathrm{analytic}_i - \mathrm{numeric}_i|}{\max(\max_i|\mathrm{analytic}_i|,\ \max_i|\mathrm{numeric}_i|)} \le 10^{-7} $$
+# $$ \mathrm{error} = \frac{\max_i |\mathrm{analytic}_i - \mathrm{numeric}_i|}
+#    {\max(\max_i|\mathrm{analytic}_i|,\ \max_i|\mathrm{numeric}_i|)} \le 10^{-7} $$
 #
 # One number per array, every entry looked at, measured against the array's largest entry. Two arrays below $10^{-10}$ are
 # both zero. Pencil: analytic (3, 4) against numeric (3, 5): the largest difference is 1, the largest entry 5: error 0.2.
@@ -148,8 +151,9 @@ assert relative_error(np.array([3.0, 4]), np.array([3.0, 5])) == 0.2
 # ## What people get wrong
 # %%
 h = 1e-13  # 1. "smaller is better"
-print(f"1. h = 1e-13: error {abs(central(softplus, x0, h) - exact):.0e};  h = 1e-5: {abs(central(softplus, x0, 1e-5) - exact):.0e}")
-assert abs(central(softplus, x0, h) - exact) > 1e5 * abs(central(softplus, x0, 1e-5) - exact)
+tiny, ours = (abs(central(softplus, x0, h) - exact) for h in (h, STEP))
+print(f"1. h = 1e-13: error {tiny:.0e};  h = 1e-5: {ours:.0e}")
+assert tiny > 1e5 * ours
 
 single = numeric_gradient(lambda x: float(softplus(x).sum(dtype=np.float32)), x.astype(np.float32))
 print(f"2. the same check in float32: error {relative_error(single, sigmoid(x)):.0e}. It cannot judge: check in float64")

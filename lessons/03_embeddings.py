@@ -3,13 +3,14 @@
 #
 # *Before it: lesson 02 (upstream gradient, scoreboard). About 20 minutes.*
 #
-# A behaviour's object is a name, such as "shoes"; a model needs numbers. An **embedding table** has one row of $E$ numbers for
-# each of $V$ values, and looking up is nothing but taking rows. Section "behaviour embedding" of the paper:
+# A behaviour's object is a name, such as "shoes"; a model needs numbers. An **embedding table** has one row of $E$
+# numbers for each of $V$ values, and looking up is nothing but taking rows. Section "behaviour embedding" of the paper:
 #
 # $$ u_{ij} = \mathrm{emb}_i(o_j) + \mathrm{lookup}^t_i(\dots) + \mathrm{lookup}^a_i(a_j), \qquad
 #    \mathrm{emb}_i(o) = \text{its features' embeddings, side by side} $$
 #
-# This lesson is about $\mathrm{emb}_i$. A feature is one value (a row), a bag of values (the mean of its rows), or a number.
+# This lesson is about $\mathrm{emb}_i$. A feature is one value (a row), a bag of values (the mean of its rows), or a
+# number.
 
 # %%
 import numpy as np
@@ -21,8 +22,8 @@ from atrank_np.layers.embedding import bag_backward, bag_forward, lookup_backwar
 # %% [markdown]
 # ## The slow version: a lookup is a matrix product
 #
-# Give value $v$ the row vector $(0, …, 1, …, 0)$ with the 1 at place $v$. Then $y = \text{one-hot} \cdot \text{table}$: all the
-# products are by 0 but one.
+# Give value $v$ the row vector $(0, …, 1, …, 0)$ with the 1 at place $v$. Then $y = \text{one-hot} \cdot \text{table}$:
+# all the products are by 0 but one.
 # %%
 rng = np.random.default_rng(3)
 N, V, E = 7, 5, 3
@@ -35,8 +36,9 @@ assert np.array_equal(one_hot @ table, y) and np.array_equal(table[ids], y)
 # %% [markdown]
 # ## The gradient
 #
-# Symbol by symbol, $y_{ne} = \sum_v \text{one-hot}_{nv}\, \text{table}_{ve}$. The entry $\text{table}_{ve}$ stands in every row $n$
-# with $\text{ids}_n = v$, each time with factor 1. A number with several uses gets the **sum** of what flows back:
+# Symbol by symbol, $y_{ne} = \sum_v \text{one-hot}_{nv}\, \text{table}_{ve}$. The entry $\text{table}_{ve}$ stands in
+# every row $n$ with $\text{ids}_n = v$, each time with factor 1. A number with several uses gets the **sum** of what
+# flows back:
 #
 # $$ d\text{table}_{ve} = \sum_n \text{one-hot}_{nv}\, dy_{ne} = \sum_{n:\ \text{ids}_n = v} dy_{ne} $$
 #
@@ -54,16 +56,17 @@ assert relative_error(dense(rows, table.shape), dtable) < 1e-15
 assert rows.ids.tolist() == [0, 1, 2, 4]  # sorted, each once; row 3 does not appear
 
 # %% [markdown]
-# `Rows(ids, values)` holds the touched rows only. Why not the whole array? The paper's Electronics data have 63,001 items of 64
-# numbers; a batch of 32 targets with short histories touches some 200 of them. A whole gradient would have 4 million
-# entries, nearly all zero, written and read in each step.
+# `Rows(ids, values)` holds the touched rows only. Why not the whole array? The paper's Electronics data have 63,001 items
+# of 64 numbers; a batch of 32 targets with short histories touches some 200 of them. A whole gradient would have 4
+# million entries, nearly all zero, written and read in each step.
 #
 # ## A bag of values, and a number
 #
 # A query is a bag of words. Its embedding is the mean of $m$ rows, so each row has the factor $1/m$, and a word that stands
 # twice has it twice. An empty bag is zeros: it depends on nothing and gives nothing back.
 #
-# $$ y = \frac{1}{m} \sum_{p \in \text{bag}} \text{table}_{\text{ids}_p} \quad\Rightarrow\quad d\text{table}_v = \sum_{p:\ \text{ids}_p = v} \frac{dy_{\text{bag of } p}}{m} $$
+# $$ y = \frac{1}{m} \sum_{p \in \text{bag}} \text{table}_{\text{ids}_p} \quad\Rightarrow\quad
+#    d\text{table}_v = \sum_{p:\ \text{ids}_p = v} \frac{dy_{\text{bag of } p}}{m} $$
 #
 # A price $x$ has no table: $y = x\,w + b$ with a vector $w$ as wide as a feature, so $dw_e = \sum_n x_n\, dy_{ne}$ and
 # $db_e = \sum_n dy_{ne}$.
@@ -104,7 +107,8 @@ assert scoreboard(
 )  # fmt: skip
 
 # %% [markdown]
-# Here both features used the *same* table, as the category of an item and that of a coupon do. Then both gradients go to it.
+# Here both features used the *same* table, as the category of an item and that of a coupon do. Then both gradients go to
+# it.
 #
 # ## With a pencil
 #
@@ -119,8 +123,9 @@ assert pencil.ids.tolist() == [0, 2] and pencil.values.tolist() == [[2, 20], [4,
 # %% [markdown]
 # ## The picture
 #
-# Left: each upstream row travels to the table row that it came from; three of them meet at row 2. Right: what `dtable[ids] += dy`
-# makes of it. NumPy first reads all rows, adds, then writes them back; a row that is written three times keeps only the last.
+# Left: each upstream row travels to the table row that it came from; three of them meet at row 2, two at row 4. Right: what
+# `dtable[ids] += dy` makes of it. NumPy first reads all rows, adds, then writes them back; a row that is written three
+# times keeps only the last.
 # %%
 lost = np.zeros((V, E))
 lost[ids] += dy
@@ -149,8 +154,9 @@ with figure("03_scatter_add", columns=3, size=(11, 4.2)) as (fig, axes):
 # %% [markdown]
 # ## What people get wrong
 # %%
-print(f"1. dtable[ids] += dy: error {relative_error(lost, dtable):.2f}; row 2 holds only its last use:", np.allclose(lost[2], dy[5]))
-assert relative_error(lost, dtable) > 0.1 and np.allclose(lost[2], dy[5])
+last = np.allclose(lost[2], dy[5])
+print(f"1. dtable[ids] += dy: error {relative_error(lost, dtable):.2f}; row 2 holds only its last use: {last}")
+assert relative_error(lost, dtable) > 0.1 and last
 unique = np.zeros((V, E))
 unique[[2, 0, 4]] += dy[[0, 1, 3]]  # why nobody notices: without repeats the two are the same
 assert np.array_equal(unique, dense(lookup_backward(dy[[0, 1, 3]], np.array([2, 0, 4])), (V, E)))
@@ -169,8 +175,9 @@ shifted = table.copy()
 shifted[ids] -= 0.1 * dy  # 4. the same fault once more, in the update of the table
 right_step = table.copy()
 right_step[rows.ids] -= 0.1 * rows.values  # ids are unique here, so this is safe
-print(f"4. table[ids] -= lr·dy steps wrong by up to {np.abs(shifted - right_step).max():.2f}; sum first, then write each row once")
-assert np.abs(shifted - right_step).max() > 0.05
+off = np.abs(shifted - right_step).max()
+print(f"4. table[ids] -= lr·dy steps wrong by up to {off:.2f}; sum first, then write each row once")
+assert off > 0.05
 
 # %% [markdown]
 # ## Your turn

@@ -7,9 +7,9 @@
 #
 # $$ u_{ij} = \mathrm{emb}_i(o_j) + \mathrm{lookup}^t_i(\mathrm{bucketize}_i(t_j)) + \mathrm{lookup}^a_i(a_j) $$
 #
-# The time table and the action table belong to the group. The time is the time *elapsed* from the behaviour to the moment of
-# ranking, cut into buckets that double: $[0,1) \to 0$, $[1,2) \to 1$, $[2,4) \to 2$, …, $[2^k, 2^{k+1}) \to k+1$ units; the last
-# bucket is open.
+# The time table and the action table belong to the group. The time is the time *elapsed* from the behaviour to the moment
+# of ranking, cut into buckets that double: $[0,1) \to 0$, $[1,2) \to 1$, $[2,4) \to 2$, …, $[2^k, 2^{k+1}) \to k+1$
+# units; the last bucket is open.
 
 # %%
 import numpy as np
@@ -34,9 +34,10 @@ def bucket_slow(elapsed, unit, buckets):
 
 
 # %% [markdown]
-# The number of doublings is the number of binary digits, the **bit length**: 0 has none, 1 has one, 2 and 3 (10, 11) have two, 4
-# to 7 (100 … 111) have three. So $\mathrm{bucket} = \min(\text{bit length of } \lfloor \text{elapsed}/\text{unit} \rfloor,\ \text{buckets} - 1)$,
-# exact in whole numbers. The pencil table:
+# The number of doublings is the number of binary digits, the **bit length**: 0 has none, 1 has one, 2 and 3 (10, 11) have
+# two, 4 to 7 (100 … 111) have three. So
+# $\mathrm{bucket} = \min(\text{bit length of } \lfloor \text{elapsed}/\text{unit} \rfloor,\ \text{buckets} - 1)$, exact
+# in whole numbers. The pencil table:
 # %%
 print(" days   binary   bucket")
 for days in (0, 1, 2, 3, 4, 7, 8, 100):
@@ -51,16 +52,17 @@ assert bucketize(np.array([DAY - 1]), DAY, 14)[0] == 0  # 23:59:59 is no full da
 # %% [markdown]
 # ## The target's u
 #
-# The object to be ranked passes through the same block of its own group, so that it lives in the same space as the history. It
-# happens now: elapsed time 0, bucket 0. Its action is a **constant of the group** (the schema's `target_action`), for positives
-# and negatives alike: a negative never happened, it has no action of its own.
+# The object to be ranked passes through the same block of its own group, so that it lives in the same space as the
+# history. It happens now: elapsed time 0, bucket 0. Its action is a **constant of the group** (the schema's
+# `target_action`), for positives and negatives alike: a negative never happened, it has no action of its own.
 #
 # ## The gradient
 #
-# Atoms: $e = \text{table}[o]$, $t = \text{time}[\text{bucket}]$, $a = \text{action}[\ldots]$, $u = e + t + a$. A sum hands $du$ to each
-# of its terms unchanged, and each table does what it did in lesson 03: it collects by *its own* index.
+# Atoms: $e = \text{table}[o]$, $t = \text{time}[\text{bucket}]$, $a = \text{action}[\ldots]$, $u = e + t + a$. A sum
+# hands $du$ to each of its terms unchanged, and each table does what it did in lesson 03: it collects by *its own* index.
 #
-# $$ de = dt = da = du \qquad d\text{time}_k = \sum_{j:\ \text{bucket}_j = k} du_j \qquad d\text{action}_a = \sum_{j:\ a_j = a} du_j $$
+# $$ de = dt = da = du \qquad d\text{time}_k = \sum_{j:\ \text{bucket}_j = k} du_j \qquad
+#    d\text{action}_a = \sum_{j:\ a_j = a} du_j $$
 # %%
 rng = np.random.default_rng(4)
 E, history, targets = 3, 5, 2  # five behaviours, then two targets, in one block
@@ -96,18 +98,19 @@ print("row 0 of the time table collects", (bucket == 0).sum(), "rows: one young 
 assert np.allclose(dense(grads[1], time.shape)[0], du[4:].sum(0)) and 3 not in grads[1].ids
 
 # %% [markdown]
-# One line: `dtable, dtime, daction = (lookup_backward(du, ids) for ids in (object, bucket, action))`. The package does this for
-# every group in `CommonSpace.backward`.
+# One line: `dtable, dtime, daction = (lookup_backward(du, ids) for ids in (object, bucket, action))`. The package does
+# this for every group in `CommonSpace.backward`.
 #
 # ## Sum or concatenation?
 #
-# The paper's formula is a sum, yet its text speaks of "concatenation", and the authors' code concatenates. How different are
-# they? What follows is a product with a matrix $W$ (lesson 05), and a product goes through a sum:
+# The paper's formula is a sum, yet its text speaks of "concatenation", and the authors' code concatenates. How different
+# are they? What follows is a product with a matrix $W$ (lesson 05), and a product goes through a sum:
 #
 # $$ (e + t + a)\,W = eW + tW + aW = [e\ t\ a] \begin{pmatrix} W \\ W \\ W \end{pmatrix} $$
 #
-# The sum is a concatenation whose three blocks are forced to be equal. A concatenation has three free matrices, and can give
-# time a width of its own. The sum has fewer numbers to learn, and each table still learns where in the space it writes.
+# The sum is a concatenation whose three blocks are forced to be equal. A concatenation has three free matrices, and can
+# give time a width of its own. The sum has fewer numbers to learn, and each table still learns where in the space it
+# writes.
 # %%
 W = rng.standard_normal((E, 2))
 assert np.allclose(u_slow @ W, np.concatenate([e, t, a], axis=1) @ np.concatenate([W, W, W]))
@@ -115,9 +118,10 @@ assert np.allclose(u_slow @ W, np.concatenate([e, t, a], axis=1) @ np.concatenat
 # %% [markdown]
 # ## The picture: why doublings?
 #
-# Gaps between behaviours spread over powers of ten: minutes, weeks, years. Left: the bucket of every elapsed time. Right: 20,000
-# made-up elapsed times with the spread of a web shop. Equal slices of 100 days put nearly all into the first; the doublings give
-# every row of the time table something to learn from. "Yesterday or last week" matters; "day 900 or 907" does not.
+# Gaps between behaviours spread over powers of ten: minutes, weeks, years. Left: the bucket of every elapsed time. Right:
+# 20,000 made-up elapsed times with the spread of a web shop. Equal slices of 100 days put nearly all into the first; the
+# doublings give every row of the time table something to learn from. "Yesterday or last week" matters; "day 900 or 907"
+# does not.
 # %%
 ages = (np.exp(3 + 1.8 * rng.standard_normal(20_000)) * DAY).astype(np.int64)
 share = np.bincount(bucketize(ages, DAY, 14), minlength=14) / len(ages)

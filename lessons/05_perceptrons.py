@@ -3,13 +3,15 @@
 #
 # *Before it: lessons 02 and 04 (scoreboard; the sum u). About 25 minutes.*
 #
-# An item's $u$ may be 256 numbers wide (object, category, shop, brand), a coupon's 192, a query's 64. Attention will compare
-# behaviours with each other, so they must live in one space. Every group gets a **perceptron** of its own into it:
+# An item's $u$ may be 256 numbers wide (object, category, shop, brand), a coupon's 192, a query's 64. Attention will
+# compare behaviours with each other, so they must live in one space. Every group gets a **perceptron** of its own into
+# it:
 #
-# $$ (1)\quad S = \mathrm{concat}_i\, F_{M_i}(u_{bg_i}), \qquad F_\theta(x) = \mathrm{relu}(x\,W + b), \qquad \mathrm{relu}(z) = \max(z, 0) $$
+# $$ (1)\quad S = \mathrm{concat}_i\, F_{M_i}(u_{bg_i}), \qquad
+#    F_\theta(x) = \mathrm{relu}(x\,W + b), \qquad \mathrm{relu}(z) = \max(z, 0) $$
 #
-# $W$ of group $i$ is $[b_i, D]$: as many rows as the group is wide, always $D$ columns. "concat" stacks behaviours *below* each
-# other; each stays in its place in time.
+# $W$ of group $i$ is $[b_i, D]$: as many rows as the group is wide, always $D$ columns. "concat" stacks behaviours
+# *below* each other; each stays in its place in time.
 
 # %%
 import numpy as np
@@ -70,8 +72,9 @@ assert scoreboard(
 )
 
 # %% [markdown]
-# Collapsed: $dz = dy \circ [y > 0]$, $\;dx = dz\,W^\top$, $\;dW = x^\top dz$, $\;db = \sum_n dz_n$. The shapes leave no choice:
-# $[N,I]$ from $[N,O]$ and $[I,O]$ can only be $dz\,W^\top$. ($y > 0$ exactly where $z > 0$, so the cache needs no $z$.)
+# Collapsed: $dz = dy \circ [y > 0]$, $\;dx = dz\,W^\top$, $\;dW = x^\top dz$, $\;db = \sum_n dz_n$. The shapes leave no
+# choice: $[N,I]$ from $[N,O]$ and $[I,O]$ can only be $dz\,W^\top$. ($y > 0$ exactly where $z > 0$, so the cache needs no
+# $z$.)
 # %%
 y, cache = perceptron_forward(x, W, b)
 for mine, line, package in zip((dx, dW, db), (dz @ W.T, x.T @ dz, dz.sum(0)), perceptron_backward(dy, cache)):
@@ -80,9 +83,10 @@ for mine, line, package in zip((dx, dW, db), (dz @ W.T, x.T @ dz, dz.sum(0)), pe
 # %% [markdown]
 # ## With a pencil
 #
-# One row $x = (1, 2)$, $W = \begin{pmatrix} 3 & -1 \\ 0 & -2\end{pmatrix}$, $b = (1, 0)$: $z = (1·3 + 2·0 + 1,\ -1 - 4) = (4, -5)$, so
-# $y = (4, 0)$. From above comes $dy = (10, 100)$. The second output is off: $dz = (10, 0)$. Then $db = (10, 0)$,
-# $dW = \begin{pmatrix} 10 & 0 \\ 20 & 0 \end{pmatrix}$, $dx = (10·3, 10·0) = (30, 0)$. The 100 reaches nobody.
+# One row $x = (1, 2)$, $W = \begin{pmatrix} 3 & -1 \\ 0 & -2\end{pmatrix}$, $b = (1, 0)$:
+# $z = (1·3 + 2·0 + 1,\ -1 - 4) = (4, -5)$, so $y = (4, 0)$. From above comes $dy = (10, 100)$. The second output is off:
+# $dz = (10, 0)$. Then $db = (10, 0)$, $dW = \begin{pmatrix} 10 & 0 \\ 20 & 0 \end{pmatrix}$,
+# $dx = (10·3, 10·0) = (30, 0)$. The 100 reaches nobody.
 # %%
 pencil = perceptron_forward(np.array([[1.0, 2]]), np.array([[3.0, -1], [0, -2]]), np.array([1.0, 0]))
 gradients = perceptron_backward(np.array([[10.0, 100]]), pencil[1])
@@ -92,9 +96,9 @@ assert gradients[0].tolist() == [[30, 0]] and gradients[1].tolist() == [[10, 0],
 # %% [markdown]
 # ## F_M has two uses
 #
-# The target goes through the *same* perceptron as the history: $h_t = F_M(q_t)$. So $W$ stands twice in the loss, once under the
-# behaviours and once under the targets, and its gradient is the sum of both roads. One pass over all rows together does that by
-# itself, because $x^\top dz$ already sums over rows:
+# The target goes through the *same* perceptron as the history: $h_t = F_M(q_t)$. So $W$ stands twice in the loss, once
+# under the behaviours and once under the targets, and its gradient is the sum of both roads. One pass over all rows
+# together does that by itself, because $x^\top dz$ already sums over rows:
 # %%
 q, dh = rng.standard_normal((2, I)), rng.standard_normal((2, O))
 _, dW_history, db_history = perceptron_backward(dy, cache)
@@ -108,8 +112,8 @@ assert scoreboard(("W, both uses", dW_history + dW_target, W, both))
 # %% [markdown]
 # ## The package: three groups of different widths
 #
-# `CommonSpace` embeds all groups of a batch. Our made-up problem has items (11 wide), queries (7) and coupons (2); all end up in
-# $D = 6$ columns. We invent upstream gradients for $S$ and $h$ and check every entry of every $F_M$.
+# `CommonSpace` embeds all groups of a batch. Our made-up problem has items (11 wide), queries (7) and coupons (2); all
+# end up in $D = 6$ columns. We invent upstream gradients for $S$ and $h$ and check every entry of every $F_M$.
 # %%
 problem = made_up(np.random.default_rng(5))
 space, params, batch = problem.model.space, problem.params, problem.batch
@@ -130,8 +134,8 @@ assert scoreboard(*[(name, gradients.total()[name], params[name], space_loss) fo
 # %% [markdown]
 # ## The picture
 #
-# One history in time order. Rows of $u$ are as long as their group is wide; in $S$ all rows are equally long. Where relu made a
-# zero, no gradient passes.
+# One history in time order. Rows of $u$ are as long as their group is wide; in $S$ all rows are equally long. Where relu
+# made a zero, no gradient passes.
 # %%
 with figure("05_common_space", columns=2, size=(10, 4.2)) as (fig, axes):
     some = range(batch.offsets[4], batch.offsets[4] + 8)  # of the fifth history
@@ -169,12 +173,13 @@ print(f"3. db as a mean over rows: error {relative_error(dz.mean(0), db):.2f}. T
 assert relative_error(dz.mean(0), db) > 0.5
 
 numeric = numeric_gradient(lambda b: perceptron_forward(x, W, b)[0].sum(), np.full(O, -100.0))
-print("4. with a bias of -100 all outputs are 0, and so is every gradient:", numeric, "- such a relu is dead, it cannot come back")
+print("4. with a bias of -100 all outputs are 0, and so is every gradient:", numeric, "- a dead relu does not come back")
 assert not numeric.any()
 
 # %% [markdown]
 # ## Your turn
 #
-# Write the backward pass of a perceptron, then hunt a bug: `python -m lessons.exercises check 05` (from the repository's root).
+# Write the backward pass of a perceptron, then hunt a bug: `python -m lessons.exercises check 05` (from the repository's
+# root).
 # %%
 print("lesson 05 done: dx = dz Wᵀ, dW = xᵀ dz, db = Σ dz; and a perceptron with two uses gets the sum")

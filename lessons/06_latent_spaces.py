@@ -3,8 +3,8 @@
 #
 # *Before it: lesson 05 (the perceptron and its gradient). About 20 minutes.*
 #
-# "Which of my behaviours are alike?" has many answers: alike in category, in price, in time. So the paper looks at $S$ from $K$
-# sides. Each **latent space** is a perceptron of its own, from the $D$ columns of $S$ to $d = D/K$ columns:
+# "Which of my behaviours are alike?" has many answers: alike in category, in price, in time. So the paper looks at $S$
+# from $K$ sides. Each **latent space** is a perceptron of its own, from the $D$ columns of $S$ to $d = D/K$ columns:
 #
 # $$ (2)\quad S_k = F_{P_k}(S) = \mathrm{relu}(S\,W_k + b_k), \qquad k = 1 … K, \qquad W_k: [D, d] $$
 #
@@ -33,9 +33,9 @@ print("S", S.shape, " S_k of all spaces", S_k.shape)
 # %% [markdown]
 # ## The same as one product
 #
-# Put the $K$ matrices side by side: $P = [W_1 \mid W_2 \mid … \mid W_K]$ is $[D, D]$. A column of a product depends on one column of
-# the right factor only, so $S P$ holds all $S W_k$ side by side. **Space k is the columns k·d … (k+1)·d − 1.** One large product is
-# much faster than $K$ small ones, and it is lesson 05's perceptron, with nothing new to derive.
+# Put the $K$ matrices side by side: $P = [W_1 \mid W_2 \mid … \mid W_K]$ is $[D, D]$. A column of a product depends on
+# one column of the right factor only, so $S P$ holds all $S W_k$ side by side. **Space k is the
+# columns k·d up to, not including, (k+1)·d.** It is lesson 05's perceptron: one product, and nothing new to derive.
 # %%
 P, P_b = np.concatenate(list(W), axis=1), b.reshape(D)
 side_by_side, cache = perceptron_forward(S, P, P_b)
@@ -48,8 +48,8 @@ assert P.size == K * D * d == D * D  # K spaces of width D/K cost exactly what o
 # %% [markdown]
 # ## The gradient
 #
-# Space by space, with lesson 05: $dz_k = dS_k \circ [S_k > 0]$, $dW_k = S^\top dz_k$, $db_k = \sum_n dz_k$. But $S$ is used by all
-# spaces, so what flows back from them adds up: $dS = \sum_k dz_k W_k^\top$.
+# Space by space, with lesson 05: $dz_k = dS_k \circ [S_k > 0]$, $dW_k = S^\top dz_k$, $db_k = \sum_n dz_k$. But $S$ is
+# used by all spaces, so what flows back from them adds up: $dS = \sum_k dz_k W_k^\top$.
 # %%
 dS_k = rng.standard_normal((K, n, d))
 dW, db, dS = np.zeros_like(W), np.zeros_like(b), np.zeros_like(S)
@@ -68,8 +68,8 @@ assert scoreboard(
 )
 
 # %% [markdown]
-# Collapsed to one line: bring the upstream side by side (`join_spaces`), then one perceptron backward. The sum over the spaces is
-# now inside the product $dz\,P^\top$, whose inner index runs over all $K \cdot d$ columns.
+# Collapsed to one line: bring the upstream side by side (`join_spaces`), then one perceptron backward. The sum over the
+# spaces is now inside the product $dz\,P^\top$, whose inner index runs over all $K \cdot d$ columns.
 # %%
 dS_line, dP, dP_b = perceptron_backward(join_spaces(dS_k), cache)
 assert relative_error(dS_line, dS) < 1e-14
@@ -78,8 +78,8 @@ assert relative_error(dP, np.concatenate(list(dW), axis=1)) < 1e-14 and relative
 # %% [markdown]
 # ## With a pencil: where is what?
 #
-# Two behaviours, two spaces of width 2. The number 110 means: behaviour 1, space 1, column 0. Splitting may move numbers, but each
-# must stay with its behaviour and its space.
+# Two behaviours, two spaces of width 2. The number 110 means: behaviour 1, space 1, column 0. Splitting may move numbers,
+# but each must stay with its behaviour and its space.
 # %%
 names = np.array([[0, 1, 10, 11], [100, 101, 110, 111]])
 print("side by side\n", names, "\nspace 0\n", split_spaces(names, 2)[0], "\nspace 1\n", split_spaces(names, 2)[1])
@@ -88,12 +88,13 @@ assert split_spaces(names, 2).tolist() == [[[0, 1], [100, 101]], [[10, 11], [110
 # %% [markdown]
 # ## What different spaces can do
 #
-# A history of six behaviours. $S$ has three columns for the category (tea, books, bikes) and one for how recent it is. We choose
-# the weights by hand. (4), which the lessons on attention derive, scores a pair by $s_k W_k m$, with a small matrix per space.
-# **Space 0** asks "same category?", **space 1** asks "how recent?". A softmax turns a row of scores into weights with sum 1.
+# A history of six behaviours. $S$ has three columns for the category (tea, books, bikes) and one for how recent it is. We
+# choose the weights by hand. (4), which the lessons on attention derive, scores a pair by $s_k W_k m$, with a small
+# matrix per space. **Space 0** asks "same category?", **space 1** asks "how recent?". A softmax turns a row of scores
+# into weights with sum 1.
 #
-# One space can hold both questions too, but it has *one* row of weights for all its columns: it adds the two scores and finds
-# "recent and of my category". The model then cannot read "all my tea" and "the last thing I did" at the same time.
+# One space can hold both questions too, but it has *one* row of weights for all its columns: it adds the two scores and
+# finds "recent and of my category". The model then cannot read "all my tea" and "the last thing I did" at the same time.
 # %%
 category, recent = np.array([0, 1, 0, 2, 0, 1]), np.arange(6) / 5
 history = np.concatenate([np.eye(3)[category], recent[:, None], np.zeros((6, 4))], axis=1)  # [6,8]: D = 8
@@ -134,7 +135,8 @@ with figure("06_latent_spaces", columns=3, size=(12, 4)) as (fig, axes):
         axis.imshow(A, cmap="Blues", vmin=0, vmax=1.1)
         for i, j in np.ndindex(6, 6):
             if A[i, j] > 0.005:
-                axis.text(j, i, f"{A[i, j]:.2f}".lstrip("0"), ha="center", va="center", fontsize=8, color="w" if A[i, j] > 0.6 else "k")
+                colour = "w" if A[i, j] > 0.6 else "k"
+                axis.text(j, i, f"{A[i, j]:.2f}".lstrip("0"), ha="center", va="center", fontsize=8, color=colour)
         axis.set(title=title, xticks=range(6), yticks=range(6), yticklabels=label if axis is axes[0] else [])
         axis.set_xticklabels(label, rotation=40, ha="right")
         axis.spines[:].set_visible(False)

@@ -52,6 +52,6 @@ def test_what_follows_from_the_history_is_learnt(tmp_path):
     halves = rng.integers(2, size=200)
     events = [(f"u{u}", f"o{10 * half + rng.integers(10)}", t) for u, half in enumerate(halves) for t in range(5)]
     log = write(tmp_path, events, [f"o{o}" for o in range(20)])
-    report = fit(log, SMALL, epochs=5, evaluations=1, eval_negatives=3, **LIVELY).report
+    report = fit(log, SMALL, width=16, spaces=4, epochs=5, evaluations=1, eval_negatives=3, **LIVELY).report
     assert 0.75 < report["test_auc"] < 0.83 + 3 * report["test_auc_se"]
     assert abs(report["swapped_history_auc"] - 0.5) < 3 * report["test_auc_se"]

@@ -16,11 +16,12 @@ def moments(is_target):  # [E] -> [(end, place, test)]
 """
 HINTS = (
     "First collect the places of the target events. The first of them is never ranked, and the last is the test.",
-    "A target at place p has p events before it, whatever their group: the end is p itself, not the number of target events before.",
+    "A target at place p has p events before it, whatever their group: the end is p, not the number of target events before.",
 )
 EXPLAIN = """
-Why it is so: k counts target events, because only they are predicted; the history holds every event before, because a search or a
-coupon tells what comes next. A user with two target events has a test and nothing to train on; with one, he has neither.
+Why it is so: k counts target events, because only they are predicted; the history holds every event before, because a
+search or a coupon tells what comes next. A user with two target events has a test and nothing to train on; with one,
+he has neither.
 """
 
 
@@ -37,7 +38,7 @@ def check(answer, rng):
         words = "".join(".T"[int(t)] for t in is_target)
         if len(yours) != len(expected):
             why = {len(first): "the first target event is not ranked", len(untested): "the last target event is the test"}
-            words += f": expected {len(expected)} moments, got {len(yours)}. {why.get(len(yours), '')}"
+            words += f", {len(expected)} moments, of which you return {len(yours)} ({why.get(len(yours), 'not all or too many')})"
         yield Case(f"moments of the events {words}", yours, expected, {
             "the history holds the events of all groups, not of the target's alone": counted,
             "`test` is True for the last target event, and only there": np.c_[expected[:, :2], 1 - expected[:, 2]],

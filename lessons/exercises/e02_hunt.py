@@ -41,9 +41,9 @@ HINTS = (
     "F1 holds x twice. What is the derivative of x · x?",
 )
 EXPLAIN = """
-Why it is so: in x * x both factors are x, and a thing that is used twice gets the sum of two gradients: 2 x dsquare. This is the
-commonest fault of hand-written backward passes. With an upstream of ones and random x it would have been seen too; a layer whose
-rows always have the same sum is where only a random upstream helps.
+Why it is so: in x * x both factors are x, and a thing that is used twice gets the sum of two gradients: 2 x dsquare.
+This is the commonest fault of hand-written backward passes. With an upstream of ones and random x it would have been
+seen too; a layer whose rows always have the same sum is where only a random upstream helps.
 """
 
 

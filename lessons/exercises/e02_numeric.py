@@ -25,9 +25,10 @@ HINTS = (
     "The entry is the difference of the two values of f, divided by the distance of the two points. That distance is not h.",
 )
 EXPLAIN = """
-Why it is so: to both sides, the even terms of Taylor's series cancel, so the error is of the order h² instead of h. And it costs
-two calls of f for each entry: for the 200,000 parameters of a small model, 400,000 forward passes for one gradient. The backward
-pass gives all of them for about the price of two. That is the reason for this whole course.
+Why it is so: to both sides, the even terms of Taylor's series cancel, so the error is of the order h² instead of h.
+And it costs two calls of f for each entry: for the 200,000 parameters of a small model, 400,000 forward passes for
+one gradient. The backward pass gives all of them for about the price of two. That is the reason for this whole
+course.
 """
 
 

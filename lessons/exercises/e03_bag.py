@@ -30,8 +30,9 @@ HINTS = (
     "the row of the word. The inner loop of an empty bag has no turns, so there is nothing to divide.",
 )
 EXPLAIN = """
-Why it is so: the mean has the factor 1/m in front of every row, and a factor of the forward pass is a factor of the backward
-pass. A word that stands twice in a bag is used twice, so it gets 2/m. An empty bag depends on no row and gives nothing.
+Why it is so: the mean has the factor 1/m in front of every row, and a factor of the forward pass is a factor of the
+backward pass. A word that stands twice in a bag is used twice, so it gets 2/m. An empty bag depends on no row and
+gives nothing.
 """
 
 

@@ -26,9 +26,9 @@ HINTS = (
     "gives the same.",
 )
 EXPLAIN = """
-Why it is so: a row of the table that is looked up three times has three uses, and the gradients of uses add up. dtable[ids] += dy
-reads all rows, adds and writes them back, so a repeated row keeps only its last use. Without repeats it is right, which is why
-tests with ids such as 0, 1, 2 never find it: check with repeats.
+Why it is so: a row of the table that is looked up three times has three uses, and the gradients of uses add up.
+dtable[ids] += dy reads all rows, adds and writes them back, so a repeated row keeps only its last use. Without
+repeats it is right, which is why tests with ids such as 0, 1, 2 never find it: check with repeats.
 """
 
 

@@ -23,8 +23,9 @@ HINTS = (
     "down. Then see to the last bucket: with 14 of them its number is 13.",
 )
 EXPLAIN = """
-Why it is so: the bit length grows by one exactly when a number reaches the next power of two. A logarithm is rounded, and just
-below a large power of two it rounds up to the wrong side. The package does the same for whole arrays, by the exponent of a float64.
+Why it is so: the bit length grows by one exactly when a number reaches the next power of two. A logarithm is rounded,
+and just below a large power of two it rounds up to the wrong side. The package does the same for whole arrays, by the
+exponent of a float64.
 """
 
 

@@ -36,9 +36,9 @@ HINTS = (
     "what does a row get that was looked up by all T targets?",
 )
 EXPLAIN = """
-Why it is so: targets and young behaviours share bucket 0, and targets share the target action with most behaviours. All of them are
-uses of the same row, and uses add up: += of the sum, neither = nor the mean. One lookup_backward over behaviours and targets
-together, as in the package, leaves no room for either fault.
+Why it is so: targets and young behaviours share bucket 0, and targets share the target action with most behaviours.
+All of them are uses of the same row, and uses add up: += of the sum, neither = nor the mean. One lookup_backward over
+behaviours and targets together, as in the package, leaves no room for either fault.
 """
 
 

@@ -5,7 +5,8 @@ from lessons.exercises import Case
 
 TITLE = "bug hunt: two groups, one space"
 TASK = """
-Behaviours of two groups (0 and 1, of different widths) enter one space; a target of group 0 uses the perceptron of group 0 as well.
+Behaviours of two groups (0 and 1, of different widths) enter one space; a target of group 0 uses the perceptron of group 0
+as well.
 space_backward returns the gradients of both perceptrons. Two of its lines are wrong: find and mend them.
     dS [N,D]          the derivative of the loss by S, all behaviours in time order
     dh [T,D]          by h, all targets of group 0
@@ -35,14 +36,15 @@ def space_backward(dS, dh, group, u, q, S, h):
     return dW, db
 '''
 HINTS = (
-    "Where in S are the behaviours of group 1, if the groups alternate in time? And look at the two lines after the loop's end that "
+    "Where in S are the behaviours of group 1, if the groups alternate in time? And look at the two last lines that "
     "treat W and b: why are they different?",
     "The rows of a group are where `group` says so. The weight matrix of group 0 has two uses, by history and targets.",
 )
 EXPLAIN = """
-Why it is so: (1) writes "concat over groups", but the behaviours stand in time order, for time order decides what belongs to which
-history. So each group reads and writes its own places. A log in which every user acts on one group first, then on the other, would
-never show the first fault; one without targets would never show the second. Test inputs must have every difficulty in them.
+Why it is so: (1) writes "concat over groups", but the behaviours stand in time order, for time order decides what
+belongs to which history. So each group reads and writes its own places. A log in which every user acts on one group
+first, then on the other, would never show the first fault; one without targets would never show the second. Test
+inputs must have every difficulty in them.
 """
 
 

@@ -20,12 +20,12 @@ def perceptron_grad(dy, x, W, y):  # [N,O], [N,I], [I,O], [N,O] -> [N,I], [I,O],
 """
 HINTS = (
     "First back through the relu: dy passes where y is positive and stops elsewhere. Call that dz; use only dz from then on.",
-    "Each gradient has the shape of its array, and sums over the index that it lacks: dx over the outputs, dW and db over the rows. "
-    "Two of the three are matrix products with a transposed factor.",
+    "Each gradient has the shape of its array, and sums over the index that it lacks: dx over the outputs, dW and db over the "
+    "rows. Two of the three are matrix products with a transposed factor.",
 )
 EXPLAIN = """
-Why it is so: x[n,i] reaches every output of its row, W[i,o] is used by every row, b[o] as well. A number with many uses gets the
-sum over them; a matrix product is nothing but many such sums at once.
+Why it is so: x[n,i] reaches every output of its row, W[i,o] is used by every row, b[o] as well. A number with many
+uses gets the sum over them; a matrix product is nothing but many such sums at once.
 """
 
 

@@ -28,8 +28,8 @@ HINTS = (
     "reshaped into one of length D. The sum over spaces happens inside the product with the transposed P.",
 )
 EXPLAIN = """
-Why it is so: side by side, the K small matrices are one large one, and so are their gradients. S is read by all spaces, so their
-roads back add up; the inner index of dz Pᵀ runs over all K·d columns, and that is this sum.
+Why it is so: side by side, the K small matrices are one large one, and so are their gradients. S is read by all
+spaces, so their roads back add up; the inner index of dz Pᵀ runs over all K·d columns, and that is this sum.
 """
 
 
@@ -38,13 +38,12 @@ def check(answer, rng):
         D = K * d
         S, P, b, r = (rng.standard_normal(shape) for shape in ((n, D), (D, D), D, (K, n, d)))
         S_k = np.maximum(split_spaces(S @ P + b, K), 0)
-        # The oracle holds the relu's sides fixed, so that no number can be too near to a kink.
-        f = lambda S, P, b, r=r, K=K, on=S_k > 0: (r * on * split_spaces(S @ P + b, K)).sum()
-        expected = (
-            numeric_gradient(lambda S, P=P, b=b: f(S, P, b), S.copy()),
-            numeric_gradient(lambda P, S=S, b=b: f(S, P, b), P.copy()),
-            numeric_gradient(lambda b, S=S, P=P: f(S, P, b), b.copy()),
-        )
+
+        # The oracle reads S, P and b while one of them is moved. It holds the relu's sides fixed: no number is near a kink.
+        def f(_, S=S, P=P, b=b, r=r, K=K, on=S_k > 0):
+            return (r * on * split_spaces(S @ P + b, K)).sum()
+
+        expected = [numeric_gradient(f, array) for array in (S, P, b)]
         causes = [{}, {}, {}]
         for words, dz in {
             "reshape alone scrambles: put the axis of the behaviours first": (r * (S_k > 0)).reshape(n, D),
