@@ -9,6 +9,12 @@
 """
 
 import importlib
+import os
+
+# The matrices of a step are small: a BLAS that spreads one product over threads loses more than it gains, and its bits
+# come to depend on their number. BLAS reads this once, when numpy is first imported, so it stands here, before that.
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 _HOMES = {"fit": "train", "rank": "recommend", "read_log": "datasets.reading", "Config": "config", "load": "assembly"}
 

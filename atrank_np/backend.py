@@ -1,24 +1,18 @@
-"""The two ways to compute: NumPy, the definition, and numba, the same numbers faster. Threads are chosen here.
+"""The two ways to compute: NumPy, the definition, and numba, the same numbers faster. The threads of the second are here.
 
 A backend holds the parameters of a model while it is trained, and does three things with a batch: `train_step`,
 `gradients` (what the step would use, for tests and for looking inside) and `scores`.
 """
 
 import functools
-import os
 import queue
 import threading
 
-# The matrices of a step are small: a BLAS that spreads one product over threads loses more than it gains, and its
-# threads fight with numba's. BLAS reads this variable once, when numpy or scipy is first imported.
-for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from .layers.ranking import pairs_of, pairwise_backward, pairwise_forward, pointwise_backward, pointwise_forward  # noqa: E402
-from .optimizer import SGD, clip  # noqa: E402
-from .randomness import Dropout  # noqa: E402
+from .layers.ranking import pairs_of, pairwise_backward, pairwise_forward, pointwise_backward, pointwise_forward
+from .optimizer import SGD, clip
+from .randomness import Dropout
 
 
 class NumpyBackend:

@@ -1,6 +1,6 @@
 """All settings of a run in one frozen value. The paper's names; each default that differs from it is in `departures`."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Config:
     evaluations: int = 10  # test scorings in a run
 
     # The machine: none of these changes a result beyond the last bits
-    backend: str = "numpy"
+    backend: str = "numba"  # or "numpy", the plain definition
     shards: int = 2  # parts of a batch whose gradients are added in order; bits depend on it
     threads: int = 2  # bits do not depend on it
 
@@ -55,12 +55,14 @@ class Config:
         for name, values in (("ranking", ("dot", "deep")), ("loss", ("point", "pair")), ("backend", ("numpy", "numba"))):
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+        for name in ("seed", "eval_seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if self.learning_rate * self.l2 >= 1:
+            raise ValueError(f"learning_rate times l2 must be below 1, not {self.learning_rate * self.l2}: weights would turn")
         for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
-
-    def with_(self, **changes):
-        return replace(self, **changes)
 
     def to_dict(self):
         return asdict(self)

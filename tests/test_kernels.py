@@ -20,6 +20,7 @@ VARIANTS = [
     {"item_bias": False},
     {"ranking": "deep", "loss": "pair", "dropout": 0.2, "shards": 3, "threads": 2},
     {"shards": 1},
+    {"clip": 0.05},
 ]
 
 

@@ -110,6 +110,51 @@ def test_simulated_objects_follow_the_predictions(world, log, group, view):
     assert abs(z) < 3.5, z
 
 
+@pytest.mark.parametrize("gap", [3, 200, shop.DAY // 2 + 40, shop.NEVER])
+@pytest.mark.parametrize("view", VIEWS[:-1])
+def test_a_hidden_lead_is_summed_out_exactly(world, view, gap):
+    """The law of a restricted view is the full law, averaged over every unseen object and every age."""
+    context = lambda g, lead, age: shop.Context(
+        np.array([7]), np.array([gap]), np.array([g]), np.array([lead]), np.array([age]))
+    items, taste = np.arange(shop.ITEMS), 11
+    law = {g: lead.chance * (gap >= lead.since) for g, lead in shop.LEADS.items()}
+    total = (1 - sum(law.values())) * shop.chance(world, "items", taste, items, context(0, 0, 0))
+    for g in set(law) - set(view):
+        longest = min(gap, shop.LEADS[g].reach)  # the age is uniform on 1 … longest - 1, and p is linear in it
+        for lead, p in enumerate(world.own[g][taste]):
+            ends = [shop.chance(world, "items", taste, items, context(shop.CODE[g], lead, age)) for age in (1, longest - 1)]
+            total += law[g] * p * (ends[0] + ends[1]) / 2
+    expected = total / (1 - sum(law[g] for g in law if g in view))
+    assert np.allclose(shop.chance(world, "items", taste, items, context(0, 0, 0), view), expected, rtol=1e-12)
+
+
+def test_the_ceiling_is_bayes_rule(world, log):
+    """One user's prediction, written out event by event."""
+    user = int(np.flatnonzero(np.diff(log.offsets) >= 12)[0])
+    rows, world_row = range(log.offsets[user], log.offsets[user + 1]), log.object - 1
+    belief, last, lead = np.full(shop.TASTES, 1 / shop.TASTES), None, None
+
+    def law(group, time):  # [T, objects]
+        p = [0, shop.NEVER] if last is None else [world_row[last], time - log.time[last]]
+        p += [0, 0, 0] if lead is None else [log.group[lead], world_row[lead], time - log.time[lead]]
+        name = tuple(shop.GROUPS)[group]
+        return shop.chance(world, name, np.arange(shop.TASTES)[:, None], np.arange(len(world.objects[name]))[None],
+                           shop.Context(*(np.array([value]) for value in p)))
+
+    for row in rows:
+        p = law(log.group[row], log.time[row])
+        predicted = shop.ceiling(world, log, [user], [log.time[row]], log.group[row])[0]
+        assert np.allclose(predicted, belief @ p, rtol=1e-9)
+        belief = belief * p[:, world_row[row]]
+        if log.group[row] == ITEMS:
+            buy = world.buy[:, world_row[row]]
+            belief *= buy if log.actions[log.action[row]] == "buy" else 1 - buy
+            last, lead = row, None
+        else:
+            lead = row
+        belief /= belief.sum()
+
+
 def test_frequencies_agree_with_p_by_chi_square():
     """40,000 draws of one context against its probabilities: within 4 standard deviations of a chi-square's mean."""
     world, S = shop.make_world(), 40_000

@@ -151,6 +151,8 @@ def _may_be_target(log, name):
     mask = log.group == log.schema.index(name)
     if group.target_actions:
         mask &= np.isin(log.action, [log.actions.index(action) for action in group.target_actions])
+    if group.negative_actions:  # shown and not taken: never a positive
+        mask &= ~np.isin(log.action, [log.actions.index(action) for action in group.negative_actions])
     return mask
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..backend import team
 from ..layers.embedding import sum_rows
 from ..layers.ranking import pairs_of
-from ..optimizer import FOLD
+from ..optimizer import FOLD, SGD, clip
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout
 from .catalogue import BLOCK, catalogue_scores, object_side
@@ -115,14 +115,9 @@ class NumbaBackend:
         end = len(self.dense.array)
         starts = [min((self.dense.place[n] for n in rest if part[n] >= p), default=end) for p in range(3)]
         self.parts = np.array([*starts, end])
-        for name, w in params.items():
-            if name in self.dense.place:
-                self.dense[name][...] = self.order.to_kernel(name, w)
-            else:
-                (self.tables if name in self.tables.place else self.biases)[name][...] = w
         self.transposed = aligned(len(self.dense.array), self.dtype)
         self.matrices = self._matrices()
-        transpose_all(self.dense.array, self.transposed, self.matrices)
+        self._put(params)
         self.features, self.places = self._features(), self._places()
         self.work, self.room, self.objects = None, (), None
         self.team = team(min(config.threads, config.shards))
@@ -149,6 +144,8 @@ class NumbaBackend:
 
     def train_step(self, batch, rate):
         """One step of gradient descent; the loss before it."""
+        if self.config.clip:
+            return self._clipped_step(batch, rate)
         loss = self._train(batch, rate, self.config.l2)
         self.step += 1
         if self.step % FOLD == 0:
@@ -156,6 +153,25 @@ class NumbaBackend:
             self.dense.array[self.parts[1] : self.parts[2]] *= self.dtype.type(self.table_scale)
             self.table_scale = 1.0
         return loss
+
+    def _clipped_step(self, batch, rate):
+        """The norm of all gradients must be known before any is used, so this step is put together from its parts."""
+        loss, gradients = self.gradients(batch)
+        clip(gradients, self.config.clip)
+        params, optimizer = self.params, SGD(self.step, self.table_scale)
+        optimizer.apply(params, gradients, rate, self.config.l2)
+        self._put(params)
+        self.step, self.table_scale = optimizer.step, optimizer.table_scale
+        return loss
+
+    def _put(self, params):
+        """Takes over named parameters; big tables may be the views that `params` gave."""
+        for name, w in params.items():
+            if name in self.dense.place:
+                self.dense[name][...] = self.order.to_kernel(name, w)
+            else:
+                (self.tables if name in self.tables.place else self.biases)[name][...] = w
+        transpose_all(self.dense.array, self.transposed, self.matrices)
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
