@@ -1,6 +1,5 @@
 """Looks inside a trained run: `python -m atrank_np.explain RUN --user U` draws Figures 3 and 4 and prints Table 4."""
 
-import argparse
 import csv
 from pathlib import Path
 from typing import NamedTuple
@@ -199,7 +198,7 @@ def write_csv(path, header, rows):
 
 
 def parser():
-    p = argparse.ArgumentParser(
+    p = command.Parser(
         prog="python -m atrank_np.explain",
         description="Look inside a trained run: self-attention (Figure 3) and vanilla attention (Figure 4) of one user as "
         "PNG and CSV, mean attention by elapsed days (Table 4), and the nearest objects in the embedding.",

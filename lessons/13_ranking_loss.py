@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 13. Ranking and the sigmoid cross entropy (8)
 #
-# *Before it: lessons 01, 02 and 03 (chain rule, numeric derivatives, products). About 25 minutes.*
+# *Before it: lessons 02 (numeric derivatives) and 05 (products and relus). About 25 minutes.*
 #
 # The model has made two vectors for every target $t$: $h_t$, what the object is, and $e_t$, what the user's history says about
 # it. The ranking function turns them into one number, and the loss says how wrong that number is:

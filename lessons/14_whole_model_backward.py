@@ -6,8 +6,8 @@
 # $$ S \overset{(1)}{=} F_M(u) \quad h = F_M(q) \quad X = \mathrm{att}(S, S) \quad C \overset{(6)}{=} F_{self}(X) $$
 # $$ x = \mathrm{att}(h, C) \quad e \overset{(7)}{=} F_{vanilla}(x) \quad f = h \cdot e \quad L \overset{(8)}{=} \ell(f) $$
 #
-# att$(x, m)$ is the attention of the rows $x$ over the memory $m$ (lessons 07 to 10), the $F$ with a name are feed-forward nets
-# (lessons 11, 12). No new derivative is needed. What is new is the bookkeeping: in which order, and **what is used twice**.
+# att$(x, m)$ is the attention of the rows $x$ over the memory $m$ (lessons 06 to 09), the $F$ with a name are feed-forward nets
+# (lessons 10, 11). No new derivative is needed. What is new is the bookkeeping: in which order, and **what is used twice**.
 
 # %%
 import os

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 15. Descent: SGD, decay, L2 on sparse rows, and a start that does not explode
 #
-# *Before it: lessons 05 (embedding rows), 12 (layer norm), 13 (the loss), 14. About 30 minutes.*
+# *Before it: lessons 03 (embedding rows), 10 (layer norm), 13 (the loss), 14. About 30 minutes.*
 #
 # All gradients are there; now a step. The paper: SGD, rate 1.0 with exponential decay 0.1, L2 weight $\lambda = 5·10^{-5}$.
 # At step $s$ of $n$ the rate is $lr_s = lr · 0.1^{s/n}$. The objective is the loss plus a price for large weights, and so

@@ -175,7 +175,7 @@ with figure("16_auc", columns=2, size=(12, 4.2)) as (fig, axes):
     axes[1].axvline(exact, color="k", lw=1, label="all allowed objects")
     axes[1].axvline(best.mean, color="C3", lw=1, ls="--", label="the one draw on the left")
     axes[1].set(title="the same users and model, 200 draws of negatives", xlabel="AUC", ylabel="draws", ylim=(0, 75))
-    axes[1].legend(loc="upper left")
+    axes[1].legend(loc="upper left", fontsize=8)
 
 # %% [markdown]
 # ## What people get wrong

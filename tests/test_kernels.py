@@ -164,3 +164,23 @@ def test_a_whole_catalogue(settings, length):
             assert_close(scores, numpy.catalogue_scores(batch, group), 1e-11)
             for backend in (numpy, numba):
                 backend.train_step(problem.batch, 0.1)
+
+
+def test_workspace_is_linear_in_the_longest_history():
+    problem = made_up(np.random.default_rng(14))
+    sizes = []
+    for length in (10_000, 20_000):
+        _, numba = both(problem)
+        batch = random_batch(np.random.default_rng(15), problem.model.space.groups, [length], [2])
+        numba._make_room(batch, True)
+        sizes.append(sum(array.nbytes for array in numba.work))
+    assert sizes[1] < 2.05 * sizes[0]
+
+
+@pytest.mark.slow
+def test_a_history_of_ten_thousand_behaviours_trains():
+    problem = made_up(np.random.default_rng(16))
+    batch = random_batch(np.random.default_rng(17), problem.model.space.groups, [10_000, 3], [2, 2])
+    _, numba = both(problem)
+    losses = [numba.train_step(batch, 0.05) for _ in range(8)]
+    assert np.isfinite(losses).all() and losses[-1] < losses[0]

@@ -20,13 +20,13 @@ def average_user_auc(scores, label, offsets):  # [T], [T], [S+1] -> number
     ...
 '''
 HINTS = (
-    "One user at a time: which of his scores are of chosen objects, which are of others? Then every chosen one meets every other one.",
-    "plus[:, None] > minus[None, :] is a table of all pairs; its mean is the user's AUC without ties. Add half the mean of ==. The "
-    "users' AUCs are averaged last.",
+    "One user at a time: which of his scores are of chosen objects, which of others? Then every chosen one meets every other.",
+    "plus[:, None] > minus[None, :] is a table of all pairs; its mean is the user's AUC without ties. Add half the mean of ==. "
+    "The users' AUCs are averaged last.",
 )
 EXPLAIN = """
-Why it is so: a user's AUC asks only about the order of his own objects, so scores of different users never meet, and a user with many
-pairs counts as much as one with few.
+Why it is so: a user's AUC asks only about the order of his own objects, so scores of different users never meet, and one
+with many pairs counts as much as one with few.
 """
 
 
@@ -44,7 +44,7 @@ def check(answer, rng):
         yield Case(f"AUC of {S} users", answer.average_user_auc(scores, label, offsets), expected.mean, {
             "a tie counts ½, not 0": mean(wins),
             "a tie counts ½, not 1": mean(wins + 1.0 * ties),
-            "all users in one pot: scores of different users must not be compared": user_auc(scores, label, offsets[[0, -1]]).mean,
+            "all users in one pot: scores of different users must never meet": user_auc(scores, label, offsets[[0, -1]]).mean,
             "a mean over all pairs: average each user's pairs first, then the users": float((wins + 0.5 * ties).mean()),
             "upside down: the chosen one should be above": 1 - expected.mean,
         })  # fmt: skip

@@ -23,8 +23,8 @@ HINTS = (
     "np.isin(row, slice) answers for a whole row of candidates. Put the answers into an array of zeros.",
 )
 EXPLAIN = """
-Why it is so: this score knows nothing of tastes. If its AUC is above 0.5, the way in which positives and negatives are chosen tells them
-apart, and a clever model will find that out too. A data set where it says 0.7 gives every model a present.
+Why it is so: this score knows nothing of tastes. If its AUC is above 0.5, the way in which positives and negatives are chosen
+tells them apart, and a clever model will find that out too. A data set where it says 0.7 gives every model a present.
 """
 
 

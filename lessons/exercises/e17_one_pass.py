@@ -20,14 +20,15 @@ def attend_one_pass(q, keys, values):  # [d], [n,d], [n,d] -> [d]
     ...
 '''
 HINTS = (
-    "All exponentials are taken relative to the highest score so far. When a higher one comes, what has been summed until then was "
-    "relative to the old one: by which factor is it too large?",
-    "With m' = max(m, s): multiply z and c by exp(m - m'), then add exp(s - m') to z, and exp(s - m') times the value to c. Begin "
+    "All exponentials are taken relative to the highest score so far. When a higher one comes, what was summed until then "
+    "is relative to the old one: by which factor is it too large?",
+    "With m' = max(m, s): multiply z and c by exp(m - m'), then add exp(s - m') to z, and that times the value to c. Begin "
     "with m = -inf, z = 0, c = 0; at the end divide c by z. exp(-inf) is 0, so the first key needs no special case.",
 )
 EXPLAIN = """
-Why it is so: softmax is unchanged by a constant in all scores, so the constant may even change on the way, if what is already summed
-is brought to the new one. Each key costs one more product, and memory no longer grows with n: arithmetic is cheap, bytes are not.
+Why it is so: softmax is unchanged by a constant in all scores, so the constant may even change on the way, if what is summed
+already is brought to the new one. Each key costs one more product, and memory
+no longer grows with n: arithmetic is cheap, bytes are not.
 """
 
 

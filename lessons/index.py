@@ -1,0 +1,350 @@
+"""The index of the course: equation → forward → backward → kernel → test → lesson, checked so that it cannot rot.
+
+    python -m lessons.index            writes lessons/INDEX.md
+    python -m lessons.index --check    exit 1 if that page is out of date, or names something that is not there
+
+The data are ROWS and ERRORS. A name is `file.py::name`, the file in atrank_np/ or, if it is a test, in tests/.
+"""
+
+import argparse
+import ast
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import atrank_np.layers
+from atrank_np.departures import markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "lessons" / "INDEX.md"
+LESSONS = {path.stem[:2]: path for path in sorted((ROOT / "lessons").glob("[0-9][0-9]_*.py"))}
+
+
+class Row(NamedTuple):
+    """equation: its number, or words where it has none; the others are names, several in a string."""
+
+    equation: str
+    formula: str
+    forward: str
+    backward: str
+    kernel: str
+    tests: str
+    lessons: str
+
+
+EMBEDDING, ATTENTION, FEED_FORWARD = "layers/embedding.py::", "layers/attention.py::", "layers/feedforward.py::"
+PERCEPTRON, RANKING = "layers/perceptron.py::", "layers/ranking.py::"
+
+
+def pair(file, *names):
+    """The names of forward and backward passes in one file."""
+    return tuple(" ".join(f"{file}{name}_{way}" for name in names) for way in ("forward", "backward"))
+
+
+ROWS = (
+    Row("samples", "$b_1 … b_k$ predict $b_{k+1}$", "datasets/sampling.py::split datasets/sampling.py::Negatives.draw", "", "",
+        "test_sampling.py::test_the_protocol test_sampling.py::test_negatives_are_never_touched_and_uniform", "01 16"),
+    Row("batch", "histories packed, not padded", "datasets/packing.py::pack", "", "kernels/chunks.py::number_rows",
+        "test_packing.py::test_pack_by_hand", "01"),
+    Row("$\\mathrm{emb}_i(o)$", "one value: a row of a table", *pair(EMBEDDING, "lookup"), "kernels/embedding.py::embed "
+        "kernels/embedding.py::scatter", "test_embedding.py::test_gradients test_embedding.py::test_lookup_values", "03 04"),
+    Row("$\\mathrm{emb}_i(o)$", "several values: the mean of their rows", *pair(EMBEDDING, "bag"), "kernels/embedding.py::embed "
+        "kernels/embedding.py::scatter", "test_embedding.py::test_gradients "
+        "test_embedding.py::test_bag_is_the_mean_of_its_rows", "03"),
+    Row("$\\mathrm{emb}_i(o)$", "a number: $x w + b$", *pair(EMBEDDING, "number"), "kernels/embedding.py::embed "
+        "kernels/embedding.py::dense_backward", "test_embedding.py::test_gradients test_embedding.py::test_number_values", "03"),
+    Row("$\\mathrm{bucketize}_i(t)$", "$[2^k, 2^{k+1}) \\to k+1$", "datasets/packing.py::bucketize", "", "",
+        "test_packing.py::test_buckets_are_bit_lengths", "04"),
+    Row("$u_{ij}$", "$= \\mathrm{emb}_i(o_j) + \\mathrm{lookup}^t_i + \\mathrm{lookup}^a_i$",
+        "models/common_space.py::CommonSpace.forward",
+        "models/common_space.py::CommonSpace.backward", "kernels/chunks.py::common_space "
+        "kernels/chunks.py::common_space_backward", "test_model.py::test_scores_are_the_equations_literally "
+        "test_model.py::test_unknown_rows_get_no_gradient", "05"),
+    Row("(1)", "$S = F_M(u)$, $F(x) = \\mathrm{relu}(x W + b)$", *pair(PERCEPTRON, "linear", "relu", "perceptron"),
+        "kernels/step.py::project kernels/step.py::project_backward", "test_perceptron.py::test_gradients "
+        "test_perceptron.py::test_perceptron_is_relu_of_xw_plus_b", "05"),
+    Row("(2)", "$S_k = F_{P_k}(S)$, all $K$ at once", f"{PERCEPTRON}perceptron_forward {ATTENTION}attention_forward",
+        f"{PERCEPTRON}perceptron_backward {ATTENTION}attention_backward",
+        "kernels/step.py::project kernels/step.py::project_backward", "test_attention.py::test_equations_2_to_5_literally", "06"),
+    Row("(3)", "$A_k = \\mathrm{softmax}(\\mathrm{scores})$", *pair(ATTENTION, "softmax"), "kernels/attention.py::softmax_row",
+        "test_attention.py::test_gradients test_attention.py::test_softmax_literally_shifted_and_without_overflow", "07"),
+    Row("(4)", "scores $S_k W_k S^\\top$", *pair(ATTENTION, "attention"), "kernels/attention.py::softmax_row "
+        "kernels/attention.py::attend_backward", "test_attention.py::test_gradients "
+        "test_attention.py::test_equations_2_to_5_literally", "08"),
+    Row("(5)", "$C_k = A_k F_{Q_k}(S)$", *pair(ATTENTION, "attend", "attention"), "kernels/attention.py::attend_forward "
+        "kernels/attention.py::attend_backward", "test_attention.py::test_gradients "
+        "test_attention.py::test_a_tiny_attention_by_hand test_attention.py::test_weights_are_open_and_sum_to_one", "09 17"),
+    Row("LN in (6)", "rows to mean 0, variance 1", *pair(FEED_FORWARD, "layer_norm"),
+        "kernels/feedforward.py::residual_layer_norm_forward kernels/feedforward.py::layer_norm_backward",
+        "test_feedforward.py::test_gradients test_feedforward.py::test_layer_norm_literally", "10"),
+    Row("dropout in (6)", "a mask of 0 and $1/(1-p)$", "randomness.py::dropout_mask", "", "kernels/feedforward.py::dropout",
+        "test_randomness.py::test_mask_against_the_hash_in_plain_integers", "11"),
+    Row("(6)", "$C = F_{self}(\\mathrm{concat}_k\\, C_k)$", *pair(FEED_FORWARD, "feed_forward"),
+        "kernels/step.py::feed_forward kernels/step.py::feed_forward_backward", "test_feedforward.py::test_gradients "
+        "test_feedforward.py::test_feed_forward_literally", "11"),
+    Row("(7)", "$e_t = F_{vanilla}(\\mathrm{concat}_k\\, \\mathrm{att}_k(h_t, C))$",
+        f"{ATTENTION}attention_forward {FEED_FORWARD}feed_forward_forward",
+        f"{ATTENTION}attention_backward {FEED_FORWARD}feed_forward_backward",
+        "kernels/attention.py::attend_forward kernels/attention.py::attend_backward",
+        "test_attention.py::test_empty_history_gives_zeros_and_no_gradient "
+        "test_model.py::test_a_target_may_be_asked_twice", "12"),
+    Row("$f(h_t, e_t)$", "$h_t \\cdot e_t$", *pair(RANKING, "dot"),
+        "kernels/ranking.py::dot_forward kernels/ranking.py::dot_backward",
+        "test_ranking.py::test_gradients test_ranking.py::test_dot_values", "13"),
+    Row("$f(h_t, e_t)$", "a deep network over $[h, e, h \\circ e]$", *pair(RANKING, "deep"),
+        "kernels/ranking.py::deep_forward kernels/ranking.py::deep_backward",
+        "test_ranking.py::test_gradients test_ranking.py::test_deep_literally", "13"),
+    Row("(8)", "point-wise: $-y \\log \\sigma(f) - (1-y) \\log (1 - \\sigma(f))$", *pair(RANKING, "pointwise"),
+        "kernels/ranking.py::pointwise", "test_ranking.py::test_gradients "
+        "test_ranking.py::test_pointwise_is_the_mean_of_equation_8 test_ranking.py::test_losses_start_at_log_2", "00 13"),
+    Row("pair-wise", "$-\\log \\sigma(f^+ - f^-)$", *pair(RANKING, "pairwise"), "kernels/ranking.py::pairwise",
+        "test_ranking.py::test_gradients test_ranking.py::test_pairwise_literally", "13"),
+    Row("(1) … (8)", "the whole model", "models/atrank.py::ATRank.forward", "models/atrank.py::ATRank.backward",
+        "kernels/step.py::shard", "test_model.py::test_directions_and_entries_of_every_parameter "
+        "test_model.py::test_scores_are_the_equations_literally test_torch.py::test_all_gradients_are_those_of_autograd "
+        "test_kernels.py::test_float64", "14"),
+    Row("start", "initial values by kind of parameter", "models/atrank.py::ATRank.init", "", "",
+        "test_model.py::test_initialisation_by_kind", "15"),
+    Row("descent", "$w \\leftarrow (1 - lr\\,\\lambda)\\, w - lr\\, g$", "optimizer.py::SGD.apply optimizer.py::learning_rate "
+        "optimizer.py::folded", "", "kernels/step.py::update", "test_optimizer.py::test_one_step_by_hand "
+        "test_optimizer.py::test_equals_whole_table_decay_over_two_folds", "15"),
+    Row("clipping", "the gradient's norm at most a limit", "optimizer.py::clip", "", "", "test_optimizer.py::test_clip", "18"),
+    Row("AUC", "mean over users of $\\delta(p_{ui} > p_{uj})$, a tie ½", "metrics.py::user_auc", "", "",
+        "test_metrics.py::test_against_the_double_loop_with_ties test_metrics.py::test_tiny_values", "00 16"),
+    Row("the proof", "$(f(x + hv) - f(x - hv)) / 2h$", "gradcheck.py::numeric_gradient gradcheck.py::relative_error", "", "",
+        "test_gradcheck.py::test_numeric_gradient_of_a_polynomial "
+        "test_gradcheck.py::test_error_is_relative_to_the_largest_entry", "02"),
+)
+
+
+class Fault(NamedTuple):
+    """A common error of gradient checks; see: where it is shown."""
+
+    symptom: str
+    cause: str
+    remedy: str
+    see: str
+
+
+ERRORS = (
+    Fault("All entries have the ratio 2", "the gradient is added twice (a residual connection, an accumulator that is "
+          "not emptied), or a square lost its ½", "count the uses of the array in the forward pass: one summand for each",
+          "test_gradcheck.py::test_likely_causes"),
+    Fault("All entries have the ratio −1", "a sign: the loss is −log σ, and in the pair-wise loss the negative stands "
+          "behind a minus", "differentiate the line once more, with one number in place of the array", "13 "
+          "test_ranking.py::test_pairwise_pushes_positives_up_and_negatives_down"),
+    Fault("All entries have another common ratio, such as 1/T or D", "mean and sum confused: the losses here are means "
+          "over the targets or pairs, and a layer norm takes means over D; a bias gets the sum over rows", "look for the "
+          "ratio among the sizes N, T, D: that is why the made-up problems have sizes of their own", "13 10"),
+    Fault("The analytic gradient is 0, the numeric is not", "nothing arrives: a term is missing, a name is never collected, "
+          "or a relu is dead at this point", "follow the upstream gradient from the loss until it vanishes; every norm must "
+          "be above 0", "test_model.py::test_directions_and_entries_of_every_parameter"),
+    Fault("Both are about 1e-12, yet their relative error is 1", "the true gradient is 0 and you see rounding: softmax under "
+          "an upstream of ones, the last bias of the deep f under the pair-wise loss", "treat two arrays below 1e-10 as "
+          "zeros, and ask why it is 0", "07 gradcheck.py::relative_error"),
+    Fault("It passes with an upstream gradient of ones, and the model does not learn", "ones are blind to what keeps a sum: "
+          "rows of softmax, of a layer norm", "draw the upstream gradient at random; for a loss, a random `dloss` too",
+          "02 07 10 gradcheck.py::check_layer"),
+    Fault("A few entries are off by 1e-4 or more, and not with another seed", "a relu between x − h v and x + h v: there is "
+          "no derivative to compare with", "compare the relus' sides at both ends and redraw; never raise the limit",
+          "02 gradcheck.py::Kink test_model.py::test_kinks_are_noticed"),
+    Fault("Every error is about 1e-3", "float32: f is known to 1e-7 of itself, and 1e-7 / 2h is 1e-2", "check in float64, "
+          "all of it: one float32 constant is enough to spoil the sum; compare float32 with float64 afterwards",
+          "02 test_model.py::test_float32_stays_float32"),
+    Fault("The error grows when h shrinks", "rounding, about 1e-16 / h: h is too small", "h = 1e-5 for central differences "
+          "in float64", "02"),
+    Fault("The error falls to a quarter when h is halved", "the gradient is right, f bends much: the difference itself is "
+          "wrong by c h²", "a sharper difference of two step lengths (Richardson), as the package does before it blames a "
+          "gradient", "gradcheck.py::compare test_gradcheck.py::test_a_strong_bend_is_not_blamed_on_the_gradient"),
+    Fault("One-sided differences leave an error of 1e-5", "(f(x + h) − f(x)) / h is wrong by O(h), not by O(h²)",
+          "take both sides", "02"),
+    Fault("The numeric gradient is 0, or huge", "x is an array of integers: x + 1e-5 is cut off when it is stored",
+          "give floats; ids, offsets and buckets have no gradient at all", "gradcheck.py::derivative"),
+    Fault("The numeric gradient is noise that changes from call to call", "the dropout mask is drawn anew in every forward "
+          "pass, or negatives are: each f is another function", "fix the mask: here it is a function of (seed, step, layer, "
+          "row, column), the same for both ends", "11 gradcheck.py::check_model"),
+    Fault("The first check passes, a second one with the same arrays fails", "an array is changed in place: `x += …` in "
+          "a forward pass, `dy *= …` in a backward pass, or a cache that refers to what is overwritten later",
+          "assert that inputs, upstream gradient and cache are as before", "test_attention.py::test_inputs_unchanged "
+          "test_model.py::test_parameters_and_batch_unchanged"),
+    Fault("Every layer passes, a parameter of the whole model fails", "it is used twice, and the second gradient replaces "
+          "the first: F_M serves behaviours and targets, a table may serve several features; S is query and memory",
+          "accumulate in one place, and add", "14 test_model.py::test_a_parameter_used_twice_gets_the_sum "
+          "models/common_space.py::Gradients"),
+    Fault("Only rows of a table whose id is repeated are wrong", "`dtable[ids] += dy` keeps one of the repeats", "scatter-ADD: "
+          "`np.add.at`, or sort and sum", "03 layers/embedding.py::sum_rows"),
+    Fault("Only row 0 of a table is wrong", "row 0 is `unknown`: it is never trained, so its gradient is left out by intent",
+          "leave the row out of the comparison, and assert that nothing comes for it",
+          "test_model.py::test_unknown_rows_get_no_gradient gradcheck.py::check_model"),
+    Fault("All tables have one wrong ratio, everything else is right", "the L2 trick: a table is stored divided by "
+          "`table_scale`, the gradient is by the table that the formula means", "multiply by the scale, or check at scale 1; "
+          "L2 itself is in neither loss nor check", "15 gradcheck.py::check_model"),
+    Fault("A square matrix is wrong, and right when transposed", "`x.T @ dy` or `dy.T @ x`? With equal sizes no shape "
+          "tells", "check with sizes that all differ; then the wrong one does not even multiply", "08 made_up.py::layer_cases"),
+)
+
+
+@cache
+def names_in(path):
+    """name or Class.name -> its source text."""
+    if not path.exists():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    found = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found[node.name] = ast.get_source_segment(text, node)
+            for part in getattr(node, "body", []) if isinstance(node, ast.ClassDef) else []:
+                if isinstance(part, ast.FunctionDef):
+                    found[f"{node.name}.{part.name}"] = ast.get_source_segment(text, part)
+    return found
+
+
+def place(name):
+    """file.py::name -> path of the file, the name in it."""
+    file, _, inside = name.partition("::")
+    return ROOT / ("tests" if file.startswith("test_") else "atrank_np") / file, inside
+
+
+def title(number):
+    """Lesson 07. Softmax and its Jacobian (3) -> the words behind the number."""
+    return re.search(r"^# # Lesson \d\d\. (.+)$", LESSONS[number].read_text(encoding="utf-8"), re.M)[1]
+
+
+def links(names):
+    """Names as Markdown links, one to a line of a table's cell."""
+    made = []
+    for name in names.split():
+        if name.isdigit():
+            made.append(f"[{name}]({LESSONS[name].name})")
+        else:
+            path, inside = place(name)
+            made.append(f"[`{inside}`](../{path.relative_to(ROOT).as_posix()})")
+    return "<br>".join(made)
+
+
+def letters():
+    """(letter, meaning) of the legend in the docstring of atrank_np.layers."""
+    legend = [line.strip() for line in atrank_np.layers.__doc__.split("\n\n")[1].splitlines() if line.startswith("    ")]
+    cells = [cell for line in legend for cell in re.split(r" {2,}", line)]
+    return list(zip(cells[::2], cells[1::2], strict=True))
+
+
+def table(*columns, rows):
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def page():
+    """The text of INDEX.md."""
+    rows = []
+    for row in ROWS:
+        equation = row.equation if "$" in row.equation else f"**{row.equation}**"
+        cells = map(links, (row.forward, row.backward, row.kernel, row.tests, row.lessons))
+        rows.append((f"{equation} {row.formula}", *cells))
+    course = [(f"[{number}]({path.name})", title(number)) for number, path in LESSONS.items()]
+    faults = "\n".join(
+        f"{i}. **{fault.symptom}.** Because: {fault.cause}. What to do: {fault.remedy}. "
+        f"See {links(fault.see).replace('<br>', ', ')}."
+        for i, fault in enumerate(ERRORS, 1)
+    )
+    return f"""<!-- Written by `python -m lessons.index`; do not edit. -->
+# Index
+
+Every equation of the paper with the function that computes it, the one that differentiates it, its fast twin, the tests
+that prove both, and the lesson that derives it. `python -m lessons.index --check` fails if one of them is not there.
+
+{table("equation", "forward", "backward", "kernel", "tests", "lesson", rows=rows)}
+
+The layers' tests also run over the kernels that have a twin of the same shape; the rest of the compiled step is proved by
+{links("test_kernels.py::test_float64")}. `python -m atrank_np.gradcheck` prints the error of every gradient.
+
+## The lessons
+
+{table("", "lesson", rows=course)}
+
+Exercises to them: `python -m lessons.exercises`.
+
+## The legend of letters
+
+The same letters name shapes, loops and arrays everywhere; `dx` is the derivative of the loss by `x`.
+
+{table("letter", "meaning", rows=letters())}
+
+## Departures from the paper
+
+{markdown().strip()}
+
+## Common errors of gradient checks
+
+From the symptom to its cause and what to do. The ratio is analytic over numeric.
+
+{faults}
+"""
+
+
+def _wrong_names():
+    for row in ROWS:
+        for name in " ".join((row.forward, row.backward, row.kernel, row.tests)).split():
+            path, inside = place(name)
+            if inside not in names_in(path):
+                yield f"{row.equation}: there is no {name}"
+    for name in " ".join([row.lessons for row in ROWS] + [fault.see for fault in ERRORS]).split():
+        if name.isdigit() and name not in LESSONS:
+            yield f"there is no lesson {name}"
+        if not name.isdigit() and place(name)[1] not in names_in(place(name)[0]):
+            yield f"common errors: there is no {name}"
+
+
+def _wrong_links():
+    """A named lesson teaches the function, a named test file tests it, and the function says which equation it is."""
+    for row in ROWS:
+        stems = [re.sub("_forward$", "", place(name)[1].split(".")[0]) for name in row.forward.split()]
+        tests = "".join(place(name)[0].read_text(encoding="utf-8") for name in row.tests.split())
+        for number in row.lessons.split():
+            text = LESSONS[number].read_text(encoding="utf-8")
+            if not any(stem in text for stem in stems):
+                yield f"{row.equation}: lesson {number} speaks of none of {', '.join(stems)}"
+        a_method = "." in row.forward.rpartition("::")[2]  # what it computes is tested through a whole model
+        if not a_method and not any(stem in tests for stem in stems):
+            yield f"{row.equation}: no test file speaks of {', '.join(stems)}"
+        if re.fullmatch(r"\(\d\)", row.equation):
+            texts = [names_in(path)[inside] for path, inside in map(place, row.forward.split())]
+            if not any(row.equation in text for text in texts):
+                yield f"{row.equation}: none of its forward passes names it"
+
+
+def _missing():
+    named = {name for row in ROWS for name in f"{row.forward} {row.backward}".split()}
+    for path in sorted((ROOT / "atrank_np" / "layers").glob("*.py")):
+        for name in names_in(path):
+            if name.endswith(("_forward", "_backward")) and f"layers/{path.name}::{name}" not in named:
+                yield f"layers/{path.name}::{name} is not in the index"
+    for number in LESSONS.keys() - set(" ".join(row.lessons for row in ROWS).split()):
+        yield f"lesson {number} is not in the index"
+    for equation in {f"({i})" for i in range(1, 9)} - {row.equation for row in ROWS}:
+        yield f"equation {equation} is not in the index"
+
+
+def problems():
+    """What is wrong with the index, one line each."""
+    wrong = list(_wrong_names()) or [*_wrong_links(), *_missing()]
+    if not wrong and (not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page()):
+        wrong = ["lessons/INDEX.md is out of date: python -m lessons.index"]
+    return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m lessons.index", description="Write lessons/INDEX.md.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the index is wrong or out of date")
+    if not parser.parse_args().check:
+        PAGE.write_text(page(), encoding="utf-8")
+    wrong = problems()
+    print(*wrong, sep="\n", file=sys.stderr)
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
