@@ -248,7 +248,7 @@ def settings(options):
     """What --quick changes, and what is installed, added to the options."""
     quick = options.quick
     options.users, options.rounds = (FEW_USERS, 5) if quick else (USERS, 15)
-    options.window, options.patience = (0.2, 10) if quick else (1.0, 180)  # seconds: of one turn, of all turns of a cell
+    options.window, options.patience = (0.2, 5) if quick else (1.0, 180)  # seconds: of one turn, of all turns of a cell
     options.lengths = [2, 8, 32] if quick else [2, 4, 8, 16, 32, 64, 98]
     options.vocabularies = [1000, 30_000] if quick else [1000, 10_000, 100_000, 1_000_000]
     options.torch = list(TORCH) if importlib.util.find_spec("torch") else []
