@@ -189,9 +189,9 @@ def part_scaling(report, options):
     for axis, values in axes.items():
         for value in values:
             with workers(names, threads, **(dict(users=1000) | {axis: value})) as team:
-                for name, worker in team.items():
-                    rates = [worker.ask("window", seconds=options.window / 3) for _ in range(3)]
-                    put(report, ("scaling", axis, value, name), 1e6 / float(np.median(rates)))
+                rates = [[worker.ask("window", seconds=options.window) for worker in team.values()] for _ in range(4)]
+                for name, rate in zip(team, np.median(rates[1:], axis=0).tolist()):  # the first turn warms caches up
+                    put(report, ("scaling", axis, value, name), 1e6 / rate)
             cost = report["scaling"][axis][str(value)]
             rows.append([axis, f"{value:,}", *(f"{cost[name]:.0f}" for name in names)])
     if options.plot:
@@ -212,6 +212,8 @@ def draw(scaling, path):
         for name in next(iter(costs.values())):
             axes.plot([int(value) for value in costs], [cost[name] for cost in costs.values()], marker="o", label=name)
         axes.set(xscale="log", yscale="log", xlabel=labels[axis])
+        axes.set_xticks([int(value) for value in costs], [f"{int(value):,}" for value in costs], minor=False)
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("µs for a training sample")
     panels[0].legend()

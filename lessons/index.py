@@ -10,6 +10,7 @@ import argparse
 import ast
 import re
 import sys
+import textwrap
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -129,61 +130,76 @@ class Fault(NamedTuple):
 
 
 ERRORS = (
-    Fault("All entries have the ratio 2", "the gradient is added twice (a residual connection, an accumulator that is "
-          "not emptied), or a square lost its ½", "count the uses of the array in the forward pass: one summand for each",
-          "test_gradcheck.py::test_likely_causes"),
-    Fault("All entries have the ratio −1", "a sign: the loss is −log σ, and in the pair-wise loss the negative stands "
-          "behind a minus", "differentiate the line once more, with one number in place of the array", "13 "
-          "test_ranking.py::test_pairwise_pushes_positives_up_and_negatives_down"),
-    Fault("All entries have another common ratio, such as 1/T or D", "mean and sum confused: the losses here are means "
-          "over the targets or pairs, and a layer norm takes means over D; a bias gets the sum over rows", "look for the "
-          "ratio among the sizes N, T, D: that is why the made-up problems have sizes of their own", "13 10"),
-    Fault("The analytic gradient is 0, the numeric is not", "nothing arrives: a term is missing, a name is never collected, "
-          "or a relu is dead at this point", "follow the upstream gradient from the loss until it vanishes; every norm must "
-          "be above 0", "test_model.py::test_directions_and_entries_of_every_parameter"),
-    Fault("Both are about 1e-12, yet their relative error is 1", "the true gradient is 0 and you see rounding: softmax under "
-          "an upstream of ones, the last bias of the deep f under the pair-wise loss", "treat two arrays below 1e-10 as "
-          "zeros, and ask why it is 0", "07 gradcheck.py::relative_error"),
-    Fault("It passes with an upstream gradient of ones, and the model does not learn", "ones are blind to what keeps a sum: "
-          "rows of softmax, of a layer norm", "draw the upstream gradient at random; for a loss, a random `dloss` too",
-          "02 07 10 gradcheck.py::check_layer"),
-    Fault("A few entries are off by much more than 1e-7, and not with another seed", "a relu turns on or off between x − h v "
-          "and x + h v: there is no derivative to compare with", "compare the relus' sides at both ends and redraw; never raise the limit",
+    Fault("All entries have the ratio 2",
+          "The gradient is added twice (a residual connection, an accumulator that is not emptied), or a square lost its ½.",
+          "Count the uses of the array in the forward pass: one summand for each. Ratio ½: one of two equal uses is missing.",
+          "02 test_gradcheck.py::test_likely_causes"),
+    Fault("All entries have the ratio −1",
+          "A sign: the loss is −log σ, and in the pair-wise loss the negative's score stands behind a minus.",
+          "Differentiate the line once more, with one number in place of the array.",
+          "13 test_ranking.py::test_pairwise_pushes_positives_up_and_negatives_down"),
+    Fault("All entries have another common ratio, such as 1/T or D",
+          "Mean and sum confused: the losses here are means over targets or pairs, a layer norm takes means over D, a bias "
+          "gets the sum over rows.",
+          "Look for the ratio among the sizes N, T, D; made-up problems have distinct sizes for this.",
+          "10 13 made_up.py::layer_cases"),
+    Fault("The analytic gradient is 0, the numeric is not",
+          "Nothing arrives: a term is missing, or the gradient is never collected under the parameter's name.",
+          "Follow the upstream gradient from the loss until it vanishes; assert that every gradient has a norm above 0.",
+          "test_model.py::test_directions_and_entries_of_every_parameter"),
+    Fault("Both are tiny, yet their relative error is about 1",
+          "The true gradient is 0 and you see rounding: softmax under an upstream of ones, the last bias of the deep f under "
+          "the pair-wise loss.",
+          "Treat two arrays below 1e-10 as zeros, and ask why it is 0.",
+          "07 gradcheck.py::relative_error"),
+    Fault("It passes with an upstream gradient of ones, and the model learns badly",
+          "Ones are blind where sums are kept: a row of softmax always sums to 1, a normalised row to 0.",
+          "Draw the upstream gradient at random; for a loss, a random `dloss` too.",
+          "02 07 gradcheck.py::check_layer"),
+    Fault("A few entries are off by much more than 1e-7, and not with another seed",
+          "A relu turns on or off between x − h v and x + h v: there is no derivative to compare with.",
+          "Compare the relus' sides at both ends and redraw; never raise the limit.",
           "02 gradcheck.py::Kink test_model.py::test_kinks_are_noticed"),
-    Fault("Every error is 1e-3 or above", "float32: f is known to 1e-7 of itself, and 1e-7 / 2h is 5e-3", "check in float64, "
-          "all of it: one float32 constant is enough to spoil the sum; compare float32 with float64 afterwards",
-          "02 test_model.py::test_float32_stays_float32"),
-    Fault("The error grows when h shrinks", "rounding, about 1e-16 / h: h is too small", "h = 1e-5 for central differences "
-          "in float64", "02"),
-    Fault("The error falls to a quarter when h is halved", "the gradient is right, f bends much: the difference itself is "
-          "wrong by c h²", "a sharper difference of two step lengths (Richardson), as the package does before it blames a "
-          "gradient", "gradcheck.py::compare test_gradcheck.py::test_a_strong_bend_is_not_blamed_on_the_gradient"),
-    Fault("Errors of about 1e-6 that no sharper formula for the gradient removes", "one-sided differences: (f(x + h) − f(x)) / h is wrong by O(h), not by O(h²)",
-          "take both sides", "02"),
-    Fault("The numeric gradient is huge, or 0", "x is an array of integers: x + 1e-5 and x − 1e-5 are cut off when they "
-          "are stored",
-          "give floats; ids, offsets and buckets have no gradient at all", "gradcheck.py::derivative"),
-    Fault("The numeric gradient is huge, and another one in each call", "the dropout mask is drawn anew in every forward "
-          "pass, or negatives are: each f is another function", "fix the mask: here it is a function of (seed, step, layer, "
-          "row, column), the same for both ends", "11 gradcheck.py::check_model"),
-    Fault("The first check passes, a second one with the same arrays fails", "an array is changed in place: `x += …` in "
-          "a forward pass, `dy *= …` in a backward pass, or a cache that refers to what is overwritten later",
-          "assert that inputs, upstream gradient and cache are as before", "test_attention.py::test_inputs_unchanged "
-          "test_model.py::test_parameters_and_batch_unchanged"),
-    Fault("Every layer passes, a parameter of the whole model fails", "it is used twice, and the second gradient replaces "
-          "the first: F_M serves behaviours and targets, a table may serve several features; S is query and memory",
-          "accumulate in one place, and add", "14 test_model.py::test_a_parameter_used_twice_gets_the_sum "
-          "models/common_space.py::Gradients"),
-    Fault("Only rows of a table whose id is repeated are wrong", "`dtable[ids] += dy` keeps one of the repeats", "scatter-ADD: "
-          "`np.add.at`, or sort and sum", "03 layers/embedding.py::sum_rows"),
-    Fault("Only row 0 of a table is wrong", "row 0 is `unknown`: it is never trained, so its gradient is left out by intent",
-          "leave the row out of the comparison, and assert that nothing comes for it",
-          "test_model.py::test_unknown_rows_get_no_gradient gradcheck.py::check_model"),
-    Fault("All tables have one wrong ratio, everything else is right", "the L2 trick: a table is stored divided by "
-          "`table_scale`, the gradient is by the table that the formula means", "multiply by the scale, or check at scale 1; "
-          "L2 itself is in neither loss nor check", "15 gradcheck.py::check_model"),
-    Fault("A square matrix is wrong, and right when transposed", "`x.T @ dy` or `dy.T @ x`? With equal sizes no shape "
-          "tells", "check with sizes that all differ; then the wrong one does not even multiply", "08 made_up.py::layer_cases"),
+    Fault("Every error is 1e-3 or above",
+          "It runs in float32: f is known to 1e-7 of itself, and 1e-7 / 2h is 5e-3.",
+          "Check in float64, from the parameters to the loss; compare float32 with float64 afterwards.",
+          "02 test_kernels.py::test_float32"),
+    Fault("The error changes with h",
+          "It grows when h shrinks: rounding, about 1e-16 / h. It falls to a quarter when h is halved: f bends much, the "
+          "difference is wrong by c h². It is halved as well: the difference is one-sided.",
+          "Central differences, h = 1e-5; where f bends much, two step lengths together (Richardson).",
+          "02 gradcheck.py::compare test_gradcheck.py::test_a_strong_bend_is_not_blamed_on_the_gradient"),
+    Fault("The numeric gradient is huge, the same in each call",
+          "An array of integers is moved: 1 + 1e-5 and 1 − 1e-5 are stored as 1 and 0.",
+          "Give floats; ids, offsets and buckets have no gradient at all.",
+          "gradcheck.py::derivative"),
+    Fault("The numeric gradient is huge, and another one in each call",
+          "The dropout mask or the negatives are drawn anew in every forward pass: each f is another function.",
+          "Fix the mask; here it is a function of (seed, step, layer, row, column), the same for both ends.",
+          "11 gradcheck.py::check_model"),
+    Fault("The first check passes, a second one with the same arrays fails",
+          "An array is changed in place: `x += …` in a forward pass, `dy *= …` in a backward pass, or a cache refers to an "
+          "array that is overwritten later.",
+          "Assert that inputs, upstream gradient and cache are as before.",
+          "test_attention.py::test_inputs_unchanged test_model.py::test_parameters_and_batch_unchanged"),
+    Fault("Every layer passes, a parameter of the whole model fails",
+          "It is used twice, and the second gradient replaces the first: F_M serves behaviours and targets, a table may serve "
+          "several features, S is query and memory.",
+          "Accumulate in one place, and add.",
+          "14 models/common_space.py::Gradients test_model.py::test_a_parameter_used_twice_gets_the_sum"),
+    Fault("Only some rows of a table are wrong",
+          "Rows whose id is repeated: `dtable[ids] += dy` keeps one of the repeats. Row 0 alone: it is `unknown`, which is "
+          "never trained, so that its gradient is left out by intent.",
+          "Scatter-ADD (`np.add.at`, or sort and sum); leave row 0 out of the comparison and assert that nothing comes for it.",
+          "03 layers/embedding.py::sum_rows test_model.py::test_unknown_rows_get_no_gradient"),
+    Fault("All tables have one wrong ratio, everything else is right",
+          "A table is stored divided by `table_scale` (the L2 trick), but its gradient is by the table that the formula means.",
+          "Multiply by the scale, or check at scale 1. L2 itself is in neither the loss nor the check.",
+          "15 gradcheck.py::check_model"),
+    Fault("A square matrix is wrong, and right when transposed",
+          "`x.T @ dy` was meant and `dy.T @ x` written: where sizes are equal no shape tells.",
+          "Choose sizes that differ wherever they may; then the wrong product does not even run.",
+          "08 gradcheck.py::likely_cause"),
 )
 
 
@@ -194,12 +210,16 @@ def names_in(path):
         return {}
     text = path.read_text(encoding="utf-8")
     found = {}
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found[node.name] = ast.get_source_segment(text, node)
-            for part in getattr(node, "body", []) if isinstance(node, ast.ClassDef) else []:
-                if isinstance(part, ast.FunctionDef):
-                    found[f"{node.name}.{part.name}"] = ast.get_source_segment(text, part)
+
+    def look(body, prefix=""):
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                found[prefix + node.name] = textwrap.dedent("\n".join(text.splitlines()[first - 1 : node.end_lineno]))
+            if isinstance(node, ast.ClassDef):
+                look(node.body, f"{node.name}.")
+
+    look(ast.parse(text).body)
     return found
 
 
@@ -214,8 +234,8 @@ def title(number):
     return re.search(r"^# # Lesson \d\d\. (.+)$", LESSONS[number].read_text(encoding="utf-8"), re.M)[1]
 
 
-def links(names):
-    """Names as Markdown links, one to a line of a table's cell."""
+def links(names, between="<br>"):
+    """Names as Markdown links; in a table's cell each has its own line."""
     made = []
     for name in names.split():
         if name.isdigit():
@@ -223,7 +243,7 @@ def links(names):
         else:
             path, inside = place(name)
             made.append(f"[`{inside}`](../{path.relative_to(ROOT).as_posix()})")
-    return "<br>".join(made)
+    return between.join(made)
 
 
 def letters():
@@ -247,8 +267,7 @@ def page():
         rows.append((f"{equation} {row.formula}", *cells))
     course = [(f"[{number}]({path.name})", title(number)) for number, path in LESSONS.items()]
     faults = "\n".join(
-        f"{i}. **{fault.symptom}.** Because: {fault.cause}. What to do: {fault.remedy}. "
-        f"See {links(fault.see).replace('<br>', ', ')}."
+        f"{i}. **{fault.symptom}.** {fault.cause}\n   *What to do:* {fault.remedy} See {links(fault.see, ', ')}."
         for i, fault in enumerate(ERRORS, 1)
     )
     return f"""<!-- Written by `python -m lessons.index`; do not edit. -->

@@ -2,12 +2,13 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from atrank_np import bench
-from atrank_np.bench_workers import Fault, Problem, Site, Worker, atrank_flops
+from atrank_np.bench_workers import Fault, Problem, Site, Worker, atrank_flops, contender
 from atrank_np.datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
@@ -129,9 +130,7 @@ def test_opponents_rank_the_same(sites):
 def test_another_l2_is_noticed(name, setting):
     pytest.importorskip("torch")
     ours, other = Site("numpy", 1, **SMALL), Site("numpy", 1, **SMALL)
-    other.problem.config = other.problem.config.with_(**setting)
-    from atrank_np.bench_workers import contender
-
+    other.problem.config = replace(other.problem.config, **setting)
     other.contender = contender(name, other.problem)
     with pytest.raises(Fault, match="do not compute the same"):
         bench.assert_equal({"ours": ours.trial()[1], name: other.trial()[1]})
