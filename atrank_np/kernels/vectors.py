@@ -2,7 +2,7 @@
 
 A Vector(float32, 128) is LLVM's <128 x float>, which the compiler cuts into whatever registers the machine has: 8 of
 AVX-512, 16 of AVX2, 32 of SSE or NEON. So the kernels read like mathematics on rows, and nothing in them names a chip.
-numba alone vectorises neither the fold below nor exp, and checks indices in inner loops.
+numba alone vectorises neither the dot products below nor exp, and checks indices in inner loops.
 
 `Lanes(n)` is a number known to the compiler: an argument whose TYPE says n. Kernels are compiled anew for each width.
 """
@@ -145,27 +145,42 @@ def splat(typing, number, lanes):
 
 
 @intrinsic
-def fold(typing, vector, lanes):
-    """Lane k of the result is the sum of lanes k, k + K, k + 2K, …: with the space index innermost, K dot products."""
-    K = lanes.n
+def dots(typing, x, i, y, j, D, K):
+    """K dot products: lane k is the sum over c of x[i + c·K + k] y[j + c·K + k], the D numbers from flat places i and j.
+
+    With the space index innermost, the products of two rows in all spaces at once.
+    """
+    kind = Vector(x.dtype, K.n)
 
     def code(context, builder, sig, args):
-        value, n = args[0], vector.n
-        rest = None
-        while n > K:  # as a tree, so that the sums do not wait for each other
-            if (n // K) % 2:
-                n -= K
-                tail = _shuffle(builder, value, range(n, n + K))
-                rest = tail if rest is None else builder.fadd(rest, tail, flags=FAST)
-                value = _shuffle(builder, value, range(n))
-            else:
-                n //= 2
-                value = builder.fadd(
-                    _shuffle(builder, value, range(n)), _shuffle(builder, value, range(n, 2 * n)), flags=FAST
-                )
-        return value if rest is None else builder.fadd(value, rest, flags=FAST)
+        x_, i_, y_, j_ = args[:4]
+        vector = context.get_value_type(kind)
+        sums = [None] * 4  # in turns, so that a sum need not wait for the one before
+        for c in range(D.n // K.n):
+            factors = []
+            for array_kind, array, start in ((x, x_, i_), (y, y_, j_)):
+                place = builder.add(start, ir.Constant(start.type, c * K.n))
+                pointer = _pointer(context, builder, array_kind, array, place, vector)
+                factors.append(builder.load(pointer, align=x.dtype.bitwidth // 8))
+            product = builder.fmul(*factors, flags=FAST)
+            sums[c % 4] = product if sums[c % 4] is None else builder.fadd(sums[c % 4], product, flags=FAST)
+        while len(sums) > 1:
+            first, *rest = [s for s in sums if s is not None]
+            sums = [builder.fadd(first, rest[0], flags=FAST), *rest[1:]] if rest else [first]
+        return sums[0]
 
-    return Vector(vector.dtype, K)(vector, lanes), code
+    i = types.intp
+    return kind(x, i, y, i, D, K), code
+
+
+@intrinsic
+def piece(typing, D, K):
+    """Lanes for a piece of a row: a whole number of times K, at most four times, that goes into D without a rest.
+
+    So few that several such vectors fit into registers together.
+    """
+    times = max(t for t in (1, 2, 3, 4) if (D.n // K.n) % t == 0)
+    return LanesType(times * K.n)(D, K), lambda context, builder, sig, args: context.get_dummy_value()
 
 
 @intrinsic

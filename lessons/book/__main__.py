@@ -15,10 +15,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import jupytext
-import nbformat
-from nbclient import NotebookClient
-from sphinx.cmd.build import main as sphinx
+try:
+    import jupytext
+    import nbformat
+    from nbclient import NotebookClient
+    from sphinx.cmd.build import main as sphinx
+except ModuleNotFoundError as fault:
+    sys.exit(f"the book needs more packages (here {fault.name}): pip install -e '.[book]'")
 
 from lessons import index
 
@@ -57,18 +60,19 @@ def run(script, folder):
 
 def write_code_pages(source):
     """A page for each file that the index names, a section for each name; returns the pages."""
-    places = sorted(set(LINK.findall(index.page())), key=lambda place: (place[1:], place[0]))
-    pages = {}
-    for name, folder, file in places:
-        text = pages.setdefault(f"{folder}/{file}", [f"# {folder}/{file}.py\n"])
-        here = f"../{folder}/{file}.py)"
-        roads = [road(row) for row in index.ROWS if f"[`{name}`]({here}" in road(row)]
-        text.append(f"({label(folder, file, name)})=\n## `{name}`\n\n{''.join(roads)}\n")
-        text.append(f"```python\n{index.names_in(index.ROOT / folder / f'{file}.py')[name]}\n```\n")
-    for page, text in pages.items():
+    named = {}
+    for name, folder, file in LINK.findall(index.page()):
+        named.setdefault(f"{folder}/{file}", set()).add(name)
+    for page, names in sorted(named.items()):
+        folder, file = page.split("/", 1)
+        sources = index.names_in(index.ROOT / f"{page}.py")
+        text = f"# {page}.py\n"
+        for name in sorted(names, key=list(sources).index):
+            roads = "".join(road(row) for row in index.ROWS if f"[`{name}`](../{page}.py)" in road(row))
+            text += f"\n({label(folder, file, name)})=\n## `{name}`\n\n{roads}\n```python\n{sources[name]}\n```\n"
         (source / page).parent.mkdir(parents=True, exist_ok=True)
-        (source / f"{page}.md").write_text(in_book("\n".join(text)), encoding="utf-8")
-    return list(pages)
+        (source / f"{page}.md").write_text(in_book(text), encoding="utf-8")
+    return sorted(named)
 
 
 def write_home(source, code_pages):
@@ -101,7 +105,7 @@ def main():
             print(f"lesson {number}", flush=True)
             notebook = run(script, notebooks)
             roads = "".join(road(row) for row in index.ROWS if number in row.lessons.split())
-            notebook.cells.append(nbformat.v4.new_markdown_cell(in_book(f"## From here\n\n{roads}")))
+            notebook.cells.append(nbformat.v4.new_markdown_cell(in_book(f"## Its functions and tests\n\n{roads}")))
             nbformat.write(notebook, source / f"{script.stem}.ipynb")
         write_home(source, write_code_pages(source))
         return sphinx(["-q", "-W", "--keep-going", "-d", str(source / "doctrees"), "-c", str(HERE), temporary, str(out)])
