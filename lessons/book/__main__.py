@@ -52,8 +52,9 @@ def road(row):
 def run(script, folder):
     """The lesson as a notebook with its outputs, written to the folder and run there."""
     notebook = jupytext.read(script, fmt="py:percent")
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}})
-    client.execute(extra_arguments=["--log-level=ERROR"])
+    quiet = ["--log-level=ERROR"]
+    where = {"metadata": {"path": folder}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", extra_arguments=quiet, resources=where).execute()
     nbformat.write(notebook, folder / f"{script.stem}.ipynb")
     return notebook
 

@@ -17,4 +17,4 @@ html_theme = "furo"
 html_title = project
 html_static_path = [str(MATHJAX), "book.css"]
 html_css_files = ["book.css"]
-html_copy_source = html_use_index = False
+html_copy_source = html_use_index = html_show_copyright = False
