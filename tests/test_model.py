@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -166,7 +167,7 @@ def test_initialisation_depends_on_the_seed_alone():
 def test_float32_stays_float32():
     problem = problem_of()
     params = {name: w.astype(np.float32) for name, w in problem.params.items()}
-    config = problem.config.with_(dropout=0.2)
+    config = replace(problem.config, dropout=0.2)
     backend = NumpyBackend(problem.model, params, config, 0, problem.table_scale)
     _, gradients = backend.gradients(problem.batch)
     assert backend.scores(problem.batch).dtype == np.float32

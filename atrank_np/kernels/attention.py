@@ -7,7 +7,7 @@ keys, summed by space, is the score of all K spaces at once, and the softmax run
 import numpy as np
 from numba import njit
 
-from .vectors import dots, exp, load, maximum, piece, size, splat, spread, store
+from .vectors import dots, exp, load, maximum, multiply_add, piece, size, splat, spread, store
 
 KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 
@@ -43,7 +43,8 @@ def attend_forward(query, i0, q, key, value, first, n, weight, at, keep, c, c0, 
         for p in range(0, width, size(C)):  # a row in pieces: its sum stays in registers
             total = splat(query.dtype.type(0), C)
             for j in range(n):
-                total = total + spread(load(weight, at + j * spaces, K), C) * load(value, (first + j) * width + p, C)  # F3
+                a = spread(load(weight, at + j * spaces, K), C)
+                total = multiply_add(a, load(value, (first + j) * width + p, C), total)  # F3
             store(c, (c0 + i) * width + p, total)
         if keep:
             at += n * spaces
@@ -78,9 +79,9 @@ def attend_backward(query, dquery, i0, q, key, value, dkey, dvalue, first, n, we
             for j in range(n):
                 row = (first + j) * width + p
                 dscore, a = spread(load(scratch, j * spaces, K), C), spread(load(weight, at + j * spaces, K), C)
-                dq = dq + dscore * load(key, row, C)  # B1, by q
-                store(dkey, row, load(dkey, row, C) + dscore * query_row)  # B1, by k
-                store(dvalue, row, load(dvalue, row, C) + a * g)  # B3, by v
+                dq = multiply_add(dscore, load(key, row, C), dq)  # B1, by q
+                store(dkey, row, multiply_add(dscore, query_row, load(dkey, row, C)))  # B1, by k
+                store(dvalue, row, multiply_add(a, g, load(dvalue, row, C)))  # B3, by v
             store(dquery, (i0 + i) * width + p, dq)
         if keep:
             at += n * spaces

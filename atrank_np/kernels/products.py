@@ -8,7 +8,7 @@ arrays are C-contiguous and used flat.
 import llvmlite.binding
 from numba import njit
 
-from .vectors import Lanes, load, number, size, splat, store, transpose_block
+from .vectors import Lanes, load, multiply_add, number, size, splat, store, transpose_block
 
 KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 # Two registers wide: twelve accumulators keep both multipliers of a core busy. A matter of speed alone.
@@ -23,12 +23,12 @@ def tile(A, a, row, step, inner, B, b, columns, C, c, add, J):
     c0, c1, c2, c3, c4, c5 = zero, zero, zero, zero, zero, zero
     for k in range(inner):
         piece, at = load(B, b + k * columns, J), k * step
-        c0 = c0 + splat(number(A, a + at), J) * piece
-        c1 = c1 + splat(number(A, a1 + at), J) * piece
-        c2 = c2 + splat(number(A, a2 + at), J) * piece
-        c3 = c3 + splat(number(A, a3 + at), J) * piece
-        c4 = c4 + splat(number(A, a4 + at), J) * piece
-        c5 = c5 + splat(number(A, a5 + at), J) * piece
+        c0 = multiply_add(splat(number(A, a + at), J), piece, c0)
+        c1 = multiply_add(splat(number(A, a1 + at), J), piece, c1)
+        c2 = multiply_add(splat(number(A, a2 + at), J), piece, c2)
+        c3 = multiply_add(splat(number(A, a3 + at), J), piece, c3)
+        c4 = multiply_add(splat(number(A, a4 + at), J), piece, c4)
+        c5 = multiply_add(splat(number(A, a5 + at), J), piece, c5)
     if add:
         c0, c1 = c0 + load(C, c, J), c1 + load(C, c + columns, J)
         c2, c3 = c2 + load(C, c + 2 * columns, J), c3 + load(C, c + 3 * columns, J)
@@ -46,7 +46,7 @@ def tile_of_one(A, a, step, inner, B, b, columns, C, c, add, J):
     """One row by J columns: for the rows that are left over."""
     total = splat(A.dtype.type(0), J)
     for k in range(inner):
-        total = total + splat(number(A, a + k * step), J) * load(B, b + k * columns, J)
+        total = multiply_add(splat(number(A, a + k * step), J), load(B, b + k * columns, J), total)
     store(C, c, total + load(C, c, J) if add else total)
 
 

@@ -2,6 +2,8 @@
 
 A Vector(float32, 128) is LLVM's <128 x float>, which the compiler cuts into whatever registers the machine has: 8 of
 AVX-512, 16 of AVX2, 32 of SSE or NEON. So the kernels read like mathematics on rows, and nothing in them names a chip.
+No instruction is marked fast, and sums are written out in an order: so the bits do not depend on how the compiler
+happens to place, join or inline functions (it does so differently for what it compiles and what it finds compiled).
 numba alone vectorises neither the dot products below nor exp, and checks indices in inner loops.
 
 `Lanes(n)` is a number known to the compiler: an argument whose TYPE says n. Kernels are compiled anew for each width.
@@ -22,8 +24,6 @@ from numba.extending import (
     typeof_impl,
     unbox,
 )
-
-FAST = ("fast",)  # contraction and reassociation inside vectors; the kernels' inputs are finite
 
 
 class Lanes:
@@ -83,6 +83,11 @@ def _shuffle(builder, value, places, other=None):
 def _pointer(context, builder, array_type, array, index, vector):
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+
+def _fma(builder, x, y, z):
+    letter = "f32" if isinstance(x.type.element, ir.FloatType) else "f64"
+    return _call(builder, f"llvm.fma.v{x.type.count}{letter}", x.type, x, y, z)
 
 
 def _call(builder, name, result, *arguments):
@@ -162,11 +167,10 @@ def dots(typing, x, i, y, j, D, K):
                 place = builder.add(start, ir.Constant(start.type, c * K.n))
                 pointer = _pointer(context, builder, array_kind, array, place, vector)
                 factors.append(builder.load(pointer, align=x.dtype.bitwidth // 8))
-            product = builder.fmul(*factors, flags=FAST)
-            sums[c % 4] = product if sums[c % 4] is None else builder.fadd(sums[c % 4], product, flags=FAST)
+            sums[c % 4] = builder.fmul(*factors) if sums[c % 4] is None else _fma(builder, *factors, sums[c % 4])
         while len(sums) > 1:
             first, *rest = [s for s in sums if s is not None]
-            sums = [builder.fadd(first, rest[0], flags=FAST), *rest[1:]] if rest else [first]
+            sums = [*rest[1:], builder.fadd(first, rest[0])] if rest else [first]
         return sums[0]
 
     i = types.intp
@@ -195,16 +199,27 @@ def spread(typing, vector, lanes):
 
 @intrinsic
 def total(typing, vector):
-    """The sum of all lanes, as a number."""
+    """The sum of all lanes, as a number: halves are added until one lane is left (an odd one waits for the end)."""
 
     def code(context, builder, sig, args):
-        letter = "f32" if vector.dtype == types.float32 else "f64"
-        zero = ir.Constant(args[0].type.element, 0.0)
-        out = _call(builder, f"llvm.vector.reduce.fadd.v{vector.n}{letter}", args[0].type.element, zero, args[0])
-        out.fastmath.update(FAST)
+        value, n, odd = args[0], vector.n, []
+        while n > 1:
+            if n % 2:
+                odd.append(builder.extract_element(value, ir.Constant(ir.IntType(32), n - 1)))
+            n //= 2
+            value = builder.fadd(_shuffle(builder, value, range(n)), _shuffle(builder, value, range(n, 2 * n)))
+        out = builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+        for number in odd:
+            out = builder.fadd(out, number)
         return out
 
     return vector.dtype(vector), code
+
+
+@intrinsic
+def multiply_add(typing, x, y, z):
+    """x y + z, rounded once."""
+    return x(x, y, z), lambda context, builder, sig, args: _fma(builder, *args)
 
 
 @intrinsic
@@ -275,7 +290,7 @@ def exp(typing, vector):
         r = builder.fsub(r, builder.fmul(k, _constant(kind, -2.12194440e-4)))
         p = _constant(kind, 1 / 720)
         for coefficient in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
-            p = _call(builder, f"llvm.fma.{name}", kind, p, r, _constant(kind, coefficient))
+            p = _fma(builder, p, r, _constant(kind, coefficient))
         integer = ir.VectorType(ir.IntType(32), vector.n)
         bits = builder.shl(builder.add(builder.fptosi(k, integer), _constant(integer, 127)), _constant(integer, 23))
         return builder.fmul(p, builder.bitcast(bits, kind))  # 2^k by its exponent bits
@@ -286,7 +301,7 @@ def exp(typing, vector):
 def _operator(symbol, instruction):
     @intrinsic
     def apply(typing, x, y):
-        return x(x, y), lambda context, builder, sig, args: getattr(builder, instruction)(*args, flags=FAST)
+        return x(x, y), lambda context, builder, sig, args: getattr(builder, instruction)(*args)
 
     @overload(symbol)
     def _(x, y):
