@@ -1,0 +1,62 @@
+import csv
+
+import numpy as np
+import pytest
+from runs import process
+
+from atrank_np import explain
+from atrank_np.evaluate import open_run
+
+
+@pytest.fixture(scope="module")
+def opened(trained_run):
+    trained, log, _ = open_run(trained_run)
+    return trained, log
+
+
+def longest(log):
+    return str(log.users[np.diff(log.offsets).argmax()])
+
+
+def test_weights_are_those_of_the_history(opened):
+    trained, log = opened
+    inside = explain.look_inside(trained, log, longest(log))
+    n, K = len(inside.behaviours), trained.config.spaces
+    assert n > 2 and inside.self_attention.shape == (K, n, n) and inside.vanilla_attention.shape == (K, n)
+    np.testing.assert_allclose(inside.self_attention.sum(2), 1, rtol=1e-5)
+    np.testing.assert_allclose(inside.vanilla_attention.sum(1), 1, rtol=1e-5)
+    assert (inside.elapsed > 0).all() and (np.diff(inside.elapsed) <= 0).all()
+
+
+def test_the_time_of_ranking_hides_what_is_later(opened):
+    trained, log = opened
+    whole = explain.look_inside(trained, log, longest(log))
+    events = log.time[log.offsets[np.diff(log.offsets).argmax()] :]
+    early = explain.look_inside(trained, log, longest(log), target=whole.target, at=int(events[2]))
+    assert len(early.behaviours) < len(whole.behaviours)
+    assert early.behaviours == whole.behaviours[: len(early.behaviours)]
+
+
+def test_table_4_uniform_shares_add_up(opened):
+    """Each ranking shares out one unit of attention, and one of uniform shares."""
+    rows = explain.attention_by_elapsed(*opened)
+    count, mean, uniform = (np.array(column) for column in list(zip(*rows))[2:])
+    assert count.sum() > 0
+    np.testing.assert_allclose((count * mean).sum(), (count * uniform).sum(), rtol=1e-5)
+
+
+def test_the_command_writes_pictures_and_numbers(trained_run, opened, tmp_path, capsys):
+    assert explain.main([str(trained_run), "--user", longest(opened[1]), "--out", str(tmp_path)]) == 0
+    assert "Table 4" in capsys.readouterr().out
+    names = {"self_attention.png", "vanilla_attention.png", "self_attention.csv", "vanilla_attention.csv",
+             "attention_by_elapsed.csv", "nearest.csv"}  # fmt: skip
+    assert names == {path.name for path in tmp_path.iterdir()}
+    rows = list(csv.reader((tmp_path / "self_attention.csv").open()))[1:]
+    np.testing.assert_allclose([sum(map(float, row[2:])) for row in rows], 1, rtol=1e-5)
+
+
+def test_wrong_names_are_one_line(trained_run):
+    result = process("explain", trained_run, "--user", "nobody")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    result = process("explain", trained_run, "--user", "u1", "--target", "nothing")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
