@@ -1,6 +1,8 @@
 """The numba backend: parameters in flat arrays for the compiled step, and back under their names."""
 
+import math
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,25 +12,37 @@ from ..layers.ranking import pairs_of
 from ..optimizer import FOLD, SGD, clip
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout
+from ..models.atrank import ATRank
+from ..models.bilstm import BiLSTM, BiLSTMAttention
+from ..models.cnn import CNN
+from . import atrank, bilstm, cnn
 from .catalogue import BLOCK, catalogue_scores, object_side
 from .chunks import CHUNK, SpaceAt, Work
 from .embedding import BAG, LOOKUP, NUMBER, Features
 from .ranking import DeepAt
-from .step import (
-    BUFFERS,
-    KEPT,
-    KEY_C,
-    VALUE_C,
-    AttentionAt,
-    FeedForwardAt,
-    Places,
-    Settings,
-    shard,
-    transpose_all,
-    update,
-)
+from .step import KEPT, Settings, transpose_all, update
 from .vectors import Lanes
 
+
+
+class Plan(NamedTuple):
+    """What the backend must know of a model's kernels."""
+
+    shard: object
+    places_of: object  # (model, SpaceAt, DeepAt, place of each dense parameter by name) -> what its shard calls places
+    buffers: object  # model -> rows of D numbers that its shard works on
+    integers: object = lambda model: 1  # model -> lists of whole numbers that it keeps of a chunk
+    blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
+
+
+PLANS = {
+    ATRank: Plan(atrank.shard, atrank.places_of, lambda model: atrank.BUFFERS),
+    BiLSTM: Plan(bilstm.shard, bilstm.places_of, lambda model: bilstm.BUFFERS, lambda model: bilstm.INTEGERS,
+                 ("f.W1", "user.W")),
+    BiLSTMAttention: Plan(bilstm.attention_shard, bilstm.attention_places_of, lambda model: bilstm.BUFFERS,
+                          lambda model: bilstm.INTEGERS, ("f.W1", "vanilla.W", "vanilla.Q.W")),
+    CNN: Plan(cnn.shard, cnn.places_of, cnn.buffers_of, lambda model: len(model.windows) * model.maps),
+}  # fmt: skip
 LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
 
 
@@ -72,25 +86,27 @@ class SpaceOrder:
 
     def shape(self, name, shape):
         """The shape that the kernels give a parameter: W of (4) becomes one matrix from memory to keys."""
-        return (self.D, self.D) if len(shape) == 3 else shape
+        return (shape[2], self.D) if name in ("self.W", "vanilla.W") else shape
 
     def to_kernel(self, name, w):
-        if len(w.shape) == 3:
-            w = w.reshape(self.D, self.D).T
+        rows, *_ = shape = self.shape(name, w.shape)
+        if shape != w.shape:
+            w = w.reshape(self.D, rows).T
         return self._reorder(name, w, self.columns)
 
     def from_kernel(self, name, w, shape):
         w = self._reorder(name, w, self.inverse)
-        return w.T.reshape(shape) if len(shape) == 3 else w.copy()
+        return w.T.reshape(shape) if w.shape != shape else w.copy()
 
     def _reorder(self, name, w, order):
-        if name.startswith(("time.", "action.", "number.")) or name == "f.b2":
-            return w  # of the embedding's width, or a number
+        """Axes that have the length of the common space are in it, but for tables, F_M's rows and states of an LSTM."""
+        if name.startswith(("time.", "action.", "number.")) or name.endswith(".U"):
+            return w
         if name == "f.W1":  # three blocks of rows
             return w.reshape(3, self.D, self.D)[:, order][:, :, order].reshape(w.shape)
-        if name == "f.w2" or w.ndim == 1:
-            return w[order]
-        return w[:, order] if name.startswith("F_M.") else w[order][:, order]
+        if w.shape[-1] == self.D:
+            w = w[..., order]
+        return w[order] if w.ndim == 2 and len(w) == self.D and not name.startswith("F_M.") else w
 
 
 class NumbaBackend:
@@ -100,10 +116,10 @@ class NumbaBackend:
 
     def __init__(self, model, params, config, step=0, table_scale=1.0):
         self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
-        D, self.dtype = model.space.width, params[f"F_M.{model.space.groups[0].name}.W"].dtype
-        self.order = SpaceOrder(D, model.K)
-        self.D, self.K = Lanes(D), Lanes(model.K)
-        shapes = model.shapes()
+        self.plan, shapes = PLANS[type(model)], model.shapes()
+        D, K, self.dtype = model.space.width, getattr(model, "K", 1), params[next(iter(shapes))].dtype
+        self.order = SpaceOrder(D, K)
+        self.D, self.K, self.lanes = Lanes(D), Lanes(K), Lanes(math.gcd(D, 16))
         self.own_shapes = shapes
         self.tables = Flat({n: s for n, s in shapes.items() if n.startswith("table.")}, self.dtype)
         self.biases = Flat({n: s for n, s in shapes.items() if n.startswith("bias.")}, self.dtype)
@@ -181,6 +197,8 @@ class NumbaBackend:
     def catalogue_scores(self, batch, group):
         """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
         objects, D, dtype = self.model.space.groups[group].objects, self.D.n, self.dtype
+        if not isinstance(self.model, ATRank):
+            return self._catalogue_in_blocks(batch, group, objects)
         if self.objects != (group, self.step, self.table_scale):
             # Of all objects at once, kept until the parameters change: h_t and the queries of the vanilla attention.
             self.h, self.query = aligned((objects, D), dtype), aligned((objects, D), dtype)
@@ -190,12 +208,22 @@ class NumbaBackend:
             self.objects = (group, self.step, self.table_scale)
         self._run(batch, False)
         shard = next(s for s in range(self.config.shards) if self.work.count[s])
-        key_C, value_C = self.work.rows[shard, KEY_C], self.work.rows[shard, VALUE_C]
+        key_C, value_C = self.work.rows[shard, atrank.KEY_C], self.work.rows[shard, atrank.VALUE_C]
         f, n = np.empty(objects, dtype), int(batch.offsets[-1])
         self._over_objects(objects, lambda first, last: catalogue_scores(
             self.places, self.dense.array, self.biases.array, self.model.ranking == "deep", group, key_C, value_C, n, self.h,
             self.query, first, last, aligned((7, BLOCK, D), dtype), np.empty(BLOCK, dtype),
             aligned(max(n, 1) * self.K.n, dtype), f, self.D, self.K))  # fmt: skip
+        return f
+
+    def _catalogue_in_blocks(self, batch, group, objects):
+        """The same for a competitor: the history is encoded again for every block of objects."""
+        f = np.empty(objects, self.dtype)
+        for first in range(0, objects, CHUNK):
+            some = np.arange(first, min(first + CHUNK, objects), dtype=np.int32)
+            f[some] = self.scores(batch._replace(
+                target_offsets=np.array([0, len(some)]), target_group=np.full(len(some), group, np.int8), target_object=some,
+                label=np.zeros(len(some), np.float32)))  # fmt: skip
         return f
 
     def _over_objects(self, objects, job):
@@ -234,8 +262,8 @@ class NumbaBackend:
         settings = self._settings(batch, dropout=train)
 
         def job(s):
-            shard(self.features, self.places, self.dense.array, self.transposed, self.tables.array, self.biases.array,
-                  settings, batch, self.work, s, train, self.D, self.K)  # fmt: skip
+            self.plan.shard(self.features, self.places, self.dense.array, self.transposed, self.tables.array, self.biases.array,
+                       settings, batch, self.work, s, train, self.D, self.K, self.lanes)  # fmt: skip
 
         self.team.run(job, self.config.shards)
         return settings.norm
@@ -293,9 +321,10 @@ class NumbaBackend:
             order=ints(rows),
             place=ints(R),
             du=numbers(rows * int(self.features.width.max())),
-            rows=numbers(BUFFERS, R, D),
+            rows=numbers(self.plan.buffers(self.model), R, D),
             rstd=numbers(R),
             weight=numbers(weight * K),
+            integers=ints(self.plan.integers(self.model), R + 1),
             scratch=numbers(max(n, 1) * K),
             local=numbers(2, R),
             f=aligned(T, self.dtype),
@@ -379,27 +408,21 @@ class NumbaBackend:
     def _matrices(self):
         """[., 3]: place, rows and columns of every matrix that a backward pass transposes."""
         found, D = [], self.D.n
-        for name, (rows, *columns) in self.dense.shapes.items():
-            if kind(name) == "weight" and columns:
-                step = D if name == "f.W1" else rows  # which is used in three blocks
-                found += [(self.dense.place[name] + r * columns[0], step, columns[0]) for r in range(0, rows, step)]
+        for name, (*rows, columns) in self.dense.shapes.items():
+            if kind(name) == "weight" and rows:
+                rows = math.prod(rows)
+                step = D if name in self.plan.blocks else rows
+                found += [(self.dense.place[name] + r * columns, step, columns) for r in range(0, rows, step)]
         return np.array(found)
 
     def _places(self):
         at, groups = self.dense.place, self.model.space.groups
-        attention = lambda layer: AttentionAt(*(at[f"{layer}.{n}"] for n in ("P.W", "P.b", "W", "Q.W", "Q.b")))
-        feed = lambda layer: FeedForwardAt(*(at[f"{layer}.F.{n}"] for n in FeedForwardAt._fields))
         bias = self.biases.place
-        return Places(
-            space=SpaceAt(
-                F_M_W=np.array([at[f"F_M.{g.name}.W"] for g in groups]),
-                F_M_b=np.array([at[f"F_M.{g.name}.b"] for g in groups]),
-                item_bias=np.array([bias.get(f"bias.{g.name}", -1) for g in groups]),
-                target_action=np.array([g.target_action for g in groups]),
-            ),
-            self_attention=attention("self"),
-            self_feed_forward=feed("self"),
-            vanilla_attention=attention("vanilla"),
-            vanilla_feed_forward=feed("vanilla"),
-            deep=DeepAt(*(at.get(f"f.{n}", 0) for n in DeepAt._fields)),
+        space = SpaceAt(
+            F_M_W=np.array([at[f"F_M.{g.name}.W"] for g in groups]),
+            F_M_b=np.array([at[f"F_M.{g.name}.b"] for g in groups]),
+            item_bias=np.array([bias.get(f"bias.{g.name}", -1) for g in groups]),
+            target_action=np.array([g.target_action for g in groups]),
         )
+        deep = DeepAt(*(at.get(f"f.{n}", 0) for n in DeepAt._fields))
+        return self.plan.places_of(self.model, space, deep, at)

@@ -28,6 +28,7 @@ class Work(NamedTuple):
     rows: np.ndarray  # [shards, buffers, R, D]
     rstd: np.ndarray  # [shards, R]
     weight: np.ndarray  # [shards, .] attention weights of the chunk
+    integers: np.ndarray  # [shards, lists, R+1] whole numbers that a model keeps of a chunk
     scratch: np.ndarray  # [shards, n K] for the longest history
     local: np.ndarray  # [shards, 2, R] f and df of the chunk
     f: np.ndarray  # [T] scores, of the whole batch
@@ -53,7 +54,7 @@ def next_chunk(batch, work, s, first):
     while h < work.count[s]:
         b = work.histories[s, h]
         more_n, more_q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
-        if h > first and n + q + more_n + more_q > CHUNK:
+        if h > first and (n + q + more_n + more_q > CHUNK or h - first == CHUNK):
             break
         work.offset[s, 0, h - first], work.offset[s, 1, h - first] = n, q
         n += more_n
