@@ -16,8 +16,11 @@ from .embedding import BAG, LOOKUP, NUMBER, Features
 from .ranking import DeepAt
 from .step import (
     BUFFERS,
+    DECAYED,
     KEPT,
     KEY_C,
+    REST,
+    TABLE,
     VALUE_C,
     AttentionAt,
     FeedForwardAt,
@@ -108,19 +111,14 @@ class NumbaBackend:
         self.tables = Flat({n: s for n, s in shapes.items() if n.startswith("table.")}, self.dtype)
         self.biases = Flat({n: s for n, s in shapes.items() if n.startswith("bias.")}, self.dtype)
         rest = [n for n in shapes if not n.startswith(("table.", "bias."))]
-        # Three parts, as `update` wants them: matrices, small tables, the rest.
-        part = {n: 1 if kind(n) == "table" else 0 if is_decayed(n) else 2 for n in rest}
-        rest.sort(key=part.get)
         self.dense = Flat({n: self.order.shape(n, shapes[n]) for n in rest}, self.dtype)
-        end = len(self.dense.array)
-        starts = [min((self.dense.place[n] for n in rest if part[n] >= p), default=end) for p in range(3)]
-        self.parts = np.array([*starts, end])
         self.transposed = aligned(len(self.dense.array), self.dtype)
-        self.matrices = self._matrices()
+        self.pieces = self._pieces()
         self._put(params)
         self.features, self.places = self._features(), self._places()
         self.work, self.room, self.objects = None, (), None
-        self.team = team(min(config.threads, config.shards))
+        self.threads = min(config.threads, config.shards)
+        self.team = team(self.threads)
 
     @property
     def params(self):
@@ -150,7 +148,8 @@ class NumbaBackend:
         self.step += 1
         if self.step % FOLD == 0:
             self.tables.array *= self.dtype.type(self.table_scale)
-            self.dense.array[self.parts[1] : self.parts[2]] *= self.dtype.type(self.table_scale)
+            for name in filter(lambda n: kind(n) == "table", self.dense.place):
+                self.dense[name][...] *= self.dtype.type(self.table_scale)
             self.table_scale = 1.0
         return loss
 
@@ -171,7 +170,7 @@ class NumbaBackend:
                 self.dense[name][...] = self.order.to_kernel(name, w)
             else:
                 (self.tables if name in self.tables.place else self.biases)[name][...] = w
-        transpose_all(self.dense.array, self.transposed, self.matrices)
+        transpose_all(self.dense.array, self.transposed, self.pieces, 0, 1)
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
@@ -221,10 +220,13 @@ class NumbaBackend:
         keep = 1 - rate * l2
         norm = self._run(batch, True)
         self.table_scale *= keep
-        number = self.dtype.type
-        update(self.features, self.places.space, self.dense.array, self.transposed, self.matrices, self.parts,
-               self.tables.array, self.biases.array, batch, self.work, number(rate), number(keep),
-               number(rate / self.table_scale))  # fmt: skip
+        rates = [self.dtype.type(value) for value in (rate, keep, rate / self.table_scale)]
+
+        def job(part):
+            update(self.features, self.places.space, self.dense.array, self.transposed, self.pieces, self.tables.array,
+                   self.biases.array, batch, self.work, *rates, part, self.threads)  # fmt: skip
+
+        self.team.run(job, self.threads)
         return float(self.work.loss.sum() * norm)
 
     def _run(self, batch, train):
@@ -376,14 +378,19 @@ class NumbaBackend:
             action=np.array([self.dense.place[f"action.{g.name}"] for g in groups]),
         )
 
-    def _matrices(self):
-        """[., 3]: place, rows and columns of every matrix that a backward pass transposes."""
+    def _pieces(self):
+        """[., 5]: first and last place, kind, rows and columns of each dense parameter, large ones first.
+
+        Rows and columns of the matrix that a backward pass transposes, 0 if none; f.W1 is used in three blocks.
+        """
         found, D = [], self.D.n
-        for name, (rows, *columns) in self.dense.shapes.items():
-            if kind(name) == "weight" and columns:
-                step = D if name == "f.W1" else rows  # which is used in three blocks
-                found += [(self.dense.place[name] + r * columns[0], step, columns[0]) for r in range(0, rows, step)]
-        return np.array(found)
+        for name, shape in self.dense.shapes.items():
+            first, numbers = self.dense.place[name], int(np.prod(shape))
+            sort = TABLE if kind(name) == "table" else DECAYED if is_decayed(name) else REST
+            matrix = kind(name) == "weight" and len(shape) == 2
+            rows, columns = ((D if name == "f.W1" else shape[0]), shape[1]) if matrix else (0, 0)
+            found.append((first, first + numbers, sort, rows, columns))
+        return np.array(sorted(found, key=lambda piece: piece[0] - piece[1]))
 
     def _places(self):
         at, groups = self.dense.place, self.model.space.groups
