@@ -99,6 +99,7 @@ def shard(features, places, P, PT, tables, biases, settings, batch, work, s, tra
 
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
         first, row0, u0 = last, row0 + n + q, u1
+    work.used[s] = row0
 
 
 def places_of(model, space, deep, at):

@@ -146,6 +146,7 @@ def shard(features, places, P, PT, tables, biases, settings, batch, work, s, tra
             bilstm_backward(dY, dY_back, dS, rows, integers, steps, P, PT, dP, places, D, L)
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, spare, spare2, D)
         first, row0, u0 = last, row0 + n + q, u1
+    work.used[s] = row0
 
 
 @njit(**KERNEL)
@@ -193,6 +194,7 @@ def attention_shard(features, places, P, PT, tables, biases, settings, batch, wo
             bilstm_backward(dY, dY_back, dS, rows, integers, steps, P, PT, dP, places, D, L)
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
         first, row0, u0 = last, row0 + n + q, u1
+    work.used[s] = row0
 
 
 def places_of(model, space, deep, at):

@@ -4,7 +4,7 @@ They call kernels and matrix products, and hold no formula of their own. Why com
 microseconds, and a step has about forty products of a few dozen rows.
     1. Each shard goes forward and backward, chunk by chunk: so many histories that their rows stay in the cache. Dense
        gradients add up in its own dP, the embeddings' gradients stay in its du. Shards may run on threads of their own.
-    2. The update takes the shards in order, so no bit depends on the number of threads.
+    2. The update takes the shards in order, so no bit depends on the number of threads. Threads share its parameters.
 
 The shards are in `atrank`, `bilstm`, `cnn` and `bpr_mf`; here is what they share. In all of them rows 0 … n-1 of a buffer
 are a chunk's behaviours, rows n … n+q-1 its targets.
@@ -29,12 +29,14 @@ from .feedforward import (
 )
 from .products import product, product_of_transpose, transpose
 from .ranking import DeepAt, deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
-from .vectors import load, size, splat, store
+from .vectors import Lanes, load, size, splat, store
 
 KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 # Called from compiled code alone: without the wrappers for Python, whose arguments are long, compiling is quicker.
 INNER = KERNEL | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 KEPT = 128  # histories up to this length keep their attention weights for the backward pass
+DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that of tables (through their scale), of none
+LINE = Lanes(16)  # numbers of a cache line
 
 
 class AttentionAt(NamedTuple):
@@ -208,47 +210,45 @@ def lose(settings, batch, work, s, first, last):
 
 
 @njit(**KERNEL)
-def transpose_all(P, PT, matrices):
-    """The backward pass multiplies by the matrices' transposes: PT holds each at the same place. matrices: place, shape."""
-    for m in range(len(matrices)):
-        transpose(P, matrices[m, 0], matrices[m, 1], matrices[m, 2], PT)
+def transpose_all(P, PT, pieces, part, parts):
+    """The backward pass multiplies by the matrices' transposes: PT holds each at the same place."""
+    for m in range(part, len(pieces), parts):
+        first, last, rows, columns = pieces[m, 0], pieces[m, 1], pieces[m, 3], pieces[m, 4]
+        for place in range(first, last if rows else first, max(rows * columns, 1)):
+            transpose(P, place, rows, columns, PT)
+
+
+@njit(**INNER)
+def update_dense(P, PT, dP, pieces, rate, keep, table_rate, part, parts):
+    """The part of `update` for the dense parameters. Pieces end on a line of the cache, so whole lines are added."""
+    for m in range(part, len(pieces), parts):
+        kind = pieces[m, 2]
+        shrink = splat(keep if kind == DECAYED else P.dtype.type(1), LINE)
+        pace = splat(table_rate if kind == TABLE else rate, LINE)
+        for i in range(pieces[m, 0], pieces[m, 1], size(LINE)):
+            g = load(dP, i, LINE)
+            for s in range(1, len(dP)):
+                g = g + load(dP, s * len(P) + i, LINE)
+            store(P, i, load(P, i, LINE) * shrink - pace * g)
+    transpose_all(P, PT, pieces, part, parts)
 
 
 @njit(**KERNEL)
-def update(features, space, P, PT, matrices, parts, tables, biases, batch, work, rate, keep, table_rate):
+def update(features, space, P, PT, pieces, tables, biases, batch, work, rate, keep, table_rate, part, parts):
     """w <- keep w - rate dw for all parameters, from what the shards left in work; and PT, the matrices transposed.
 
-    P has three parts, from parts[i] to parts[i+1]: matrices, which shrink; the time and action tables, which shrink
-    through table_scale as all tables do; biases and gains, which do not.
+    Each of so many parts takes every parts-th piece of P and the rows of tables whose id leaves `part` over when divided
+    by `parts`, and adds up in the order of the shards: neither what runs at the same time nor `parts` changes a bit.
     """
-    shards = len(work.count)
-    for part in range(3):
-        shrink = keep if part == 0 else P.dtype.type(1)
-        pace = table_rate if part == 1 else rate
-        w, g = P[parts[part] : parts[part + 1]], work.dP[0, parts[part] : parts[part + 1]]
-        for s in range(1, shards - 1):
-            more = work.dP[s, parts[part] : parts[part + 1]]
-            for i in range(len(w)):
-                g[i] += more[i]
-        if shards == 1:
-            for i in range(len(w)):
-                w[i] = w[i] * shrink - pace * g[i]
-        else:  # the last sum and the update in one pass over memory
-            more = work.dP[shards - 1, parts[part] : parts[part + 1]]
-            for i in range(len(w)):
-                w[i] = w[i] * shrink - pace * (g[i] + more[i])
-    transpose_all(P, PT, matrices)
+    update_dense(P, PT, work.dP, pieces, rate, keep, table_rate, part, parts)
     N = len(batch.object)
-    for s in range(shards):
-        rows = u = np.int64(0)
-        for h in range(work.count[s]):
-            b = work.histories[s, h]
-            rows += batch.offsets[b + 1] - batch.offsets[b] + batch.target_offsets[b + 1] - batch.target_offsets[b]
-        for i in range(rows):
+    for s in range(len(work.count)):
+        u = np.int64(0)
+        for i in range(work.used[s]):
             number = work.order[s, i]
             group, object, _, _ = behaviour(batch, space, number)
-            scatter(features, tables, table_rate, group, object, work.du[s], u)
+            scatter(features, tables, table_rate, group, object, work.du[s], u, part, parts)
             u += features.width[group]
             bias = space.item_bias[group]
-            if number >= N and bias >= 0 and object > 0:
+            if number >= N and bias >= 0 and object > 0 and object % parts == part:
                 biases[bias + object] -= rate * work.df[number - N]
