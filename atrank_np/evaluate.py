@@ -30,10 +30,17 @@ class Task(NamedTuple):
 
 
 def test_task(log, test, config):
-    """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed."""
-    rng = stream(config.eval_seed, "evaluation negatives")
-    negatives = Negatives(log, config.validate).draw(rng, test, config.eval_negatives)
-    return Task(test, np.concatenate([test.object[:, None], negatives], axis=1))
+    """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed.
+
+    Each group has a random stream of its own, so that its negatives are the same whatever else is ranked.
+    """
+    negatives = Negatives(log, config.validate)
+    candidates = np.repeat(test.object[:, None], 1 + config.eval_negatives, axis=1)
+    for g in np.unique(test.group):
+        rows = np.flatnonzero(test.group == g)
+        rng = stream(config.eval_seed, "evaluation negatives", g)
+        candidates[rows, 1:] = negatives.draw(rng, test.take(rows), config.eval_negatives)
+    return Task(test, candidates)
 
 
 def score(backend, schema, events, task):
