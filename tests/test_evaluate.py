@@ -14,7 +14,7 @@ from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.datasets.schema import DataError
-from atrank_np.evaluate import Task, auc, auc_by_length, in_history, swapped
+from atrank_np.evaluate import Task, auc, auc_by_length, in_history, score, swapped
 from atrank_np.evaluate import test_report as report_of  # pytest would collect the function by its own name
 
 
@@ -111,7 +111,7 @@ def test_a_report_by_hand(tmp_path):
     log = one_group(tmp_path, EVENTS)
     parts = split(log)
     task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
-    found = report_of(ByObject(), log, parts, task)
+    found = report_of(ByObject(), log, parts, task, score(ByObject(), log.schema, parts.events, task))
     assert found["test_auc"] == 1 / 3  # c < d, f > a, b < c
     assert found["test_auc_se"] == pytest.approx(np.std([0, 1, 0], ddof=1) / np.sqrt(3))
     assert parts.popularity[0].tolist() == [0, 2, 1, 0, 1, 1, 0, 1]

@@ -24,6 +24,7 @@ from atrank_np.config import Config
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.datasets.schema import DataError
+from atrank_np.evaluate import auc
 from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
 
 REPORT = tuple("""schema_version test_auc test_auc_se test_auc_by_group test_users negatives tie_rule popularity_auc
@@ -49,7 +50,7 @@ def no_picture(monkeypatch):
 
 def test_the_run_folder(trained_run, tiny):
     assert sorted(path.name for path in trained_run.iterdir()) == [
-        "config.json", "curve.png", "metrics.csv", "model.npz", "report.json"]  # fmt: skip
+        "config.json", "curve.png", "metrics.csv", "model.npz", "report.json", "test_scores.npz"]  # fmt: skip
     assert tuple(report(trained_run)) == REPORT
     assert (trained_run / "curve.png").read_bytes().startswith(b"\x89PNG")
     kept = json.loads((trained_run / "config.json").read_text())
@@ -75,6 +76,18 @@ def test_the_figures_of_a_report(trained_run, tiny):
         assert 0 <= figures[name] <= 1
     assert figures["counted"]["events whose object is in no group file"] == 1
     assert all(figures[name] >= 0 for name in TIMES)
+
+
+def test_the_scores_of_every_ranking(trained_run, tiny):
+    """What stands in test_scores.npz gives the report's AUC again, and says what was ranked."""
+    figures, (log, parts) = report(trained_run), (read_log(tiny), split(read_log(tiny)))
+    with np.load(trained_run / "test_scores.npz") as file:
+        tested = dict(file)
+    assert auc(tested["scores"]).mean == figures["test_auc"]
+    task = task_of(log, parts.test, Config())
+    np.testing.assert_array_equal(tested["candidates"], task.candidates)
+    np.testing.assert_array_equal(tested["length"], parts.test.end - parts.test.start)
+    assert (tested["user"] == parts.test.user).all() and (tested["group"] == parts.test.group).all()
 
 
 def test_metrics_csv(trained_run):
@@ -222,6 +235,25 @@ def test_test_negatives_depend_on_the_evaluation_seed_alone(tiny):
     np.testing.assert_array_equal(task_of(log, test, same).candidates, base)
     assert (task_of(log, test, Config(eval_seed=1)).candidates != base).any()
     assert task_of(log, test, Config(eval_negatives=4)).candidates.shape == (len(base), 5)
+
+
+@pytest.mark.parametrize("validate", [False, True])
+def test_a_group_is_judged_on_the_same_whatever_else_is_ranked(tiny, validate):
+    """One2one, all2one and all2all: the same moments, positives and negatives in the same order, so that they pair."""
+    whole, config = read_log(tiny), Config(validate=validate, eval_negatives=2)
+
+    def judged(group, history, targets):
+        log = replace(whole, schema=whole.schema.choose(history, targets))
+        task = task_of(log, split(log, config.cap, validate).test, config)
+        mine = task.samples.group == whole.schema.index(group)
+        columns = (task.samples.user[mine], task.samples.time[mine], task.samples.object[mine])
+        return [*(column.tolist() for column in columns), task.candidates[mine].tolist()]
+
+    groups = ["items", "queries"]
+    for group in groups:
+        alone = judged(group, [group], [group])
+        assert len(alone[0]) > 5
+        assert alone == judged(group, groups, [group]) == judged(group, groups, groups) == judged(group, groups, groups[::-1])
 
 
 # A stopped run goes on to the same bits
