@@ -20,6 +20,7 @@ import numpy as np
 
 from . import command
 from .bench_workers import MODEL, OURS, Fault, workers
+from .command import table
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from .datasets.reading import read_log
 from .datasets.schema import DataError
@@ -222,14 +223,6 @@ def draw(scaling, path):
 
 
 PARTS = {"train": part_train, "rank": part_rank, "epoch": part_epoch, "read": part_read, "scaling": part_scaling}
-
-
-def table(*columns, rows):
-    """Markdown; the columns are padded, so that it is read as easily in a terminal."""
-    cells = [[str(cell) for cell in row] for row in [columns, *rows]]
-    width = [max(map(len, column)) for column in zip(*cells)]
-    line = lambda row: "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, width)) + " |"
-    return "\n".join([line(cells[0]), "|" + "|".join("-" * (w + 2) for w in width) + "|", *map(line, cells[1:])])
 
 
 def parser():
