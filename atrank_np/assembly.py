@@ -11,11 +11,11 @@ import numpy as np
 from .config import Config
 from .datasets.reading import Bag, Catalogue
 from .datasets.schema import DataError, Schema
-from .models.atrank import ATRank
+from .models import make_model
 from .models.common_space import CommonSpace, FeatureColumn, GroupSpace
 from .optimizer import folded
 
-FORMAT = "atrank_np model 1"
+FORMAT = "atrank_np model 2"
 
 
 @dataclass
@@ -33,6 +33,7 @@ class Trained:
     target_actions: list
     statistics: dict  # "group.feature" -> [mean, deviation] of a number
     events: str  # digest of the events it is trained on
+    users: int  # rows of a table of users: those of the log, and the unknown one
     params: dict
     step: int = 0
     table_scale: float = 1.0
@@ -51,7 +52,7 @@ class Trained:
             )
         rows = {name: len(names) for name, names in self.tables.items()}
         space = CommonSpace(groups, self.config.width, len(self.actions), rows, self.config.item_bias)
-        return ATRank(space, self.config.spaces, self.config.ranking)
+        return make_model(self.config, space, self.users)
 
     def _values(self, group, feature):
         """Codes and bags as they are; numbers standardised, a missing one at the mean."""
@@ -93,9 +94,14 @@ def assemble(log, split, config):
         target_actions=split.target_actions,
         statistics=statistics,
         events=digest(log),
+        users=len(log.users) + 1,
         params={},
     )
     trained.params = trained.model().init(config.seed, config.dense_init, config.table_init, config.gain_init)
+    if config.model == "bpr_mf":  # who is not in training stays unknown, not random
+        strangers = np.setdiff1d(np.arange(trained.users), split.train.user + 1)
+        for g in log.schema.groups:
+            trained.params[f"table.user/{g.name}"][strangers] = 0
     return trained
 
 
@@ -125,6 +131,7 @@ def save(path, trained):
         "target_actions": trained.target_actions,
         "statistics": trained.statistics,
         "events": trained.events,
+        "users": trained.users,
         "step": trained.step,
         "table_scale": trained.table_scale,
         "state": trained.state,
@@ -180,6 +187,7 @@ def load(path):
             target_actions=about["target_actions"],
             statistics=about["statistics"],
             events=about["events"],
+            users=about["users"],
             params=pick("param/"),
             step=about["step"],
             table_scale=about["table_scale"],

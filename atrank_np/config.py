@@ -3,8 +3,20 @@
 from dataclasses import asdict, dataclass
 
 
+# The models, and where each one's own defaults differ from ATRank's; how they were found: `departures`.
+MODELS = {
+    "atrank": {},
+    "bpr_mf": {"loss": "pair"},
+    "bilstm": {},
+    "bilstm_attention": {},
+    "cnn": {},
+}
+
+
 @dataclass(frozen=True)
 class Config:
+    model: str = "atrank"  # or a competitor, one of MODELS
+
     # The model, sections "latent semantic spaces" to "downstream network"
     width: int = 128  # s_all of (1), the hidden size of all layers
     spaces: int = 8  # K of (2); s_k = width / spaces
@@ -52,9 +64,12 @@ class Config:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
-        for name, values in (("ranking", ("dot", "deep")), ("loss", ("point", "pair")), ("backend", ("numpy", "numba"))):
+        for name, values in (("model", tuple(MODELS)), ("ranking", ("dot", "deep")), ("loss", ("point", "pair")),
+                             ("backend", ("numpy", "numba"))):  # fmt: skip
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+        if self.model == "bpr_mf" and self.ranking == "deep":
+            raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
         for name in ("seed", "eval_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
@@ -66,6 +81,11 @@ class Config:
 
     def to_dict(self):
         return asdict(self)
+
+
+def defaults(model="atrank"):
+    """The Config of a model without further choices."""
+    return Config(**{"model": model} | MODELS[model])
 
 
 # Exactly the numbers of the paper's section "hyperparameters"; `--paper` on the command line.

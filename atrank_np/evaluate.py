@@ -59,9 +59,9 @@ def auc(scores):
 
 
 def swapped(samples):
-    """Each ranking with the history of the next one, a fixed cyclic shift; elapsed times are the history's own."""
+    """Each ranking with the history (and name) of the next one, a fixed cyclic shift; elapsed times are the history's own."""
     other = np.roll(np.arange(len(samples.user)), -1)
-    return samples._replace(start=samples.start[other], end=samples.end[other], time=samples.time[other])
+    return samples._replace(**{name: getattr(samples, name)[other] for name in ("user", "start", "end", "time")})
 
 
 def in_history(events, task):

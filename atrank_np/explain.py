@@ -45,7 +45,7 @@ def look_inside(trained, log, user, target=None, at=None):
     sample = Samples(*(np.array([value]) for value in (0, start, end, at, schema.index(group), row)))
     batch = pack(schema, history, sample, np.array([[row]], np.int32))
     scores, cache = trained.model().forward(trained.params, batch, trained.table_scale)
-    weights = cache.weights()
+    weights = cache.user.weights()
     labels = [label_of(trained, g, o) for g, o in zip(batch.group.tolist(), batch.object.tolist())]
     K, n = trained.config.spaces, len(labels)
     own, vanilla = weights["self"][0], weights["vanilla"][0]
@@ -56,7 +56,7 @@ def look_inside(trained, log, user, target=None, at=None):
         float(scores[0]),
         np.zeros((K, n, n)) if own is None else own,
         np.zeros((K, n)) if vanilla is None else vanilla[:, 0],
-        cache.C,
+        cache.user.C,
         cache.e[0],
     )
 
@@ -100,7 +100,7 @@ def attention_by_elapsed(trained, log, most=None, show=False):
     for start in tqdm(range(0, len(samples.user), HISTORIES), disable=not show, unit=" batches", dynamic_ncols=True):
         some = samples.take(slice(start, start + HISTORIES))
         batch = pack(log.schema, parts.events, some, some.object[:, None])
-        weights = model.forward(trained.params, batch, trained.table_scale)[1].weights()["vanilla"]
+        weights = model.forward(trained.params, batch, trained.table_scale)[1].user.weights()["vanilla"]
         for s, weight in enumerate(weights):
             if weight is None:
                 continue

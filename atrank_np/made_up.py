@@ -7,13 +7,14 @@ import numpy as np
 from .config import Config
 from .datasets.packing import Batch
 from .datasets.reading import Bag
-from .layers import attention, embedding, feedforward, perceptron, ranking
-from .models.atrank import ATRank
+from .layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
+from .models import make_model
+from .models.cnn import CNN
 from .models.common_space import CommonSpace, FeatureColumn, GroupSpace
 from .parameters import has_unknown, kind
 
-LAYERS = {k: v for module in (perceptron, embedding, attention, feedforward, ranking) for k, v in vars(module).items()}
-MODELS = {"atrank": lambda space, config: ATRank(space, config.spaces, config.ranking)}
+MODULES = (perceptron, embedding, attention, feedforward, ranking, lstm, convolution)
+LAYERS = {name: value for module in MODULES for name, value in vars(module).items()}
 
 
 def layer_cases(rng):
@@ -31,6 +32,7 @@ def layer_cases(rng):
     hidden = dict(x=r(N, I), W1=r(I, O), b1=r(O), W2=r(O, I), b2=r(I), **norm)
     mask = np.where(rng.random((N, I)) < 0.4, 0, 1 / 0.6)
     deep = dict(h=r(T, I), e=r(T, I), W1=r(3 * I, O), b1=r(O), w2=r(O, 1), b2=r(1))
+    recurrent = dict(x=r(n, I), W=r(I, 4 * E), U=r(E, 4 * E), b=r(4 * E), offsets=offsets)
     pairs = dict(positive=np.array([0, 0, 3, 4]), negative=np.array([1, 2, 5, 5]))
     cases = {
         "linear": (dict(x=r(N, I), W=r(I, O), b=r(O)), "x W b"),
@@ -44,6 +46,10 @@ def layer_cases(rng):
         "attention": (attention, "x m P_W P_b W Q_W Q_b"),
         "layer_norm": (dict(x=r(N, I), **norm), "x gain bias"),
         "feed_forward": (hidden | dict(mask=mask), "x W1 b1 W2 b2 gain bias"),
+        "share": (dict(v=r(4, D), target_offsets=np.array([0, 2, 2, 3, 7])), "v"),
+        "lstm": (recurrent | dict(backwards=False), "x W U b"),
+        "ends": (dict(y=r(n, 2 * E), offsets=offsets), "y"),
+        "convolution": (dict(x=r(n, I), W=r(3, I, O), b=r(O), offsets=offsets), "x W b"),
         "dot": (dict(h=r(T, D), e=r(T, D)), "h e"),
         "deep": (deep, "h e W1 b1 w2 b2"),
         "pointwise": (dict(f=3 * r(T), label=np.array([1.0, 0, 0, 1, 1, 0, 0])), "f"),
@@ -67,7 +73,7 @@ def made_up(rng, model="atrank", trained=True, **settings):
     ids, categories, numbers and bags of tokens (empty ones too); unknown and repeated objects; histories of 0, 1 and many
     behaviours. trained: biases away from 0 and gains from 1; else as initialised, and no empty history: its target would
     stand on the kink of F_vanilla's relu, where the bias is exactly 0."""
-    config = Config(**(dict(width=6, spaces=3) | settings))
+    config = Config(**(dict(width=6, spaces=3, model=model) | settings))
     code = lambda *values: np.array(values, np.int32)
     tokens = Bag(code(1, 2, 3, 1, 1, 0, 4), np.array([0, 0, 2, 2, 5, 7]))
     category = lambda *values: FeatureColumn("category", "categorical", "category", 3, code(*values))
@@ -85,7 +91,7 @@ def made_up(rng, model="atrank", trained=True, **settings):
         GroupSpace("coupons", (FeatureColumn("object", "id", "coupon", 2, np.arange(4)),), 2, 3, 2, 4),
     ]
     space = CommonSpace(groups, config.width, 3, {"item": 7, "category": 4, "word": 5, "coupon": 4}, config.item_bias)
-    net = MODELS[model](space, config)
+    net = CNN(space, config.ranking, windows=4, maps=5) if model == "cnn" else make_model(config, space, users=5)
     params = net.init(int(rng.integers(1000)), dense=0.8, table=1.0, dtype=np.float64)
     for name, w in params.items():
         if trained and kind(name) not in ("weight", "table"):
@@ -113,4 +119,5 @@ def random_batch(rng, groups, lengths, targets):
         target_group=target_group.astype(np.int8),
         target_object=rng.integers(label, objects[target_group], dtype=np.int32),
         label=label.astype(np.float32),
+        user=np.arange(len(lengths)) % 4,
     )

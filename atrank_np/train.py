@@ -22,7 +22,7 @@ from tqdm import tqdm
 from . import command
 from .assembly import Trained, assemble, save
 from .backend import make_backend
-from .config import PAPER, Config
+from .config import MODELS, PAPER, Config, defaults
 from .datasets.packing import pack
 from .datasets.sampling import Negatives, split
 from .datasets.schema import DataError
@@ -46,11 +46,11 @@ class Run:
 def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **settings):
     """Trains on a Log and returns a Run.
 
-    settings: fields of Config, such as epochs=3. out: a run folder for the model and the metrics, written 10 times a
+    config: by default that of the model that settings name, or of ATRank. settings: fields of Config, such as epochs=3. out: a run folder for the model and the metrics, written 10 times a
     run; resume: the Trained that such a folder holds, to go on from. world: the simulator that made the log, for its
     ceiling. DataError if the log leaves nothing to train or test on; Diverged if the loss is no number any more.
     """
-    config = replace(config or Config(), **settings)
+    config = replace(config or defaults(settings.get("model", "atrank")), **settings)
     parts = split(log, config.cap, config.validate)
     for samples, what in ((parts.train, "train"), (parts.test, "test")):
         if len(samples.user) == 0:
@@ -263,6 +263,7 @@ def parser():
     data.add_argument("--target", metavar="G,H", help="groups that are ranked", default=argparse.SUPPRESS)
     data.add_argument("--cap", type=int, default=d.cap, help="behaviours of a history that are looked at, the last ones")
     model = p.add_argument_group("the model (equation numbers are the paper's)")
+    model.add_argument("--model", choices=MODELS, default=d.model, help="ATRank or a competitor; each has its own defaults")
     model.add_argument("--width", type=int, default=d.width, help="s_all of (1), the hidden size of all layers")
     model.add_argument("--spaces", type=int, default=d.spaces, help="K of (2), the number of latent semantic spaces")
     model.add_argument("--embedding-size", type=int, metavar="E", default=argparse.SUPPRESS,
@@ -311,6 +312,9 @@ def parser():
 def main(arguments):
     p = parser()
     options = p.parse_args(arguments)
+    if options.model != "atrank":  # parsed again with the model's own defaults, so that a flag beside it wins
+        p.set_defaults(**MODELS[options.model])
+        options = p.parse_args(arguments)
     if "paper" in options:  # parsed again with the paper's numbers as defaults, so that a flag beside --paper wins
         p.set_defaults(**PAPER, embedding_size=64)
         options = p.parse_args(arguments)

@@ -180,10 +180,10 @@ def test_float32_stays_float32():
 def test_weights_and_states_are_open():
     problem = problem_of()
     _, cache = problem.model.forward(*problem[1:4])
-    weights = cache.weights()
+    weights = cache.user.weights()
     assert [None if w is None else w.shape for w in weights["self"]] == [None, (3, 1, 1), (3, 4, 4), (3, 2, 2), (3, 10, 10)]
     assert [None if w is None else w.shape for w in weights["vanilla"]] == [None, (3, 3, 1), (3, 2, 4), (3, 4, 2), (3, 2, 10)]
-    assert cache.C.shape == (17, 6) and cache.e.shape == (13, 6)
+    assert cache.user.C.shape == (17, 6) and cache.e.shape == (13, 6)
 
 
 # Invariances

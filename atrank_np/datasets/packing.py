@@ -22,6 +22,7 @@ class Batch(NamedTuple):
     target_group: np.ndarray  # [T] int8
     target_object: np.ndarray  # [T] int32
     label: np.ndarray  # [T] float32, 1 positive, 0 negative
+    user: np.ndarray  # [B] int64, 1 + the user's place in the log, 0 for somebody unknown; BPR-MF alone reads it
 
 
 def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N] int32
@@ -56,4 +57,5 @@ def pack(schema, events, samples, candidates, positives=1):
         target_group=np.repeat(samples.group, R),
         target_object=candidates.reshape(-1),
         label=label.reshape(-1),
+        user=samples.user + 1,
     )

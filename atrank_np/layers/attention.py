@@ -66,27 +66,28 @@ def attend_backward(dc, cache):  # [Q,D] -> [Q,D], [N,D], [N,D]
 
 
 def attention_forward(x, m, P_W, P_b, W, Q_W, Q_b, query_offsets, offsets):
-    # [Q,D], [N,D], [D,D], [D], [K,d,D], [D,D], [D], [B+1], [B+1] -> [Q,D]
+    # [Q,D], [N,Dm], [D,D], [D], [K,d,Dm], [Dm,D], [D], [B+1], [B+1] -> [Q,D]
     """concat_k softmax(F_Pk(x) W_k mᵀ) F_Qk(m): (2) to (5) with x = m = S; the inner part of (7) with x = h_t, m = C.
 
     The bilinear score s W_k m_j of (4) is taken as s · (W_k m_j), the key W_k m_j computed once for every behaviour:
     then a pair (i, j) costs d products instead of D. The K projections of each kind are one product, side by side.
+    Dm, the width of the memory, is D in ATRank.
     """
-    K, _, D = W.shape
+    K, d, Dm = W.shape
     s, P_cache = perceptron_forward(x, P_W, P_b)  # F1 (2)
-    key = m @ W.reshape(D, D).T  # F2: key_k = m W_kᵀ
+    key = m @ W.reshape(K * d, Dm).T  # F2: key_k = m W_kᵀ
     value, Q_cache = perceptron_forward(m, Q_W, Q_b)  # F3, in (5)
     c, attend_cache = attend_forward(s, key, value, query_offsets, offsets, K)  # F4 (3), (4), (5)
     return c, (P_cache, m, W, Q_cache, attend_cache)
 
 
 def attention_backward(dc, cache):
-    # [Q,D] -> [Q,D], [N,D], [D,D], [D], [K,d,D], [D,D], [D]
+    # [Q,D] -> [Q,D], [N,Dm], [D,D], [D], [K,d,Dm], [Dm,D], [D]
     P_cache, m, W, Q_cache, attend_cache = cache
-    D = W.shape[2]
+    K, d, Dm = W.shape
     ds, dkey, dvalue = attend_backward(dc, attend_cache)  # B4
     dm, dQ_W, dQ_b = perceptron_backward(dvalue, Q_cache)  # B3
-    dm = dm + dkey @ W.reshape(D, D)  # B2, by m: m has two uses, its gradients add up
+    dm = dm + dkey @ W.reshape(K * d, Dm)  # B2, by m: m has two uses, its gradients add up
     dW = (dkey.T @ m).reshape(W.shape)  # B2, by W
     dx, dP_W, dP_b = perceptron_backward(ds, P_cache)  # B1
     return dx, dm, dP_W, dP_b, dW, dQ_W, dQ_b

@@ -58,6 +58,10 @@ class Gradients:
         else:
             self.dense[name] = gradient
 
+    def add_all(self, prefix, names, gradients):
+        for name, gradient in zip(names, gradients, strict=True):
+            self.add(f"{prefix}{name}", gradient)
+
     def total(self):
         """name -> array or Rows, without the rows of `unknown`, which are never trained."""
         gradients = dict(self.dense)
@@ -80,18 +84,24 @@ class CommonSpace:
         """Parameter name -> shape."""
         shapes = {}
         for g in self.groups:
-            for column in g.columns:
-                if column.kind == "number":
-                    shapes[f"number.{g.name}.{column.name}.w"] = (column.size,)
-                    shapes[f"number.{g.name}.{column.name}.b"] = (column.size,)
-                else:
-                    shapes[f"table.{column.table}"] = (self.tables[column.table], column.size)
+            shapes |= self.object_shapes(g)
             shapes[f"time.{g.name}"] = (g.buckets, g.width)
             shapes[f"action.{g.name}"] = (self.actions, g.width)
             shapes[f"F_M.{g.name}.W"] = (g.width, self.width)
             shapes[f"F_M.{g.name}.b"] = (self.width,)
             if self.item_bias:
                 shapes[f"bias.{g.name}"] = (g.objects,)
+        return shapes
+
+    def object_shapes(self, g):
+        """Of emb(o) alone."""
+        shapes = {}
+        for column in g.columns:
+            if column.kind == "number":
+                shapes[f"number.{g.name}.{column.name}.w"] = (column.size,)
+                shapes[f"number.{g.name}.{column.name}.b"] = (column.size,)
+            else:
+                shapes[f"table.{column.table}"] = (self.tables[column.table], column.size)
         return shapes
 
     def forward(self, params, batch, table_scale=1.0):
@@ -109,16 +119,16 @@ class CommonSpace:
             objects = np.concatenate([batch.object[rows], batch.target_object[places]])
             bucket = np.concatenate([batch.bucket[rows], np.zeros(len(places), batch.bucket.dtype)])
             action = np.concatenate([batch.action[rows], np.full(len(places), g.target_action, batch.action.dtype)])
-            parts = [self._feature_forward(params, g, column, objects, scale) for column in g.columns]
+            emb, feature_caches = self.object_forward(params, g, objects, scale)
             time, time_cache = lookup_forward(params[f"time.{g.name}"], bucket)
             act, act_cache = lookup_forward(params[f"action.{g.name}"], action)
-            u = np.concatenate([value for value, _ in parts], axis=1) + scale * time + scale * act
+            u = emb + scale * time + scale * act
             s, F_M_cache = perceptron_forward(u, params[f"F_M.{g.name}.W"], params[f"F_M.{g.name}.b"])  # (1)
             S[rows], h[places] = s[: len(rows)], s[len(rows) :]
             bias_cache = None
             if self.item_bias:
                 bias[places], bias_cache = lookup_forward(params[f"bias.{g.name}"], batch.target_object[places])
-            caches.append((rows, places, [c for _, c in parts], time_cache, act_cache, F_M_cache, bias_cache))
+            caches.append((rows, places, feature_caches, time_cache, act_cache, F_M_cache, bias_cache))
         return S, h, bias, caches
 
     def backward(self, dS, dh, dbias, cache, gradients):
@@ -130,11 +140,20 @@ class CommonSpace:
             gradients.add(f"F_M.{g.name}.b", db)
             gradients.add(f"time.{g.name}", lookup_backward(du, time_cache))
             gradients.add(f"action.{g.name}", lookup_backward(du, act_cache))
-            column_ends = np.cumsum([column.size for column in g.columns])[:-1]
-            for column, dpart, feature_cache in zip(g.columns, np.split(du, column_ends, axis=1), feature_caches):
-                self._feature_backward(g, column, dpart, feature_cache, gradients)
+            self.object_backward(g, du, feature_caches, gradients)
             if bias_cache is not None:
                 gradients.add(f"bias.{g.name}", lookup_backward(dbias[places], bias_cache))
+
+    def object_forward(self, params, g, objects, scale):  # [N] -> [N, width of g]
+        """emb(o): the embeddings of an object's features side by side; and their caches."""
+        parts, caches = zip(*(self._feature_forward(params, g, column, objects, scale) for column in g.columns))
+        return np.concatenate(parts, axis=1), caches
+
+    def object_backward(self, g, demb, caches, gradients):
+        """demb [N, width of g] into `gradients`."""
+        column_ends = np.cumsum([column.size for column in g.columns])[:-1]
+        for column, dpart, cache in zip(g.columns, np.split(demb, column_ends, axis=1), caches):
+            self._feature_backward(g, column, dpart, cache, gradients)
 
     def _feature_forward(self, params, g, column, objects, scale):
         """-> [N, size], cache. Row 0 of a table is all zeros, so an unknown id adds nothing."""
