@@ -31,12 +31,16 @@ class Task(NamedTuple):
 
 
 def test_task(log, test, config):
-    """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed."""
+    """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed.
+
+    Each group has a random stream of its own, so that its negatives are the same whatever else is ranked.
+    """
     negatives = Negatives(log, config.validate)
     candidates = np.repeat(test.object[:, None], 1 + config.eval_negatives, axis=1)
-    for g in np.unique(test.group):  # each with a stream of its own, so that it does not matter what else is ranked
-        mine, rng = test.group == g, stream(config.eval_seed, "evaluation negatives", g)
-        candidates[mine, 1:] = negatives.draw(rng, test.take(mine), config.eval_negatives)
+    for g in np.unique(test.group):
+        rows = np.flatnonzero(test.group == g)
+        rng = stream(config.eval_seed, "evaluation negatives", g)
+        candidates[rows, 1:] = negatives.draw(rng, test.take(rows), config.eval_negatives)
     return Task(test, candidates, negatives.uniform(test, config.eval_negatives))
 
 

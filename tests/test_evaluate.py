@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import assert_same
 from runs import assert_fault, process, run_train
 from test_sampling import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups
 
@@ -74,19 +73,6 @@ def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
 
 
 EVENTS = "u a 1,u b 2,u c 3,v d 5,v e 7,v f 9,w g 20,w a 24,w b 27"
-
-
-def test_negatives_do_not_depend_on_what_else_is_ranked(tiny):
-    """The same for a group alone and for all groups together, so that the two can be compared pair by pair."""
-    both, alone = {}, {}
-    for targets, found in ((["items", "queries"], both), (["items"], alone), (["queries"], alone)):
-        log = read_log(tiny)
-        log.schema = log.schema.choose(targets=targets)
-        task = task_of(log, split(log).test, Config(eval_negatives=2))
-        for i in np.unique(task.samples.group):
-            found[int(i)] = (*task.samples.take(task.samples.group == i), task.candidates[task.samples.group == i])
-    assert len(both) == 2
-    assert_same(both, alone)
 
 
 def test_negatives_that_were_shown_are_told(tmp_path):

@@ -224,6 +224,25 @@ def test_test_negatives_depend_on_the_evaluation_seed_alone(tiny):
     assert task_of(log, test, Config(eval_negatives=4)).candidates.shape == (len(base), 5)
 
 
+@pytest.mark.parametrize("validate", [False, True])
+def test_a_group_is_judged_on_the_same_whatever_else_is_ranked(tiny, validate):
+    """One2one, all2one and all2all: the same moments, positives and negatives in the same order, so that they pair."""
+    whole, config = read_log(tiny), Config(validate=validate, eval_negatives=2)
+
+    def judged(group, history, targets):
+        log = replace(whole, schema=whole.schema.choose(history, targets))
+        task = task_of(log, split(log, config.cap, validate).test, config)
+        mine = task.samples.group == whole.schema.index(group)
+        columns = (task.samples.user[mine], task.samples.time[mine], task.samples.object[mine])
+        return [*(column.tolist() for column in columns), task.candidates[mine].tolist()]
+
+    groups = ["items", "queries"]
+    for group in groups:
+        alone = judged(group, [group], [group])
+        assert len(alone[0]) > 5
+        assert alone == judged(group, groups, [group]) == judged(group, groups, groups) == judged(group, groups, groups[::-1])
+
+
 # A stopped run goes on to the same bits
 
 SHORT = ["--epochs", "3", "--batch-size", "2", "--evaluations", "20"]  # 201 steps
