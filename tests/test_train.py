@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from atrank_np.evaluate import test_task as task_of  # pytest would collect the 
 REPORT = tuple("""schema_version test_auc test_auc_se test_auc_by_group test_users negatives tie_rule popularity_auc
     swapped_history_auc in_history_auc ceiling_auc repeat_share train_samples epochs seconds compile_seconds
     samples_per_second peak_rss_mb backend shards threads seed eval_seed config counted""".split())  # noqa: SIM905
+CINEMA = Path(__file__).parent.parent / "data" / "cinema"
 TIMES = ("seconds", "compile_seconds", "samples_per_second", "peak_rss_mb")
 
 
@@ -254,6 +256,27 @@ def test_a_group_is_judged_on_the_same_whatever_else_is_ranked(tiny, validate):
         alone = judged(group, [group], [group])
         assert len(alone[0]) > 5
         assert alone == judged(group, groups, [group]) == judged(group, groups, groups) == judged(group, groups, groups[::-1])
+
+
+def test_the_cinema(tmp_path, no_picture):
+    """The example with explicit negatives, bags of shared words, numbers, and days beside minutes, from end to end."""
+    log = read_log(CINEMA)
+    films, searches = log.schema.groups
+    assert [(f.kind, f.table) for f in films.features][:2] == [("id", "films.object"), ("tokens", "words")]
+    assert films.features[3].kind == "number" and (films.unit, searches.unit) == (86400, 60)
+    parts = split(log)
+    shown = {(u, o) for u in range(20) for o in log.object[log.offsets[u] : log.offsets[u + 1]][
+        log.action[log.offsets[u] : log.offsets[u + 1]] == log.actions.index("show")]}  # fmt: skip
+    assert log.actions.index("show") not in parts.events.action and len(shown) > 80
+    task = task_of(log, parts.test, Config())
+    drawn = list(zip(task.samples.user.tolist(), task.candidates[:, 1].tolist()))
+    assert task.uniform == {"films": 4} and sum(pair in shown for pair in drawn) >= 16
+    out = run_train(CINEMA, tmp_path / "run", "--backend", "numpy", "--epochs", "60", "--l2", "0", "--dense-init", "0.2",
+                    "--width", "32", "--spaces", "4")  # fmt: skip
+    assert report(out)["counted"]["training negatives among films uniform, for want of shown ones"] == 7
+    assert "shown of films and never took, for want of it (4) uniform" in report(out)["negatives"]
+    losses = [float(row["loss"]) for row in csv.DictReader((out / "metrics.csv").open())]
+    assert losses[-1] < 0.25 < 0.5 < losses[0]
 
 
 # A stopped run goes on to the same bits
