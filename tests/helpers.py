@@ -99,6 +99,31 @@ def literal_feed_forward(x, W1, b1, W2, b2, gain, bias, mask=1):
     return literal_layer_norm(x + mask * (F(x, W1, b1) @ W2 + b2), gain, bias)
 
 
+def literal_lstm(x, W, U, b):
+    """The states [n,H] of one history, one behaviour and one unit at a time."""
+    sigmoid, H, states = lambda z: 1 / (1 + np.exp(-z)), len(U), []
+    h = c = np.zeros(H)
+    for row in x:
+        z = row @ W + h @ U + b
+        h, c = h.copy(), c.copy()
+        for j in range(H):
+            i, f, g, o = (z[gate * H + j] for gate in range(4))
+            c[j] = sigmoid(f) * c[j] + sigmoid(i) * np.tanh(g)
+            h[j] = sigmoid(o) * np.tanh(c[j])
+        states.append(h)
+    return np.array(states).reshape(-1, H)
+
+
+def literal_convolution(x, W, b):
+    """The strongest window [F] of one history: all that lie inside, or the one that zeros at its end fill up."""
+    w = len(W)
+    if len(x) == 0:
+        return np.zeros(W.shape[2])
+    if len(x) < w:
+        x = np.concatenate([x, np.zeros((w - len(x), x.shape[1]))])
+    return np.max([np.maximum(sum(x[p + j] @ W[j] for j in range(w)) + b, 0) for p in range(len(x) - w + 1)], axis=0)
+
+
 def literal_scores(problem, masks=None):
     """The score of every target by (1) to (8), one behaviour, history and target at a time.
 
