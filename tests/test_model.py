@@ -192,6 +192,7 @@ def test_bags_are_packed_again():
 
 @EVERY
 def test_initialisation_by_kind(model):
+    """`initialise` goes by the name alone; a Bi-LSTM then opens its forget gates."""
     params = problem_of(**richest(model)).model.init(0, dense=0.1, table=0.3, gain=0.2, dtype=np.float32)
     assert all(w.dtype == np.float32 for w in params.values())
     for name, w in params.items():
