@@ -11,17 +11,17 @@ Write bias_at_rest(n, q) (about 2 lines).
     q  [M]  the chance that a negative is this object (it is drawn without a look at i), above 0, sum 1
     returns b [M], where the gradient of the mean loss is 0. Only differences matter, so let the mean of b be 0
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def bias_at_rest(n, q):  # [M], [M] -> [M]
     # YOUR CODE (about 2 lines)
     ...
-'''
+"""
 HINTS = (
     "In how many pairs does i stand above j, in how many below? σ(b_i - b_j) should be the share of the first.",
-    "i above j: n_i q_j. Below: n_j q_i. Then e^(b_i - b_j), the odds, are n_i q_j / (n_j q_i): a number of i over a number of j.",
+    "i above j: n_i q_j. Below: n_j q_i. The odds e^(b_i - b_j) are n_i q_j / (n_j q_i): a number of i over a number of j.",
 )
 EXPLAIN = """
 Why it is so: e^(b_i) = n_i / q_i is how much more often an object is chosen than it is drawn as a negative. Uniform negatives

@@ -13,19 +13,19 @@ Write triples_gradient(user, item, u, i, j) (about 8 lines).
              one triple and refused in another
     returns duser [A,E], ditem [M,E], the derivatives of the mean over the triples of -log σ(u · (i - j))
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def triples_gradient(user, item, u, i, j):  # [A,E], [M,E], [X], [X], [X] -> [A,E], [M,E]
     # YOUR CODE (about 8 lines)
     ...
-'''
+"""
 HINTS = (
-    "First the margins x [X], and dx = -σ(-x) / X. What does each of the three vectors of a triple get of its dx? Write it for one "
-    "triple, with numbers.",
-    "The user's row gets dx (i - j), the chosen object's dx u, the other's -dx u. Collect them in arrays of zeros with np.add.at: "
-    "once for users, twice into the same array for objects.",
+    "First the margins x [X], and dx = -σ(-x) / X. What does each of the three vectors of a triple get of its dx? Write it "
+    "for one triple, with numbers.",
+    "The user's row gets dx (i - j), the chosen object's dx u, the other's -dx u. Collect them in arrays of zeros with "
+    "np.add.at: once for users, twice into the same array for objects.",
 )
 EXPLAIN = """
 Why it is so: the three of a triple pull at each other by the same force σ(-x), which fades when the order is right. That is all
@@ -53,7 +53,8 @@ def check(answer, rng):
         up = "the sign is flipped: this walks towards the wrong order"
         duser, ditem = answer.triples_gradient(user, item, u, i, j)
         yield Case(f"duser [{A},3] of {X} triples", duser, expected[0], {
-            lost: lost_user, total: expected[0] * X, up: -expected[0], "x is u · (i - j): the other object counts negatively": of_sum,
+            lost: lost_user, total: expected[0] * X, up: -expected[0],
+            "x is u · (i - j): the other object counts negatively": of_sum,
         })  # fmt: skip
         yield Case(f"ditem [{M},3] of {X} triples", ditem, expected[1], {
             lost: lost_item, total: expected[1] * X, up: -expected[1], "the refused objects get nothing": chosen_only,
