@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 
-
 # The models, and where each one's own defaults differ from ATRank's; how they were found: `departures`.
 MODELS = {
     "atrank": {},

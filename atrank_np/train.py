@@ -47,9 +47,9 @@ class Run:
 def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **settings):
     """Trains on a Log and returns a Run.
 
-    config: by default that of the model that settings name, or of ATRank. settings: fields of Config, such as epochs=3. out: a run folder for the model and the metrics, written 10 times a
-    run; resume: the Trained that such a folder holds, to go on from. world: the simulator that made the log, for its
-    ceiling. DataError if the log leaves nothing to train or test on; Diverged if the loss is no number any more.
+    config: by default that of the model that settings name, or of ATRank. settings: fields of Config, such as epochs=3.
+    out: a run folder for the model and the metrics, written 10 times a run; resume: the Trained that such a folder holds,
+    to go on from. world: the simulator that made the log, for its ceiling. DataError if the log leaves nothing to train or test on; Diverged if the loss is no number any more.
     """
     config = replace(config or defaults(settings.get("model", "atrank")), **settings)
     parts = split(log, config.cap, config.validate)

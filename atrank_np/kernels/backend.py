@@ -9,13 +9,13 @@ import numpy as np
 from ..backend import team
 from ..layers.embedding import sum_rows
 from ..layers.ranking import pairs_of
-from ..optimizer import FOLD, SGD, clip
-from ..parameters import is_decayed, kind
-from ..randomness import Dropout
 from ..models.atrank import ATRank
 from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
+from ..optimizer import FOLD, SGD, clip
+from ..parameters import is_decayed, kind
+from ..randomness import Dropout
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import BLOCK, catalogue_scores, object_side
 from .chunks import CHUNK, SpaceAt, Work
@@ -23,7 +23,6 @@ from .embedding import BAG, LOOKUP, NUMBER, Features
 from .ranking import DeepAt
 from .step import DECAYED, KEPT, REST, TABLE, Settings, transpose_all, update
 from .vectors import Lanes
-
 
 
 class Plan(NamedTuple):
