@@ -36,7 +36,7 @@ class Inside(NamedTuple):
 def look_inside(trained, log, user, target=None, at=None):
     """Inside of the ranking of one object (the model's own first choice if None) for a user of the log."""
     schema, group = trained.schema, trained.schema.targets[0]
-    place, history = place_of(log, user), visible(history_of(log, user), schema)
+    place, history = place_of(log, user), visible(history_of(log, user), schema, log.actions)
     at = int(history.time[-1]) + 1 if at is None else at
     end = int(np.searchsorted(history.time, at))
     target = target or rank(trained, log, user=user, at=at, top=1)[0][0]

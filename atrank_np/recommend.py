@@ -6,7 +6,7 @@ from . import command
 from .assembly import load
 from .backend import make_backend
 from .datasets.reading import read_history
-from .datasets.sampling import Events, Samples
+from .datasets.sampling import Events, Samples, not_taken
 from .datasets.schema import DataError
 from .evaluate import catalogue_scores, open_run
 
@@ -28,7 +28,7 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     place = -1  # nobody's
     if history is None:
         place, history = place_of(log, user), history_of(log, user)
-    history = visible(history, schema)
+    history = visible(history, schema, trained.actions)
     if at is None:
         at = int(history.time[-1]) + 1 if len(history.time) else 0
     end = int(np.searchsorted(history.time, at))
@@ -44,9 +44,10 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     return [(str(names[i]), float(scores[i])) for i in best if np.isfinite(scores[i])]
 
 
-def visible(history, schema):
-    """The Events of the groups that a history is made of."""
+def visible(history, schema, actions):
+    """The Events that a history is made of: those of its groups, but for what was shown and not taken."""
     kept = np.isin(history.group, [schema.index(name) for name in schema.history])
+    kept &= ~not_taken(schema, actions, history.group, history.action)
     return Events(*(column[kept] for column in history))
 
 
