@@ -315,3 +315,5 @@ def test_only_the_groups_own_negative_actions_count(tmp_path):
     assert list(zip(parts.events.group.tolist(), parts.events.object.tolist())) == [(1, c), (0, c), (0, d), (1, e)]
     assert rows(parts.test) == [(0, 0, 2, 4, 0, d), (0, 0, 3, 5, 1, e)]
     assert Negatives(log).uniform(parts.test) == {"items": 1}
+    log.schema = log.schema.choose(targets=["queries"])  # then what is seen of items is not counted there either
+    assert split(log).popularity[0].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
