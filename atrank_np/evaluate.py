@@ -78,9 +78,11 @@ def in_history(events, task):
     return found
 
 
-def test_report(backend, log, split, task, world=None):
-    """The test figures of a model and the controls that belong beside them, as a dict of report.json's names."""
-    scores = score(backend, log.schema, split.events, task)
+def test_report(backend, log, split, task, scores, world=None):
+    """The test figures of a model and the controls that belong beside them, as a dict of report.json's names.
+
+    scores: what `score` gives for the task, [S, 1+R].
+    """
     whole = auc(scores)
     groups = task.samples.group
     best = None if world is None else ceiling(world, log, task.samples.user, task.samples.time, groups, task.candidates)
@@ -159,18 +161,20 @@ def catalogue_scores(backend, schema, events, sample):
     return backend.catalogue_scores(batch, int(sample.group[0])).astype(np.float64)
 
 
-def auc_by_length(scores, samples):
-    """AUC for histories of 0, 1, 2-3, 4-7, … behaviours: a list of (label, rankings, AUC, standard error)."""
-    length = samples.end - samples.start
-    each = auc(scores).each
+def by_length(length):
+    """Histories of 0, 1, 2-3, 4-7, … behaviours: yields (label, the places in `length` [S] where they stand)."""
     bucket = bucketize(length, 1, 64)
-    rows = []
     for b in np.unique(bucket):
-        mine = each[bucket == b]
         low, high = (0, 0) if b == 0 else (2 ** (b - 1), 2**b - 1)
-        label = str(low) if low == high else f"{low}-{high}"
-        se = float(mine.std(ddof=1) / np.sqrt(len(mine))) if len(mine) > 1 else None
-        rows.append((label, len(mine), float(mine.mean()), se))
+        yield str(low) if low == high else f"{low}-{high}", np.flatnonzero(bucket == b)
+
+
+def auc_by_length(scores, samples):
+    """A list of (label, rankings, AUC, standard error)."""
+    rows = []
+    for label, places in by_length(samples.end - samples.start):
+        own = auc(scores[places])
+        rows.append((label, len(places), own.mean, _known(own.se)))
     return rows
 
 
@@ -198,10 +202,11 @@ def main(arguments):
     parts = split(log, config.cap, config.validate)
     backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
     task = test_task(log, parts.test, config)
-    report = test_report(backend, log, parts, task, world)
+    scores = score(backend, log.schema, parts.events, task)
+    report = test_report(backend, log, parts, task, scores, world)
     lines = describe(report, config.validate)
     if options.full:
-        rows = auc_by_length(score(backend, log.schema, parts.events, task), parts.test)
+        rows = auc_by_length(scores, parts.test)
         report["auc_by_length"] = [dict(zip(("length", "rankings", "auc", "se"), row)) for row in rows]
         lines.append("AUC by behaviours in the history")
         lines += [f"  {label:>7} {value:.4f} ± {'-' if se is None else f'{se:.4f}'} ({n})" for label, n, value, se in rows]

@@ -15,7 +15,7 @@ from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.datasets.schema import DataError
-from atrank_np.evaluate import Task, auc, auc_by_length, in_history, swapped
+from atrank_np.evaluate import Task, auc, auc_by_length, in_history, score, swapped
 from atrank_np.evaluate import test_report as report_of  # pytest would collect these by their own names
 from atrank_np.evaluate import test_task as task_of
 
@@ -29,6 +29,11 @@ def test_the_figures_are_those_of_the_report(trained_run, capsys):
     found, report = figures(trained_run, capsys), json.loads((trained_run / "report.json").read_text())
     assert {name: report[name] for name in found} == found
     assert {"test_auc", "test_auc_se", "test_auc_by_group", "swapped_history_auc", "popularity_auc"} <= found.keys()
+
+
+def test_every_model_is_scored_again(competitor_run, capsys):
+    test_the_figures_are_those_of_the_report(competitor_run, capsys)
+    assert "hr@10" in figures(competitor_run, capsys, "--full", "--users", "3")
 
 
 @pytest.mark.parametrize("flags", ["--backend numba", "--validate --eval-negatives 3 --history queries --cap 2"])
@@ -89,15 +94,16 @@ def test_negatives_that_were_shown_are_told(tmp_path):
 
 
 def test_swapped_histories(tmp_path):
-    """u is ranked with v's history, v with w's, w with u's: the same candidates, and the history's own elapsed times."""
+    """u is ranked with v's history and as v, v as w, w as u: the same candidates, and the history's own elapsed times."""
     log = one_group(tmp_path, EVENTS)
     parts = split(log)
     assert rows(parts.test) == [(0, 0, 2, 3, 0, c), (1, 3, 5, 9, 0, f), (2, 6, 8, 27, 0, b)]
     other = swapped(parts.test)
-    assert rows(other) == [(0, 3, 5, 9, 0, c), (1, 6, 8, 27, 0, f), (2, 0, 2, 3, 0, b)]
+    assert rows(other) == [(1, 3, 5, 9, 0, c), (2, 6, 8, 27, 0, f), (0, 0, 2, 3, 0, b)]
     candidates = np.array([[c, d], [f, a], [b, c]], np.int32)
     batch, own = (pack(log.schema, parts.events, samples, candidates) for samples in (other, parts.test))
     assert batch.object.tolist() == [d, e, g, a, a, b]
+    assert batch.user.tolist() == [2, 3, 1] and own.user.tolist() == [1, 2, 3]
     assert batch.target_object.tolist() == own.target_object.tolist() == [c, d, f, a, b, c]
     unit = log.schema.groups[0]
     assert unit.unit == 86400
@@ -126,7 +132,7 @@ def test_a_report_by_hand(tmp_path):
     log = one_group(tmp_path, EVENTS)
     parts = split(log)
     task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
-    found = report_of(ByObject(), log, parts, task)
+    found = report_of(ByObject(), log, parts, task, score(ByObject(), log.schema, parts.events, task))
     assert found["test_auc"] == 1 / 3  # c < d, f > a, b < c
     assert found["test_auc_se"] == pytest.approx(np.std([0, 1, 0], ddof=1) / np.sqrt(3))
     assert parts.popularity[0].tolist() == [0, 2, 1, 0, 1, 1, 0, 1]

@@ -21,10 +21,11 @@ from runs import assert_fault, command_line, environment, outcome, process, run_
 from atrank_np import optimizer, train
 from atrank_np.assembly import load
 from atrank_np.command import Diverged
-from atrank_np.config import Config
+from atrank_np.config import MODELS, Config
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.datasets.schema import DataError
+from atrank_np.evaluate import auc
 from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
 
 REPORT = tuple("""schema_version test_auc test_auc_se test_auc_by_group test_users negatives tie_rule popularity_auc
@@ -51,7 +52,7 @@ def no_picture(monkeypatch):
 
 def test_the_run_folder(trained_run, tiny):
     assert sorted(path.name for path in trained_run.iterdir()) == [
-        "config.json", "curve.png", "metrics.csv", "model.npz", "report.json"]  # fmt: skip
+        "config.json", "curve.png", "metrics.csv", "model.npz", "report.json", "test_scores.npz"]  # fmt: skip
     assert tuple(report(trained_run)) == REPORT
     assert (trained_run / "curve.png").read_bytes().startswith(b"\x89PNG")
     kept = json.loads((trained_run / "config.json").read_text())
@@ -77,6 +78,18 @@ def test_the_figures_of_a_report(trained_run, tiny):
         assert 0 <= figures[name] <= 1
     assert figures["counted"]["events whose object is in no group file"] == 1
     assert all(figures[name] >= 0 for name in TIMES)
+
+
+def test_the_scores_of_every_ranking(trained_run, tiny):
+    """What stands in test_scores.npz gives the report's AUC again, and says what was ranked."""
+    figures, (log, parts) = report(trained_run), (read_log(tiny), split(read_log(tiny)))
+    with np.load(trained_run / "test_scores.npz") as file:
+        tested = dict(file)
+    assert auc(tested["scores"]).mean == figures["test_auc"]
+    task = task_of(log, parts.test, Config())
+    np.testing.assert_array_equal(tested["candidates"], task.candidates)
+    np.testing.assert_array_equal(tested["length"], parts.test.end - parts.test.start)
+    assert (tested["user"] == parts.test.user).all() and (tested["group"] == parts.test.group).all()
 
 
 def test_metrics_csv(trained_run):
@@ -332,6 +345,26 @@ def test_stopped_and_resumed(backend, tiny, tmp_path, monkeypatch, no_picture):
     assert ends[0] == ends[1]
 
 
+def test_every_model_is_stopped_and_resumed(competitor_run, tiny, tmp_path, monkeypatch, no_picture):
+    """And has its own defaults, unless a flag beside --model wins."""
+    model, out = competitor_run.name, tmp_path / "run"
+    config = load(competitor_run).config
+    assert (config.model, config.loss) == (model, MODELS[model].get("loss", "point"))
+    with monkeypatch.context() as patch:
+        at_step(patch, 7, press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            run_train(tiny, out, "--model", model, "--backend", "numpy")
+    assert load(out).step == 8
+    train.main(["--resume", str(out), "--quiet"])
+    assert outcome(out) == outcome(competitor_run)
+    assert report(out)["config"]["model"] == model
+
+
+def test_a_flag_beside_the_model_wins(tiny, tmp_path, no_picture):
+    flags = ["--model", "bpr_mf", "--backend", "numpy", "--epochs", "1"]
+    assert load(run_train(tiny, tmp_path / "run", *flags, "--loss", "point")).config.loss == "point"
+
+
 @pytest.mark.parametrize("when", ["while it scores", "in the last step", "when it is done"])
 def test_other_moments_to_stop(when, trained_run, tiny, tmp_path, monkeypatch, no_picture):
     out, steps = tmp_path / "run", load(trained_run).step
@@ -477,6 +510,8 @@ FAULTS = {
     "--epochs x": "argument --epochs: invalid int value: 'x' (see python -m atrank_np.train --help)",
     "--epochs 0": "epochs must be at least 1, not 0",
     "--nonsense": "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)",
+    "--model gru": "argument --model: invalid choice: 'gru'",
+    "--model bpr_mf --ranking deep": "bpr_mf ranks by the product of user and object: ranking must be 'dot'",
     "--ranking cosine": "argument --ranking: invalid choice: 'cosine'",
     "--width 10 --spaces 3": "width 10 does not divide into 3 equal spaces",
     "--batch-size 7": "batch_size 7 must be a multiple of 2: a positive and its negatives",
