@@ -268,6 +268,7 @@ def test_what_is_not_taken_is_no_behaviour(tmp_path):
     assert rows(parts.test) == [(0, 0, 2, 5, 0, g), (1, 3, 5, 3, 0, c), (2, 6, 8, 2, 0, c)]
     assert [count.tolist() for count in parts.popularity] == [[0, 3, 2, 0, 1, 0, 0, 0]]
     assert parts.target_actions == [0]
+    assert parts.counts["events of what was shown and not taken"] == 12
     other = split(several_groups(tmp_path, "u i a 1,u i b 2,u q a 1", "targets = ['items']"))
     assert other.popularity[1].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
 
