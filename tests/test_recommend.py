@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from runs import assert_fault, process, run_train
+from test_sampling import NEGATIVE, SHOWN, a, d, g, one_group
 
 from atrank_np import recommend, train
 from atrank_np.assembly import assemble, load
@@ -14,7 +15,7 @@ from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import Events, Samples, split
 from atrank_np.datasets.schema import DataError
-from atrank_np.recommend import rank
+from atrank_np.recommend import rank, visible
 
 
 def history_of(log, user):
@@ -116,6 +117,11 @@ def test_the_cap_and_repeats_and_the_groups_of_a_history(tiny, tmp_path, monkeyp
     found = rank(trained, log, user="u2", top=99)
     assert_ranked(found, scores_of(trained, items, int(items.time[-1]) + 1, "items"), set())
     assert rank(trained, history=last, top=99) == found
+
+
+def test_what_is_not_taken_is_no_part_of_a_history(tmp_path):
+    log = one_group(tmp_path, SHOWN, NEGATIVE)
+    assert visible(recommend.history_of(log, "u"), log.schema, log.actions).object.tolist() == [a, d, g]
 
 
 def test_a_history_from_a_file(trained_run, tiny, tmp_path, capsys):
