@@ -62,7 +62,7 @@ ROWS = (
         "models/common_space.py::CommonSpace.forward",
         "models/common_space.py::CommonSpace.backward", "kernels/chunks.py::common_space "
         "kernels/chunks.py::common_space_backward", "test_model.py::test_scores_are_the_equations_literally "
-        "test_model.py::test_unknown_rows_get_no_gradient", "05 23"),
+        "test_model.py::test_unknown_rows_get_no_gradient test_model.py::test_a_parameter_used_twice_gets_the_sum", "05 23"),
     Row("(1)", "$S = F_M(u)$, $F(x) = \\mathrm{relu}(x W + b)$", *pair(PERCEPTRON, "linear", "relu", "perceptron"),
         "kernels/step.py::project kernels/step.py::project_backward", "test_perceptron.py::test_gradients "
         "test_perceptron.py::test_perceptron_is_relu_of_xw_plus_b", "05"),
@@ -113,6 +113,12 @@ ROWS = (
         "optimizer.py::folded", "", "kernels/step.py::update", "test_optimizer.py::test_one_step_by_hand "
         "test_optimizer.py::test_equals_whole_table_decay_over_two_folds", "15"),
     Row("clipping", "the gradient's norm at most a limit", "optimizer.py::clip", "", "", "test_optimizer.py::test_clip", "18"),
+    Row("tasks", "one2one, all2one, all2all", "datasets/sampling.py::split datasets/shop.py::ceiling", "", "",
+        "test_sampling.py::test_history_groups_and_target_groups "
+        "test_shop.py::test_a_group_that_is_seen_raises_the_ceiling", "24"),
+    Row("looking inside", "$A_k$, weights of (7), Table 4", "explain.py::look_inside explain.py::attention_by_elapsed", "", "",
+        "test_explain.py::test_weights_are_those_of_the_history "
+        "test_explain.py::test_table_4_uniform_shares_add_up", "25"),
     Row("AUC", "mean over users of $\\delta(p_{ui} > p_{uj})$, a tie ½", "metrics.py::user_auc", "", "",
         "test_metrics.py::test_against_the_double_loop_with_ties test_metrics.py::test_tiny_values", "00 16"),
     Row("the proof", "$(f(x + hv) - f(x - hv)) / 2h$", "gradcheck.py::numeric_gradient gradcheck.py::relative_error", "", "",
