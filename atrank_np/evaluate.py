@@ -27,6 +27,7 @@ class Task(NamedTuple):
 
     samples: Samples
     candidates: np.ndarray
+    uniform: dict = {}  # group that has negative_actions -> how many of its negatives are uniform, for want of shown ones
 
 
 def test_task(log, test, config):
@@ -40,7 +41,7 @@ def test_task(log, test, config):
         rows = np.flatnonzero(test.group == g)
         rng = stream(config.eval_seed, "evaluation negatives", g)
         candidates[rows, 1:] = negatives.draw(rng, test.take(rows), config.eval_negatives)
-    return Task(test, candidates)
+    return Task(test, candidates, negatives.uniform(test, config.eval_negatives))
 
 
 def score(backend, schema, events, task):
@@ -84,28 +85,35 @@ def test_report(backend, log, split, task, scores, world=None):
     """
     whole = auc(scores)
     groups = task.samples.group
-    by_group = {log.schema.groups[g].name: auc(scores[groups == g]) for g in np.unique(groups)}
+    best = None if world is None else ceiling(world, log, task.samples.user, task.samples.time, groups, task.candidates)
+    by_group = {}
+    for g in np.unique(groups):
+        own = auc(scores[groups == g])
+        by_group[log.schema.groups[g].name] = {
+            "auc": own.mean, "se": _known(own.se), "users": len(own.each),
+            "ceiling": None if best is None else auc(best[groups == g]).mean,
+        }
     popularity = np.empty(task.candidates.shape)
     for g in np.unique(groups):
         popularity[groups == g] = split.popularity[g][task.candidates[groups == g]]
-    report = {
+    return {
         "test_auc": whole.mean,
         "test_auc_se": _known(whole.se),
-        "test_auc_by_group": {
-            name: {"auc": own.mean, "se": _known(own.se), "users": len(own.each)} for name, own in by_group.items()
-        },
+        "test_auc_by_group": by_group,
         "test_users": int(len(np.unique(task.samples.user))),
-        "negatives": f"{task.candidates.shape[1] - 1} per positive, uniform over objects that the user never touches",
+        "negatives": _negatives_in_words(task),
         "tie_rule": "a tie counts 1/2",
         "popularity_auc": auc(popularity).mean,
         "swapped_history_auc": auc(score(backend, log.schema, split.events, task._replace(samples=swapped(task.samples)))).mean,
         "in_history_auc": auc(in_history(split.events, task)).mean,
-        "ceiling_auc": None,
+        "ceiling_auc": None if best is None else auc(best).mean,
     }
-    if world is not None:
-        samples = task.samples
-        report["ceiling_auc"] = auc(ceiling(world, log, samples.user, samples.time, samples.group, task.candidates)).mean
-    return report
+
+
+def _negatives_in_words(task):
+    each = f"{task.candidates.shape[1] - 1} per positive"
+    shown = "".join(f"what he was shown of {name} and never took, for want of it ({n}) " for name, n in task.uniform.items())
+    return f"{each}, {shown}uniform over objects that the user never touches"
 
 
 def _known(number):
@@ -122,7 +130,8 @@ def describe(report, validate):
     ]
     if len(report["test_auc_by_group"]) > 1:
         for name, own in report["test_auc_by_group"].items():
-            lines.append(f"  {name}: {number(own['auc'])} ± {number(own['se'])} ({own['users']} users)")
+            best = "" if own["ceiling"] is None else f", ceiling {number(own['ceiling'])}"
+            lines.append(f"  {name}: {number(own['auc'])} ± {number(own['se'])} ({own['users']} users{best})")
     controls = {"popularity alone": "popularity_auc", "histories swapped": "swapped_history_auc",
                 "is it in the history": "in_history_auc", "ceiling": "ceiling_auc"}  # fmt: skip
     return [*lines, "controls", "  " + "    ".join(f"{what} {number(report[name])}" for what, name in controls.items())]

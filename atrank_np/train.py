@@ -126,7 +126,7 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
         "seed": config.seed,
         "eval_seed": config.eval_seed,
         "config": config.to_dict(),
-        "counted": log.counts | parts.counts,
+        "counted": log.counts | parts.counts | batches.counts,
     }
     # The rankings one by one, so that runs can be compared user by user: arrays [S], and [S, 1+R] with the positive first.
     tests = task.samples
@@ -141,6 +141,8 @@ class Batches:
     def __init__(self, log, parts, config):
         self.schema, self.events, self.train, self.config = log.schema, parts.events, parts.train, config
         self.negatives = Negatives(log, config.validate)
+        uniform = self.negatives.uniform(self.train, config.negatives)
+        self.counts = {f"training negatives among {name} uniform, for want of shown ones": n for name, n in uniform.items()}
         self.histories = config.batch_size // (1 + config.negatives)
         self.per_epoch = -(-len(self.train.user) // self.histories)
         self.targets = len(self.train.user) * (1 + config.negatives)

@@ -75,11 +75,12 @@ def product_of_transpose(A, a, rows, inner, B, b, columns, C, c):
 @njit(**KERNEL)
 def transpose(A, a, rows, columns, B):
     """B[a:] = A[a:]ᵀ for a rows × columns matrix at flat place a of both."""
-    for i in range(0, rows, 8):
-        for j in range(0, columns, 8):
-            if i + 8 <= rows and j + 8 <= columns:
-                transpose_block(A, a + i * columns + j, columns, B, a + j * rows + i, rows)
-            else:
-                for ii in range(i, min(i + 8, rows)):
-                    for jj in range(j, min(j + 8, columns)):
-                        B[a + jj * rows + ii] = A[a + ii * columns + jj]
+    for band in range(0, columns, 16):  # of B 16 rows at a time: the cache holds their ends until the next blocks go there
+        for i in range(0, rows, 8):
+            for j in range(band, min(band + 16, columns), 8):
+                if i + 8 <= rows and j + 8 <= columns:
+                    transpose_block(A, a + i * columns + j, columns, B, a + j * rows + i, rows)
+                else:
+                    for ii in range(i, min(i + 8, rows)):
+                        for jj in range(j, min(j + 8, columns)):
+                            B[a + jj * rows + ii] = A[a + ii * columns + jj]
