@@ -47,6 +47,8 @@ def test_pack_by_hand():
         target_group=[0, 0, 1, 1, 0, 0],
         target_object=[5, 7, 1, 9, 3, 8],
         label=[1, 0, 1, 0, 1, 0],
+        user=[1, 1, 1],
+        elapsed=np.float32([4.7, 44, 0.8, 1]).tolist(),
     )
     assert {name: column.tolist() for name, column in batch._asdict().items()} == expected
 

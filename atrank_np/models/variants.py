@@ -27,7 +27,7 @@ class NoSelfAttention(ATRank):
 
     def attention_forward(self, layer, params, x, m, x_offsets, m_offsets):
         if layer == "self":
-            return x, ([None] * (len(x_offsets) - 1),)  # no history has weights
+            return x, (([None] * (len(x_offsets) - 1),),)  # where `attention_weights` looks: no history has any
         return super().attention_forward(layer, params, x, m, x_offsets, m_offsets)
 
     def attention_backward(self, layer, dc, cache, gradients):
