@@ -99,7 +99,8 @@ class Ranker:
         return self.attention_backward(layer, dc, attention, gradients)  # B1
 
     def attention_forward(self, layer, params, x, m, x_offsets, m_offsets):
-        return attention_forward(x, m, *(params[f"{layer}.{name}"] for name in ATTENTION), x_offsets, m_offsets)
+        own = [params[f"{layer}.{name}"] for name in ATTENTION]
+        return attention_forward(x, m, *own, x_offsets, m_offsets)
 
     def attention_backward(self, layer, dc, cache, gradients):
         dx, dm, *own = attention_backward(dc, cache)
