@@ -186,10 +186,16 @@ def test_a_step_in_the_learning_rate():
     assert [learning_rate(config, step, 9) for step in (0, 5, 6, 8)] == pytest.approx([2, 2, 0.2, 0.2])
 
 
-def test_train_command(tiny, tmp_path):
+def test_commands(tiny, tmp_path):
+    """A variant is trained with its own defaults, but for flags; its run can be evaluated, by NumPy alone."""
     out = run_train(tiny, tmp_path / "run", "--variant", "continuous_time", "--learning-rate", "0.25")
-    config = json.loads((out / "report.json").read_text())["config"]
+    report = json.loads((out / "report.json").read_text())
+    config = report["config"]
     assert (config["variant"], config["backend"], config["learning_rate"]) == ("continuous_time", "numpy", 0.25)
+    again = process("evaluate", out, "--data", tiny, "--json")
+    assert json.loads(again.stdout)["test_auc"] == report["test_auc"], again.stderr
+    fault = process("evaluate", out, "--data", tiny, "--backend", "numba")
+    assert_fault(fault, "variant 'continuous_time' is computed by the backend 'numpy' alone, not by 'numba'")
 
 
 def test_faults_are_one_line(tiny, tmp_path):
