@@ -20,6 +20,7 @@ import numpy as np
 
 from . import command
 from .bench_workers import MODEL, OURS, Fault, workers
+from .command import table
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from .datasets.reading import read_log
 from .datasets.schema import DataError
@@ -144,6 +145,23 @@ RANKING = {
 }
 
 
+def part_groups(report, options):
+    """Training steps on several groups, all ranked, beside the same rows and targets as if all were of the first group."""
+    threads, rows = max(options.threads), []
+    for batch in options.batch:
+        with workers(["numba"], threads, batch=batch, data=options.data) as team:
+            measure = lambda name, team=team: team["numba"].ask("window", seconds=options.window, one_group=name != "numba")
+            rates, ratios = take_turns(measure, ["one group"], options)
+        times = (1 / np.array(ratios["one group"])).tolist()  # of rates, upside down
+        median, high, low = times
+        put(report, ("groups", batch), dict(samples_per_second=rates, time_ratio=median, time_ratio_quartiles=[low, high]))
+        row = [f"{rates[name]:,.0f}" for name in ("numba", "one group")]
+        rows.append([batch, *row, f"{median:.2f} ({low:.2f} to {high:.2f})"])
+    name = options.data.resolve().name
+    return [f"Several groups of objects, {name}, {threads} threads: samples/s, and the time for the same rows.",
+            table("batch", "its groups", "as one group", "time of groups / of one", rows=rows)]
+
+
 def part_epoch(report, options):
     """A whole epoch with packing and negatives, by numba alone: the others would take minutes to an hour."""
     threads, rows = max(options.threads), []
@@ -221,15 +239,8 @@ def draw(scaling, path):
     plt.close(figure)
 
 
-PARTS = {"train": part_train, "rank": part_rank, "epoch": part_epoch, "read": part_read, "scaling": part_scaling}
-
-
-def table(*columns, rows):
-    """Markdown; the columns are padded, so that it is read as easily in a terminal."""
-    cells = [[str(cell) for cell in row] for row in [columns, *rows]]
-    width = [max(map(len, column)) for column in zip(*cells)]
-    line = lambda row: "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, width)) + " |"
-    return "\n".join([line(cells[0]), "|" + "|".join("-" * (w + 2) for w in width) + "|", *map(line, cells[1:])])
+PARTS = {"train": part_train, "rank": part_rank, "groups": part_groups, "epoch": part_epoch, "read": part_read,
+         "scaling": part_scaling}  # fmt: skip
 
 
 def parser():
@@ -240,6 +251,8 @@ def parser():
     p.add_argument("--only", choices=PARTS, help="this part alone")
     p.add_argument("--batch", type=whole, default=[32, 256, 1024], metavar="B,…", help="targets in a step (32,256,1024)")
     p.add_argument("--threads", type=whole, default=[1, 2], metavar="N,…", help="numbers of threads (1,2)")
+    p.add_argument("--data", metavar="DIR", type=command.find_data, default=command.default_data(),
+                   help="the log of part groups (default: the simulated shop)")
     p.add_argument("--json", metavar="FILE", help="write the figures there")
     p.add_argument("--plot", metavar="FILE", help="a PNG of the cost against history length and vocabulary (part scaling)")
     p.add_argument("--warm-up", action="store_true", help="compile everything and stop; later runs load it")

@@ -17,6 +17,7 @@ from .backend import make_backend
 from .config import Config
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from .datasets.packing import pack
+from .datasets.reading import read_log
 from .datasets.sampling import split
 from .evaluate import catalogue_scores
 from .parameters import has_unknown
@@ -46,17 +47,19 @@ FLOPS = {"atrank": atrank_flops}  # model -> function of a Batch
 class Problem:
     """What every contender starts from, equal in every process: a log, a model, its parameters, its batches."""
 
-    def __init__(self, batch=32, threads=1, backend="numba", users=USERS, items=ITEMS, length=None):
-        """length: all samples have histories of so many behaviours."""
+    def __init__(self, batch=32, threads=1, backend="numba", users=USERS, items=ITEMS, length=None, data=None):
+        """length: all samples have histories of so many behaviours; data: a folder with the log, all its groups ranked."""
         self.config = Config(batch_size=batch, backend=backend, threads=threads, shards=max(2, threads))
-        self.log = electronics_shaped(users, items, length and length + 2)
+        self.log = electronics_shaped(users, items, length and length + 2) if data is None else read_log(data)
+        if data is not None:
+            self.log.schema = self.log.schema.choose(targets=[group.name for group in self.log.schema.groups])
         self.parts = split(self.log)
         if length:
             train = self.parts.train
             self.parts = self.parts._replace(train=train.take(train.end - train.start == length))
         trained = assemble(self.log, self.parts, self.config)
         self.model, self.params, self.target_action = trained.model(), trained.params, trained.target_actions[0]
-        self.category = self.log.catalogues["items"].features["category"]
+        self.category = next(iter(self.log.catalogues.values())).features.get("category")
         rng = stream(1, "initialisation")
         for name, w in self.params.items():  # as if trained: with biases of 0, equal scores would prove less
             w += (0.05 * rng.standard_normal(w.shape)).astype(w.dtype)
@@ -74,6 +77,14 @@ class Problem:
             starts = size * stream(0, "order").permutation(len(chosen) // size)
             chosen = chosen[np.argsort(length, kind="stable")][(starts[:, None] + np.arange(size)).reshape(-1)]
         return [self.pack(chosen[start : start + size]) for start in range(0, len(chosen), size)]
+
+    def one_group(self, batch):
+        """The same Batch with all rows and targets of the first group: as many, of the same histories."""
+        first = self.log.schema.groups[0]
+        objects = len(self.log.catalogues[first.name].objects)
+        return batch._replace(
+            group=np.zeros_like(batch.group), object=batch.object % objects, bucket=np.minimum(batch.bucket, first.buckets - 1),
+            target_group=np.zeros_like(batch.target_group), target_object=batch.target_object % objects)  # fmt: skip
 
     def pack(self, chosen):
         return pack(self.log.schema, self.parts.events, self.parts.train.take(chosen), self.stream.candidates[chosen])
@@ -121,7 +132,7 @@ class Site:
     def __init__(self, name, threads, **workload):
         backend = name if name in OURS else "numpy"
         self.problem = Problem(threads=threads, backend=backend, **workload)
-        self.contender, self.batches, self.at = contender(name, self.problem), None, 0
+        self.contender, self.batches, self.at = contender(name, self.problem), {}, 0
 
     def compile_seconds(self):
         return self.contender.compile_seconds
@@ -134,18 +145,19 @@ class Site:
             self.contender.step(batch, 1.0)
         return before, self.contender.scores(batches[0])
 
-    def window(self, seconds):
+    def window(self, seconds, one_group=False):
         """Training samples a second, over at least so many seconds of steps; making their batches is not counted."""
-        if self.batches is None:
-            self.batches = self.problem.pool(by_length=self.contender.whole_pool)
-        samples, spent = 0, 0.0
+        if one_group not in self.batches:
+            pool = self.problem.pool(by_length=self.contender.whole_pool)
+            self.batches[one_group] = [self.problem.one_group(batch) for batch in pool] if one_group else pool
+        samples, spent, batches = 0, 0.0, self.batches[one_group]
         while True:
-            batch = self.contender.prepare(self.batches[self.at % len(self.batches)])
+            batch = self.contender.prepare(batches[self.at % len(batches)])
             begin = time.perf_counter()
             self.contender.step(batch, RATE)
             spent += time.perf_counter() - begin
             samples, self.at = samples + len(batch.label), self.at + 1
-            if spent >= seconds and not (self.contender.whole_pool and self.at % len(self.batches)):
+            if spent >= seconds and not (self.contender.whole_pool and self.at % len(batches)):
                 return samples / spent
 
     def packing(self):

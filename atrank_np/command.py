@@ -59,3 +59,11 @@ def find_data(name):
     if not path.exists() and base and (Path(base) / name).exists():
         return Path(base) / name
     return path
+
+
+def table(*columns, rows):
+    """Markdown; the columns are padded, so that it is read as easily in a terminal."""
+    cells = [[str(cell) for cell in row] for row in [columns, *rows]]
+    width = [max(map(len, column)) for column in zip(*cells)]
+    line = lambda row: "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, width)) + " |"
+    return "\n".join([line(cells[0]), "|" + "|".join("-" * (w + 2) for w in width) + "|", *map(line, cells[1:])])

@@ -39,6 +39,9 @@ DEPARTURES = (
               "not measured"),
     Departure("negatives' objects", "not said", "never those that the user touches at any time, as in the authors' code: it "
               "tells the model what never is a negative", "", "not measured"),
+    Departure("explicit negatives", "of one scenario's log, no more said", "shown and not taken since the positive before, never "
+              "taken at another time; uniform for want of them; no part of a history", "negative_actions in schema.toml",
+              "not measured"),
     Departure("repeated targets", "not said", "dropped: whether a candidate stands in the history would give the answer away",
               'target_repeats = "keep" in schema.toml', "none on Beauty, which has none; 46.9 % of JD's last events repeat"),
     Departure("ties in the AUC", "count 0", "count ½", "", "none where scores differ"),

@@ -27,13 +27,21 @@ class Task(NamedTuple):
 
     samples: Samples
     candidates: np.ndarray
+    uniform: dict = {}  # group that has negative_actions -> how many of its negatives are uniform, for want of shown ones
 
 
 def test_task(log, test, config):
-    """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed."""
-    rng = stream(config.eval_seed, "evaluation negatives")
-    negatives = Negatives(log, config.validate).draw(rng, test, config.eval_negatives)
-    return Task(test, np.concatenate([test.object[:, None], negatives], axis=1))
+    """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed.
+
+    Each group has a random stream of its own, so that its negatives are the same whatever else is ranked.
+    """
+    negatives = Negatives(log, config.validate)
+    candidates = np.repeat(test.object[:, None], 1 + config.eval_negatives, axis=1)
+    for g in np.unique(test.group):
+        rows = np.flatnonzero(test.group == g)
+        rng = stream(config.eval_seed, "evaluation negatives", g)
+        candidates[rows, 1:] = negatives.draw(rng, test.take(rows), config.eval_negatives)
+    return Task(test, candidates, negatives.uniform(test, config.eval_negatives))
 
 
 def score(backend, schema, events, task):
@@ -70,33 +78,42 @@ def in_history(events, task):
     return found
 
 
-def test_report(backend, log, split, task, world=None):
-    """The test figures of a model and the controls that belong beside them, as a dict of report.json's names."""
-    scores = score(backend, log.schema, split.events, task)
+def test_report(backend, log, split, task, scores, world=None):
+    """The test figures of a model and the controls that belong beside them, as a dict of report.json's names.
+
+    scores: what `score` gives for the task, [S, 1+R].
+    """
     whole = auc(scores)
     groups = task.samples.group
-    by_group = {log.schema.groups[g].name: auc(scores[groups == g]) for g in np.unique(groups)}
+    best = None if world is None else ceiling(world, log, task.samples.user, task.samples.time, groups, task.candidates)
+    by_group = {}
+    for g in np.unique(groups):
+        own = auc(scores[groups == g])
+        by_group[log.schema.groups[g].name] = {
+            "auc": own.mean, "se": _known(own.se), "users": len(own.each),
+            "ceiling": None if best is None else auc(best[groups == g]).mean,
+        }
     popularity = np.empty(task.candidates.shape)
     for g in np.unique(groups):
         popularity[groups == g] = split.popularity[g][task.candidates[groups == g]]
-    report = {
+    return {
         "test_auc": whole.mean,
         "test_auc_se": _known(whole.se),
-        "test_auc_by_group": {
-            name: {"auc": own.mean, "se": _known(own.se), "users": len(own.each)} for name, own in by_group.items()
-        },
+        "test_auc_by_group": by_group,
         "test_users": int(len(np.unique(task.samples.user))),
-        "negatives": f"{task.candidates.shape[1] - 1} per positive, uniform over objects that the user never touches",
+        "negatives": _negatives_in_words(task),
         "tie_rule": "a tie counts 1/2",
         "popularity_auc": auc(popularity).mean,
         "swapped_history_auc": auc(score(backend, log.schema, split.events, task._replace(samples=swapped(task.samples)))).mean,
         "in_history_auc": auc(in_history(split.events, task)).mean,
-        "ceiling_auc": None,
+        "ceiling_auc": None if best is None else auc(best).mean,
     }
-    if world is not None:
-        samples = task.samples
-        report["ceiling_auc"] = auc(ceiling(world, log, samples.user, samples.time, samples.group, task.candidates)).mean
-    return report
+
+
+def _negatives_in_words(task):
+    each = f"{task.candidates.shape[1] - 1} per positive"
+    shown = "".join(f"what he was shown of {name} and never took, for want of it ({n}) " for name, n in task.uniform.items())
+    return f"{each}, {shown}uniform over objects that the user never touches"
 
 
 def _known(number):
@@ -113,7 +130,8 @@ def describe(report, validate):
     ]
     if len(report["test_auc_by_group"]) > 1:
         for name, own in report["test_auc_by_group"].items():
-            lines.append(f"  {name}: {number(own['auc'])} ± {number(own['se'])} ({own['users']} users)")
+            best = "" if own["ceiling"] is None else f", ceiling {number(own['ceiling'])}"
+            lines.append(f"  {name}: {number(own['auc'])} ± {number(own['se'])} ({own['users']} users{best})")
     controls = {"popularity alone": "popularity_auc", "histories swapped": "swapped_history_auc",
                 "is it in the history": "in_history_auc", "ceiling": "ceiling_auc"}  # fmt: skip
     return [*lines, "controls", "  " + "    ".join(f"{what} {number(report[name])}" for what, name in controls.items())]
@@ -143,18 +161,20 @@ def catalogue_scores(backend, schema, events, sample):
     return backend.catalogue_scores(batch, int(sample.group[0])).astype(np.float64)
 
 
-def auc_by_length(scores, samples):
-    """AUC for histories of 0, 1, 2-3, 4-7, … behaviours: a list of (label, rankings, AUC, standard error)."""
-    length = samples.end - samples.start
-    each = auc(scores).each
+def by_length(length):
+    """Histories of 0, 1, 2-3, 4-7, … behaviours: yields (label, the places in `length` [S] where they stand)."""
     bucket = bucketize(length, 1, 64)
-    rows = []
     for b in np.unique(bucket):
-        mine = each[bucket == b]
         low, high = (0, 0) if b == 0 else (2 ** (b - 1), 2**b - 1)
-        label = str(low) if low == high else f"{low}-{high}"
-        se = float(mine.std(ddof=1) / np.sqrt(len(mine))) if len(mine) > 1 else None
-        rows.append((label, len(mine), float(mine.mean()), se))
+        yield str(low) if low == high else f"{low}-{high}", np.flatnonzero(bucket == b)
+
+
+def auc_by_length(scores, samples):
+    """A list of (label, rankings, AUC, standard error)."""
+    rows = []
+    for label, places in by_length(samples.end - samples.start):
+        own = auc(scores[places])
+        rows.append((label, len(places), own.mean, _known(own.se)))
     return rows
 
 
@@ -182,10 +202,11 @@ def main(arguments):
     parts = split(log, config.cap, config.validate)
     backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
     task = test_task(log, parts.test, config)
-    report = test_report(backend, log, parts, task, world)
+    scores = score(backend, log.schema, parts.events, task)
+    report = test_report(backend, log, parts, task, scores, world)
     lines = describe(report, config.validate)
     if options.full:
-        rows = auc_by_length(score(backend, log.schema, parts.events, task), parts.test)
+        rows = auc_by_length(scores, parts.test)
         report["auc_by_length"] = [dict(zip(("length", "rankings", "auc", "se"), row)) for row in rows]
         lines.append("AUC by behaviours in the history")
         lines += [f"  {label:>7} {value:.4f} ± {'-' if se is None else f'{se:.4f}'} ({n})" for label, n, value, se in rows]

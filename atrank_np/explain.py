@@ -13,7 +13,7 @@ from .datasets.sampling import Samples, split
 from .datasets.schema import DataError
 from .evaluate import open_run
 from .models.common_space import bags_of
-from .recommend import history_of, rank, visible
+from .recommend import history_of, place_of, rank, visible
 
 DAY = 86400
 EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the rows of Table 4, and one more that is open
@@ -36,13 +36,13 @@ class Inside(NamedTuple):
 def look_inside(trained, log, user, target=None, at=None):
     """Inside of the ranking of one object (the model's own first choice if None) for a user of the log."""
     schema, group = trained.schema, trained.schema.targets[0]
-    history = visible(history_of(log, user), schema)
+    place, history = place_of(log, user), visible(history_of(log, user), schema, log.actions)
     at = int(history.time[-1]) + 1 if at is None else at
     end = int(np.searchsorted(history.time, at))
     target = target or rank(trained, log, user=user, at=at, top=1)[0][0]
     row = row_of(trained, group, target)
     start = max(0, end - trained.config.cap)
-    sample = Samples(*(np.array([value]) for value in (0, start, end, at, schema.index(group), row)))
+    sample = Samples(*(np.array([value]) for value in (place, start, end, at, schema.index(group), row)))
     batch = pack(schema, history, sample, np.array([[row]], np.int32))
     scores, cache = trained.model().forward(trained.params, batch, trained.table_scale)
     weights = cache.user.weights()
@@ -216,6 +216,8 @@ def parser():
 def main(arguments):
     options = parser().parse_args(arguments)
     trained, log, _ = open_run(options.run, options.data)
+    if trained.config.model != "atrank":
+        raise DataError(f"{options.run}: explain draws self-attention, and {trained.config.model} has none")
     inside = look_inside(trained, log, options.user, options.target, options.at)
     out = Path(options.out or Path(options.run) / "explain")
     out.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ PURPOSES = {
     "initialisation": 0,  # (seed,): the parameters before the first step
     "order": 1,  # (seed, epoch): the order of an epoch's samples
     "negatives": 2,  # (seed, epoch): the negatives that an epoch trains on
-    "evaluation negatives": 3,  # (eval_seed,): the negatives that every model and seed is judged on
+    "evaluation negatives": 3,  # (eval_seed, group): the negatives that every model and seed is judged on
     "dropout": 4,  # (seed, step): the key of the hash below
     "gradient check": 5,  # (seed,): where and in which directions gradients are checked
     "simulation": 6,  # (seed,): made-up behaviour logs

@@ -6,7 +6,7 @@ from . import command
 from .assembly import load
 from .backend import make_backend
 from .datasets.reading import read_history
-from .datasets.sampling import Events, Samples
+from .datasets.sampling import Events, Samples, not_taken
 from .datasets.schema import DataError
 from .evaluate import catalogue_scores, open_run
 
@@ -16,20 +16,24 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
 
     user: a user of the log, or history: Events in time order. Behaviours before the time `at` count, all by default;
     ranking then happens one tick after the last. Objects of the history itself are left out unless the schema keeps
-    repeated targets. DataError for a user that the log does not hold, or a group that is not ranked.
+    repeated targets. DataError for a user that the log does not hold, a group that is not ranked, or a history without a
+    user before a model that knows users only.
     """
     schema, config = trained.schema, trained.config
+    if history is not None and config.model == "bpr_mf":
+        raise DataError("bpr_mf ranks for users of its training data, not for a history of somebody else")
     group = group or schema.targets[0]
     if group not in schema.targets:
         raise DataError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
+    place = -1  # nobody's
     if history is None:
-        history = history_of(log, user)
-    history = visible(history, schema)
+        place, history = place_of(log, user), history_of(log, user)
+    history = visible(history, schema, trained.actions)
     if at is None:
         at = int(history.time[-1]) + 1 if len(history.time) else 0
     end = int(np.searchsorted(history.time, at))
     g = schema.index(group)
-    sample = Samples(*(np.array([v]) for v in (0, max(0, end - config.cap), end, at, g, 0)))
+    sample = Samples(*(np.array([v]) for v in (place, max(0, end - config.cap), end, at, g, 0)))
     backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
     scores = catalogue_scores(backend, schema, history, sample)
     scores[0] = -np.inf  # `unknown` is nobody's object
@@ -40,18 +44,25 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     return [(str(names[i]), float(scores[i])) for i in best if np.isfinite(scores[i])]
 
 
-def visible(history, schema):
-    """The Events of the groups that a history is made of."""
+def visible(history, schema, actions):
+    """The Events that a history is made of: those of its groups, but for what was shown and not taken."""
     kept = np.isin(history.group, [schema.index(name) for name in schema.history])
+    kept &= ~not_taken(schema, actions, history.group, history.action)
     return Events(*(column[kept] for column in history))
+
+
+def place_of(log, user):
+    """A user's place in the log. DataError if it holds no such user."""
+    found = np.flatnonzero(log.users == str(user))
+    if len(found) == 0:
+        raise DataError(f"user {user!r}: not in the log, whose users are such as {', '.join(map(repr, log.users[:3].tolist()))}")
+    return int(found[0])
 
 
 def history_of(log, user):
     """All Events of a user of the log, in time order. DataError if it holds no such user."""
-    found = np.flatnonzero(log.users == str(user))
-    if len(found) == 0:
-        raise DataError(f"user {user!r}: not in the log, whose users are such as {', '.join(map(repr, log.users[:3].tolist()))}")
-    own = slice(log.offsets[found[0]], log.offsets[found[0] + 1])
+    place = place_of(log, user)
+    own = slice(log.offsets[place], log.offsets[place + 1])
     return Events(log.group[own], log.object[own], log.action[own], log.time[own])
 
 
@@ -79,14 +90,13 @@ def main(arguments):
     if options.history:
         trained = load(options.run)
         history = Events(**read_history(options.history, trained.schema, trained.actions, trained.catalogues))
-        unknown = int((history.object == 0).sum())
-        if unknown:
-            print(f"counted: {unknown} of {len(history.object)} behaviours whose object the model does not know")
         log = None
     else:
         trained, log, _ = open_run(options.run, options.data)
         history = None
     ranked = rank(trained, log, user=options.user, history=history, at=options.at, top=options.top, group=options.group)
+    if history is not None and (unknown := int((history.object == 0).sum())):
+        print(f"counted: {unknown} of {len(history.object)} behaviours whose object the model does not know")
     catalogue = trained.catalogues[options.group or trained.schema.targets[0]]
     rows = {name: row for row, name in enumerate(catalogue.objects[1:].tolist(), 1)}
     for place, (name, value) in enumerate(ranked, 1):

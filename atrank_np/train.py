@@ -36,11 +36,12 @@ COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "tes
 
 @dataclass
 class Run:
-    """What `fit` returns: the trained model, report.json's content, and the rows of metrics.csv."""
+    """What `fit` returns: the trained model, and the contents of report.json, metrics.csv and test_scores.npz."""
 
     trained: Trained
     report: dict
     rows: list
+    tested: dict
 
 
 def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **settings):
@@ -108,9 +109,10 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
                 if stopped:
                     keep()
                     raise KeyboardInterrupt(f"stopped after step {backend.step} of {total}")
+    scores = score(backend, log.schema, parts.events, task)
     report = {
         "schema_version": SCHEMA_VERSION,
-        **test_report(backend, log, parts, task, world),
+        **test_report(backend, log, parts, task, scores, world),
         "repeat_share": parts.repeat_share,
         "train_samples": batches.targets,
         "epochs": config.epochs,
@@ -124,9 +126,13 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
         "seed": config.seed,
         "eval_seed": config.eval_seed,
         "config": config.to_dict(),
-        "counted": log.counts | parts.counts,
+        "counted": log.counts | parts.counts | batches.counts,
     }
-    return Run(trained, report, state["rows"])
+    # The rankings one by one, so that runs can be compared user by user: arrays [S], and [S, 1+R] with the positive first.
+    tests = task.samples
+    tested = {"user": tests.user, "group": tests.group, "length": tests.end - tests.start,
+              "candidates": task.candidates, "scores": scores}  # fmt: skip
+    return Run(trained, report, state["rows"], tested)
 
 
 class Batches:
@@ -135,6 +141,8 @@ class Batches:
     def __init__(self, log, parts, config):
         self.schema, self.events, self.train, self.config = log.schema, parts.events, parts.train, config
         self.negatives = Negatives(log, config.validate)
+        uniform = self.negatives.uniform(self.train, config.negatives)
+        self.counts = {f"training negatives among {name} uniform, for want of shown ones": n for name, n in uniform.items()}
         self.histories = config.batch_size // (1 + config.negatives)
         self.per_epoch = -(-len(self.train.user) // self.histories)
         self.targets = len(self.train.user) * (1 + config.negatives)
@@ -307,7 +315,8 @@ def parser():
     return p
 
 
-def main(arguments):
+def parse(arguments):
+    """A namespace of all flags with their defaults."""
     p = parser()
     options = p.parse_args(arguments)
     if options.model != "atrank":  # parsed again with the model's own defaults, so that a flag beside it wins
@@ -316,10 +325,21 @@ def main(arguments):
     if "paper" in options:  # parsed again with the paper's numbers as defaults, so that a flag beside --paper wins
         p.set_defaults(**PAPER, embedding_size=64)
         options = p.parse_args(arguments)
+    return options
+
+
+def given_flags(arguments):
+    """Name -> value of the flags that stand in the arguments."""
+    # Parsed into a namespace that holds every name already: then argparse puts no defaults into it.
+    p = parser()
+    blank = argparse.Namespace(**dict.fromkeys(vars(p.parse_args(arguments))))
+    return {name: value for name, value in vars(p.parse_args(arguments, blank)).items() if value is not None}
+
+
+def main(arguments):
+    options = parse(arguments)
     if "resume" in options:
-        # Parsed again into a namespace that holds every name already: then argparse puts no defaults into it.
-        blank = argparse.Namespace(**dict.fromkeys(vars(options)))
-        given = {name: value for name, value in vars(p.parse_args(arguments, blank)).items() if value is not None}
+        given = given_flags(arguments)
         if others := given.keys() - {"resume", "data", "threads", "quiet"}:
             name = min(others).replace("_", "-")
             raise DataError(f"--resume: goes on as the run was started; {name} cannot be chosen again")
@@ -336,15 +356,16 @@ def main(arguments):
         elif isinstance(end, KeyboardInterrupt):
             raise KeyboardInterrupt(f"{str(end) or 'stopped'}; go on with --resume {out}") from None
         raise
+    np.savez(out / "test_scores.npz", **run.tested)
     write_text(out / "report.json", json.dumps(run.report, indent=2, allow_nan=False) + "\n")
     draw_curve(out / "curve.png", run.rows, run.report)
     print(describe_run(run.report))
-    print(f"written to {out}: model.npz, metrics.csv, curve.png, report.json, config.json")
+    print(f"written to {out}: model.npz, metrics.csv, test_scores.npz, curve.png, report.json, config.json")
     return 0
 
 
-def _new_run(options):
-    """-> run folder (made), Config, Log, simulator or None."""
+def settings(options):
+    """The data that the flags name, as `read_data` takes them, and the Config."""
     given = vars(options)
     listed = lambda name: list(dict.fromkeys(given[name].split(","))) if name in given else None
     try:
@@ -358,6 +379,17 @@ def _new_run(options):
         "target": listed("target"),
         "embedding_size": given.get("embedding_size"),
     }
+    return data, config
+
+
+def config_text(data, config):
+    """config.json."""
+    return json.dumps({"data": data, "config": config.to_dict()}, indent=2) + "\n"
+
+
+def _new_run(options):
+    """-> run folder (made), Config, Log, simulator or None."""
+    given, (data, config) = vars(options), settings(options)
     if "out" in given and (Path(given["out"]) / "model.npz").exists():
         raise DataError(f"{given['out']}: holds a run already; go on with --resume {given['out']}, or choose another --out")
     log, world = read_data(data)
@@ -366,7 +398,7 @@ def _new_run(options):
         out.mkdir(parents=True, exist_ok=True)
     else:
         out = _free_folder(Path(data["data"]).name)
-    write_text(out / "config.json", json.dumps({"data": data, "config": config.to_dict()}, indent=2) + "\n")
+    write_text(out / "config.json", config_text(data, config))
     return out, config, log, world
 
 

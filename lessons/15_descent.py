@@ -111,7 +111,7 @@ for rate in (0.4, 0.5, 0.6):
 # $\frac1T \sum_t \sigma_t (1 - \sigma_t)\, e_t e_t^\top$. At the start all $\sigma = ½$ and the $e_t$ are alike: its largest
 # eigenvalue is up to $|e|^2/4$. And $e$ leaves a layer norm: $D$ numbers of variance 1, times the gain. So $|e|^2 = D · gain^2$:
 # with $D = 128$ and gain 1 the bend is up to 32, safe below $lr = 1/16$ only. With gain 0.1 it is 0.32, safe below 6. Therefore
-# `ATRank.init` sets the gain of $F_{vanilla}$ to 0.1; the model may let it grow as it learns.
+# `parameters.initialise` sets the gain of $F_{vanilla}$ to 0.1; the model may let it grow as it learns.
 # %%
 wide = made_up(np.random.default_rng(1), width=128, spaces=8, item_bias=False)
 batch = random_batch(np.random.default_rng(2), wide.model.space.groups, [4, 6, 3, 8, 5, 2, 7, 3], [2] * 8)

@@ -6,6 +6,8 @@ import pytest
 from kernel_twins import KERNELS, RECOMPUTED
 from runs import run_train, write_tiny
 
+from atrank_np import train
+from atrank_np.config import MODELS
 from atrank_np.made_up import LAYERS
 
 BACKENDS = {"numpy": LAYERS, "numba": KERNELS, "numba, weights computed again": RECOMPUTED}
@@ -26,3 +28,12 @@ def tiny(tmp_path_factory):
 def trained_run(tiny, tmp_path_factory):
     """The folder of a short run on the tiny data, not to be written to."""
     return run_train(tiny, tmp_path_factory.mktemp("runs") / "trained")
+
+
+@pytest.fixture(scope="session", params=[model for model in MODELS if model != "atrank"])
+def competitor_run(request, tiny, tmp_path_factory):
+    """The same of each other model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "draw_curve", lambda *_: None)
+        out = tmp_path_factory.mktemp("runs") / request.param
+        return run_train(tiny, out, "--model", request.param, "--backend", "numpy")

@@ -99,19 +99,81 @@ def literal_feed_forward(x, W1, b1, W2, b2, gain, bias, mask=1):
     return literal_layer_norm(x + mask * (F(x, W1, b1) @ W2 + b2), gain, bias)
 
 
+def literal_lstm(x, W, U, b):
+    """The states [n,H] of one history, one behaviour and one unit at a time."""
+    sigmoid, H, states = lambda z: 1 / (1 + np.exp(-z)), len(U), []
+    h = c = np.zeros(H)
+    for row in x:
+        z = row @ W + h @ U + b
+        h, c = h.copy(), c.copy()
+        for j in range(H):
+            i, f, g, o = (z[gate * H + j] for gate in range(4))
+            c[j] = sigmoid(f) * c[j] + sigmoid(i) * np.tanh(g)
+            h[j] = sigmoid(o) * np.tanh(c[j])
+        states.append(h)
+    return np.array(states).reshape(-1, H)
+
+
+def literal_convolution(x, W, b):
+    """The strongest window [F] of one history: all that lie inside, or the one that zeros at its end fill up."""
+    w = len(W)
+    if len(x) == 0:
+        return np.zeros(W.shape[2])
+    if len(x) < w:
+        x = np.concatenate([x, np.zeros((w - len(x), x.shape[1]))])
+    return np.max([np.maximum(sum(x[p + j] @ W[j] for j in range(w)) + b, 0) for p in range(len(x) - w + 1)], axis=0)
+
+
+# The user vector e_t [1,D] of each model from the behaviours S [n,D] of one history and one target h [1,D]; masks: the
+# dropout's of F_self [n,D] and of F_vanilla [1,D].
+
+
+def own(p, layer, names):
+    return [p[f"{layer}.{name}"] for name in names.split()]
+
+
+def literal_attended(p, layer, x, m, mask):
+    c = literal_attention(x, m, *own(p, layer, "P.W P.b W Q.W Q.b")) if len(m) else np.zeros_like(x)
+    return literal_feed_forward(c, *own(p, layer, "F.W1 F.b1 F.W2 F.b2 F.gain F.bias"), mask)
+
+
+def literal_atrank(p, S, h, masks):
+    C = literal_attended(p, "self", S, S, masks[0])
+    return literal_attended(p, "vanilla", h, C, masks[1])
+
+
+def literal_states(p, S):
+    """The outputs [n,2D] of the bidirectional LSTM."""
+    backwards = literal_lstm(S[::-1], *own(p, "backwards", "W U b"))[::-1]
+    return np.concatenate([literal_lstm(S, *own(p, "forwards", "W U b")), backwards], axis=1)
+
+
+def literal_bilstm(p, S, h, masks):
+    Y, D = literal_states(p, S), h.shape[1]
+    ends = np.concatenate([Y[-1, :D], Y[0, D:]]) if len(S) else np.zeros(2 * D)
+    return (ends @ p["user.W"] + p["user.b"])[None]
+
+
+def literal_bilstm_attention(p, S, h, masks):
+    return literal_attended(p, "vanilla", h, literal_states(p, S), masks[1])
+
+
+def literal_cnn(p, S, h, masks):
+    count = sum(name.startswith("window") for name in p) // 2
+    pooled = [literal_convolution(S, *own(p, f"window{w}", "W b")) for w in range(1, count + 1)]
+    return (np.concatenate(pooled) @ p["user.W"] + p["user.b"])[None]
+
+
 def literal_scores(problem, masks=None):
-    """The score of every target by (1) to (8), one behaviour, history and target at a time.
+    """The score of every target, by (1) to (8) or as a competitor has it, one behaviour, history and target at a time.
 
     masks: the dropout masks of F_self [N, D] and F_vanilla [T, D].
     """
     model, stored, batch, scale, config = problem
     p, groups = folded(stored, scale), model.space.groups
 
-    def own(layer, names):
-        return [p[f"{layer}.{name}"] for name in names.split()]
-
-    def embed(group, row, bucket, action):
-        g, parts = groups[group], []
+    def features(g, row):
+        parts = []
         for c in g.columns:
             if c.kind == "number":
                 name = f"number.{g.name}.{c.name}"
@@ -122,30 +184,32 @@ def literal_scores(problem, masks=None):
                 parts.append(total / max(len(ids), 1))
             else:
                 parts.append(p[f"table.{c.table}"][c.values[row]])
-        u = np.concatenate(parts) + p[f"time.{g.name}"][bucket] + p[f"action.{g.name}"][action]
+        return np.concatenate(parts)
+
+    def embed(g, row, bucket, action):
+        u = features(g, row) + p[f"time.{g.name}"][bucket] + p[f"action.{g.name}"][action]
         return F(u, p[f"F_M.{g.name}.W"], p[f"F_M.{g.name}.b"])
+
+    def product(g, row, b):
+        """BPR-MF knows users, not histories."""
+        return sum(p[f"table.user/{g.name}"][batch.user[b]] * features(g, row))
+
+    def compared(g, row, b, t):
+        rows = range(*batch.offsets[b : b + 2])
+        S = [embed(groups[batch.group[i]], batch.object[i], batch.bucket[i], batch.action[i]) for i in rows]
+        h = embed(g, row, 0, g.target_action)[None]
+        user = globals()[f"literal_{config.model}"]
+        e = user(p, np.array(S).reshape(-1, h.shape[1]), h, (1, 1) if masks is None else (masks[0][rows], masks[1][[t]]))
+        if config.ranking == "deep":
+            x = np.concatenate([h, e, h * e], axis=1)
+            return (F(x, p["f.W1"], p["f.b1"]) @ p["f.w2"] + p["f.b2"])[0, 0]
+        return sum(h[0] * e[0])
 
     scores = np.zeros(len(batch.label))
     for b in range(len(batch.offsets) - 1):
-        history = range(*batch.offsets[b : b + 2])
-        if history:
-            S = np.array([embed(batch.group[i], batch.object[i], batch.bucket[i], batch.action[i]) for i in history])
-            X = literal_attention(S, S, *own("self", "P.W P.b W Q.W Q.b"))
-            mask = 1 if masks is None else masks[0][history]
-            C = literal_feed_forward(X, *own("self", "F.W1 F.b1 F.W2 F.b2 F.gain F.bias"), mask)
         for t in range(*batch.target_offsets[b : b + 2]):
-            group, row = batch.target_group[t], batch.target_object[t]
-            h = embed(group, row, 0, groups[group].target_action)[None]
-            c = np.zeros_like(h)
-            if history:
-                c = literal_attention(h, C, *own("vanilla", "P.W P.b W Q.W Q.b"))
-            mask = 1 if masks is None else masks[1][t]
-            e = literal_feed_forward(c, *own("vanilla", "F.W1 F.b1 F.W2 F.b2 F.gain F.bias"), mask)
-            if config.ranking == "deep":
-                x = np.concatenate([h, e, h * e], axis=1)
-                scores[t] = (F(x, p["f.W1"], p["f.b1"]) @ p["f.w2"] + p["f.b2"])[0, 0]
-            else:
-                scores[t] = sum(h[0] * e[0])
+            g, row = groups[batch.target_group[t]], batch.target_object[t]
+            scores[t] = product(g, row, b) if config.model == "bpr_mf" else compared(g, row, b, t)
             if config.item_bias:
-                scores[t] += p[f"bias.{groups[group].name}"][row]
+                scores[t] += p[f"bias.{g.name}"][row]
     return scores

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import assert_same
 
-from atrank_np.assembly import assemble, load, save
+from atrank_np.assembly import FORMAT, assemble, load, save
 from atrank_np.config import Config
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
@@ -74,6 +74,27 @@ def test_saved_and_loaded(log, tmp_path):
         bag, kept = (t.catalogues["queries"].features["words"] for t in (trained, again))
         assert_same((kept.ids, kept.offsets), (bag.ids, bag.offsets))
     assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
+
+
+def test_every_model_saved_and_loaded(competitor_run, log, tmp_path):
+    trained = load(competitor_run)
+    assert (trained.config.model, trained.users) == (competitor_run.name, 31)
+    assert trained.fits(log) and trained.params.keys() == trained.model().shapes().keys()
+    save(tmp_path / "model.npz", trained)
+    again = load(tmp_path)
+    assert again.config == trained.config
+    assert_same((again.params, again.step, again.state), (trained.params, trained.step, trained.state))
+
+
+def test_users_without_training_stay_unknown(log):
+    """BPR-MF: their rows are zero, as that of row 0; all others are drawn."""
+    trained, seen = assembled(log, model="bpr_mf"), split(log).train.user
+    for group, width in (("items", 10), ("queries", 8)):
+        table = trained.params[f"table.user/{group}"]
+        assert table.shape == (31, width)
+        assert np.flatnonzero(table.any(1)).tolist() == np.unique(seen + 1).tolist()
+        assert table[np.unique(seen + 1)].all()
+    assert 0 < len(np.unique(seen)) < 30
 
 
 def test_the_meaning_of_the_parameters(log):
@@ -180,7 +201,7 @@ def test_an_archive_that_is_nearly_a_model(change, trained_run, tmp_path):
     with np.load(trained_run / "model.npz") as file:
         arrays = dict(file)
     if change == "format":
-        arrays["about"] = np.array(str(arrays["about"]).replace("atrank_np model 1", "atrank_np model 2"))
+        arrays["about"] = np.array(str(arrays["about"]).replace(FORMAT, "atrank_np model 0"))
     elif change == "a setting":
         arrays["about"] = np.array(str(arrays["about"]).replace('"width": 8', '"breadth": 8'))
     elif change == "another shape":

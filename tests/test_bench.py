@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from atrank_np import bench
-from atrank_np.bench_workers import Fault, Problem, Site, Worker, atrank_flops, contender
+from atrank_np.bench_workers import Fault, Ours, Problem, Site, Worker, atrank_flops, contender
+from atrank_np.command import default_data
 from atrank_np.datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
@@ -103,6 +104,20 @@ def test_a_pool_by_length_has_the_same_histories():
     assert padding(sorted_) < 0.2 * padding(mixed)
 
 
+def test_groups_and_the_same_rows_of_one_group():
+    problem = Problem(batch=512, backend="numpy", data=default_data())
+    assert problem.log.schema.targets == ("items", "queries", "coupons")
+    for batch in problem.pool(2):
+        one = problem.one_group(batch)
+        assert set(batch.group) == set(batch.target_group) == {0, 1, 2} and not one.group.any() and not one.target_group.any()
+        for name in ("offsets", "action", "target_offsets", "label"):
+            assert getattr(one, name) is getattr(batch, name)
+        items = batch.group == 0
+        assert np.array_equal(one.object[items], batch.object[items]) and one.object.max() <= 320 == batch.object.max()
+        ours = Ours(problem)
+        assert np.isfinite(ours.scores(one)).all() and np.isfinite(ours.step(one, 0.01))
+
+
 def test_operations_of_a_step():
     batch = made_up(np.random.default_rng(0)).batch  # histories of 0, 1, 4, 2, 10 with 2, 3, 2, 4, 2 targets
     pairs = 1 * 4 + 4 * 6 + 2 * 6 + 10 * 12
@@ -180,6 +195,9 @@ def test_report_of_all_parts(monkeypatch, tmp_path, capsys):
     assert report["compile_seconds"] >= 0 and 0 < report["packing_share"]["32"]["1"] < 1
     assert set(report["ranking"]["1"]["ratio"]) == {"numpy", *bench.TORCH, "torch best, items kept"}
     assert report["reading"]["events_per_second"] > 0
+    assert set(report["groups"]["32"]) == {"samples_per_second", "time_ratio", "time_ratio_quartiles"}
+    rates, (low, high) = report["groups"]["32"]["samples_per_second"], report["groups"]["32"]["time_ratio_quartiles"]
+    assert low == high == report["groups"]["32"]["time_ratio"] == pytest.approx(rates["one group"] / rates["numba"])
     assert set(report["scaling"]["length"]) == {"2", "4"} and set(report["scaling"]["items"]) == {"9", "10"}
     assert "epoch" not in report  # not in --quick
     assert "| batch | threads |" in capsys.readouterr().out

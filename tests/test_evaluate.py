@@ -6,16 +6,18 @@ import shutil
 import numpy as np
 import pytest
 from runs import assert_fault, process, run_train
-from test_sampling import a, b, c, d, e, f, g, one_group, rows, several_groups
+from test_sampling import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups
 
 from atrank_np import evaluate, train
 from atrank_np.assembly import load
+from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.datasets.schema import DataError
-from atrank_np.evaluate import Task, auc, auc_by_length, in_history, swapped
-from atrank_np.evaluate import test_report as report_of  # pytest would collect the function by its own name
+from atrank_np.evaluate import Task, auc, auc_by_length, in_history, score, swapped
+from atrank_np.evaluate import test_report as report_of  # pytest would collect these by their own names
+from atrank_np.evaluate import test_task as task_of
 
 
 def figures(run, capsys, *flags):
@@ -27,6 +29,11 @@ def test_the_figures_are_those_of_the_report(trained_run, capsys):
     found, report = figures(trained_run, capsys), json.loads((trained_run / "report.json").read_text())
     assert {name: report[name] for name in found} == found
     assert {"test_auc", "test_auc_se", "test_auc_by_group", "swapped_history_auc", "popularity_auc"} <= found.keys()
+
+
+def test_every_model_is_scored_again(competitor_run, capsys):
+    test_the_figures_are_those_of_the_report(competitor_run, capsys)
+    assert "hr@10" in figures(competitor_run, capsys, "--full", "--users", "3")
 
 
 @pytest.mark.parametrize("flags", ["--backend numba", "--validate --eval-negatives 3 --history queries --cap 2"])
@@ -73,16 +80,30 @@ def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
 EVENTS = "u a 1,u b 2,u c 3,v d 5,v e 7,v f 9,w g 20,w a 24,w b 27"
 
 
+def test_negatives_that_were_shown_are_told(tmp_path):
+    log = one_group(tmp_path, SHOWN, NEGATIVE)
+    parts = split(log)
+    task = task_of(log, parts.test, Config(eval_negatives=2))
+    assert task.candidates[:, 0].tolist() == [g, c, c]
+    assert task.candidates[0, 1] == f and sorted(task.candidates[2, 1:].tolist()) == [e, f]
+    assert report_of(ByObject(), log, parts, task)["negatives"] == (
+        "2 per positive, what he was shown of items and never took, for want of it (3) uniform over objects that the user "
+        "never touches")
+    other = task_of(log, parts.test, Config(eval_negatives=2, eval_seed=1, seed=9))
+    assert other.candidates[0, 1] == f and not np.array_equal(other.candidates, task.candidates)
+
+
 def test_swapped_histories(tmp_path):
-    """u is ranked with v's history, v with w's, w with u's: the same candidates, and the history's own elapsed times."""
+    """u is ranked with v's history and as v, v as w, w as u: the same candidates, and the history's own elapsed times."""
     log = one_group(tmp_path, EVENTS)
     parts = split(log)
     assert rows(parts.test) == [(0, 0, 2, 3, 0, c), (1, 3, 5, 9, 0, f), (2, 6, 8, 27, 0, b)]
     other = swapped(parts.test)
-    assert rows(other) == [(0, 3, 5, 9, 0, c), (1, 6, 8, 27, 0, f), (2, 0, 2, 3, 0, b)]
+    assert rows(other) == [(1, 3, 5, 9, 0, c), (2, 6, 8, 27, 0, f), (0, 0, 2, 3, 0, b)]
     candidates = np.array([[c, d], [f, a], [b, c]], np.int32)
     batch, own = (pack(log.schema, parts.events, samples, candidates) for samples in (other, parts.test))
     assert batch.object.tolist() == [d, e, g, a, a, b]
+    assert batch.user.tolist() == [2, 3, 1] and own.user.tolist() == [1, 2, 3]
     assert batch.target_object.tolist() == own.target_object.tolist() == [c, d, f, a, b, c]
     unit = log.schema.groups[0]
     assert unit.unit == 86400
@@ -111,7 +132,7 @@ def test_a_report_by_hand(tmp_path):
     log = one_group(tmp_path, EVENTS)
     parts = split(log)
     task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
-    found = report_of(ByObject(), log, parts, task)
+    found = report_of(ByObject(), log, parts, task, score(ByObject(), log.schema, parts.events, task))
     assert found["test_auc"] == 1 / 3  # c < d, f > a, b < c
     assert found["test_auc_se"] == pytest.approx(np.std([0, 1, 0], ddof=1) / np.sqrt(3))
     assert parts.popularity[0].tolist() == [0, 2, 1, 0, 1, 1, 0, 1]
@@ -119,7 +140,7 @@ def test_a_report_by_hand(tmp_path):
     assert found["in_history_auc"] == 0.5
     assert found["swapped_history_auc"] == 1 / 3
     assert found["test_users"] == 3
-    assert found["test_auc_by_group"] == {"items": {"auc": 1 / 3, "se": found["test_auc_se"], "users": 3}}
+    assert found["test_auc_by_group"] == {"items": {"auc": 1 / 3, "se": found["test_auc_se"], "users": 3, "ceiling": None}}
 
 
 def test_auc_puts_the_positive_first():

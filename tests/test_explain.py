@@ -2,9 +2,11 @@ import csv
 
 import numpy as np
 import pytest
-from runs import process
+from runs import assert_fault, process
 
 from atrank_np import explain
+from atrank_np.assembly import load
+from atrank_np.datasets.schema import DataError
 from atrank_np.evaluate import open_run
 
 
@@ -53,6 +55,16 @@ def test_the_command_writes_pictures_and_numbers(trained_run, opened, tmp_path, 
     assert names == {path.name for path in tmp_path.iterdir()}
     rows = list(csv.reader((tmp_path / "self_attention.csv").open()))[1:]
     np.testing.assert_allclose([sum(map(float, row[2:])) for row in rows], 1, rtol=1e-5)
+
+
+def test_a_model_without_self_attention_is_one_line(competitor_run):
+    fault = f"{competitor_run}: explain draws self-attention, and {load(competitor_run).config.model} has none"
+    with pytest.raises(DataError) as raised:
+        explain.main([str(competitor_run), "--user", "u1"])
+    assert str(raised.value) == fault
+    if competitor_run.name == "cnn":  # one process says it for all
+        assert_fault(process("explain", competitor_run, "--user", "u1"), fault)
+    assert not (competitor_run / "explain").exists()
 
 
 def test_wrong_names_are_one_line(trained_run):

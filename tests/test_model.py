@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -6,20 +7,30 @@ import pytest
 from helpers import assert_close, assert_same, literal_scores
 
 from atrank_np.backend import NumpyBackend
-from atrank_np.config import Config
+from atrank_np.config import MODELS, Config
 from atrank_np.gradcheck import Kink, check_directions, check_model, compare, dense, derivative, redrawn
 from atrank_np.layers.embedding import Rows
+from atrank_np.layers.ranking import pairs_of, pairwise_forward, pointwise_forward
 from atrank_np.made_up import made_up, random_batch
+from atrank_np.models import make_model
 from atrank_np.models.common_space import Gradients, bags_of
 from atrank_np.parameters import has_unknown, kind
 from atrank_np.randomness import Dropout
 
-RANKINGS = ["dot", "deep"]
+RANKED = [(model, "dot") for model in MODELS] + [(model, "deep") for model in MODELS if model != "bpr_mf"]
+DROPPING = ["atrank", "bilstm_attention"]  # the models with a feed-forward net, where dropout is
+COMPETITORS = [model for model in MODELS if model != "atrank"]
+EVERY = pytest.mark.parametrize("model", MODELS)
 WIDE = dict(width=32, spaces=2)
 
 
 def problem_of(seed=0, **settings):
     return made_up(np.random.default_rng(seed), **settings)
+
+
+def richest(model):
+    """The settings with all parts of a model in it."""
+    return dict(model=model, ranking="dot" if model == "bpr_mf" else "deep")
 
 
 def scores_of(problem, batch=None, dropout=None):
@@ -42,62 +53,95 @@ def check_entries(name, f, x, gradient, places):
     return compare(name, analytic, lambda h: [*(derivative(f, x, v, h) for v in entries), analytic[-1]])
 
 
-@pytest.mark.parametrize("trained", [True, False])
-@pytest.mark.parametrize("ranking", RANKINGS)
-@pytest.mark.parametrize("dropout", [0, 0.3])
-def test_directions_and_entries_of_every_parameter(ranking, dropout, trained):
-    """The derivative of <r, scores>, r random, in random directions and by random entries."""
-
-    def draw(rng):
-        problem = made_up(rng, trained=trained, ranking=ranking)
-        model, params, batch, scale, _ = problem
-        masks = Dropout(dropout, 0, 0) if dropout else None
-        r = rng.standard_normal(len(batch.label))
-        gradients = model.backward(r, model.forward(params, batch, scale, masks)[1])
-        assert set(gradients) == set(params)
-
-        def f(_):
-            scores, cache = model.forward(params, batch, scale, masks)
-            return r @ scores, cache
-
-        checks = []
-        for name, w in params.items():
-            gradient = dense(gradients[name], w.shape) * (scale if kind(name) == "table" else 1)
-            assert np.linalg.norm(gradient) > 1e-6, f"{name}: no gradient"
-            known = w[1:] if has_unknown(name) else w  # a view: what is moved is the parameter itself
-            gradient = gradient[1:] if has_unknown(name) else gradient
-            checks.append(check_directions(f"{name}, directions", f, known, gradient, rng, 3))
-            places = rng.integers(known.size, size=3)
-            checks.append(check_entries(f"{name}, entries", f, known, gradient, places))
-        return checks
-
-    wrong = [str(check) for check in redrawn(draw, 0)[0] if not check.ok]
-    assert not wrong, "\n".join(["wrong gradients", *wrong])
+def some_checks(problem, f, gradients, rng, count=3):
+    """Random directions and random entries of every parameter; f(_) is what they are derivatives of."""
+    checks = []
+    for name, w in problem.params.items():
+        gradient = dense(gradients[name], w.shape) * (problem.table_scale if kind(name) == "table" else 1)
+        known = w[1:] if has_unknown(name) else w  # a view: what is moved is the parameter itself
+        gradient = gradient[1:] if has_unknown(name) else gradient
+        checks.append(check_directions(f"{name}, directions", f, known, gradient, rng, count))
+        places = rng.integers(known.size, size=count)
+        checks.append(check_entries(f"{name}, entries", f, known, gradient, places))
+    return checks
 
 
-@pytest.mark.parametrize("loss", ["point", "pair"])
-def test_every_entry_of_every_parameter_of_a_training_step(loss):
-    checks, _ = redrawn(lambda rng: check_model(made_up(rng, ranking="deep", loss=loss, dropout=0.3)), 1)
+def assert_right(checks):
     wrong = [str(check) for check in checks if not check.ok]
     assert not wrong, "\n".join(["wrong gradients", *wrong])
 
 
-def test_unknown_rows_get_no_gradient():
-    problem = problem_of(ranking="deep")
-    assert (problem.batch.object == 0).any() and (problem.batch.target_object == 0).any()
+@pytest.mark.parametrize("trained", [True, False])
+@pytest.mark.parametrize("model, ranking, dropout", [
+    *(("atrank", ranking, dropout) for ranking in ("dot", "deep") for dropout in (0, 0.3)),
+    *((model, "dot", 0.3) for model in COMPETITORS),  # with the deep network they stand in the next test but one
+])  # fmt: skip
+def test_directions_and_entries_of_every_parameter(model, ranking, dropout, trained):
+    """The derivative of <r, scores>, r random, in random directions and by random entries."""
+
+    def draw(rng):
+        problem = made_up(rng, trained=trained, model=model, ranking=ranking)
+        net, params, batch, scale, _ = problem
+        masks = Dropout(dropout, 0, 0) if dropout else None
+        r = rng.standard_normal(len(batch.label))
+        gradients = net.backward(r, net.forward(params, batch, scale, masks)[1])
+        assert set(gradients) == set(params)
+        for name, gradient in gradients.items():
+            assert np.linalg.norm(gradient.values if isinstance(gradient, Rows) else gradient) > 1e-6, f"{name}: no gradient"
+
+        def f(_):
+            scores, cache = net.forward(params, batch, scale, masks)
+            return r @ scores, cache
+
+        return some_checks(problem, f, gradients, rng)
+
+    assert_right(redrawn(draw, 0)[0])
+
+
+@pytest.mark.parametrize("loss", ["point", "pair"])
+def test_every_entry_of_every_parameter_of_a_training_step(loss):
+    assert_right(redrawn(lambda rng: check_model(made_up(rng, ranking="deep", loss=loss, dropout=0.3)), 1)[0])
+
+
+@pytest.mark.parametrize("model", COMPETITORS)
+def test_some_entries_of_a_training_step_of_the_competitors(model):
+    """Loss and backend are ATRank's, proved there entry by entry (`python -m atrank_np.gradcheck` does so for all)."""
+    settings = richest(model) | dict(dropout=0.3) | MODELS[model]
+
+    def draw(rng):
+        problem = made_up(rng, **settings)
+        net, params, batch, scale, config = problem
+        _, gradients = NumpyBackend(net, params, config, 0, scale).gradients(batch)
+
+        def f(_):
+            scores, cache = net.forward(params, batch, scale, Dropout(0.3, 0, 0))
+            if config.loss == "pair":
+                return pairwise_forward(scores, *pairs_of(batch.label, batch.target_offsets))[0], cache
+            return pointwise_forward(scores, batch.label)[0], cache
+
+        return some_checks(problem, f, gradients, rng)
+
+    assert_right(redrawn(draw, 0)[0])
+
+
+@EVERY
+def test_unknown_rows_get_no_gradient(model):
+    problem = problem_of(**richest(model))
+    assert all((column == 0).any() for column in (problem.batch.object, problem.batch.target_object, problem.batch.user))
     _, gradients = NumpyBackend(*problem[:2], problem.config, 0, problem.table_scale).gradients(problem.batch)
     for name, gradient in gradients.items():
         if has_unknown(name):
             assert isinstance(gradient, Rows) and gradient.ids.min() > 0, name
 
 
-def test_gradient_rows_are_sorted_and_unique():
-    problem = problem_of()
+@EVERY
+def test_gradient_rows_are_sorted_and_unique(model):
+    problem = problem_of(model=model)
     gradients = problem.model.backward(np.ones(13), problem.model.forward(*problem[1:4])[1])
     for name, gradient in gradients.items():
         if isinstance(gradient, Rows):
             assert (np.diff(gradient.ids) > 0).all(), name
-    assert isinstance(gradients["time.items"], Rows)
+    assert isinstance(gradients["table.item"], Rows)
 
 
 def test_a_parameter_used_twice_gets_the_sum():
@@ -111,13 +155,14 @@ def test_a_parameter_used_twice_gets_the_sum():
     assert total["table.item"].ids.tolist() == [2, 5] and total["table.item"].values.tolist() == [[11], [100]]
 
 
-def test_a_group_that_a_batch_lacks_is_left_alone():
-    problem = problem_of()
+@EVERY
+def test_a_group_that_a_batch_lacks_is_left_alone(model):
+    problem = problem_of(model=model)
     batch = random_batch(np.random.default_rng(1), problem.model.space.groups[:2], [3, 0, 2], [2, 2, 2])
     loss, gradients = NumpyBackend(*problem[:2], problem.config, 0, problem.table_scale).gradients(batch)
     assert np.isfinite(loss)
     coupons = [gradient for name, gradient in gradients.items() if "coupon" in name]
-    assert len(coupons) == 6
+    assert len(coupons) == (3 if model == "bpr_mf" else 6)
     assert not any(np.any(gradient.values if isinstance(gradient, Rows) else gradient) for gradient in coupons)
 
 
@@ -125,15 +170,16 @@ def test_a_group_that_a_batch_lacks_is_left_alone():
 
 
 @pytest.mark.parametrize("trained", [True, False])
-@pytest.mark.parametrize("ranking", RANKINGS)
+@pytest.mark.parametrize("model, ranking", RANKED)
 @pytest.mark.parametrize("item_bias", [True, False])
-def test_scores_are_the_equations_literally(ranking, item_bias, trained):
-    problem = problem_of(2, ranking=ranking, item_bias=item_bias, trained=trained)
+def test_scores_are_the_equations_literally(model, ranking, item_bias, trained):
+    problem = problem_of(2, model=model, ranking=ranking, item_bias=item_bias, trained=trained)
     assert_close(scores_of(problem), literal_scores(problem))
 
 
-def test_scores_with_dropout_literally():
-    problem, dropout = problem_of(2), Dropout(0.4, 3, 5)
+@EVERY
+def test_scores_with_dropout_literally(model):
+    problem, dropout = problem_of(2, model=model), Dropout(0.4, 3, 5)
     masks = [dropout.mask(0, (17, 6), float), dropout.mask(1, (13, 6), float)]
     assert_close(scores_of(problem, dropout=dropout), literal_scores(problem, masks))
 
@@ -144,28 +190,35 @@ def test_bags_are_packed_again():
     assert ids.tolist() == [8, 9, 5, 6, 8, 9] and offsets.tolist() == [0, 2, 2, 4, 6]
 
 
-def test_initialisation_by_kind():
-    params = problem_of().model.init(0, dense=0.1, table=0.3, gain=0.2, dtype=np.float32)
+@EVERY
+def test_initialisation_by_kind(model):
+    """`initialise` goes by the name alone; a Bi-LSTM then opens its forget gates."""
+    params = problem_of(**richest(model)).model.init(0, dense=0.1, table=0.3, gain=0.2, dtype=np.float32)
     assert all(w.dtype == np.float32 for w in params.values())
     for name, w in params.items():
         if kind(name) == "gain":
             assert (w == np.float32(0.2 if name.startswith("vanilla") else 1)).all(), name
+        elif name in ("forwards.b", "backwards.b"):
+            assert w.reshape(4, 6).tolist() == [[0] * 6, [1] * 6, [0] * 6, [0] * 6]  # the forget gates are open
         elif kind(name) in ("bias", "item bias"):
             assert not w.any(), name
         elif has_unknown(name):
             assert not w[0].any() and w[1:].all(), name
-    deviation = lambda what: np.concatenate([w.ravel() for n, w in params.items() if kind(n) == what]).std()
-    assert abs(deviation("weight") / 0.1 - 1) < 0.15 and abs(deviation("table") / 0.3 - 1) < 0.2
+    for what, deviation in (("weight", 0.1), ("table", 0.3)):
+        drawn = np.concatenate([(w[1:] if has_unknown(name) else w).ravel() for name, w in params.items() if kind(name) == what])
+        assert abs(drawn.std() / deviation - 1) < 3 / np.sqrt(2 * drawn.size), what  # three standard errors
 
 
-def test_initialisation_depends_on_the_seed_alone():
-    model = problem_of().model
-    assert_same(model.init(3), model.init(3))
-    assert not np.array_equal(model.init(3)["self.W"], model.init(4)["self.W"])
+@EVERY
+def test_initialisation_depends_on_the_seed_alone(model):
+    net = problem_of(model=model).model
+    assert_same(net.init(3), net.init(3))
+    assert not np.array_equal(net.init(3)["table.item"], net.init(4)["table.item"])
 
 
-def test_float32_stays_float32():
-    problem = problem_of()
+@EVERY
+def test_float32_stays_float32(model):
+    problem = problem_of(**richest(model))
     params = {name: w.astype(np.float32) for name, w in problem.params.items()}
     config = replace(problem.config, dropout=0.2)
     backend = NumpyBackend(problem.model, params, config, 0, problem.table_scale)
@@ -184,22 +237,39 @@ def test_weights_and_states_are_open():
     assert [None if w is None else w.shape for w in weights["self"]] == [None, (3, 1, 1), (3, 4, 4), (3, 2, 2), (3, 10, 10)]
     assert [None if w is None else w.shape for w in weights["vanilla"]] == [None, (3, 3, 1), (3, 2, 4), (3, 4, 2), (3, 2, 10)]
     assert cache.user.C.shape == (17, 6) and cache.e.shape == (13, 6)
+    problem = problem_of(model="bilstm_attention")
+    of_the_lstm = problem.model.forward(*problem[1:4])[1].user.weights()
+    assert of_the_lstm.keys() == {"vanilla"}
+    assert [np.shape(w) for w in of_the_lstm["vanilla"]] == [np.shape(w) for w in weights["vanilla"]]
 
 
 # Invariances
 
 
-def test_order_of_a_history_does_not_matter():
-    problem, rng = problem_of(), np.random.default_rng(4)
+@pytest.mark.parametrize("model", ["atrank", "bpr_mf"])
+def test_order_of_a_history_does_not_matter(model):
+    problem, rng = problem_of(model=model), np.random.default_rng(4)
     offsets = problem.batch.offsets
     order = np.concatenate([start + rng.permutation(stop - start) for start, stop in zip(offsets, offsets[1:])])
     assert (order != np.arange(17)).any()
     assert_close(scores_of(problem, histories(problem.batch, order)), scores_of(problem))
 
 
+@pytest.mark.parametrize("model", ["bilstm", "bilstm_attention", "cnn"])
+def test_order_of_a_history_matters(model):
+    """Histories reversed: the scores of those with several behaviours move, no other."""
+    problem = problem_of(model=model)
+    offsets, targets = problem.batch.offsets, np.diff(problem.batch.target_offsets)
+    order = np.concatenate([np.arange(start, stop)[::-1] for start, stop in zip(offsets, offsets[1:])])
+    moved = np.abs(scores_of(problem, histories(problem.batch, order)) - scores_of(problem))
+    several = np.repeat(np.diff(offsets) > 1, targets)
+    assert moved[several].min() > 1e-6 and moved[~several].max() < 1e-12
+
+
+@EVERY
 @pytest.mark.parametrize("first", [True, False])
-def test_an_unrelated_segment_does_not_matter(first):
-    problem = problem_of()
+def test_an_unrelated_segment_does_not_matter(first, model):
+    problem = problem_of(model=model)
     other = random_batch(np.random.default_rng(9), problem.model.space.groups, [5], [3])
     parts = [other, problem.batch] if first else [problem.batch, other]
     columns = {
@@ -212,8 +282,9 @@ def test_an_unrelated_segment_does_not_matter(first):
     assert_close(together[3:] if first else together[:13], scores_of(problem))
 
 
-def test_a_target_may_be_asked_twice():
-    problem = problem_of()
+@EVERY
+def test_a_target_may_be_asked_twice(model):
+    problem = problem_of(model=model)
     order = np.array([0, 1, 2, 2, *range(3, 13)])
     batch = problem.batch._replace(
         **{name: getattr(problem.batch, name)[order] for name in ("target_group", "target_object", "label")},
@@ -222,29 +293,50 @@ def test_a_target_may_be_asked_twice():
     assert_close(scores_of(problem, batch), scores_of(problem)[order])
 
 
-def test_scores_do_not_see_the_labels():
-    problem = problem_of()
+@EVERY
+def test_scores_do_not_see_the_labels(model):
+    problem = problem_of(model=model)
     assert_same(scores_of(problem, problem.batch._replace(label=1 - problem.batch.label)), scores_of(problem))
 
 
-def test_scores_see_the_history():
-    """Each history replaced by the next behaviours of the batch: every non-empty history's scores move, no other."""
-    problem = problem_of()
+@EVERY
+def test_scores_see_the_history(model):
+    """Each history replaced by the next behaviours of the batch: every non-empty history's scores move, no other; those of
+    BPR-MF never do."""
+    problem = problem_of(model=model)
     moved = np.abs(scores_of(problem, histories(problem.batch, np.roll(np.arange(17), 3))) - scores_of(problem))
-    assert moved[:2].max() == 0 and moved[2:].min() > 1e-6
+    assert moved[:2].max() == 0 and (moved[2:].max() == 0 if model == "bpr_mf" else moved[2:].min() > 1e-6)
 
 
-def test_unknown_objects_are_zero_rows():
+@EVERY
+def test_scores_see_the_user(model):
+    """Those of BPR-MF alone: other users, other scores. The unknown one has the items' biases and no more."""
+    problem = problem_of(model=model)
+    assert problem.batch.user.tolist() == [0, 1, 2, 3, 0]
+    scores, other = scores_of(problem), scores_of(problem, problem.batch._replace(user=np.array([0, 2, 3, 1, 4])))
+    if model != "bpr_mf":
+        return assert_same(scores, other)
+    group, row = problem.batch.target_group, problem.batch.target_object
+    zero = (group > 0) & (row == 0)  # the unknown query and coupon; an unknown item still has a price
+    zero[:2] = True  # user 0 both times
+    assert_same(scores[zero], other[zero])
+    assert np.abs(scores - other)[~zero].min() > 1e-6 and (~zero).sum() > 5
+    assert_same(scores[11:], problem.params["bias.queries"][row[11:]])
+
+
+@EVERY
+def test_unknown_objects_are_zero_rows(model):
     """An object whose tables' rows are all zero scores as the unknown one does."""
-    problem = problem_of()
+    problem = problem_of(model=model)
     problem.params["table.coupon"][2] = 0
     problem.params["bias.coupons"][2] = 0
     batches = [problem.batch._replace(target_object=np.where(problem.batch.target_group == 2, row, 1)) for row in (0, 2)]
     assert_same(*(scores_of(problem, batch) for batch in batches))
 
 
-def test_only_empty_histories():
-    problem = problem_of(ranking="deep", dropout=0.3)
+@EVERY
+def test_only_empty_histories(model):
+    problem = problem_of(dropout=0.3, **richest(model))
     batch = random_batch(np.random.default_rng(0), problem.model.space.groups, [0, 0, 0], [2, 2, 2])
     backend = NumpyBackend(*problem[:2], problem.config, 0, problem.table_scale)
     loss, gradients = backend.gradients(batch)
@@ -252,8 +344,9 @@ def test_only_empty_histories():
     assert all(np.isfinite(g.values if isinstance(g, Rows) else g).all() for g in gradients.values())
 
 
-def test_stored_scale_of_the_tables_does_not_matter():
-    problem = problem_of()
+@EVERY
+def test_stored_scale_of_the_tables_does_not_matter(model):
+    problem = problem_of(model=model)
     params = {name: w * 0.7 / 0.25 if kind(name) == "table" else w for name, w in problem.params.items()}
     r = np.arange(13.0)
     results = []
@@ -265,8 +358,9 @@ def test_stored_scale_of_the_tables_does_not_matter():
         assert_close(a, b, 1e-11)
 
 
-def test_parameters_and_batch_unchanged():
-    problem = problem_of(dropout=0.3)
+@EVERY
+def test_parameters_and_batch_unchanged(model):
+    problem = problem_of(dropout=0.3, **richest(model))
     params, batch = {name: w.copy() for name, w in problem.params.items()}, [c.copy() for c in problem.batch]
     NumpyBackend(*problem[:2], problem.config, 0, problem.table_scale).gradients(problem.batch)
     assert_same(params, problem.params)
@@ -276,46 +370,53 @@ def test_parameters_and_batch_unchanged():
 # Learning
 
 
-def twenty_samples():
-    """Twenty random histories, each with a positive and a negative that only the history can tell apart."""
+def twenty_samples(model="atrank"):
+    """Twenty random histories, each of another user and with a positive and a negative that only they can tell apart."""
     rng = np.random.default_rng(0)
-    model = problem_of(**WIDE).model
-    batch = random_batch(rng, model.space.groups, rng.integers(2, 7, 20).tolist(), [2] * 20)
+    space = problem_of(**WIDE).model.space
+    batch = random_batch(rng, space.groups, rng.integers(2, 7, 20).tolist(), [2] * 20)
     positive = rng.integers(1, 3, 20)
-    return model, batch._replace(target_object=np.stack([positive, 3 - positive], 1).ravel().astype(np.int32))
+    objects = np.stack([positive, 3 - positive], 1).ravel().astype(np.int32)
+    net = make_model(Config(**WIDE, model=model), space, users=21)
+    return net, batch._replace(target_object=objects, user=1 + np.arange(20))
 
 
 @pytest.mark.parametrize("loss", ["point", "pair"])
-def test_twenty_samples_can_be_learnt_by_heart(loss):
-    model, batch = twenty_samples()
-    backend = NumpyBackend(model, model.init(0, dense=0.2, table=0.5), Config(**WIDE, loss=loss, l2=0))
-    losses = [backend.train_step(batch, 0.3) for _ in range(300)]
-    assert losses[-1] < 0.02, losses[::20]
+@EVERY
+def test_twenty_samples_can_be_learnt_by_heart(model, loss):
+    net, batch = twenty_samples(model)
+    backend = NumpyBackend(net, net.init(0, dense=0.2, table=0.5), Config(**WIDE, model=model, loss=loss, l2=0))
+    rate = 1.0 if model == "bpr_mf" else 0.3
+    losses = itertools.takewhile(lambda loss: loss > 0.02, (backend.train_step(batch, rate) for _ in range(300)))
+    assert len(list(losses)) < 300
 
 
 @pytest.mark.parametrize("loss", ["point", "pair"])
-def test_the_loss_starts_near_log_2(loss):
-    model, batch = twenty_samples()
-    config = Config(**WIDE, loss=loss)
-    assert abs(NumpyBackend(model, model.init(0), config).gradients(batch)[0] - np.log(2)) < 0.02
+@EVERY
+def test_the_loss_starts_near_log_2(model, loss):
+    net, batch = twenty_samples(model)
+    config = Config(**WIDE, model=model, loss=loss)
+    assert abs(NumpyBackend(net, net.init(0), config).gradients(batch)[0] - np.log(2)) < 0.02
 
 
-def test_training_is_deterministic():
+@EVERY
+def test_training_is_deterministic(model):
     def run():
-        model, batch = twenty_samples()
-        backend = NumpyBackend(model, model.init(0), Config(**WIDE, dropout=0.2, clip=1.0))
+        net, batch = twenty_samples(model)
+        backend = NumpyBackend(net, net.init(0), Config(**WIDE, model=model, dropout=0.2, clip=1.0))
         return [backend.train_step(batch, 0.5) for _ in range(20)], backend.params
 
     assert_same(run(), run())
 
 
-def test_dropout_differs_by_step_and_is_off_for_scores():
-    model, batch = twenty_samples()
-    config = Config(**WIDE, dropout=0.5)
-    params = model.init(0, dense=0.2, table=0.5, dtype=np.float64)
-    first, again, second = (NumpyBackend(model, params, config, step).gradients(batch)[0] for step in (0, 0, 1))
+@pytest.mark.parametrize("model", DROPPING)
+def test_dropout_differs_by_step_and_is_off_for_scores(model):
+    net, batch = twenty_samples(model)
+    config = Config(**WIDE, model=model, dropout=0.5)
+    params = net.init(0, dense=0.2, table=0.5, dtype=np.float64)
+    first, again, second = (NumpyBackend(net, params, config, step).gradients(batch)[0] for step in (0, 0, 1))
     assert first == again != second
-    assert_same(NumpyBackend(model, params, config).scores(batch), model.forward(params, batch)[0])
+    assert_same(NumpyBackend(net, params, config).scores(batch), net.forward(params, batch)[0])
 
 
 def test_clipping_takes_a_step_of_limited_length():

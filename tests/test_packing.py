@@ -23,7 +23,7 @@ def test_buckets_are_exact_for_long_times():
 
 
 def example():
-    """One user with five behaviours; two groups, the second counted in units of 10 ticks."""
+    """Five behaviours, ranked for two users and for nobody of the log; two groups, the second counted in units of 10 ticks."""
     schema = SimpleNamespace(groups=(SimpleNamespace(unit=1, buckets=9), SimpleNamespace(unit=10, buckets=3)))
     events = Events(
         group=np.array([0, 1, 0, 1, 0], np.int8),
@@ -31,7 +31,7 @@ def example():
         action=np.array([0, 1, 2, 0, 1], np.int16),
         time=np.array([100, 101, 104, 140, 148]),
     )
-    samples = Samples(*map(np.array, ([0, 0, 0], [1, 0, 0], [4, 1, 0], [148, 101, 100], [0, 1, 0], [5, 1, 3])))
+    samples = Samples(*map(np.array, ([4, 0, -1], [1, 0, 0], [4, 1, 0], [148, 101, 100], [0, 1, 0], [5, 1, 3])))
     return schema, events, samples, np.array([[5, 7], [1, 9], [3, 8]], np.int32)
 
 
@@ -47,6 +47,7 @@ def test_pack_by_hand():
         target_group=[0, 0, 1, 1, 0, 0],
         target_object=[5, 7, 1, 9, 3, 8],
         label=[1, 0, 1, 0, 1, 0],
+        user=[5, 1, 0],
     )
     assert {name: column.tolist() for name, column in batch._asdict().items()} == expected
 

@@ -22,10 +22,10 @@ def history_of(log, user):
     return Events(log.group[own], log.object[own], log.action[own], log.time[own])
 
 
-def scores_of(trained, history, at, group):
+def scores_of(trained, history, at, group, place=-1):
     """name -> score of every object, candidate by candidate."""
     end, g = int((history.time < at).sum()), trained.schema.index(group)
-    sample = Samples(*(np.array([value]) for value in (0, max(0, end - trained.config.cap), end, at, g, 0)))
+    sample = Samples(*(np.array([value]) for value in (place, max(0, end - trained.config.cap), end, at, g, 0)))
     backend = make_backend(trained.model(), trained.params, trained.config, trained.step, trained.table_scale)
     names = trained.catalogues[group].objects.tolist()
     pairs = ((name, row) for row, name in enumerate(names) if row)
@@ -52,6 +52,44 @@ def test_ranks_as_scores_do(group, trained_run, tiny):
     found = rank(trained, log, user="u2", top=99, group=group)
     assert_ranked(found, scores_of(trained, history, int(history.time[-1]) + 1, group), left_out)
     assert rank(trained, log, user="u2", top=3, group=group) == found[:3]
+
+
+def test_every_model_ranks_as_it_scores(competitor_run, tiny, capsys):
+    """BPR-MF by its user's row: another user with the same history has other scores."""
+    trained, log = load(competitor_run), read_log(tiny)
+    history = history_of(log, "u2")
+    at, left_out = int(history.time[-1]) + 1, trained.catalogues["items"].objects[history.object[history.group == 0]]
+    place = log.users.tolist().index("u2")
+    scores, others = (scores_of(trained, history, at, "items", of) for of in (place, place + 1))
+    assert (scores != others) == (trained.config.model == "bpr_mf")
+    found = rank(trained, log, user="u2", top=99)
+    assert_ranked(found, scores, set(left_out.tolist()))
+    recommend.main([str(competitor_run), "--user", "u2"])
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == [name for name, _ in found[:10]]
+
+
+@pytest.mark.parametrize("who", ["a user", "a history"])
+def test_whose_batch_it_is(who, trained_run, tiny, monkeypatch):
+    """Row 1 + the user's place of a users' table, or row 0, which is nobody's."""
+    trained, log, seen = load(trained_run), read_log(tiny), []
+    monkeypatch.setattr(recommend, "catalogue_scores", lambda backend, schema, events, sample: seen.append(
+        pack(schema, events, sample, np.zeros((1, 0), np.int32)).user.tolist()) or np.zeros(21))  # fmt: skip
+    rank(trained, log, **({"user": "u2"} if who == "a user" else {"history": history_of(log, "u2")}))
+    assert seen == [[1 + log.users.tolist().index("u2") if who == "a user" else 0]]
+
+
+def test_a_history_needs_no_user_but_for_bpr_mf(competitor_run, tiny, tmp_path, capsys):
+    """An unknown object is in the file, too: nothing is counted before the fault."""
+    trained, file = load(competitor_run), tmp_path / "history.csv"
+    file.write_text("group,action,object,time\nitems,click,i1,1\nitems,click,nobody,2\nqueries,search,q1,3\n")
+    if trained.config.model != "bpr_mf":
+        recommend.main([str(competitor_run), "--history", str(file)])
+        assert capsys.readouterr().out.count("\n") == 11
+        return
+    assert_fault(process("recommend", competitor_run, "--history", file),
+                 "bpr_mf ranks for users of its training data, not for a history of somebody else")  # fmt: skip
+    with pytest.raises(DataError, match="^bpr_mf ranks for users of its training data"):
+        rank(trained, history=history_of(read_log(tiny), "u2"))
 
 
 def test_at_a_time(trained_run, tiny):

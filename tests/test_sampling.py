@@ -249,3 +249,69 @@ def test_a_user_who_touches_everything(tmp_path):
         Negatives(log).draw(stream(0, "negatives", 0), moments([0, 1]))
     assert str(fault.value) == "events.csv: user 'u' acts on every object of items: no negative is left"
     assert (Negatives(log).draw(stream(0, "negatives", 0), moments([0, 0])) > a).all()
+
+
+# Shown and not taken
+
+SHOWN = (
+    "u a 1 view,u b 1 show,u c 2 show,u c 2 show,u gone 2 show,u d 3 view,u e 3 show,u a 3 show,u f 4 show,u g 5 view,u b 6 show,"
+    "v a 1 view,v b 2 view,v g 4 show,v c 3 view,w e 1 show,w a 1 view,w b 1 view,w c 2 view,w f 2 show,w e 2 show"
+)
+NEGATIVE = "[groups.items]\nnegative_actions = ['show']"
+
+
+def test_what_is_not_taken_is_no_behaviour(tmp_path):
+    """u's history is a d g. Three shows make no repeat, count in no popularity, and are no most frequent action."""
+    parts = split(one_group(tmp_path, SHOWN, NEGATIVE))
+    assert parts.events.object.tolist() == [a, d, g, a, b, c, a, b, c]
+    assert rows(parts.train) == [(0, 0, 1, 3, 0, d), (1, 3, 4, 2, 0, b), (2, 6, 7, 1, 0, b)]
+    assert rows(parts.test) == [(0, 0, 2, 5, 0, g), (1, 3, 5, 3, 0, c), (2, 6, 8, 2, 0, c)]
+    assert [count.tolist() for count in parts.popularity] == [[0, 3, 2, 0, 1, 0, 0, 0]]
+    assert parts.target_actions == [0]
+    other = split(several_groups(tmp_path, "u i a 1,u i b 2,u q a 1", "targets = ['items']"))
+    assert other.popularity[1].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+
+
+def test_negatives_that_were_shown(tmp_path):
+    """After the positive before (a tie with that belongs to it), up to the positive's time, ties included; never what u
+    takes at another time (a), each object once. v was shown something too late; w's first two positives tie."""
+    log = one_group(tmp_path, SHOWN, NEGATIVE)
+    parts, negatives = split(log), Negatives(log)
+    shown = lambda samples: [[o for row, o in zip(*map(list, negatives.shown_to(samples, 0))) if row == s] for s in range(3)]
+    assert shown(parts.train) == [[c, e], [], [e]]
+    assert shown(parts.test) == [[f], [], [e, f]]
+    assert negatives.uniform(parts.train) == {"items": 1}
+    assert negatives.uniform(parts.test, 2) == {"items": 3}
+    found = [set(), set(), set()]
+    for n in range(200):
+        drawn = negatives.draw(stream(n, "negatives", 0), parts.train)
+        for one, objects in zip(found, drawn):
+            one.update(objects.tolist())
+    assert found == [{c, e}, {d, e, f, g}, {e}]
+    for n in range(20):
+        drawn = negatives.draw(stream(n, "negatives", 0), parts.test, 2)
+        assert drawn[0, 0] == f and set(drawn[1].tolist()) <= {d, e, f, g} and sorted(drawn[2].tolist()) == [e, f]
+    assert {tuple(negatives.draw(stream(n, "negatives", 0), parts.test, 2)[2].tolist()) for n in range(20)} == {(e, f), (f, e)}
+
+
+def test_negatives_that_were_shown_when_validating(tmp_path):
+    """The tested event is not there: u's a d are left, g may be shown and be a negative, and its time does not count."""
+    log = one_group(tmp_path, SHOWN.replace("u e 3 show", "u g 3 show"), NEGATIVE)
+    parts = split(log, validate=True)
+    assert rows(parts.test) == [(0, 0, 1, 3, 0, d), (1, 2, 3, 2, 0, b), (2, 4, 5, 1, 0, b)]
+    pairs = Negatives(log, validate=True).shown_to(parts.test, 0)
+    assert [values.tolist() for values in pairs] == [[0, 0, 2], [c, g, e]]
+
+
+def test_only_the_groups_own_negative_actions_count(tmp_path):
+    events = "user,group,action,object,time\n" + "".join(
+        f"u,{g},{action},{o},{t}\n" for t, g, action, o in (
+            (1, "items", "see", "a"), (2, "items", "see", "b"), (2, "queries", "see", "c"), (3, "items", "use", "c"),
+            (4, "items", "use", "d"), (5, "queries", "see", "e")))  # fmt: skip
+    schema = "[groups.items]\nnegative_actions = ['see']\n[groups.items.features]\nobject = 'id'\n"
+    schema += "[groups.queries.features]\nobject = 'id'\n"
+    log = read_log(write(tmp_path, events_csv=events, items_csv=ITEMS, queries_csv=ITEMS, schema_toml=schema))
+    parts = split(log)
+    assert list(zip(parts.events.group.tolist(), parts.events.object.tolist())) == [(1, c), (0, c), (0, d), (1, e)]
+    assert rows(parts.test) == [(0, 0, 2, 4, 0, d), (0, 0, 3, 5, 1, e)]
+    assert Negatives(log).uniform(parts.test) == {"items": 1}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,15 +21,17 @@ from runs import assert_fault, command_line, environment, outcome, process, run_
 from atrank_np import optimizer, train
 from atrank_np.assembly import load
 from atrank_np.command import Diverged
-from atrank_np.config import Config
+from atrank_np.config import MODELS, Config
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.datasets.schema import DataError
+from atrank_np.evaluate import auc
 from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
 
 REPORT = tuple("""schema_version test_auc test_auc_se test_auc_by_group test_users negatives tie_rule popularity_auc
     swapped_history_auc in_history_auc ceiling_auc repeat_share train_samples epochs seconds compile_seconds
     samples_per_second peak_rss_mb backend shards threads seed eval_seed config counted""".split())  # noqa: SIM905
+CINEMA = Path(__file__).parent.parent / "data" / "cinema"
 TIMES = ("seconds", "compile_seconds", "samples_per_second", "peak_rss_mb")
 
 
@@ -49,7 +52,7 @@ def no_picture(monkeypatch):
 
 def test_the_run_folder(trained_run, tiny):
     assert sorted(path.name for path in trained_run.iterdir()) == [
-        "config.json", "curve.png", "metrics.csv", "model.npz", "report.json"]  # fmt: skip
+        "config.json", "curve.png", "metrics.csv", "model.npz", "report.json", "test_scores.npz"]  # fmt: skip
     assert tuple(report(trained_run)) == REPORT
     assert (trained_run / "curve.png").read_bytes().startswith(b"\x89PNG")
     kept = json.loads((trained_run / "config.json").read_text())
@@ -75,6 +78,18 @@ def test_the_figures_of_a_report(trained_run, tiny):
         assert 0 <= figures[name] <= 1
     assert figures["counted"]["events whose object is in no group file"] == 1
     assert all(figures[name] >= 0 for name in TIMES)
+
+
+def test_the_scores_of_every_ranking(trained_run, tiny):
+    """What stands in test_scores.npz gives the report's AUC again, and says what was ranked."""
+    figures, (log, parts) = report(trained_run), (read_log(tiny), split(read_log(tiny)))
+    with np.load(trained_run / "test_scores.npz") as file:
+        tested = dict(file)
+    assert auc(tested["scores"]).mean == figures["test_auc"]
+    task = task_of(log, parts.test, Config())
+    np.testing.assert_array_equal(tested["candidates"], task.candidates)
+    np.testing.assert_array_equal(tested["length"], parts.test.end - parts.test.start)
+    assert (tested["user"] == parts.test.user).all() and (tested["group"] == parts.test.group).all()
 
 
 def test_metrics_csv(trained_run):
@@ -224,6 +239,46 @@ def test_test_negatives_depend_on_the_evaluation_seed_alone(tiny):
     assert task_of(log, test, Config(eval_negatives=4)).candidates.shape == (len(base), 5)
 
 
+@pytest.mark.parametrize("validate", [False, True])
+def test_a_group_is_judged_on_the_same_whatever_else_is_ranked(tiny, validate):
+    """One2one, all2one and all2all: the same moments, positives and negatives in the same order, so that they pair."""
+    whole, config = read_log(tiny), Config(validate=validate, eval_negatives=2)
+
+    def judged(group, history, targets):
+        log = replace(whole, schema=whole.schema.choose(history, targets))
+        task = task_of(log, split(log, config.cap, validate).test, config)
+        mine = task.samples.group == whole.schema.index(group)
+        columns = (task.samples.user[mine], task.samples.time[mine], task.samples.object[mine])
+        return [*(column.tolist() for column in columns), task.candidates[mine].tolist()]
+
+    groups = ["items", "queries"]
+    for group in groups:
+        alone = judged(group, [group], [group])
+        assert len(alone[0]) > 5
+        assert alone == judged(group, groups, [group]) == judged(group, groups, groups) == judged(group, groups, groups[::-1])
+
+
+def test_the_cinema(tmp_path, no_picture):
+    """The example with explicit negatives, bags of shared words, numbers, and days beside minutes, from end to end."""
+    log = read_log(CINEMA)
+    films, searches = log.schema.groups
+    assert [(f.kind, f.table) for f in films.features][:2] == [("id", "films.object"), ("tokens", "words")]
+    assert films.features[3].kind == "number" and (films.unit, searches.unit) == (86400, 60)
+    parts = split(log)
+    shown = {(u, o) for u in range(20) for o in log.object[log.offsets[u] : log.offsets[u + 1]][
+        log.action[log.offsets[u] : log.offsets[u + 1]] == log.actions.index("show")]}  # fmt: skip
+    assert log.actions.index("show") not in parts.events.action and len(shown) > 80
+    task = task_of(log, parts.test, Config())
+    drawn = list(zip(task.samples.user.tolist(), task.candidates[:, 1].tolist()))
+    assert task.uniform == {"films": 4} and sum(pair in shown for pair in drawn) >= 16
+    out = run_train(CINEMA, tmp_path / "run", "--backend", "numpy", "--epochs", "60", "--l2", "0", "--dense-init", "0.2",
+                    "--width", "32", "--spaces", "4")  # fmt: skip
+    assert report(out)["counted"]["training negatives among films uniform, for want of shown ones"] == 7
+    assert "shown of films and never took, for want of it (4) uniform" in report(out)["negatives"]
+    losses = [float(row["loss"]) for row in csv.DictReader((out / "metrics.csv").open())]
+    assert losses[-1] < 0.25 < 0.5 < losses[0]
+
+
 # A stopped run goes on to the same bits
 
 SHORT = ["--epochs", "3", "--batch-size", "2", "--evaluations", "20"]  # 201 steps
@@ -288,6 +343,26 @@ def test_stopped_and_resumed(backend, tiny, tmp_path, monkeypatch, no_picture):
     assert outcome(out) == outcome(whole)
     ends = [{name: value for name, value in report(folder).items() if name not in TIMES} for folder in (out, whole)]
     assert ends[0] == ends[1]
+
+
+def test_every_model_is_stopped_and_resumed(competitor_run, tiny, tmp_path, monkeypatch, no_picture):
+    """And has its own defaults, unless a flag beside --model wins."""
+    model, out = competitor_run.name, tmp_path / "run"
+    config = load(competitor_run).config
+    assert (config.model, config.loss) == (model, MODELS[model].get("loss", "point"))
+    with monkeypatch.context() as patch:
+        at_step(patch, 7, press_ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            run_train(tiny, out, "--model", model, "--backend", "numpy")
+    assert load(out).step == 8
+    train.main(["--resume", str(out), "--quiet"])
+    assert outcome(out) == outcome(competitor_run)
+    assert report(out)["config"]["model"] == model
+
+
+def test_a_flag_beside_the_model_wins(tiny, tmp_path, no_picture):
+    flags = ["--model", "bpr_mf", "--backend", "numpy", "--epochs", "1"]
+    assert load(run_train(tiny, tmp_path / "run", *flags, "--loss", "point")).config.loss == "point"
 
 
 @pytest.mark.parametrize("when", ["while it scores", "in the last step", "when it is done"])
@@ -435,6 +510,8 @@ FAULTS = {
     "--epochs x": "argument --epochs: invalid int value: 'x' (see python -m atrank_np.train --help)",
     "--epochs 0": "epochs must be at least 1, not 0",
     "--nonsense": "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)",
+    "--model gru": "argument --model: invalid choice: 'gru'",
+    "--model bpr_mf --ranking deep": "bpr_mf ranks by the product of user and object: ranking must be 'dot'",
     "--ranking cosine": "argument --ranking: invalid choice: 'cosine'",
     "--width 10 --spaces 3": "width 10 does not divide into 3 equal spaces",
     "--batch-size 7": "batch_size 7 must be a multiple of 2: a positive and its negatives",

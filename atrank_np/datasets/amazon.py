@@ -19,6 +19,7 @@ from pathlib import Path
 
 from atrank_np.command import run
 from atrank_np.datasets.schema import DataError
+from atrank_np.datasets.writing import whole_files
 
 KNOWN = {  # download -> md5, as third parties give it, and users, items, categories, samples: Table 1, Beauty as counted
     "reviews_Electronics_5.json.gz": ("e4524af6c644cd044b1969bac7b62b2a", (192_403, 63_001, 801, 1_689_188)),
@@ -45,37 +46,26 @@ ENDS = re.compile(r"\{'asin': '(\w+)'.*\}\s*", re.DOTALL)
 
 def convert(reviews, metadata, out, check=True):
     """Writes out/events.csv, in the order of the reviews, and out/items.csv, or neither; returns what was counted."""
-    reviews, metadata, out = Path(reviews), Path(metadata), Path(out)
-    parts = [out / "items.csv.part", out / "events.csv.part"]
+    reviews, metadata = Path(reviews), Path(metadata)
     users, items, samples, repeats = set(), {}, 0, 0  # items: asin -> (category, brand), or None: no metadata
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        items_csv, events_csv = (part.open("w", encoding="utf-8", newline="") for part in parts)
-        with items_csv, events_csv:
-            rows = csv.writer(events_csv, lineterminator="\n")
-            rows.writerow(("user", "object", "time"))
-            for user, asin, time in _parsed(reviews, check, _review):
-                rows.writerow((user, asin, time))
-                users.add(user)
-                items[asin] = None
-                samples += 1
-            for asin, product in _parsed(metadata, check, lambda line: _product(line, items)):
-                if asin in items:
-                    repeats += items[asin] is not None
-                    items[asin] = items[asin] or product
-            products = [product for product in items.values() if product]
-            categories = {category for category, _ in products} - {None}
-            if not categories:
-                raise DataError(f"{metadata.name}: expected the 2014 layout, got a category for none of {len(items)} items")
-            table = [("object", "category", "brand"), *((asin, *(product or ("", ""))) for asin, product in items.items())]
-            csv.writer(items_csv, lineterminator="\n").writerows(table)
-        for part in parts:
-            part.replace(part.with_suffix(""))
-    except OSError as fault:
-        raise DataError(f"{out}: expected a folder to write to: {fault.strerror}") from None
-    finally:
-        for part in filter(Path.exists, parts):  # those of a failure
-            part.unlink()
+    with whole_files(out, "items.csv", "events.csv") as (items_csv, events_csv):
+        rows = csv.writer(events_csv, lineterminator="\n")
+        rows.writerow(("user", "object", "time"))
+        for user, asin, time in _parsed(reviews, check, _review):
+            rows.writerow((user, asin, time))
+            users.add(user)
+            items[asin] = None
+            samples += 1
+        for asin, product in _parsed(metadata, check, lambda line: _product(line, items)):
+            if asin in items:
+                repeats += items[asin] is not None
+                items[asin] = items[asin] or product
+        products = [product for product in items.values() if product]
+        categories = {category for category, _ in products} - {None}
+        if not categories:
+            raise DataError(f"{metadata.name}: expected the 2014 layout, got a category for none of {len(items)} items")
+        table = [("object", "category", "brand"), *((asin, *(product or ("", ""))) for asin, product in items.items())]
+        csv.writer(items_csv, lineterminator="\n").writerows(table)
     return {
         "users": len(users), "items": len(items), "categories": len(categories), "samples": samples,
         "items without metadata": len(items) - len(products),

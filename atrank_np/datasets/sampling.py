@@ -61,7 +61,8 @@ def split(log, cap=100, validate=False):
     """
     log = without_tests(log) if validate else log
     schema, user = log.schema, _user_of_event(log)
-    in_history = np.isin(log.group, [schema.index(name) for name in schema.history])
+    taken = ~not_taken(schema, log.actions, log.group, log.action)
+    in_history = taken & np.isin(log.group, [schema.index(name) for name in schema.history])
     events = Events(*(column[in_history] for column in (log.group, log.object, log.action, log.time)))
     # before[e]: how many history events stand before event e of the log.
     before = np.concatenate([[0], np.cumsum(in_history)])
@@ -105,7 +106,7 @@ def split(log, cap=100, validate=False):
     join = lambda parts: Samples(*(np.concatenate(columns) for columns in zip(*parts)))
     for g, group in enumerate(schema.groups):
         if group.name not in popularity:
-            seen = np.flatnonzero((log.group == g) & (np.arange(len(user)) < first_tested[user]))
+            seen = np.flatnonzero(taken & (log.group == g) & (np.arange(len(user)) < first_tested[user]))
             popularity[group.name] = _count(log, group.name, seen)
     return Split(
         events,
@@ -148,11 +149,17 @@ def _target_action(log, name, places):
 def _may_be_target(log, name):
     """Mask over the log's events: those of the group whose action may be predicted."""
     group = log.schema.group(name)
-    mask = log.group == log.schema.index(name)
+    mask = (log.group == log.schema.index(name)) & ~not_taken(log.schema, log.actions, log.group, log.action)
     if group.target_actions:
         mask &= np.isin(log.action, [log.actions.index(action) for action in group.target_actions])
-    if group.negative_actions:  # shown and not taken: never a positive
-        mask &= ~np.isin(log.action, [log.actions.index(action) for action in group.negative_actions])
+    return mask
+
+
+def not_taken(schema, actions, group, action):
+    """Mask over events: those that say "shown and not taken" are no behaviours, neither history nor positive."""
+    mask = np.zeros(len(group), bool)
+    for g, names in enumerate(group.negative_actions for group in schema.groups):
+        mask |= (group == g) & np.isin(action, [actions.index(name) for name in names])
     return mask
 
 
@@ -178,8 +185,10 @@ def _in_history(events, samples, first):
 
 
 class Negatives:
-    """Draws objects that a user never touches in any of his events, uniformly (EQUATIONS: as the authors do).
+    """Draws objects that a user never takes in any of his events (EQUATIONS: as the authors do).
 
+    First those that he was shown and did not take (`negative_actions`), at times after his positive before, of the same
+    group, up to that of his positive; then, for want of those, any, uniformly.
     It knows the future of a user, and so tells the model what never is a negative: one of the departures. With
     `validate` that future ends before the test event.
     """
@@ -189,34 +198,75 @@ class Negatives:
         self.sizes = [len(log.catalogues[group.name].objects) for group in log.schema.groups]
         self.names, self.users = [group.name for group in log.schema.groups], log.users
         user = _user_of_event(log).astype(np.int64)
-        # One sorted array of user · size + object per group answers "did he touch it?" by bisection.
-        self.touched = []
+        shown = not_taken(log.schema, log.actions, log.group, log.action)
+        # One sorted array of user · size + object per group answers "did he take it?" by bisection.
+        self.taken = []
+        # The same way, user · times + time, over the different times, places the objects shown and the positives.
+        self.times = np.unique(log.time)
+        moment = user * len(self.times) + np.searchsorted(self.times, log.time)
+        self.shown, self.shown_at, self.positive_at = [], [], []
         for g, size in enumerate(self.sizes):
-            of_group = log.group == g
-            self.touched.append(np.unique(user[of_group] * size + log.object[of_group]))
+            key = user * size + log.object
+            self.taken.append(np.unique(key[(log.group == g) & ~shown]))
+            usable = (log.group == g) & shown & (log.object > 0) & ~_contains(self.taken[g], key)
+            self.shown.append(log.object[usable])
+            self.shown_at.append(moment[usable])
+            self.positive_at.append(moment[_may_be_target(log, self.names[g])])
 
     def draw(self, rng, samples, count=1):
-        """[S, count] int32: negatives for each sample, of its target group. DataError if a user has touched everything."""
+        """[S, count] int32: negatives for each sample, of its target group. DataError if a user has taken everything."""
         drawn = np.empty((len(samples.user), count), np.int32)
         for g in np.unique(samples.group):
             rows = np.flatnonzero(samples.group == g)
-            base = samples.user[rows].astype(np.int64)[:, None] * self.sizes[g]
-            value = np.zeros((len(rows), count), np.int64)
-            again = np.ones(value.shape, bool)
-            for _ in range(100):
-                value[again] = rng.integers(1, self.sizes[g], int(again.sum()))
-                again[again] = _contains(self.touched[g], (base + value)[again])
-                if not again.any():
-                    break
-            for row, column in zip(*np.nonzero(again)):  # users who touch nearly everything: among what is left
-                left = np.arange(1, self.sizes[g])
-                left = left[~_contains(self.touched[g], base[row] + left)]
-                if len(left) == 0:
-                    name = str(self.users[samples.user[rows[row]]])
-                    raise DataError(f"events.csv: user {name!r} acts on every object of {self.names[g]}: no negative is left")
-                value[row, column] = rng.choice(left)
-            drawn[rows] = value
+            drawn[rows] = self._never_taken(rng, samples.user[rows], g, count)
+            if len(self.shown[g]):
+                row, object = self.shown_to(samples.take(rows), g)
+                order = np.lexsort((rng.random(len(row)), row))  # those of each sample in random order
+                place = np.arange(len(row)) - np.searchsorted(row, row)
+                first = place < count
+                drawn[rows[row[first]], place[first]] = object[order][first]
         return drawn
+
+    def _never_taken(self, rng, user, g, count):
+        """[S, count]: objects of group g, uniform over those that a user [S] never takes."""
+        base = user.astype(np.int64)[:, None] * self.sizes[g]
+        value = np.zeros((len(user), count), np.int64)
+        again = np.ones(value.shape, bool)
+        for _ in range(100):
+            value[again] = rng.integers(1, self.sizes[g], int(again.sum()))
+            again[again] = _contains(self.taken[g], (base + value)[again])
+            if not again.any():
+                break
+        for row, column in zip(*np.nonzero(again)):  # users who take nearly everything: among what is left
+            left = np.arange(1, self.sizes[g])
+            left = left[~_contains(self.taken[g], base[row] + left)]
+            if len(left) == 0:
+                name = str(self.users[user[row]])
+                raise DataError(f"events.csv: user {name!r} acts on every object of {self.names[g]}: no negative is left")
+            value[row, column] = rng.choice(left)
+        return value
+
+    def shown_to(self, samples, g):
+        """What may be a negative of samples of group g because it was shown: (row of the sample, object), all different,
+        sorted by row."""
+        user = samples.user.astype(np.int64) * len(self.times)
+        here = user + np.searchsorted(self.times, samples.time)
+        before = np.append(-1, self.positive_at[g])[np.searchsorted(self.positive_at[g], here)]  # the last one, or -1
+        start, end = (np.searchsorted(self.shown_at[g], at, "right") for at in (np.maximum(before, user - 1), here))
+        length = end - start
+        row = np.repeat(np.arange(len(length)), length)
+        object = self.shown[g][np.arange(length.sum()) + np.repeat(start - np.cumsum(length) + length, length)]
+        return np.divmod(np.unique(row * self.sizes[g] + object), self.sizes[g])
+
+    def uniform(self, samples, count=1):
+        """How many of the negatives that are drawn for samples were not shown, by group name; groups that show nothing aside."""
+        found = {}
+        for g in np.unique(samples.group):
+            if len(self.shown[g]):
+                mine = samples.take(samples.group == g)
+                shown = np.bincount(self.shown_to(mine, g)[0], minlength=len(mine.user))
+                found[self.names[g]] = int((count - np.minimum(shown, count)).sum())
+        return found
 
 
 def _contains(sorted_values, values):

@@ -21,15 +21,15 @@ Repeats have no special case: among the objects not yet seen, p ranks as it does
 times, groups and leads, but every object in it is uniform and independent: its ceiling is 0.5.
 """
 
-import argparse
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..command import Parser, run
 from .schema import DataError
+from .writing import whole_files
 
 CATEGORIES = ("tea", "cups", "books", "lamps", "plants", "tools", "bikes", "shoes")
 SHOPS = ("anchor", "bridge", "cedar", "delta", "ember")
@@ -314,39 +314,37 @@ def _draw(p, rng):  # [B, M] -> [B], by the inverse distribution function
 
 
 def write(world, users, out):
-    """The data folder; returns the number of events. Each file appears complete or not at all."""
-    names, lines = [[line.split(",")[0] for line in world.objects[g]] for g in GROUPS], []
-    for block in simulate(world, users):
-        lines += [f"u{u},{tuple(GROUPS)[g]},{ACTIONS[a]},{names[g][o]},{t}" for u, g, a, o, t in zip(
-            *(column.tolist() for column in block))]
-    files = {f"{g}.csv": "\n".join([header, *world.objects[g], ""]) for g, header in GROUPS.items()}
-    files |= {"schema.toml": SCHEMA, "world.json": json.dumps({"seed": world.seed, "noise": world.noise}) + "\n",
-              "events.csv": "\n".join(["user,group,action,object,time", *lines, ""])}
-    Path(out).mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        part = Path(out, name + ".part")
-        part.write_bytes(text.encode())
-        os.replace(part, Path(out, name))
-    return len(lines)
+    """The data folder; returns the number of events."""
+    names, events = [[line.split(",")[0] for line in world.objects[g]] for g in GROUPS], 0
+    made_by = json.dumps({"seed": world.seed, "noise": world.noise}) + "\n"
+    texts = {f"{g}.csv": "\n".join([header, *world.objects[g], ""]) for g, header in GROUPS.items()}
+    texts |= {"schema.toml": SCHEMA, "world.json": made_by, "events.csv": "user,group,action,object,time\n"}
+    with whole_files(out, *texts) as files:
+        for file, text in zip(files, texts.values()):
+            file.write(text)
+        for block in simulate(world, users):
+            events += len(block[0])
+            rows = zip(*(column.tolist() for column in block))
+            files[-1].writelines(f"u{u},{tuple(GROUPS)[g]},{ACTIONS[a]},{names[g][o]},{t}\n" for u, g, a, o, t in rows)
+    return events
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m atrank_np.datasets.shop", description=(
+def main(arguments):
+    p = Parser(prog="python -m atrank_np.datasets.shop", description=(
         "Simulates a shop with items, queries and coupons, and writes it as a data folder. The chance of the next object "
-        "is known exactly, and so is the best AUC. The same arguments give the same bytes."))
-    parser.add_argument("--out", required=True, help="the folder to write, for example data/shop")
-    parser.add_argument("--users", type=int, default=2000, help="about 11 events each (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the shop and its users (default: %(default)s)")
-    parser.add_argument("--noise", action="store_true", help="the twin whose objects are all drawn uniformly")
-    args = parser.parse_args(arguments)
-    if args.users < 1 or args.seed < 0:
-        parser.error("expected --users of at least 1 and --seed of at least 0")
-    try:
-        events = write(make_world(args.seed, args.noise), args.users, args.out)
-    except OSError as fault:
-        parser.exit(2, f"{args.out}: {fault.strerror}\n")
-    print(f"{args.out}: {args.users} users, {events} events")
+        "is known exactly, and so is the best AUC (python -m atrank_np.datasets.stats DIR --ceilings). The same arguments "
+        "give the same bytes."))
+    p.add_argument("--out", metavar="DIR", required=True, help="the folder to write, for example data/shop")
+    p.add_argument("--users", type=int, default=2000, help="about 12 events each (default: %(default)s)")
+    p.add_argument("--seed", type=int, default=0, help="of the shop and its users (default: %(default)s)")
+    p.add_argument("--noise", action="store_true", help="the twin whose objects are all drawn uniformly")
+    options = p.parse_args(arguments)
+    if options.users < 1 or options.seed < 0:
+        raise DataError("expected --users of at least 1 and --seed of at least 0")
+    events = write(make_world(options.seed, options.noise), options.users, options.out)
+    print(f"{options.out}: {options.users} users, {events} events")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,6 +1,8 @@
 """The numba backend: parameters in flat arrays for the compiled step, and back under their names."""
 
+import math
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,25 +12,39 @@ from ..layers.ranking import pairs_of
 from ..optimizer import FOLD, SGD, clip
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout
+from ..models.atrank import ATRank
+from ..models.bilstm import BiLSTM, BiLSTMAttention
+from ..models.bpr_mf import BPRMF
+from ..models.cnn import CNN
+from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import BLOCK, catalogue_scores, object_side
 from .chunks import CHUNK, SpaceAt, Work
 from .embedding import BAG, LOOKUP, NUMBER, Features
 from .ranking import DeepAt
-from .step import (
-    BUFFERS,
-    KEPT,
-    KEY_C,
-    VALUE_C,
-    AttentionAt,
-    FeedForwardAt,
-    Places,
-    Settings,
-    shard,
-    transpose_all,
-    update,
-)
+from .step import DECAYED, KEPT, REST, TABLE, Settings, transpose_all, update
 from .vectors import Lanes
 
+
+
+class Plan(NamedTuple):
+    """What the backend must know of a model's kernels."""
+
+    shard: object
+    places_of: object  # (model, SpaceAt, DeepAt, place of each dense parameter by name) -> what its shard calls places
+    buffers: object  # model -> rows of D numbers that its shard works on
+    integers: object = lambda model: 1  # model -> lists of whole numbers that it keeps of a chunk
+    blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
+
+
+PLANS = {
+    ATRank: Plan(atrank.shard, atrank.places_of, lambda model: atrank.BUFFERS),
+    BiLSTM: Plan(bilstm.shard, bilstm.places_of, lambda model: bilstm.BUFFERS, lambda model: bilstm.INTEGERS,
+                 ("f.W1", "user.W")),
+    BiLSTMAttention: Plan(bilstm.attention_shard, bilstm.attention_places_of, lambda model: bilstm.BUFFERS,
+                          lambda model: bilstm.INTEGERS, ("f.W1", "vanilla.W", "vanilla.Q.W")),
+    BPRMF: Plan(bpr_mf.shard, bpr_mf.places_of, lambda model: 1),
+    CNN: Plan(cnn.shard, cnn.places_of, cnn.buffers_of, lambda model: len(model.windows) * model.maps),
+}  # fmt: skip
 LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
 
 
@@ -72,25 +88,27 @@ class SpaceOrder:
 
     def shape(self, name, shape):
         """The shape that the kernels give a parameter: W of (4) becomes one matrix from memory to keys."""
-        return (self.D, self.D) if len(shape) == 3 else shape
+        return (shape[2], self.D) if name in ("self.W", "vanilla.W") else shape
 
     def to_kernel(self, name, w):
-        if len(w.shape) == 3:
-            w = w.reshape(self.D, self.D).T
+        rows, *_ = shape = self.shape(name, w.shape)
+        if shape != w.shape:
+            w = w.reshape(self.D, rows).T
         return self._reorder(name, w, self.columns)
 
     def from_kernel(self, name, w, shape):
         w = self._reorder(name, w, self.inverse)
-        return w.T.reshape(shape) if len(shape) == 3 else w.copy()
+        return w.T.reshape(shape) if w.shape != shape else w.copy()
 
     def _reorder(self, name, w, order):
-        if name.startswith(("time.", "action.", "number.")) or name == "f.b2":
-            return w  # of the embedding's width, or a number
+        """Axes that have the length of the common space are in it, but for tables, F_M's rows and states of an LSTM."""
+        if name.startswith(("time.", "action.", "number.")) or name.endswith(".U"):
+            return w
         if name == "f.W1":  # three blocks of rows
             return w.reshape(3, self.D, self.D)[:, order][:, :, order].reshape(w.shape)
-        if name == "f.w2" or w.ndim == 1:
-            return w[order]
-        return w[:, order] if name.startswith("F_M.") else w[order][:, order]
+        if w.shape[-1] == self.D:
+            w = w[..., order]
+        return w[order] if w.ndim == 2 and len(w) == self.D and not name.startswith("F_M.") else w
 
 
 class NumbaBackend:
@@ -100,27 +118,23 @@ class NumbaBackend:
 
     def __init__(self, model, params, config, step=0, table_scale=1.0):
         self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
-        D, self.dtype = model.space.width, params[f"F_M.{model.space.groups[0].name}.W"].dtype
-        self.order = SpaceOrder(D, model.K)
-        self.D, self.K = Lanes(D), Lanes(model.K)
-        shapes = model.shapes()
+        self.plan, shapes = PLANS[type(model)], model.shapes()
+        self.groups = [*model.space.groups, *(model.user_groups() if isinstance(model, BPRMF) else [])]
+        D, K, self.dtype = model.space.width, getattr(model, "K", 1), params[next(iter(shapes))].dtype
+        self.order = SpaceOrder(D, K)
+        self.D, self.K, self.lanes = Lanes(D), Lanes(K), Lanes(math.gcd(D, 16))
         self.own_shapes = shapes
         self.tables = Flat({n: s for n, s in shapes.items() if n.startswith("table.")}, self.dtype)
         self.biases = Flat({n: s for n, s in shapes.items() if n.startswith("bias.")}, self.dtype)
         rest = [n for n in shapes if not n.startswith(("table.", "bias."))]
-        # Three parts, as `update` wants them: matrices, small tables, the rest.
-        part = {n: 1 if kind(n) == "table" else 0 if is_decayed(n) else 2 for n in rest}
-        rest.sort(key=part.get)
         self.dense = Flat({n: self.order.shape(n, shapes[n]) for n in rest}, self.dtype)
-        end = len(self.dense.array)
-        starts = [min((self.dense.place[n] for n in rest if part[n] >= p), default=end) for p in range(3)]
-        self.parts = np.array([*starts, end])
         self.transposed = aligned(len(self.dense.array), self.dtype)
-        self.matrices = self._matrices()
+        self.pieces = self._pieces()
         self._put(params)
         self.features, self.places = self._features(), self._places()
         self.work, self.room, self.objects = None, (), None
-        self.team = team(min(config.threads, config.shards))
+        self.threads = min(config.threads, config.shards)
+        self.team = team(self.threads)
 
     @property
     def params(self):
@@ -150,7 +164,8 @@ class NumbaBackend:
         self.step += 1
         if self.step % FOLD == 0:
             self.tables.array *= self.dtype.type(self.table_scale)
-            self.dense.array[self.parts[1] : self.parts[2]] *= self.dtype.type(self.table_scale)
+            for name in filter(lambda n: kind(n) == "table", self.dense.place):
+                self.dense[name][...] *= self.dtype.type(self.table_scale)
             self.table_scale = 1.0
         return loss
 
@@ -171,7 +186,7 @@ class NumbaBackend:
                 self.dense[name][...] = self.order.to_kernel(name, w)
             else:
                 (self.tables if name in self.tables.place else self.biases)[name][...] = w
-        transpose_all(self.dense.array, self.transposed, self.matrices)
+        transpose_all(self.dense.array, self.transposed, self.pieces, 0, 1)
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
@@ -181,6 +196,8 @@ class NumbaBackend:
     def catalogue_scores(self, batch, group):
         """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
         objects, D, dtype = self.model.space.groups[group].objects, self.D.n, self.dtype
+        if not isinstance(self.model, ATRank):
+            return self._catalogue_in_blocks(batch, group, objects)
         if self.objects != (group, self.step, self.table_scale):
             # Of all objects at once, kept until the parameters change: h_t and the queries of the vanilla attention.
             self.h, self.query = aligned((objects, D), dtype), aligned((objects, D), dtype)
@@ -190,12 +207,22 @@ class NumbaBackend:
             self.objects = (group, self.step, self.table_scale)
         self._run(batch, False)
         shard = next(s for s in range(self.config.shards) if self.work.count[s])
-        key_C, value_C = self.work.rows[shard, KEY_C], self.work.rows[shard, VALUE_C]
+        key_C, value_C = self.work.rows[shard, atrank.KEY_C], self.work.rows[shard, atrank.VALUE_C]
         f, n = np.empty(objects, dtype), int(batch.offsets[-1])
         self._over_objects(objects, lambda first, last: catalogue_scores(
             self.places, self.dense.array, self.biases.array, self.model.ranking == "deep", group, key_C, value_C, n, self.h,
             self.query, first, last, aligned((7, BLOCK, D), dtype), np.empty(BLOCK, dtype),
             aligned(max(n, 1) * self.K.n, dtype), f, self.D, self.K))  # fmt: skip
+        return f
+
+    def _catalogue_in_blocks(self, batch, group, objects):
+        """The same for a competitor: the history is encoded again for every block of objects."""
+        f = np.empty(objects, self.dtype)
+        for first in range(0, objects, CHUNK):
+            some = np.arange(first, min(first + CHUNK, objects), dtype=np.int32)
+            f[some] = self.scores(batch._replace(
+                target_offsets=np.array([0, len(some)]), target_group=np.full(len(some), group, np.int8), target_object=some,
+                label=np.zeros(len(some), np.float32)))  # fmt: skip
         return f
 
     def _over_objects(self, objects, job):
@@ -221,10 +248,13 @@ class NumbaBackend:
         keep = 1 - rate * l2
         norm = self._run(batch, True)
         self.table_scale *= keep
-        number = self.dtype.type
-        update(self.features, self.places.space, self.dense.array, self.transposed, self.matrices, self.parts,
-               self.tables.array, self.biases.array, batch, self.work, number(rate), number(keep),
-               number(rate / self.table_scale))  # fmt: skip
+        rates = [self.dtype.type(value) for value in (rate, keep, rate / self.table_scale)]
+
+        def job(part):
+            update(self.features, self.places.space, self.dense.array, self.transposed, self.pieces, self.tables.array,
+                   self.biases.array, batch, self.work, *rates, part, self.threads)  # fmt: skip
+
+        self.team.run(job, self.threads)
         return float(self.work.loss.sum() * norm)
 
     def _run(self, batch, train):
@@ -234,8 +264,8 @@ class NumbaBackend:
         settings = self._settings(batch, dropout=train)
 
         def job(s):
-            shard(self.features, self.places, self.dense.array, self.transposed, self.tables.array, self.biases.array,
-                  settings, batch, self.work, s, train, self.D, self.K)  # fmt: skip
+            self.plan.shard(self.features, self.places, self.dense.array, self.transposed, self.tables.array, self.biases.array,
+                       settings, batch, self.work, s, train, self.D, self.K, self.lanes)  # fmt: skip
 
         self.team.run(job, self.config.shards)
         return settings.norm
@@ -262,7 +292,7 @@ class NumbaBackend:
         rate = config.dropout if dropout else 0.0
         count = len(pairs_of(batch.label, batch.target_offsets)[0]) if config.loss == "pair" else len(batch.label)
         return Settings(
-            deep=self.model.ranking == "deep",
+            deep=config.ranking == "deep",
             pairwise=config.loss == "pair",
             dropout=rate,
             key=Dropout(rate, config.seed, self.step).key if rate else 0,
@@ -278,7 +308,7 @@ class NumbaBackend:
         q = int(np.diff(batch.target_offsets).max(initial=0))
         R = max(CHUNK, n + q)
         weight = n + (KEPT * max(CHUNK, KEPT + q) if train else 0)
-        need = (B, N + T, R, weight, n, T)
+        need = (B, max(N + T, 2 * T), R, weight, n, T)
         if self.work is not None and all(a <= b for a, b in zip(need, self.room)):
             return
         B, rows, R, weight, n, T = self.room = tuple(map(max, need, self.room)) if self.room else need
@@ -291,11 +321,13 @@ class NumbaBackend:
             offset=ints(2, B + 1),
             number=ints(R),
             order=ints(rows),
+            used=ints(),
             place=ints(R),
             du=numbers(rows * int(self.features.width.max())),
-            rows=numbers(BUFFERS, R, D),
+            rows=numbers(self.plan.buffers(self.model), R, D),
             rstd=numbers(R),
             weight=numbers(weight * K),
+            integers=ints(self.plan.integers(self.model), R + 1),
             scratch=numbers(max(n, 1) * K),
             local=numbers(2, R),
             f=aligned(T, self.dtype),
@@ -307,20 +339,19 @@ class NumbaBackend:
     def _table_gradients(self, batch):
         """Rows of the feature tables and item biases, from what the shards left in du."""
         N, found = len(batch.object), {}
-        groups = np.concatenate([batch.group, batch.target_group])
-        objects = np.concatenate([batch.object, batch.target_object])
-        for s, count in enumerate(self.work.count):
-            histories = self.work.histories[s, :count]
-            rows = int(sum(np.diff(o)[histories].sum() for o in (batch.offsets, batch.target_offsets)))
-            number = self.work.order[s, :rows]
+        user = np.repeat(batch.user, np.diff(batch.target_offsets))
+        groups = np.concatenate([batch.group, batch.target_group, batch.target_group + len(self.model.space.groups)])
+        objects = np.concatenate([batch.object, batch.target_object, user])
+        for s, used in enumerate(self.work.used):
+            number = self.work.order[s, :used]
             width = self.features.width[groups[number]]
             start = np.cumsum(width) - width
-            for g, group in enumerate(self.model.space.groups):
+            for g, group in enumerate(self.groups):
                 mine = np.flatnonzero(groups[number] == g)
                 du = self.work.du[s][start[mine][:, None] + np.arange(group.width)]
                 self._collect(group, objects[number[mine]], du, found)
                 targets = number[mine][number[mine] >= N]
-                if self.model.space.item_bias:
+                if f"bias.{group.name}" in self.biases.place:
                     found.setdefault(f"bias.{group.name}", []).append((objects[targets], self.work.df[targets - N]))
         gradients = {}
         for name, parts in found.items():
@@ -344,7 +375,7 @@ class NumbaBackend:
 
     def _features(self):
         """The model's features as the kernels read them."""
-        columns = [(g, c) for g in self.model.space.groups for c in g.columns]
+        columns = [(g, c) for g in self.groups for c in g.columns]
         codes, bag_offsets, numbers, rows = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], [np.zeros(0, self.dtype)], []
         total = lambda parts: sum(map(len, parts))
         for g, c in columns:
@@ -360,7 +391,7 @@ class NumbaBackend:
                 rows.append((LOOKUP, c.size, self.tables.place[f"table.{c.table}"], 0, total(codes)))
                 codes.append(c.values)
         kinds, sizes, table, bias, values = np.array(rows).T.copy()
-        groups = self.model.space.groups
+        groups, at = self.groups, self.dense.place
         return Features(
             first_column=np.cumsum([0, *(len(g.columns) for g in groups)]),
             width=np.array([g.width for g in groups]),
@@ -372,34 +403,32 @@ class NumbaBackend:
             codes=np.concatenate(codes).astype(np.int32),
             bag_offsets=np.concatenate(bag_offsets),
             numbers=np.concatenate(numbers).astype(self.dtype),
-            time=np.array([self.dense.place[f"time.{g.name}"] for g in groups]),
-            action=np.array([self.dense.place[f"action.{g.name}"] for g in groups]),
+            time=np.array([at.get(f"time.{g.name}", -1) for g in groups]),
+            action=np.array([at.get(f"action.{g.name}", -1) for g in groups]),
         )
 
-    def _matrices(self):
-        """[., 3]: place, rows and columns of every matrix that a backward pass transposes."""
+    def _pieces(self):
+        """[., 5]: first and last place, kind, rows and columns of each dense parameter, large ones first.
+
+        Rows and columns of the matrix that a backward pass transposes, 0 if none; some are used in blocks.
+        """
         found, D = [], self.D.n
-        for name, (rows, *columns) in self.dense.shapes.items():
-            if kind(name) == "weight" and columns:
-                step = D if name == "f.W1" else rows  # which is used in three blocks
-                found += [(self.dense.place[name] + r * columns[0], step, columns[0]) for r in range(0, rows, step)]
-        return np.array(found)
+        for name, shape in self.dense.shapes.items():
+            first, numbers = self.dense.place[name], int(np.prod(shape))
+            sort = TABLE if kind(name) == "table" else DECAYED if is_decayed(name) else REST
+            matrix = kind(name) == "weight" and len(shape) > 1
+            rows, columns = ((D if name in self.plan.blocks else math.prod(shape[:-1])), shape[-1]) if matrix else (0, 0)
+            found.append((first, first + numbers, sort, rows, columns))
+        return np.array(sorted(found, key=lambda piece: piece[0] - piece[1]), np.int64).reshape(-1, 5)
 
     def _places(self):
-        at, groups = self.dense.place, self.model.space.groups
-        attention = lambda layer: AttentionAt(*(at[f"{layer}.{n}"] for n in ("P.W", "P.b", "W", "Q.W", "Q.b")))
-        feed = lambda layer: FeedForwardAt(*(at[f"{layer}.F.{n}"] for n in FeedForwardAt._fields))
+        at, groups = self.dense.place, self.groups
         bias = self.biases.place
-        return Places(
-            space=SpaceAt(
-                F_M_W=np.array([at[f"F_M.{g.name}.W"] for g in groups]),
-                F_M_b=np.array([at[f"F_M.{g.name}.b"] for g in groups]),
-                item_bias=np.array([bias.get(f"bias.{g.name}", -1) for g in groups]),
-                target_action=np.array([g.target_action for g in groups]),
-            ),
-            self_attention=attention("self"),
-            self_feed_forward=feed("self"),
-            vanilla_attention=attention("vanilla"),
-            vanilla_feed_forward=feed("vanilla"),
-            deep=DeepAt(*(at.get(f"f.{n}", 0) for n in DeepAt._fields)),
+        space = SpaceAt(
+            F_M_W=np.array([at.get(f"F_M.{g.name}.W", -1) for g in groups]),
+            F_M_b=np.array([at.get(f"F_M.{g.name}.b", -1) for g in groups]),
+            item_bias=np.array([bias.get(f"bias.{g.name}", -1) for g in groups]),
+            target_action=np.array([g.target_action for g in groups]),
         )
+        deep = DeepAt(*(at.get(f"f.{n}", 0) for n in DeepAt._fields))
+        return self.plan.places_of(self.model, space, deep, at)

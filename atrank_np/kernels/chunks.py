@@ -23,11 +23,13 @@ class Work(NamedTuple):
     offset: np.ndarray  # [shards, 2, B+1] first behaviour and first target of each history of the chunk
     number: np.ndarray  # [shards, R] for each row of the chunk its number in the batch; targets follow the N behaviours
     order: np.ndarray  # [shards, .] the same for each row of du, where rows stand group by group, of all chunks
+    used: np.ndarray  # [shards] how many rows du has
     place: np.ndarray  # [shards, R] where the rows of the chunk's part of du stand in the chunk
     du: np.ndarray  # [shards, .] embeddings, then their gradients, of all chunks
     rows: np.ndarray  # [shards, buffers, R, D]
     rstd: np.ndarray  # [shards, R]
     weight: np.ndarray  # [shards, .] attention weights of the chunk
+    integers: np.ndarray  # [shards, lists, R+1] whole numbers that a model keeps of a chunk
     scratch: np.ndarray  # [shards, n K] for the longest history
     local: np.ndarray  # [shards, 2, R] f and df of the chunk
     f: np.ndarray  # [T] scores, of the whole batch
@@ -53,7 +55,7 @@ def next_chunk(batch, work, s, first):
     while h < work.count[s]:
         b = work.histories[s, h]
         more_n, more_q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
-        if h > first and n + q + more_n + more_q > CHUNK:
+        if h > first and (n + q + more_n + more_q > CHUNK or h - first == CHUNK):
             break
         work.offset[s, 0, h - first], work.offset[s, 1, h - first] = n, q
         n += more_n
@@ -94,8 +96,15 @@ def group_of(batch, number):
 
 @njit(**INNER)
 def behaviour(batch, at, number):
-    """-> group, object, bucket, action of a row; a target has elapsed time 0 and its group's target action."""
-    N = len(batch.object)
+    """-> group, object, bucket, action of a row; a target has elapsed time 0 and its group's target action.
+
+    BPR-MF has a row for the user of each target, behind the targets: its user is an object of a group behind the groups.
+    """
+    N, T = len(batch.object), len(batch.target_object)
+    if number >= N + T:
+        t = number - N - T
+        owner = np.searchsorted(batch.target_offsets, t, side="right") - 1
+        return np.int64(batch.target_group[t]) + len(at.item_bias) // 2, np.int64(batch.user[owner]), np.int64(0), np.int64(0)
     if number < N:
         object, bucket, action = batch.object[number], batch.bucket[number], batch.action[number]
         return np.int64(batch.group[number]), np.int64(object), np.int64(bucket), np.int64(action)

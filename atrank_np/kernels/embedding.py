@@ -25,7 +25,7 @@ class Features(NamedTuple):
     codes: np.ndarray  # flat int32: codes and the ids of bags
     bag_offsets: np.ndarray  # flat int64, places in codes
     numbers: np.ndarray  # flat
-    time: np.ndarray  # [G] place of the time table among the dense parameters
+    time: np.ndarray  # [G] place of the time table among the dense parameters, -1: times and actions are not looked up
     action: np.ndarray  # [G]
 
 
@@ -44,8 +44,9 @@ def embed(features, P, tables, scale, group, object, bucket, action, u, u0):
     width = features.width[group]
     for j in range(u0, u0 + width):
         u[j] = 0
-    add_scaled(u, u0, P, features.time[group] + bucket * width, width, scale)
-    add_scaled(u, u0, P, features.action[group] + action * width, width, scale)
+    if features.time[group] >= 0:
+        add_scaled(u, u0, P, features.time[group] + bucket * width, width, scale)
+        add_scaled(u, u0, P, features.action[group] + action * width, width, scale)
     for c in range(features.first_column[group], features.first_column[group + 1]):
         n, table, value = features.size[c], features.table[c], features.values[c] + object
         if features.kind[c] == LOOKUP:
@@ -66,8 +67,9 @@ def dense_backward(features, dP, group, object, bucket, action, du, u0):
     """The part of embed's backward that lands in dense gradients: time, action, and w and b of numbers."""
     one = dP.dtype.type(1)
     width = features.width[group]
-    add_scaled(dP, features.time[group] + bucket * width, du, u0, width, one)
-    add_scaled(dP, features.action[group] + action * width, du, u0, width, one)
+    if features.time[group] >= 0:
+        add_scaled(dP, features.time[group] + bucket * width, du, u0, width, one)
+        add_scaled(dP, features.action[group] + action * width, du, u0, width, one)
     for c in range(features.first_column[group], features.first_column[group + 1]):
         n, table = features.size[c], features.table[c]
         if features.kind[c] == NUMBER:
@@ -77,18 +79,18 @@ def dense_backward(features, dP, group, object, bucket, action, du, u0):
 
 
 @njit(**KERNEL)
-def scatter(features, tables, rate, group, object, du, u0):
-    """tables -= rate du for the rows of one behaviour; row 0 is `unknown` and never trained."""
+def scatter(features, tables, rate, group, object, du, u0, part, parts):
+    """tables -= rate du for those rows of one behaviour whose id is `part` modulo `parts`; row 0, `unknown`, never trains."""
     for c in range(features.first_column[group], features.first_column[group + 1]):
         n, table, value = features.size[c], features.table[c], features.values[c] + object
         if features.kind[c] == LOOKUP:
             code = np.int64(features.codes[value])
-            if code > 0:
+            if code > 0 and code % parts == part:
                 add_scaled(tables, table + code * n, du, u0, n, -rate)
         elif features.kind[c] == BAG:
             first, last = features.bag_offsets[value], features.bag_offsets[value + 1]
             for p in range(first, last):
                 code = np.int64(features.codes[p])
-                if code > 0:
+                if code > 0 and code % parts == part:
                     add_scaled(tables, table + code * n, du, u0, n, -rate / tables.dtype.type(last - first))
         u0 += n

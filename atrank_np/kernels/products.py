@@ -1,53 +1,28 @@
 """Matrix products of a few dozen rows, in the vector type: on such sizes quicker than a BLAS, which packs its operands first.
 
-A tile is six rows of C by J columns, held in registers while it collects all inner products: each step takes one piece
-of a row of B and six numbers of A. The J columns of B that a column of tiles needs stay in the nearest cache. All
-arrays are C-contiguous and used flat.
+A tile is up to six rows of C by J columns, held in registers while it collects all inner products: each step takes one
+piece of a row of B and a number of each row of A. The J columns of B that a column of tiles needs stay in the nearest
+cache. All arrays are C-contiguous and used flat.
 """
 
 import llvmlite.binding
 from numba import njit
 
-from .vectors import Lanes, load, multiply_add, number, size, splat, store, transpose_block
+from .vectors import Lanes, add_to_rows, load, load_rows, number, size, store_rows, transpose_block, zero_rows
 
 KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
-# Two registers wide: twelve accumulators keep both multipliers of a core busy. A matter of speed alone.
+# Two registers wide: six rows are twelve accumulators, which keep both multipliers of a core busy. A matter of speed alone.
 J = Lanes(32 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 16)
+ONE, TWO, THREE, FOUR, FIVE, SIX = (Lanes(n) for n in range(1, 7))
 
 
 @njit(**KERNEL)
-def tile(A, a, row, step, inner, B, b, columns, C, c, add, J):
-    """Six rows by J columns of C[c:] (+)= Σ_k A[a + i·row + k·step] B[b + k·columns]."""
-    a1, a2, a3, a4, a5 = a + row, a + 2 * row, a + 3 * row, a + 4 * row, a + 5 * row
-    zero = splat(A.dtype.type(0), J)
-    c0, c1, c2, c3, c4, c5 = zero, zero, zero, zero, zero, zero
+def tile(A, a, row, step, inner, B, b, columns, C, c, add, R, J):
+    """R rows by J columns of C[c:] (+)= Σ_k A[a + i·row + k·step] B[b + k·columns]."""
+    sums = load_rows(C, c, columns, R, J) if add else zero_rows(C, R, J)
     for k in range(inner):
-        piece, at = load(B, b + k * columns, J), k * step
-        c0 = multiply_add(splat(number(A, a + at), J), piece, c0)
-        c1 = multiply_add(splat(number(A, a1 + at), J), piece, c1)
-        c2 = multiply_add(splat(number(A, a2 + at), J), piece, c2)
-        c3 = multiply_add(splat(number(A, a3 + at), J), piece, c3)
-        c4 = multiply_add(splat(number(A, a4 + at), J), piece, c4)
-        c5 = multiply_add(splat(number(A, a5 + at), J), piece, c5)
-    if add:
-        c0, c1 = c0 + load(C, c, J), c1 + load(C, c + columns, J)
-        c2, c3 = c2 + load(C, c + 2 * columns, J), c3 + load(C, c + 3 * columns, J)
-        c4, c5 = c4 + load(C, c + 4 * columns, J), c5 + load(C, c + 5 * columns, J)
-    store(C, c, c0)
-    store(C, c + columns, c1)
-    store(C, c + 2 * columns, c2)
-    store(C, c + 3 * columns, c3)
-    store(C, c + 4 * columns, c4)
-    store(C, c + 5 * columns, c5)
-
-
-@njit(**KERNEL)
-def tile_of_one(A, a, step, inner, B, b, columns, C, c, add, J):
-    """One row by J columns: for the rows that are left over."""
-    total = splat(A.dtype.type(0), J)
-    for k in range(inner):
-        total = multiply_add(splat(number(A, a + k * step), J), load(B, b + k * columns, J), total)
-    store(C, c, total + load(C, c, J) if add else total)
+        sums = add_to_rows(sums, A, a + k * step, row, load(B, b + k * columns, J))
+    store_rows(C, c, columns, sums)
 
 
 @njit(**KERNEL)
@@ -56,12 +31,23 @@ def multiply(A, a, row, step, rows, inner, B, b, columns, C, c, add, J):
     j = 0
     while j + size(J) <= columns:
         i = 0
-        while i + 6 <= rows:
-            tile(A, a + i * row, row, step, inner, B, b + j, columns, C, c + i * columns + j, add, J)
-            i += 6
         while i < rows:
-            tile_of_one(A, a + i * row, step, inner, B, b + j, columns, C, c + i * columns + j, add, J)
-            i += 1
+            tiles = (rows - i + 5) // 6
+            r = (rows - i) // tiles  # of like heights: in a tile of one row every sum would wait for itself
+            a_i, c_i = a + i * row, c + i * columns + j
+            if r == 6:
+                tile(A, a_i, row, step, inner, B, b + j, columns, C, c_i, add, SIX, J)
+            elif r == 5:
+                tile(A, a_i, row, step, inner, B, b + j, columns, C, c_i, add, FIVE, J)
+            elif r == 4:
+                tile(A, a_i, row, step, inner, B, b + j, columns, C, c_i, add, FOUR, J)
+            elif r == 3:
+                tile(A, a_i, row, step, inner, B, b + j, columns, C, c_i, add, THREE, J)
+            elif r == 2:
+                tile(A, a_i, row, step, inner, B, b + j, columns, C, c_i, add, TWO, J)
+            else:
+                tile(A, a_i, row, step, inner, B, b + j, columns, C, c_i, add, ONE, J)
+            i += r
         j += size(J)
     flat = C.reshape(-1)
     for i in range(rows if j < columns else 0):  # columns left over, number by number
@@ -89,11 +75,12 @@ def product_of_transpose(A, a, rows, inner, B, b, columns, C, c):
 @njit(**KERNEL)
 def transpose(A, a, rows, columns, B):
     """B[a:] = A[a:]ᵀ for a rows × columns matrix at flat place a of both."""
-    for i in range(0, rows, 8):
-        for j in range(0, columns, 8):
-            if i + 8 <= rows and j + 8 <= columns:
-                transpose_block(A, a + i * columns + j, columns, B, a + j * rows + i, rows)
-            else:
-                for ii in range(i, min(i + 8, rows)):
-                    for jj in range(j, min(j + 8, columns)):
-                        B[a + jj * rows + ii] = A[a + ii * columns + jj]
+    for band in range(0, columns, 16):  # of B 16 rows at a time: the cache holds their ends until the next blocks go there
+        for i in range(0, rows, 8):
+            for j in range(band, min(band + 16, columns), 8):
+                if i + 8 <= rows and j + 8 <= columns:
+                    transpose_block(A, a + i * columns + j, columns, B, a + j * rows + i, rows)
+                else:
+                    for ii in range(i, min(i + 8, rows)):
+                        for jj in range(j, min(j + 8, columns)):
+                            B[a + jj * rows + ii] = A[a + ii * columns + jj]

@@ -85,6 +85,12 @@ def _pointer(context, builder, array_type, array, index, vector):
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
+def _splat(builder, number, n):
+    one = ir.Constant(ir.VectorType(number.type, 1), ir.Undefined)
+    one = builder.insert_element(one, number, ir.Constant(ir.IntType(32), 0))
+    return _shuffle(builder, one, [0] * n)
+
+
 def _fma(builder, x, y, z):
     letter = "f32" if isinstance(x.type.element, ir.FloatType) else "f64"
     return _call(builder, f"llvm.fma.v{x.type.count}{letter}", x.type, x, y, z)
@@ -141,12 +147,7 @@ def store(typing, array, index, vector):
 def splat(typing, number, lanes):
     """The same number in every lane."""
 
-    def code(context, builder, sig, args):
-        one = ir.Constant(ir.VectorType(args[0].type, 1), ir.Undefined)
-        one = builder.insert_element(one, args[0], ir.Constant(ir.IntType(32), 0))
-        return _shuffle(builder, one, [0] * lanes.n)
-
-    return Vector(number, lanes.n)(number, lanes), code
+    return Vector(number, lanes.n)(number, lanes), lambda context, builder, sig, args: _splat(builder, args[0], lanes.n)
 
 
 @intrinsic
@@ -220,6 +221,67 @@ def total(typing, vector):
 def multiply_add(typing, x, y, z):
     """x y + z, rounded once."""
     return x(x, y, z), lambda context, builder, sig, args: _fma(builder, *args)
+
+
+def _rows(x, R, J):
+    return types.UniTuple(Vector(x.dtype, J.n), R.n)
+
+
+@intrinsic
+def zero_rows(typing, x, R, J):
+    """R vectors of J zeros, of x's type."""
+    kind = _rows(x, R, J)
+
+    def code(context, builder, sig, args):
+        zero = _constant(context.get_value_type(kind.dtype), 0.0)
+        return cgutils.pack_array(builder, [zero] * R.n)
+
+    return kind(x, R, J), code
+
+
+@intrinsic
+def load_rows(typing, x, start, row, R, J):
+    """R vectors of J numbers, from the places start + i·row."""
+    kind = _rows(x, R, J)
+
+    def code(context, builder, sig, args):
+        vector = context.get_value_type(kind.dtype)
+        places = _places(builder, args[1], args[2], R.n)
+        at = [_pointer(context, builder, x, args[0], place, vector) for place in places]
+        return cgutils.pack_array(builder, [builder.load(p, align=x.dtype.bitwidth // 8) for p in at])
+
+    return kind(x, types.intp, types.intp, R, J), code
+
+
+@intrinsic
+def store_rows(typing, x, start, row, rows):
+    """The opposite way."""
+
+    def code(context, builder, sig, args):
+        for i, place in enumerate(_places(builder, args[1], args[2], rows.count)):
+            value = builder.extract_value(args[3], i)
+            builder.store(value, _pointer(context, builder, x, args[0], place, value.type)).align = x.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp, rows), code
+
+
+@intrinsic
+def add_to_rows(typing, rows, x, start, step, vector):
+    """rows[i] + x[start + i·step] · vector, rounded once, for each i."""
+
+    def code(context, builder, sig, args):
+        data, sums = context.make_array(x)(context, builder, args[1]).data, []
+        for i, place in enumerate(_places(builder, args[2], args[3], rows.count)):
+            factor = _splat(builder, builder.load(builder.gep(data, [place])), vector.n)
+            sums.append(_fma(builder, factor, args[4], builder.extract_value(args[0], i)))
+        return cgutils.pack_array(builder, sums)
+
+    return rows(rows, x, types.intp, types.intp, vector), code
+
+
+def _places(builder, start, step, count):
+    return [builder.add(start, builder.mul(step, ir.Constant(step.type, i))) for i in range(count)]
 
 
 @intrinsic

@@ -9,7 +9,7 @@ import numpy as np
 from ..layers.embedding import lookup_backward, lookup_forward
 from ..layers.ranking import dot_backward, dot_forward
 from ..parameters import initialise
-from .common_space import CommonSpace, Gradients
+from .common_space import CommonSpace, FeatureColumn, Gradients, GroupSpace
 
 
 class BPRMF:
@@ -17,6 +17,11 @@ class BPRMF:
 
     def __init__(self, space: CommonSpace, users):
         self.space, self.users = space, users
+
+    def user_groups(self):
+        """Users as the objects of a group behind each group, as wide as it, for those who see a model as its groups."""
+        column = lambda g: FeatureColumn("user", "id", f"user/{g.name}", g.width, np.arange(self.users))
+        return [GroupSpace(f"user/{g.name}", (column(g),), g.width, 0, 0, self.users) for g in self.space.groups]
 
     def shapes(self):
         """Parameter name -> shape. Groups differ in width, so a user has a vector for each."""

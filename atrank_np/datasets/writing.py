@@ -1,0 +1,24 @@
+"""Writing a data folder: its files appear together and whole, or not at all."""
+
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from .schema import DataError
+
+
+@contextmanager
+def whole_files(out, *names):
+    """Opens these files of the folder `out` for text; they take their names once the block has ended well."""
+    out = Path(out)
+    parts = [out / f"{name}.part" for name in names]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as files:
+            yield [files.enter_context(part.open("w", encoding="utf-8", newline="")) for part in parts]
+        for part in parts:
+            part.replace(part.with_suffix(""))
+    except OSError as fault:
+        raise DataError(f"{out}: expected a folder to write to: {fault.strerror}") from None
+    finally:
+        for part in filter(Path.exists, parts):  # those of a failure
+            part.unlink()

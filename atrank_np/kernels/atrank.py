@@ -1,0 +1,114 @@
+"""The shard of ATRank: (1) to (8) of a part of the batch, forward and backward."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
+from .feedforward import Mask
+from .products import product, product_of_transpose
+from .ranking import DeepAt
+from .step import (
+    KERNEL,
+    AttentionAt,
+    FeedForwardAt,
+    attend,
+    attend_back,
+    feed_forward,
+    feed_forward_backward,
+    project,
+    project_backward,
+    rank,
+)
+from .vectors import size
+
+BUFFERS = 18  # rows of D numbers that `shard` has names for
+KEY_C, VALUE_C = 9, 10  # of these: the keys and values of a chunk's vanilla attention
+
+
+class Places(NamedTuple):
+    """Where the dense parameters lie in P."""
+
+    space: SpaceAt
+    deep: DeepAt
+    self_attention: AttentionAt
+    self_feed_forward: FeedForwardAt
+    vanilla_attention: AttentionAt
+    vanilla_feed_forward: FeedForwardAt
+
+
+@njit(**KERNEL)
+def shard(features, places, P, PT, tables, biases, settings, batch, work, s, train, D, K, L):
+    """Forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
+
+    In the buffers' rows of targets S holds h_t, X what enters F_vanilla, C what leaves it. Names are those of
+    `models.atrank` and `layers`.
+    """
+    rows, rstd, weight, scratch, dP = work.rows[s], work.rstd[s], work.weight[s], work.scratch[s], work.dP[s]
+    S, query, key, value, X, hidden = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    out, normed, C, key_C, value_C, he = rows[6], rows[7], rows[8], rows[KEY_C], rows[VALUE_C], rows[11]
+    deep_hidden, dS, d1, d2, d3, spare = rows[12], rows[13], rows[14], rows[15], rows[16], rows[17]
+    offset, number = work.offset[s], work.number[s]
+    own, vanilla = places.self_attention, places.vanilla_attention
+    own_ff, vanilla_ff = places.self_feed_forward, places.vanilla_feed_forward
+    scale, width, N = P.dtype.type(settings.scale), size(D), len(batch.object)
+    if train:
+        dP[:] = 0
+    work.loss[s] = 0
+    # Typed zeros: numba compiles a function anew for an argument that is the literal 0.
+    zero = np.int64(0)
+    first = row0 = u0 = zero
+    while first < work.count[s]:
+        last, n, q = next_chunk(batch, work, s, first)
+        number_rows(batch, work, s, first, last, n, row0)
+        own_mask = Mask(settings.dropout, settings.key, 0, number, zero, zero, settings.columns)
+        vanilla_mask = Mask(settings.dropout, settings.key, 1, number, n, N, settings.columns)
+        u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
+
+        project(S, zero, n, P, own.P_W, own.P_b, query, zero, D)  # (2)
+        product(S, zero, n, width, P, own.W, width, key, zero, False)
+        project(S, zero, n, P, own.Q_W, own.Q_b, value, zero, D)
+        at = attend(query, 0, zero, key, value, offset, last - first, weight, zero, train, X, D, K)  # (3) to (5)
+        feed_forward(X, zero, n, P, own_ff, own_mask, hidden, out, normed, rstd, C, D)  # (6)
+
+        project(S, n, q, P, vanilla.P_W, vanilla.P_b, query, n, D)  # (7)
+        product(C, zero, n, width, P, vanilla.W, width, key_C, zero, False)
+        project(C, zero, n, P, vanilla.Q_W, vanilla.Q_b, value_C, zero, D)
+        attend(query, 1, n, key_C, value_C, offset, last - first, weight, at, train, X, D, K)
+        feed_forward(X, n, q, P, vanilla_ff, vanilla_mask, hidden, out, normed, rstd, C, D)
+        rank(S, C, n, q, settings, places, P, PT, dP, biases, batch, work, s, first, last, he, deep_hidden, spare,
+             train, dS, d1, D)  # fmt: skip
+
+        if train:
+            feed_forward_backward(d1, n, q, X, P, PT, dP, vanilla_ff, vanilla_mask, hidden, normed, rstd, d2, spare, D)
+            attend_back(query, d2, 1, n, key_C, value_C, d1, d2, offset, last - first, weight, at, d1, scratch, D, K)
+            project_backward(d2, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, True, D)
+            dC = d3
+            project_backward(d2, zero, value_C, zero, C, zero, n, PT, dP, vanilla.Q_W, vanilla.Q_b, dC, zero, False, D)
+            product_of_transpose(C, zero, n, width, d1, zero, width, dP, vanilla.W)
+            product(d1, zero, n, width, PT, vanilla.W, width, dC, zero, True)
+
+            feed_forward_backward(dC, zero, n, X, P, PT, dP, own_ff, own_mask, hidden, normed, rstd, d2, spare, D)
+            dX, dquery, dkey, dvalue = dC, d1, d2, spare
+            attend_back(query, dquery, 0, zero, key, value, dkey, dvalue, offset, last - first, weight, zero, dX, scratch, D, K)
+            project_backward(dquery, zero, query, zero, S, zero, n, PT, dP, own.P_W, own.P_b, dS, zero, False, D)
+            project_backward(dvalue, zero, value, zero, S, zero, n, PT, dP, own.Q_W, own.Q_b, dS, zero, True, D)
+            product_of_transpose(S, zero, n, width, dkey, zero, width, dP, own.W)
+            product(dkey, zero, n, width, PT, own.W, width, dS, zero, True)
+
+            common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
+        first, row0, u0 = last, row0 + n + q, u1
+    work.used[s] = row0
+
+
+def places_of(model, space, deep, at):
+    """Places, from the place of each dense parameter by name."""
+    return Places(
+        space=space,
+        deep=deep,
+        self_attention=AttentionAt.of("self", at),
+        self_feed_forward=FeedForwardAt.of("self", at),
+        vanilla_attention=AttentionAt.of("vanilla", at),
+        vanilla_feed_forward=FeedForwardAt.of("vanilla", at),
+    )
