@@ -54,7 +54,7 @@ def paired_slow(a, b):  # [S], [S] -> difference, standard error
 
 rng = np.random.default_rng(22)
 a, b = rng.integers(3, size=(2, 40)) / 2
-package = auc(np.stack([a, np.full(40, 0.5)], 1))  # scores of a positive and its negative
+package = auc(np.stack([a, np.full(40, 0.5)], 1))  # user_auc of scores, the positive first
 assert (package.each == a).all() and np.isclose(package.se, paired_slow(a, 0 * a)[1])  # the package's ±: b is nothing
 
 # %% [markdown]
@@ -149,7 +149,7 @@ for s, user in enumerate(test.user):
     mine = slice(*log.offsets[user : user + 2])
     popular[s, 0] = popular[s][~np.isin(popular[s], log.object[mine][log.group[mine] == test.group[s]])][0]
 tasks = (task := test_task(log, test, Config())), task._replace(candidates=np.stack([test.object, popular[:, 0]], 1))
-small = dict(width=32, spaces=4, dense_init=0.18, decay=0.3, clip=1.0, epochs=2, evaluations=6, backend="numpy")
+small = dict(width=32, spaces=4, dense_init=0.18, decay=0.3, clip=1.0, epochs=2, evaluations=5, backend="numpy")
 rows = {"popularity": ([auc(counts[t.candidates]) for t in tasks], None)}
 own = {"BPR-MF": dict(model="bpr_mf"), "CNN": dict(model="cnn", dense_init=0.088, clip=0.0), "Bi-LSTM": dict(model="bilstm")}
 own |= {"Bi-LSTM + attention": dict(model="bilstm_attention"), "ATRank, seed 1": dict(seed=1), "ATRank": {}}
@@ -189,7 +189,7 @@ with figure("22_table_3", columns=3, size=(13, 4)) as (fig, axes):
 # %%
 print(f"1. each model against its own negatives: se {apart_se.mean():.4f}, against the same ones {paired_se.mean():.4f}")
 picked = [float(round(curve[:, 5].max() - curve[-1, 5], 3)) for _, curve in list(rows.values())[1:]]
-print("2. the best of six looks at the test, picked by the test, is above the end by", picked)
+print("2. the best of five looks at the test, picked by the test, is above the end by", picked)
 difference, se = paired(reference, rows["ATRank, seed 1"][0][0].each)
 print(f"3. two seeds of ONE model: {difference:+.3f} ± {se:.3f}. This ± is of users; it knows nothing of the luck of training")
 assert apart_se.mean() > 1.5 * paired_se.mean() and min(picked) >= 0

@@ -101,10 +101,10 @@ ROWS = (
         "kernels/ranking.py::pointwise", "test_ranking.py::test_gradients "
         "test_ranking.py::test_pointwise_is_the_mean_of_equation_8 test_ranking.py::test_losses_start_at_log_2", "00 13"),
     Row("pair-wise", "$-\\log \\sigma(f^+ - f^-)$", *pair(RANKING, "pairwise"), "kernels/ranking.py::pairwise",
-        "test_ranking.py::test_gradients test_ranking.py::test_pairwise_literally", "13"),
+        "test_ranking.py::test_gradients test_ranking.py::test_pairwise_literally", "13 19"),
     Row("(1) … (8)", "the whole model", "models/ranker.py::Ranker.forward models/atrank.py::ATRank.user_forward",
         "models/ranker.py::Ranker.backward models/atrank.py::ATRank.user_backward",
-        "kernels/step.py::shard", "test_model.py::test_directions_and_entries_of_every_parameter "
+        "kernels/atrank.py::shard", "test_model.py::test_directions_and_entries_of_every_parameter "
         "test_model.py::test_scores_are_the_equations_literally test_torch.py::test_all_gradients_are_those_of_autograd "
         "test_kernels.py::test_float64", "14"),
     Row("start", "initial values by kind of parameter", "parameters.py::initialise", "", "",
@@ -114,27 +114,27 @@ ROWS = (
         "test_optimizer.py::test_equals_whole_table_decay_over_two_folds", "15"),
     Row("clipping", "the gradient's norm at most a limit", "optimizer.py::clip", "", "", "test_optimizer.py::test_clip", "18"),
     Row("AUC", "mean over users of $\\delta(p_{ui} > p_{uj})$, a tie ½", "metrics.py::user_auc", "", "",
-        "test_metrics.py::test_against_the_double_loop_with_ties test_metrics.py::test_tiny_values", "00 16"),
+        "test_metrics.py::test_against_the_double_loop_with_ties test_metrics.py::test_tiny_values", "00 16 22"),
     Row("the proof", "$(f(x + hv) - f(x - hv)) / 2h$", "gradcheck.py::numeric_gradient gradcheck.py::relative_error", "", "",
         "test_gradcheck.py::test_numeric_gradient_of_a_polynomial "
         "test_gradcheck.py::test_error_is_relative_to_the_largest_entry", "02"),
     Row("LSTM", "$c_t = f \\circ c_{t-1} + i \\circ g$, $h_t = o \\circ \\tanh(c_t)$", f"{LSTM}cell_forward {LSTM}lstm_forward",
         f"{LSTM}cell_backward {LSTM}lstm_backward", "", "test_lstm.py::test_gradients test_lstm.py::test_literally "
-        "test_lstm.py::test_two_steps_by_hand", ""),
+        "test_lstm.py::test_two_steps_by_hand", "20"),
     Row("Bi-LSTM", "both final states, one vector for all targets", f"{LSTM}ends_forward {RANKING}share_forward "
         "models/bilstm.py::BiLSTM.user_forward", f"{LSTM}ends_backward {RANKING}share_backward "
         "models/bilstm.py::BiLSTM.user_backward", "",
         "test_lstm.py::test_ends_are_the_last_row_forwards_and_the_first_backwards "
-        "test_ranking.py::test_share_repeats_and_adds_up test_model.py::test_order_of_a_history_matters", ""),
+        "test_ranking.py::test_share_repeats_and_adds_up test_model.py::test_order_of_a_history_matters", "20"),
     Row("Bi-LSTM", "with attention: (7) over its outputs", "models/bilstm.py::BiLSTMAttention.user_forward",
         "models/bilstm.py::BiLSTMAttention.user_backward", "", "test_model.py::test_scores_are_the_equations_literally", ""),
     Row("CNN", "$\\max_p \\mathrm{relu}(\\sum_j x_{p+j} W_j + b)$, windows of 1 to 10",
         "layers/convolution.py::convolution_forward models/cnn.py::CNN.user_forward",
         "layers/convolution.py::convolution_backward models/cnn.py::CNN.user_backward", "",
-        "test_convolution.py::test_gradients test_convolution.py::test_literally test_convolution.py::test_windows_by_hand", ""),
+        "test_convolution.py::test_gradients test_convolution.py::test_literally test_convolution.py::test_windows_by_hand", "21"),
     Row("BPR-MF", "$u \\cdot \\mathrm{emb}(o)$ + item bias", "models/bpr_mf.py::BPRMF.forward",
         "models/bpr_mf.py::BPRMF.backward", "",
-        "test_model.py::test_scores_see_the_user test_assembly.py::test_users_without_training_stay_unknown", ""),
+        "test_model.py::test_scores_see_the_user test_assembly.py::test_users_without_training_stay_unknown", "19"),
 )
 
 
