@@ -157,7 +157,7 @@ for name, settings in own.items():
     run = fit(log, **small | settings)
     t = run.trained
     backend = make_backend(t.model(), t.params, t.config, t.step, t.table_scale)
-    rows[name] = [auc(score(backend, log.schema, parts.events, t)) for t in tasks], np.array(run.rows)
+    rows[name] = [auc(score(backend, log.schema, parts.events, which)) for which in tasks], np.array(run.rows)
 reference = rows["ATRank"][0][0].each
 print(f"{'':20} AUC             ATRank's lead      (unpaired)   popular negatives   samples/s")
 for name, ((uniform, by_popularity), curve) in rows.items():
