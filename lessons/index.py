@@ -101,7 +101,7 @@ ROWS = (
         "kernels/ranking.py::pointwise", "test_ranking.py::test_gradients "
         "test_ranking.py::test_pointwise_is_the_mean_of_equation_8 test_ranking.py::test_losses_start_at_log_2", "00 13"),
     Row("pair-wise", "$-\\log \\sigma(f^+ - f^-)$", *pair(RANKING, "pairwise"), "kernels/ranking.py::pairwise",
-        "test_ranking.py::test_gradients test_ranking.py::test_pairwise_literally", "13"),
+        "test_ranking.py::test_gradients test_ranking.py::test_pairwise_literally", "13 19"),
     Row("(1) … (8)", "the whole model", "models/ranker.py::Ranker.forward models/atrank.py::ATRank.user_forward",
         "models/ranker.py::Ranker.backward models/atrank.py::ATRank.user_backward",
         "kernels/atrank.py::shard", "test_model.py::test_directions_and_entries_of_every_parameter "
@@ -120,7 +120,7 @@ ROWS = (
         "test_explain.py::test_weights_are_those_of_the_history "
         "test_explain.py::test_table_4_uniform_shares_add_up", "25"),
     Row("AUC", "mean over users of $\\delta(p_{ui} > p_{uj})$, a tie ½", "metrics.py::user_auc", "", "",
-        "test_metrics.py::test_against_the_double_loop_with_ties test_metrics.py::test_tiny_values", "00 16"),
+        "test_metrics.py::test_against_the_double_loop_with_ties test_metrics.py::test_tiny_values", "00 16 22"),
     Row("the proof", "$(f(x + hv) - f(x - hv)) / 2h$", "gradcheck.py::numeric_gradient gradcheck.py::relative_error", "", "",
         "test_gradcheck.py::test_numeric_gradient_of_a_polynomial "
         "test_gradcheck.py::test_error_is_relative_to_the_largest_entry", "02"),
@@ -140,7 +140,7 @@ ROWS = (
         "layers/convolution.py::convolution_forward models/cnn.py::CNN.user_forward",
         "layers/convolution.py::convolution_backward models/cnn.py::CNN.user_backward",
         "kernels/cnn.py::convolution_forward kernels/cnn.py::convolution_backward",
-        "test_convolution.py::test_gradients test_convolution.py::test_literally test_convolution.py::test_windows_by_hand", ""),
+        "test_convolution.py::test_gradients test_convolution.py::test_literally test_convolution.py::test_windows_by_hand", "21"),
     Row("BPR-MF", "$u \\cdot \\mathrm{emb}(o)$ + item bias", "models/bpr_mf.py::BPRMF.forward",
         "models/bpr_mf.py::BPRMF.backward", "kernels/bpr_mf.py::shard",
         "test_model.py::test_scores_see_the_user test_assembly.py::test_users_without_training_stay_unknown", "19"),
