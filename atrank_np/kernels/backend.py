@@ -13,6 +13,7 @@ from ..randomness import Dropout
 from .catalogue import BLOCK, catalogue_scores, object_side
 from .chunks import CHUNK, SpaceAt, Work, deal
 from .embedding import BAG, LOOKUP, NUMBER, Features
+from .held import hold
 from .ranking import DeepAt
 from .step import (
     BUFFERS,
@@ -223,8 +224,7 @@ class NumbaBackend:
         rates = [self.dtype.type(value) for value in (rate, keep, rate / self.table_scale)]
 
         def job(part):
-            update(self.features, self.places.space, self.dense.array, self.transposed, self.pieces, self.tables.array,
-                   self.biases.array, batch, self.work, *rates, part, self.threads)  # fmt: skip
+            update(self.held, self.pieces, batch, *rates, part, self.threads)
 
         self.team.run(job, self.threads)
         return float(self.work.loss.sum() * norm)
@@ -236,8 +236,7 @@ class NumbaBackend:
         settings = self._settings(batch, dropout=train)
 
         def job(s):
-            shard(self.features, self.places, self.dense.array, self.transposed, self.tables.array, self.biases.array,
-                  settings, batch, self.work, s, train, self.D, self.K)  # fmt: skip
+            shard(self.held, settings, batch, s, train, self.D, self.K)
 
         self.team.run(job, self.config.shards)
         return settings.norm
@@ -257,7 +256,7 @@ class NumbaBackend:
         )
 
     def _make_room(self, batch, train):
-        """Workspace for a batch; it grows and is kept."""
+        """Workspace for a batch; it grows and is kept, and so is the one value that holds what all steps share."""
         B, N, T = len(batch.offsets) - 1, len(batch.object), len(batch.label)
         n, q = (int((o[1:] - o[:-1]).max(initial=0)) for o in (batch.offsets, batch.target_offsets))
         R = max(CHUNK, n + q)
@@ -287,6 +286,8 @@ class NumbaBackend:
             loss=np.zeros(shards),
             dP=numbers(len(self.dense.array)),
         )
+        arrays = self.dense.array, self.transposed, self.tables.array, self.biases.array
+        self.held = hold((self.features, self.places, *arrays, self.work))
 
     def _table_gradients(self, batch):
         """Rows of the feature tables and item biases, from what the shards left in du."""
