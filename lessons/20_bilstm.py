@@ -85,7 +85,7 @@ assert all(relative_error(*both) < 1e-14 for both in zip((h, new, dz, dc), packa
 # $$ dh_t = dy_t + dz_{t+1} U^\top \qquad (dz_t, dc_{t-1}) = \text{cell backward}(dh_t, dc_t) \qquad
 #    dU = \sum_t h_{t-1}^\top dz_t \qquad dW = \sum_t x_t^\top dz_t $$
 #
-# Two messengers walk to the left, $dh$ and $dc$; both start at 0 after the last step. A used-again matrix gets a sum.
+# Two messengers walk to the left, $dh$ and $dc$; both start at 0 after the last step. A matrix that is used again gets a sum.
 # %%
 def lstm_backward_slow(dy, x, W, U, b, keep=(1, 1)):  # [n,H], … -> dx, dW, dU, db of one history; keep: 1, 1
     states, caches = [np.zeros((1, H))], []
