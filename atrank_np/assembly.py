@@ -11,8 +11,8 @@ import numpy as np
 from .config import Config
 from .datasets.reading import Bag, Catalogue
 from .datasets.schema import DataError, Schema
-from .models import make_model
-from .models.common_space import CommonSpace, FeatureColumn, GroupSpace
+from .models import make_model, make_space
+from .models.common_space import FeatureColumn, GroupSpace
 from .optimizer import folded
 
 FORMAT = "atrank_np model 2"
@@ -51,7 +51,7 @@ class Trained:
                 GroupSpace(group.name, columns, group.width, group.buckets, target_action, len(catalogue.objects))
             )
         rows = {name: len(names) for name, names in self.tables.items()}
-        space = CommonSpace(groups, self.config.width, len(self.actions), rows, self.config.item_bias)
+        space = make_space(self.config, groups, self.config.width, len(self.actions), rows, self.config.item_bias)
         return make_model(self.config, space, self.users)
 
     def _values(self, group, feature):
@@ -97,7 +97,11 @@ def assemble(log, split, config):
         users=len(log.users) + 1,
         params={},
     )
-    trained.params = trained.model().init(config.seed, config.dense_init, config.table_init, config.gain_init)
+    try:
+        model = trained.model()
+    except ValueError as fault:  # a variant that the schema does not suit
+        raise DataError(str(fault)) from None
+    trained.params = model.init(config.seed, config.dense_init, config.table_init, config.gain_init)
     if config.model == "bpr_mf":  # who is not in training stays unknown, not random
         strangers = np.setdiff1d(np.arange(trained.users), split.train.user + 1)
         for g in log.schema.groups:

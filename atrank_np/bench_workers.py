@@ -132,7 +132,7 @@ class Site:
     def __init__(self, name, threads, **workload):
         backend = name if name in OURS else "numpy"
         self.problem = Problem(threads=threads, backend=backend, **workload)
-        self.contender, self.batches, self.at = contender(name, self.problem), {}, 0
+        self.contender, self.batches, self.at = contender(name, self.problem), {}, {}
 
     def compile_seconds(self):
         return self.contender.compile_seconds
@@ -150,14 +150,16 @@ class Site:
         if one_group not in self.batches:
             pool = self.problem.pool(by_length=self.contender.whole_pool)
             self.batches[one_group] = [self.problem.one_group(batch) for batch in pool] if one_group else pool
-        samples, spent, batches = 0, 0.0, self.batches[one_group]
+            self.at[one_group] = 0
+        samples, spent, batches, at = 0, 0.0, self.batches[one_group], self.at[one_group]
         while True:
-            batch = self.contender.prepare(batches[self.at % len(batches)])
+            batch = self.contender.prepare(batches[at % len(batches)])
             begin = time.perf_counter()
             self.contender.step(batch, RATE)
             spent += time.perf_counter() - begin
-            samples, self.at = samples + len(batch.label), self.at + 1
-            if spent >= seconds and not (self.contender.whole_pool and self.at % len(batches)):
+            samples, at = samples + len(batch.label), at + 1
+            if spent >= seconds and not (self.contender.whole_pool and at % len(batches)):
+                self.at[one_group] = at
                 return samples / spent
 
     def packing(self):

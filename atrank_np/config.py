@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from .models.variants import VARIANTS
 
 # The models, and where each one's own defaults differ from ATRank's; how they were found: `departures`.
 MODELS = {
@@ -16,6 +17,7 @@ MODELS = {
 @dataclass(frozen=True)
 class Config:
     model: str = "atrank"  # or a competitor, one of MODELS
+    variant: str = ""  # of ATRank, one of VARIANTS
 
     # The model, sections "latent semantic spaces" to "downstream network"
     width: int = 128  # s_all of (1), the hidden size of all layers
@@ -32,7 +34,8 @@ class Config:
     epochs: int = 10
     batch_size: int = 32  # targets: 16 histories with a positive and a negative each
     learning_rate: float = 0.5
-    decay: float = 0.1  # the rate falls by this factor over the whole run, continuously
+    decay: float = 0.1  # the rate falls by this factor over the whole run
+    schedule: str = "exponential"  # continuously, or in one "step" after two thirds of it
     l2: float = 5e-5  # λ of λ/2 ‖w‖²
     negatives: int = 1  # per positive
     fresh_negatives: bool = True  # drawn afresh each epoch, or once
@@ -64,12 +67,17 @@ class Config:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
-        for name, values in (("model", tuple(MODELS)), ("ranking", ("dot", "deep")), ("loss", ("point", "pair")),
+        for name, values in (("model", tuple(MODELS)), ("variant", tuple(VARIANTS)), ("ranking", ("dot", "deep")),
+                             ("loss", ("point", "pair")), ("schedule", ("exponential", "step")),
                              ("backend", ("numpy", "numba"))):  # fmt: skip
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
         if self.model == "bpr_mf" and self.ranking == "deep":
             raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
+        if self.variant and self.model != "atrank":
+            raise ValueError(f"variant {self.variant!r} is one of atrank, not of {self.model}")
+        if self.variant and self.backend != "numpy":
+            raise ValueError(f"variant {self.variant!r} is computed by the backend 'numpy' alone, not by {self.backend!r}")
         for name in ("seed", "eval_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
@@ -83,9 +91,15 @@ class Config:
         return asdict(self)
 
 
-def defaults(model="atrank"):
-    """The Config of a model without further choices."""
-    return Config(**{"model": model} | MODELS[model])
+def own_settings(model="atrank", variant=""):
+    """Where the defaults of a model or a variant differ from ATRank's."""
+    numpy = {"backend": "numpy"} if variant else {}
+    return MODELS[model] | numpy | VARIANTS[variant].settings
+
+
+def defaults(model="atrank", variant=""):
+    """The Config of a model, or of a variant of ATRank, without further choices."""
+    return Config(**{"model": model, "variant": variant} | own_settings(model, variant))
 
 
 # Exactly the numbers of the paper's section "hyperparameters"; `--paper` on the command line.

@@ -198,7 +198,10 @@ def main(arguments):
     if options.users is not None and options.users < 1:
         raise DataError(f"--users: expected at least 1, got {options.users}")
     trained, log, world = open_run(options.run, options.data)
-    config = replace(trained.config, backend=options.backend or trained.config.backend)
+    try:
+        config = replace(trained.config, backend=options.backend or trained.config.backend)
+    except ValueError as fault:  # a variant, which numba does not know
+        raise DataError(str(fault)) from None
     parts = split(log, config.cap, config.validate)
     backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
     task = test_task(log, parts.test, config)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .backend import make_backend
-from .config import MODELS
+from .config import MODELS, VARIANTS
 from .layers.ranking import pairs_of, pairwise_forward, pointwise_forward
 from .made_up import LAYERS, layer_cases, made_up
 from .parameters import has_unknown, kind
@@ -179,14 +179,15 @@ def redrawn(draw, seed):
 def check_model(problem):
     """Every entry of every parameter, by the gradients of the loss that a training step would use, its dropout included."""
     model, params, batch, scale, config = problem
+    penalty = getattr(model, "penalty", lambda cache: 0.0)
     _, gradients = make_backend(model, params, config, 0, scale).gradients(batch)
     dropout, checks = Dropout(config.dropout, config.seed, 0) if config.dropout else None, []
 
     def f(_):
         scores, cache = model.forward(params, batch, scale, dropout)
         if config.loss == "pair":
-            return pairwise_forward(scores, *pairs_of(batch.label, batch.target_offsets))[0], cache
-        return pointwise_forward(scores, batch.label)[0], cache
+            return pairwise_forward(scores, *pairs_of(batch.label, batch.target_offsets))[0] + penalty(cache), cache
+        return pointwise_forward(scores, batch.label)[0] + penalty(cache), cache
 
     for name, w in params.items():
         gradient = dense(gradients.get(name), w.shape)
@@ -201,10 +202,11 @@ def check_model(problem):
 
 def main():
     layers = list(layer_cases(stream(0, "gradient check")))
+    models = {name: {"model": name} for name in MODELS} | {name: {"variant": name} for name in VARIANTS if name}
     parser = argparse.ArgumentParser(prog="python -m atrank_np.gradcheck", description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--layer", choices=layers, help="only this layer")
-    parser.add_argument("--model", choices=MODELS, help="only this model")
+    parser.add_argument("--model", choices=models, help="only this model, or variant of ATRank")
     options = parser.parse_args()
     failed = 0
 
@@ -217,10 +219,11 @@ def main():
     for name in [options.layer] if options.layer else [] if options.model else layers:
         pair = LAYERS[f"{name}_forward"], LAYERS[f"{name}_backward"]
         show(name, lambda rng, name=name, pair=pair: check_layer(*pair, *layer_cases(rng)[name], rng))
-    for name in [options.model] if options.model else [] if options.layer else MODELS:
+    for name in [options.model] if options.model else [] if options.layer else models:
         rankings = ("dot",) if name == "bpr_mf" else ("dot", "deep")
-        for f, loss in itertools.product(rankings, ("point", "pair")):
-            settings = dict(model=name, ranking=f, loss=loss, dropout=0.3)
+        losses = ("point", "pair") if name in MODELS else ("point",)  # a variant changes nothing behind the scores
+        for f, loss in itertools.product(rankings, losses):
+            settings = models[name] | dict(ranking=f, loss=loss, dropout=0.3)
             show(f"{name}, ranking {f}, loss {loss}, dropout", lambda rng, s=settings: check_model(made_up(rng, **s)))
     print(f"\n{failed} arrays are wrong" if failed else f"\nall errors are at most {LIMIT:g}")
     sys.exit(failed > 0)

@@ -8,9 +8,10 @@ from .config import Config
 from .datasets.packing import Batch
 from .datasets.reading import Bag
 from .layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
-from .models import make_model
+from .models import make_model, make_space
 from .models.cnn import CNN
-from .models.common_space import CommonSpace, FeatureColumn, GroupSpace
+from .models.common_space import FeatureColumn, GroupSpace
+from .models.variants import VARIANTS, RawQuery
 from .parameters import has_unknown, kind
 
 MODULES = (perceptron, embedding, attention, feedforward, ranking, lstm, convolution)
@@ -68,29 +69,37 @@ class Problem(NamedTuple):
     config: Config
 
 
-def made_up(rng, model="atrank", trained=True, **settings):
+def made_up(rng, model="atrank", variant="", trained=True, **settings):
     """A small problem in float64 with everything in it: three groups of different widths; a table shared by two features;
     ids, categories, numbers and bags of tokens (empty ones too); unknown and repeated objects; histories of 0, 1 and many
-    behaviours. trained: biases away from 0 and gains from 1; else as initialised, and no empty history: its target would
-    stand on the kink of F_vanilla's relu, where the bias is exactly 0."""
-    config = Config(**(dict(width=6, spaces=3, model=model) | settings))
+    behaviours. Where raw queries ask for it, all groups are as wide as the model. trained: biases away from 0 and gains from
+    1; else as initialised, and no empty history: its target would stand on the kink of F_vanilla's relu, where the bias is
+    exactly 0."""
+    own = dict(variant=variant, backend="numpy") if variant else {}
+    config = Config(**(dict(width=6, spaces=3, model=model) | own | settings))
+    raw = issubclass(VARIANTS[variant].space, RawQuery)
+    item, shared, price, word, coupon = (2, 2, 2, 4, 6) if raw else (5, 3, 3, 4, 2)
     code = lambda *values: np.array(values, np.int32)
     tokens = Bag(code(1, 2, 3, 1, 1, 0, 4), np.array([0, 0, 2, 2, 5, 7]))
-    category = lambda *values: FeatureColumn("category", "categorical", "category", 3, code(*values))
+    category = lambda *values: FeatureColumn("category", "categorical", "category", shared, code(*values))
     groups = [
         GroupSpace(
             "items",
             (
-                FeatureColumn("object", "id", "item", 5, np.arange(7)),
+                FeatureColumn("object", "id", "item", item, np.arange(7)),
                 category(0, 1, 2, 3, 1, 2, 1),
-                FeatureColumn("price", "number", "price", 3, np.append(0, rng.standard_normal(6))),
+                FeatureColumn("price", "number", "price", price, np.append(0, rng.standard_normal(6))),
             ),
-            *(11, 5, 1, 7),  # width, buckets, target action, objects
+            *(item + shared + price, 5, 1, 7),  # width, buckets, target action, objects
         ),
-        GroupSpace("queries", (FeatureColumn("words", "tokens", "word", 4, tokens), category(0, 3, 3, 0, 1)), 7, 4, 0, 5),
-        GroupSpace("coupons", (FeatureColumn("object", "id", "coupon", 2, np.arange(4)),), 2, 3, 2, 4),
+        GroupSpace(
+            "queries",
+            (FeatureColumn("words", "tokens", "word", word, tokens), category(0, 3, 3, 0, 1)),
+            *(word + shared, 4, 0, 5),
+        ),
+        GroupSpace("coupons", (FeatureColumn("object", "id", "coupon", coupon, np.arange(4)),), coupon, 3, 2, 4),
     ]
-    space = CommonSpace(groups, config.width, 3, {"item": 7, "category": 4, "word": 5, "coupon": 4}, config.item_bias)
+    space = make_space(config, groups, config.width, 3, {"item": 7, "category": 4, "word": 5, "coupon": 4}, config.item_bias)
     net = CNN(space, config.ranking, windows=4, maps=5) if model == "cnn" else make_model(config, space, users=5)
     params = net.init(int(rng.integers(1000)), dense=0.8, table=1.0, dtype=np.float64)
     for name, w in params.items():
@@ -109,15 +118,18 @@ def random_batch(rng, groups, lengths, targets):
     target_group = np.repeat(np.arange(len(targets)) % len(groups), targets)
     objects, buckets = np.array([(g.objects, g.buckets) for g in groups]).T
     label = np.concatenate([np.arange(n) < max(1, n // 2) for n in targets])
+    object = rng.integers(objects[group], dtype=np.int32)
+    bucket = rng.integers(buckets[group], dtype=np.int32)
     return Batch(
         offsets=np.append(0, np.cumsum(lengths)),
         group=group.astype(np.int8),
-        object=rng.integers(objects[group], dtype=np.int32),
-        bucket=rng.integers(buckets[group], dtype=np.int32),
+        object=object,
+        bucket=bucket,
         action=rng.integers(3, size=len(group), dtype=np.int16),
         target_offsets=np.append(0, np.cumsum(targets)),
         target_group=target_group.astype(np.int8),
         target_object=rng.integers(label, objects[target_group], dtype=np.int32),
         label=label.astype(np.float32),
         user=np.arange(len(lengths)) % 4,
+        elapsed=(0.75 * 2.0**bucket).astype(np.float32),
     )

@@ -17,7 +17,9 @@ FOLD = 1000
 
 
 def learning_rate(config, step, total_steps):
-    """lr · decay^(step / total steps), continuous."""
+    """lr · decay^(step / total steps), continuous; or lr, and lr · decay in the last third."""
+    if config.schedule == "step":
+        return config.learning_rate * (config.decay if 3 * step >= 2 * total_steps else 1)
     return config.learning_rate * config.decay ** (step / total_steps)
 
 

@@ -36,7 +36,7 @@ def initialise(shapes, seed, dense, table, gain, dtype):  # name -> shape; to na
     for name, shape in shapes.items():
         deviation = {"weight": dense, "table": table}.get(kind(name))
         if deviation is None:
-            value = {"gain": gain if name.startswith("vanilla.") else 1}.get(kind(name), 0)
+            value = {"gain": gain if name.startswith("vanilla.F.") else 1}.get(kind(name), 0)
             params[name] = np.full(shape, value, dtype)
         else:
             params[name] = (deviation * rng.standard_normal(shape)).astype(dtype)

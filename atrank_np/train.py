@@ -22,7 +22,7 @@ from tqdm import tqdm
 from . import command
 from .assembly import Trained, assemble, save
 from .backend import make_backend
-from .config import MODELS, PAPER, Config, defaults
+from .config import MODELS, PAPER, VARIANTS, Config, defaults, own_settings
 from .datasets.packing import pack
 from .datasets.sampling import Negatives, split
 from .datasets.schema import DataError
@@ -47,11 +47,12 @@ class Run:
 def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **settings):
     """Trains on a Log and returns a Run.
 
-    config: by default that of the model that settings name, or of ATRank. settings: fields of Config, such as epochs=3. out: a run folder for the model and the metrics, written 10 times a
-    run; resume: the Trained that such a folder holds, to go on from. world: the simulator that made the log, for its
-    ceiling. DataError if the log leaves nothing to train or test on; Diverged if the loss is no number any more.
+    config: by default that of the model or variant that settings name, or of ATRank. settings: fields of Config, such as
+    epochs=3. out: a run folder for the model and the metrics, written 10 times a run; resume: the Trained that such a folder
+    holds, to go on from. world: the simulator that made the log, for its ceiling. DataError if the log leaves nothing to
+    train or test on; Diverged if the loss is no number any more.
     """
-    config = replace(config or defaults(settings.get("model", "atrank")), **settings)
+    config = replace(config or defaults(settings.get("model", "atrank"), settings.get("variant", "")), **settings)
     parts = split(log, config.cap, config.validate)
     for samples, what in ((parts.train, "train"), (parts.test, "test")):
         if len(samples.user) == 0:
@@ -270,6 +271,8 @@ def parser():
     data.add_argument("--cap", type=int, default=d.cap, help="behaviours of a history that are looked at, the last ones")
     model = p.add_argument_group("the model (equation numbers are the paper's)")
     model.add_argument("--model", choices=MODELS, default=d.model, help="ATRank or a competitor; each has its own defaults")
+    model.add_argument("--variant", choices=VARIANTS, default=d.variant, metavar="V",
+                       help="ATRank with one thing changed: " + ", ".join(filter(None, VARIANTS)))
     model.add_argument("--width", type=int, default=d.width, help="s_all of (1), the hidden size of all layers")
     model.add_argument("--spaces", type=int, default=d.spaces, help="K of (2), the number of latent semantic spaces")
     model.add_argument("--embedding-size", type=int, metavar="E", default=argparse.SUPPRESS,
@@ -284,6 +287,8 @@ def parser():
     training.add_argument("--batch-size", type=int, default=d.batch_size, help="targets in a step, negatives included")
     training.add_argument("--learning-rate", type=float, default=d.learning_rate, help="of SGD, at the first step")
     training.add_argument("--decay", type=float, default=d.decay, help="the rate falls by this factor over the run")
+    training.add_argument("--schedule", choices=("exponential", "step"), default=d.schedule,
+                          help="the rate falls continuously, or in one step after two thirds of the run")
     training.add_argument("--l2", type=float, default=d.l2, help="weight λ of λ/2 |w|², over matrices and whole tables")
     training.add_argument("--negatives", type=int, default=d.negatives, help="sampled per positive")
     training.add_argument("--negatives-once", dest="fresh_negatives", action="store_false", default=d.fresh_negatives,
@@ -319,8 +324,8 @@ def parse(arguments):
     """A namespace of all flags with their defaults."""
     p = parser()
     options = p.parse_args(arguments)
-    if options.model != "atrank":  # parsed again with the model's own defaults, so that a flag beside it wins
-        p.set_defaults(**MODELS[options.model])
+    if own := own_settings(options.model, options.variant):  # parsed again with these defaults, so that a flag beside it wins
+        p.set_defaults(**own)
         options = p.parse_args(arguments)
     if "paper" in options:  # parsed again with the paper's numbers as defaults, so that a flag beside --paper wins
         p.set_defaults(**PAPER, embedding_size=64)

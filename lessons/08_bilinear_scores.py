@@ -86,8 +86,8 @@ assert relative_error(dW, s.T @ G @ m) < 1e-14 and relative_error(dm, G.T @ s @ 
 # ## The package: all K spaces in one product
 #
 # `W` is $[K, d, D]$. With $K d = D$ it is also one $[D, D]$ matrix, the $W_k$ one below the other, and one product makes the
-# keys of all spaces: `key = m @ W.reshape(K * d, Dm).T`. Columns $k d … (k+1) d$ are the keys of space $k$. We compare the weights
-# that the package used with ours, and its gradient of `W` with $s^\top G\,m$ in each space.
+# keys of all spaces: `key = m @ W.reshape(K * d, Dm).T` (Dm: width of the memory, here D). Columns $k d … (k+1) d$ are the keys
+# of space $k$. We compare the weights that the package used with ours, and its gradient of `W` with $s^\top G\,m$ in each space.
 # %%
 n, K, d = 5, 3, 2
 D = K * d

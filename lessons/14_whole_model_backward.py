@@ -23,8 +23,8 @@ from atrank_np.layers.embedding import Rows
 from atrank_np.layers.feedforward import feed_forward_backward, feed_forward_forward
 from atrank_np.layers.ranking import dot_backward, pointwise_backward, pointwise_forward
 from atrank_np.made_up import made_up, random_batch
-from atrank_np.models.atrank import ATTENTION, FEED_FORWARD
 from atrank_np.models.common_space import Gradients
+from atrank_np.models.ranker import ATTENTION, FEED_FORWARD
 from atrank_np.optimizer import learning_rate
 from atrank_np.parameters import has_unknown
 

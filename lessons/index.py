@@ -62,7 +62,7 @@ ROWS = (
         "models/common_space.py::CommonSpace.forward",
         "models/common_space.py::CommonSpace.backward", "kernels/chunks.py::common_space "
         "kernels/chunks.py::common_space_backward", "test_model.py::test_scores_are_the_equations_literally "
-        "test_model.py::test_unknown_rows_get_no_gradient", "05"),
+        "test_model.py::test_unknown_rows_get_no_gradient test_model.py::test_a_parameter_used_twice_gets_the_sum", "05 23"),
     Row("(1)", "$S = F_M(u)$, $F(x) = \\mathrm{relu}(x W + b)$", *pair(PERCEPTRON, "linear", "relu", "perceptron"),
         "kernels/step.py::project kernels/step.py::project_backward", "test_perceptron.py::test_gradients "
         "test_perceptron.py::test_perceptron_is_relu_of_xw_plus_b", "05"),
@@ -76,7 +76,7 @@ ROWS = (
         "test_attention.py::test_equations_2_to_5_literally", "08"),
     Row("(5)", "$C_k = A_k F_{Q_k}(S)$", *pair(ATTENTION, "attend", "attention"), "kernels/attention.py::attend_forward "
         "kernels/attention.py::attend_backward", "test_attention.py::test_gradients "
-        "test_attention.py::test_a_tiny_attention_by_hand test_attention.py::test_weights_are_open_and_sum_to_one", "09 17"),
+        "test_attention.py::test_a_tiny_attention_by_hand test_attention.py::test_weights_are_open_and_sum_to_one", "09 17 25"),
     Row("LN in (6)", "rows to mean 0, variance 1", *pair(FEED_FORWARD, "layer_norm"),
         "kernels/feedforward.py::residual_layer_norm_forward kernels/feedforward.py::layer_norm_backward",
         "test_feedforward.py::test_gradients test_feedforward.py::test_layer_norm_literally", "10"),
@@ -113,27 +113,36 @@ ROWS = (
         "optimizer.py::folded", "", "kernels/step.py::update", "test_optimizer.py::test_one_step_by_hand "
         "test_optimizer.py::test_equals_whole_table_decay_over_two_folds", "15"),
     Row("clipping", "the gradient's norm at most a limit", "optimizer.py::clip", "", "", "test_optimizer.py::test_clip", "18"),
+    Row("tasks", "one2one, all2one, all2all", "datasets/sampling.py::split datasets/shop.py::ceiling", "", "",
+        "test_sampling.py::test_history_groups_and_target_groups "
+        "test_shop.py::test_a_group_that_is_seen_raises_the_ceiling", "24"),
+    Row("looking inside", "$A_k$, weights of (7), Table 4", "explain.py::look_inside explain.py::attention_by_elapsed", "", "",
+        "test_explain.py::test_weights_are_those_of_the_history "
+        "test_explain.py::test_table_4_uniform_shares_add_up", "25"),
     Row("AUC", "mean over users of $\\delta(p_{ui} > p_{uj})$, a tie ½", "metrics.py::user_auc", "", "",
         "test_metrics.py::test_against_the_double_loop_with_ties test_metrics.py::test_tiny_values", "00 16 22"),
     Row("the proof", "$(f(x + hv) - f(x - hv)) / 2h$", "gradcheck.py::numeric_gradient gradcheck.py::relative_error", "", "",
         "test_gradcheck.py::test_numeric_gradient_of_a_polynomial "
         "test_gradcheck.py::test_error_is_relative_to_the_largest_entry", "02"),
     Row("LSTM", "$c_t = f \\circ c_{t-1} + i \\circ g$, $h_t = o \\circ \\tanh(c_t)$", f"{LSTM}cell_forward {LSTM}lstm_forward",
-        f"{LSTM}cell_backward {LSTM}lstm_backward", "", "test_lstm.py::test_gradients test_lstm.py::test_literally "
+        f"{LSTM}cell_backward {LSTM}lstm_backward", "kernels/lstm.py::lstm_forward kernels/lstm.py::lstm_backward",
+        "test_lstm.py::test_gradients test_lstm.py::test_literally "
         "test_lstm.py::test_two_steps_by_hand", "20"),
     Row("Bi-LSTM", "both final states, one vector for all targets", f"{LSTM}ends_forward {RANKING}share_forward "
         "models/bilstm.py::BiLSTM.user_forward", f"{LSTM}ends_backward {RANKING}share_backward "
-        "models/bilstm.py::BiLSTM.user_backward", "",
+        "models/bilstm.py::BiLSTM.user_backward", "kernels/bilstm.py::shard",
         "test_lstm.py::test_ends_are_the_last_row_forwards_and_the_first_backwards "
         "test_ranking.py::test_share_repeats_and_adds_up test_model.py::test_order_of_a_history_matters", "20"),
     Row("Bi-LSTM", "with attention: (7) over its outputs", "models/bilstm.py::BiLSTMAttention.user_forward",
-        "models/bilstm.py::BiLSTMAttention.user_backward", "", "test_model.py::test_scores_are_the_equations_literally", ""),
+        "models/bilstm.py::BiLSTMAttention.user_backward", "kernels/bilstm.py::shard",
+        "test_model.py::test_scores_are_the_equations_literally", ""),
     Row("CNN", "$\\max_p \\mathrm{relu}(\\sum_j x_{p+j} W_j + b)$, windows of 1 to 10",
         "layers/convolution.py::convolution_forward models/cnn.py::CNN.user_forward",
-        "layers/convolution.py::convolution_backward models/cnn.py::CNN.user_backward", "",
+        "layers/convolution.py::convolution_backward models/cnn.py::CNN.user_backward",
+        "kernels/cnn.py::convolution_forward kernels/cnn.py::convolution_backward",
         "test_convolution.py::test_gradients test_convolution.py::test_literally test_convolution.py::test_windows_by_hand", "21"),
     Row("BPR-MF", "$u \\cdot \\mathrm{emb}(o)$ + item bias", "models/bpr_mf.py::BPRMF.forward",
-        "models/bpr_mf.py::BPRMF.backward", "",
+        "models/bpr_mf.py::BPRMF.backward", "kernels/bpr_mf.py::shard",
         "test_model.py::test_scores_see_the_user test_assembly.py::test_users_without_training_stay_unknown", "19"),
 )
 

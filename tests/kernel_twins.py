@@ -3,9 +3,11 @@
 The kernels work in place on rows of a workspace, with the space index innermost; here every array is copied first.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
-from atrank_np.kernels import attention, feedforward, ranking
+from atrank_np.kernels import attention, cnn, feedforward, lstm, ranking
 from atrank_np.kernels.backend import SpaceOrder
 from atrank_np.kernels.products import product, product_of_transpose, transpose
 from atrank_np.kernels.vectors import Lanes
@@ -82,6 +84,60 @@ def _attend(keep):
         return tuple(g[:, columns.argsort()] for g in gradients)
 
     return {"attend_forward": forward, "attend_backward": backward}
+
+
+class _LSTM(NamedTuple):
+    W: int
+    U: int
+    b: int
+
+
+def lstm_forward(x, W, U, b, offsets, backwards):
+    """The kernel's rows stand in step order; here they are brought there and back."""
+    H, n, count = len(U), len(x), len(offsets) - 1
+    order, start, place, reverse = np.zeros((4, n + count + 1), np.int64)
+    steps = lstm.step_order(offsets, count, order, start, place, reverse)
+    place = (reverse if backwards else place)[:n]
+    P, at = flat(W, U, b)
+    ordered, y = np.ascontiguousarray(x[place]), np.zeros((n, H), x.dtype)
+    gates, c = np.zeros((n, 4 * H), x.dtype), np.zeros((n, H), x.dtype)
+    lstm.lstm_forward(ordered, gates, c, y, start, steps, P, _LSTM(*at), Lanes(H), Lanes(1))
+    back = np.empty_like(y)
+    back[place] = y
+    return back, (ordered, gates, c, y, start, steps, P, at, place, W.shape, U.shape)
+
+
+def lstm_backward(dy, cache):
+    ordered, gates, c, y, start, steps, P, at, place, W_shape, U_shape = cache
+    H = U_shape[0]
+    PT, dP = np.zeros_like(P), np.zeros_like(P)
+    for first, shape in zip(at, (W_shape, U_shape)):
+        transpose(P, first, *shape, PT)
+    dc, old = np.zeros_like(y), np.zeros_like(y)
+    dx, back = np.zeros_like(ordered), np.zeros_like(ordered)
+    lstm.lstm_backward(dy[place].copy(), ordered, gates.copy(), c, y, start, steps, P, PT, dP, _LSTM(*at), dc, old, dx,
+                       Lanes(H), Lanes(1))  # fmt: skip
+    back[place] = dx
+    return back, dP[: at[1]].reshape(W_shape), dP[at[1] : at[2]].reshape(U_shape), dP[at[2] :]
+
+
+def convolution_forward(x, W, b, offsets):
+    w, D, F = W.shape
+    P, at = flat(W, b)
+    count, places = len(offsets) - 1, len(x) + len(offsets)
+    laid, z, pooled = (np.zeros(size, x.dtype) for size in (places * w * D, places * F, count * F))
+    best = np.zeros((F, max(count, 1)), np.int64)
+    cnn.convolution_forward(x, offsets, count, w, P, *at, F, laid, z, pooled, best, F, 0, Lanes(D))
+    return pooled.reshape(count, F), (x, W.shape, offsets, P, at, laid, z, best)
+
+
+def convolution_backward(dy, cache):
+    x, (w, D, F), offsets, P, at, laid, z, best = cache
+    PT, dP, dx = np.zeros_like(P), np.zeros_like(P), np.zeros_like(x)
+    transpose(P, at[0], w * D, F, PT)
+    cnn.convolution_backward(dy.reshape(-1), x, offsets, len(dy), w, PT, dP, *at, F, laid.copy(), z.copy(), best, F, 0, dx,
+                             Lanes(D))  # fmt: skip
+    return dx, dP[: at[1]].reshape(w, D, F), dP[at[1] :]
 
 
 def dot_forward(h, e):

@@ -86,7 +86,8 @@ def test_negatives_that_were_shown_are_told(tmp_path):
     task = task_of(log, parts.test, Config(eval_negatives=2))
     assert task.candidates[:, 0].tolist() == [g, c, c]
     assert task.candidates[0, 1] == f and sorted(task.candidates[2, 1:].tolist()) == [e, f]
-    assert report_of(ByObject(), log, parts, task)["negatives"] == (
+    scores = score(ByObject(), log.schema, parts.events, task)
+    assert report_of(ByObject(), log, parts, task, scores)["negatives"] == (
         "2 per positive, what he was shown of items and never took, for want of it (3) uniform over objects that the user "
         "never touches")
     other = task_of(log, parts.test, Config(eval_negatives=2, eval_seed=1, seed=9))

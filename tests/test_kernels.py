@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from atrank_np.backend import NumpyBackend
+from atrank_np.config import MODELS
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.chunks import CHUNK
 from atrank_np.kernels.step import KEPT
@@ -46,6 +47,9 @@ def assert_close(a, b, tolerance):
     assert np.abs(a - b).max(initial=0) <= tolerance * scale, f"differ by {np.abs(a - b).max() / scale:.1e}\n{a}\n{b}"
 
 
+COMPETITORS = [name for name in MODELS if name != "atrank"]
+
+
 def assert_equal_backends(problem, dtype=np.float64, tolerance=1e-12):
     numpy, numba = both(problem, dtype)
     batch = problem.batch
@@ -68,14 +72,24 @@ def test_float64(settings):
     assert_equal_backends(made_up(np.random.default_rng(1), **settings))
 
 
-def test_float32():
-    assert_equal_backends(made_up(np.random.default_rng(2)), np.float32, 1e-5)
+@pytest.mark.parametrize("loss", ["point", "pair"])
+@pytest.mark.parametrize("model", COMPETITORS)
+def test_competitors(model, loss):
+    deep = loss == "pair" and model != "bpr_mf"
+    settings = dict(ranking="deep" if deep else "dot", loss=loss, dropout=0.3, item_bias=not deep, shards=3)
+    assert_equal_backends(made_up(np.random.default_rng(1), model, **settings))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_float32(model):
+    assert_equal_backends(made_up(np.random.default_rng(2), model), np.float32, 1e-5)
 
 
 @pytest.mark.parametrize("lengths", [[0, 0], [KEPT, KEPT + 1, 1], [2 * CHUNK], [7] * 90])
-def test_histories_of_any_length(lengths):
+@pytest.mark.parametrize("model", MODELS)
+def test_histories_of_any_length(lengths, model):
     """None at all, longer than the kept weights, longer than a chunk, many chunks."""
-    problem = made_up(np.random.default_rng(3))
+    problem = made_up(np.random.default_rng(3), model)
     targets = [1 + b % 3 for b in range(len(lengths))]
     batch = random_batch(np.random.default_rng(4), problem.model.space.groups, lengths, targets)
     numpy, numba = both(problem._replace(batch=batch))
@@ -94,11 +108,11 @@ def test_a_history_without_targets():
     assert_equal_backends(problem._replace(batch=batch))
 
 
-@pytest.mark.parametrize("shards", [1, 2, 3])
-def test_bits_do_not_depend_on_the_number_of_threads(shards):
+@pytest.mark.parametrize("model, shards", [("atrank", 1), ("atrank", 2), *((model, 3) for model in MODELS)])
+def test_bits_do_not_depend_on_the_number_of_threads(model, shards):
     results = []
     for threads in (1, 2, 3):
-        problem = made_up(np.random.default_rng(7), shards=shards, threads=threads)
+        problem = made_up(np.random.default_rng(7), model, shards=shards, threads=threads)
         _, numba = both(problem)
         for _ in range(5):
             loss = numba.train_step(problem.batch, 0.1)

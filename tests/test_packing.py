@@ -48,6 +48,7 @@ def test_pack_by_hand():
         target_object=[5, 7, 1, 9, 3, 8],
         label=[1, 0, 1, 0, 1, 0],
         user=[5, 1, 0],
+        elapsed=np.float32([4.7, 44, 0.8, 1]).tolist(),
     )
     assert {name: column.tolist() for name, column in batch._asdict().items()} == expected
 

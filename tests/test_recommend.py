@@ -5,15 +5,17 @@ import shutil
 import numpy as np
 import pytest
 from runs import assert_fault, process, run_train
+from test_sampling import NEGATIVE, SHOWN, a, d, g, one_group
 
 from atrank_np import recommend, train
-from atrank_np.assembly import load
+from atrank_np.assembly import assemble, load
 from atrank_np.backend import make_backend
+from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import Events, Samples
+from atrank_np.datasets.sampling import Events, Samples, split
 from atrank_np.datasets.schema import DataError
-from atrank_np.recommend import rank
+from atrank_np.recommend import rank, visible
 
 
 def history_of(log, user):
@@ -69,9 +71,10 @@ def test_every_model_ranks_as_it_scores(competitor_run, tiny, capsys):
 
 
 @pytest.mark.parametrize("who", ["a user", "a history"])
-def test_whose_batch_it_is(who, trained_run, tiny, monkeypatch):
+def test_whose_batch_it_is(who, tiny, monkeypatch):
     """Row 1 + the user's place of a users' table, or row 0, which is nobody's."""
-    trained, log, seen = load(trained_run), read_log(tiny), []
+    log, seen = read_log(tiny), []
+    trained = assemble(log, split(log), Config(width=8, spaces=2, backend="numpy"))
     monkeypatch.setattr(recommend, "catalogue_scores", lambda backend, schema, events, sample: seen.append(
         pack(schema, events, sample, np.zeros((1, 0), np.int32)).user.tolist()) or np.zeros(21))  # fmt: skip
     rank(trained, log, **({"user": "u2"} if who == "a user" else {"history": history_of(log, "u2")}))
@@ -114,6 +117,11 @@ def test_the_cap_and_repeats_and_the_groups_of_a_history(tiny, tmp_path, monkeyp
     found = rank(trained, log, user="u2", top=99)
     assert_ranked(found, scores_of(trained, items, int(items.time[-1]) + 1, "items"), set())
     assert rank(trained, history=last, top=99) == found
+
+
+def test_what_is_not_taken_is_no_part_of_a_history(tmp_path):
+    log = one_group(tmp_path, SHOWN, NEGATIVE)
+    assert visible(recommend.history_of(log, "u"), log.schema, log.actions).object.tolist() == [a, d, g]
 
 
 def test_a_history_from_a_file(trained_run, tiny, tmp_path, capsys):

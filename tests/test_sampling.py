@@ -268,6 +268,7 @@ def test_what_is_not_taken_is_no_behaviour(tmp_path):
     assert rows(parts.test) == [(0, 0, 2, 5, 0, g), (1, 3, 5, 3, 0, c), (2, 6, 8, 2, 0, c)]
     assert [count.tolist() for count in parts.popularity] == [[0, 3, 2, 0, 1, 0, 0, 0]]
     assert parts.target_actions == [0]
+    assert parts.counts["events of what was shown and not taken"] == 12
     other = split(several_groups(tmp_path, "u i a 1,u i b 2,u q a 1", "targets = ['items']"))
     assert other.popularity[1].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
 
@@ -315,3 +316,5 @@ def test_only_the_groups_own_negative_actions_count(tmp_path):
     assert list(zip(parts.events.group.tolist(), parts.events.object.tolist())) == [(1, c), (0, c), (0, d), (1, e)]
     assert rows(parts.test) == [(0, 0, 2, 4, 0, d), (0, 0, 3, 5, 1, e)]
     assert Negatives(log).uniform(parts.test) == {"items": 1}
+    log.schema = log.schema.choose(targets=["queries"])  # then what is seen of items is not counted there either
+    assert split(log).popularity[0].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]

@@ -23,6 +23,7 @@ class Batch(NamedTuple):
     target_object: np.ndarray  # [T] int32
     label: np.ndarray  # [T] float32, 1 positive, 0 negative
     user: np.ndarray  # [B] int64, 1 + the user's place in the log, 0 for somebody unknown; BPR-MF alone reads it
+    elapsed: np.ndarray  # [N] float32, units of the group up to the ranking; a variant with continuous time reads it
 
 
 def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N] int32
@@ -43,7 +44,8 @@ def pack(schema, events, samples, candidates, positives=1):
     # Row i of history b is event start[b] + i.
     rows = np.arange(offsets[-1]) + np.repeat(samples.start - offsets[:-1], length)
     group = events.group[rows]
-    unit = np.array([g.unit for g in schema.groups])
+    unit = np.array([g.unit for g in schema.groups])[group]
+    elapsed = np.repeat(samples.time, length) - events.time[rows]
     buckets = np.array([g.buckets for g in schema.groups])
     label = np.zeros((S, R), np.float32)
     label[:, :positives] = 1
@@ -51,11 +53,12 @@ def pack(schema, events, samples, candidates, positives=1):
         offsets=offsets,
         group=group,
         object=events.object[rows],
-        bucket=bucketize(np.repeat(samples.time, length) - events.time[rows], unit[group], buckets[group]),
+        bucket=bucketize(elapsed, unit, buckets[group]),
         action=events.action[rows],
         target_offsets=np.arange(S + 1) * R,
         target_group=np.repeat(samples.group, R),
         target_object=candidates.reshape(-1),
         label=label.reshape(-1),
         user=samples.user + 1,
+        elapsed=(elapsed / unit).astype(np.float32),
     )

@@ -102,6 +102,7 @@ def split(log, cap=100, validate=False):
         counts["histories cut at the cap"] += int((before[places] - first[user[places]] > cap)[kept].sum())
         train.append(samples.take(kept & ~is_test))
         test.append(samples.take(kept & is_test))
+    counts["events of what was shown and not taken"] = int((~taken).sum())
     repeats = np.concatenate(repeats)
     join = lambda parts: Samples(*(np.concatenate(columns) for columns in zip(*parts)))
     for g, group in enumerate(schema.groups):

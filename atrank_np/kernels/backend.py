@@ -9,21 +9,20 @@ import numpy as np
 from ..backend import team
 from ..layers.embedding import sum_rows
 from ..layers.ranking import pairs_of
-from ..optimizer import FOLD, SGD, clip
-from ..parameters import is_decayed, kind
-from ..randomness import Dropout
 from ..models.atrank import ATRank
 from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
+from ..optimizer import FOLD, SGD, clip
+from ..parameters import is_decayed, kind
+from ..randomness import Dropout
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import BLOCK, catalogue_scores, object_side
-from .chunks import CHUNK, SpaceAt, Work
+from .chunks import CHUNK, SpaceAt, Work, deal
 from .embedding import BAG, LOOKUP, NUMBER, Features
 from .ranking import DeepAt
 from .step import DECAYED, KEPT, REST, TABLE, Settings, transpose_all, update
 from .vectors import Lanes
-
 
 
 class Plan(NamedTuple):
@@ -260,7 +259,7 @@ class NumbaBackend:
     def _run(self, batch, train):
         """All shards forward, with `train` also backward. Returns what makes the summed loss a mean."""
         self._make_room(batch, train)
-        self._deal(batch)
+        deal(batch.offsets, batch.target_offsets, self.work.histories, self.work.count)
         settings = self._settings(batch, dropout=train)
 
         def job(s):
@@ -269,23 +268,6 @@ class NumbaBackend:
 
         self.team.run(job, self.config.shards)
         return settings.norm
-
-    def _deal(self, batch):
-        """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
-
-        The result depends on the batch and the number of shards alone.
-        """
-        n, q = np.diff(batch.offsets), np.diff(batch.target_offsets)
-        cost = n + q + 0.02 * n * (n + q)  # rows of matrix products, and pairs of the attention
-        load, dealt = [0.0] * self.config.shards, [[] for _ in range(self.config.shards)]
-        order = np.argsort(-cost, kind="stable")
-        for b, c in zip(order.tolist(), cost[order].tolist()):
-            s = load.index(min(load))
-            load[s] += c
-            dealt[s].append(b)
-        for s, histories in enumerate(dealt):
-            self.work.histories[s, : len(histories)] = histories
-            self.work.count[s] = len(histories)
 
     def _settings(self, batch, dropout):
         config = self.config
@@ -304,8 +286,7 @@ class NumbaBackend:
     def _make_room(self, batch, train):
         """Workspace for a batch; it grows and is kept."""
         B, N, T = len(batch.offsets) - 1, len(batch.object), len(batch.label)
-        n = int(np.diff(batch.offsets).max(initial=0))
-        q = int(np.diff(batch.target_offsets).max(initial=0))
+        n, q = (int((o[1:] - o[:-1]).max(initial=0)) for o in (batch.offsets, batch.target_offsets))
         R = max(CHUNK, n + q)
         weight = n + (KEPT * max(CHUNK, KEPT + q) if train else 0)
         need = (B, max(N + T, 2 * T), R, weight, n, T)

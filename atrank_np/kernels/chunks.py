@@ -47,6 +47,33 @@ class SpaceAt(NamedTuple):
     target_action: np.ndarray
 
 
+@njit(error_model="numpy", cache=True)
+def deal(offsets, target_offsets, histories, count):
+    """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
+
+    Fills histories and count of `Work`; the result depends on the batch and the number of shards alone.
+    """
+    B, shards = len(offsets) - 1, len(count)
+    cost, order, load = np.empty(B), np.empty(B, np.int64), np.zeros(shards)
+    for b in range(B):
+        n, q = offsets[b + 1] - offsets[b], target_offsets[b + 1] - target_offsets[b]
+        cost[b] = n + q + 0.02 * n * (n + q)  # rows of matrix products, and pairs of the attention
+        i = b
+        while i > 0 and cost[order[i - 1]] < cost[b]:  # some dozen histories: a sort by insertion is quick enough
+            order[i] = order[i - 1]
+            i -= 1
+        order[i] = b
+    count[:] = 0
+    for b in order:
+        s = 0
+        for other in range(1, shards):
+            if load[other] < load[s]:
+                s = other
+        load[s] += cost[b]
+        histories[s, count[s]] = b
+        count[s] += 1
+
+
 @njit(**INNER)
 def next_chunk(batch, work, s, first):
     """The chunk that starts at history `first` of shard s: one past its last history, its behaviours, its targets."""

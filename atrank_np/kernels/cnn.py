@@ -9,7 +9,7 @@ from numba import njit
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
 from .products import product, product_of_transpose
 from .ranking import DeepAt
-from .step import INNER, KERNEL, part, rank, share, share_backward
+from .step import KERNEL, part, rank, share, share_backward
 from .vectors import size
 
 BUFFERS = 10  # rows of D numbers that `shard` has names for; behind them stand those of WindowsAt

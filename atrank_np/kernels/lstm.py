@@ -127,7 +127,7 @@ def lstm_forward(x, gates, c, y, start, steps, P, at, D, L):
     """y = the states of all rows; gates [n, 4D] and c are the cache: the gates after their σ and tanh, and the cells."""
     width = size(D)
     zero = np.int64(0)
-    product(x, zero, start[steps], width, P, at.W, 4 * width, gates, zero, False)  # F1
+    product(x, zero, start[steps], x.shape[1], P, at.W, 4 * width, gates, zero, False)  # F1
     for t in range(steps):
         rows, before = start[t + 1] - start[t], start[t - 1] if t > 0 else -1
         if t > 0:
@@ -152,9 +152,9 @@ def lstm_backward(dy, x, gates, c, y, start, steps, P, PT, dP, at, dc, old, dx, 
             store(old, start[t] * width + place, load(y, before * width + place, L))
     if steps > 1:  # B2, by U, of all steps together
         product_of_transpose(old, start[1], n - start[1], width, gates, start[1], 4 * width, dP, at.U)
-    product_of_transpose(x, zero, n, width, gates, zero, 4 * width, dP, at.W)  # B1
+    product_of_transpose(x, zero, n, x.shape[1], gates, zero, 4 * width, dP, at.W)  # B1
     add_columns(gates, n, 4 * width, dP, at.b, L)
-    product(gates, zero, n, 4 * width, PT, at.W, width, dx, zero, False)
+    product(gates, zero, n, 4 * width, PT, at.W, x.shape[1], dx, zero, False)
 
 
 @njit(**KERNEL)

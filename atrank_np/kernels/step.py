@@ -16,10 +16,9 @@ import numpy as np
 from numba import njit
 
 from .attention import attend_backward, attend_forward
-from .chunks import SpaceAt, behaviour, common_space, common_space_backward, next_chunk, number_rows
+from .chunks import behaviour
 from .embedding import scatter
 from .feedforward import (
-    Mask,
     add_rows,
     dropout,
     layer_norm_backward,
@@ -28,7 +27,7 @@ from .feedforward import (
     residual_layer_norm_forward,
 )
 from .products import product, product_of_transpose, transpose
-from .ranking import DeepAt, deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
+from .ranking import deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
 from .vectors import Lanes, load, size, splat, store
 
 KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}

@@ -1,15 +1,20 @@
 """Models: layers composed, with parameters by name, `forward` to scores and `backward` to gradients."""
 
-from .atrank import ATRank
 from .bilstm import BiLSTM, BiLSTMAttention
 from .bpr_mf import BPRMF
 from .cnn import CNN
+from .variants import VARIANTS
+
+
+def make_space(config, *about):
+    """The CommonSpace of config.variant; about: what its constructor takes."""
+    return VARIANTS[config.variant].space(*about)
 
 
 def make_model(config, space, users):
     """The model that config.model names, over a CommonSpace; users: rows of a table of users, the unknown one included."""
     if config.model == "atrank":
-        return ATRank(space, config.spaces, config.ranking)
+        return VARIANTS[config.variant].model(space, config.spaces, config.ranking)
     if config.model == "bilstm_attention":
         return BiLSTMAttention(space, config.spaces, config.ranking)
     if config.model == "bpr_mf":

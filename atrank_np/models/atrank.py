@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..layers.attention import attention_weights
-from .ranker import Ranker, attend, attend_backward, attention_shapes
+from .ranker import Ranker
 
 
 class UserCache(NamedTuple):
@@ -29,16 +29,16 @@ class ATRank(Ranker):
         self.K = spaces
 
     def user_shapes(self, D):
-        return attention_shapes("self", D, self.K, D) | attention_shapes("vanilla", D, self.K, D)
+        return self.attention_shapes("self", D) | self.attention_shapes("vanilla", D)
 
     def user_forward(self, params, S, h, batch, dropout):
         """e_t of (7), [T,D], from S [N,D] and h [T,D]."""
         masks = [dropout and partial(dropout.mask, layer) for layer in (0, 1)]
-        C, self_layer = attend("self", params, S, S, batch.offsets, batch.offsets, masks[0])  # F1 (2) to (6)
-        e, vanilla = attend("vanilla", params, h, C, batch.target_offsets, batch.offsets, masks[1])  # F2 (7)
+        C, self_layer = self.attend("self", params, S, S, batch.offsets, batch.offsets, masks[0])  # F1 (2) to (6)
+        e, vanilla = self.attend("vanilla", params, h, C, batch.target_offsets, batch.offsets, masks[1])  # F2 (7)
         return e, UserCache(self_layer, vanilla, C)
 
     def user_backward(self, de, cache, gradients):  # -> [N,D], [T,D]
-        dh, dC = attend_backward("vanilla", de, cache.vanilla, gradients)  # B2
-        dS_query, dS_memory = attend_backward("self", dC, cache.self_layer, gradients)  # B1
+        dh, dC = self.attend_backward("vanilla", de, cache.vanilla, gradients)  # B2
+        dS_query, dS_memory = self.attend_backward("self", dC, cache.self_layer, gradients)  # B1
         return dS_query + dS_memory, dh  # S has two uses

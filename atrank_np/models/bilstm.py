@@ -12,7 +12,7 @@ from ..layers.attention import attention_weights
 from ..layers.lstm import ends_backward, ends_forward, lstm_backward, lstm_forward
 from ..layers.perceptron import linear_backward, linear_forward
 from ..layers.ranking import share_backward, share_forward
-from .ranker import Ranker, attend, attend_backward, attention_shapes
+from .ranker import Ranker
 
 LSTM = ("W", "U", "b")
 DIRECTIONS = {"forwards": False, "backwards": True}
@@ -94,14 +94,14 @@ class BiLSTMAttention(Recurrent):
         self.K = spaces
 
     def user_shapes(self, D):
-        return bilstm_shapes(D) | attention_shapes("vanilla", D, self.K, 2 * D)
+        return bilstm_shapes(D) | self.attention_shapes("vanilla", 2 * D)
 
     def user_forward(self, params, S, h, batch, dropout):
         Y, lstm = bilstm_forward(params, S, batch.offsets)  # F1
         mask = dropout and partial(dropout.mask, 1)
-        e, vanilla = attend("vanilla", params, h, Y, batch.target_offsets, batch.offsets, mask)  # F2 (7)
+        e, vanilla = self.attend("vanilla", params, h, Y, batch.target_offsets, batch.offsets, mask)  # F2 (7)
         return e, UserCache(lstm, vanilla)
 
     def user_backward(self, de, cache, gradients):  # -> [N,D], [T,D]
-        dh, dY = attend_backward("vanilla", de, cache.vanilla, gradients)  # B2
+        dh, dY = self.attend_backward("vanilla", de, cache.vanilla, gradients)  # B2
         return bilstm_backward(dY, cache.lstm, gradients), dh  # B1

@@ -104,6 +104,8 @@ class CommonSpace:
                 shapes[f"table.{column.table}"] = (self.tables[column.table], column.size)
         return shapes
 
+    F_M_forward, F_M_backward = staticmethod(perceptron_forward), staticmethod(perceptron_backward)
+
     def forward(self, params, batch, table_scale=1.0):
         """-> S [N,D], h [T,D], bias [T], cache. Tables are stored divided by table_scale (see optimizer)."""
         dtype = params[f"F_M.{self.groups[0].name}.W"].dtype
@@ -119,30 +121,39 @@ class CommonSpace:
             objects = np.concatenate([batch.object[rows], batch.target_object[places]])
             bucket = np.concatenate([batch.bucket[rows], np.zeros(len(places), batch.bucket.dtype)])
             action = np.concatenate([batch.action[rows], np.full(len(places), g.target_action, batch.action.dtype)])
-            emb, feature_caches = self.object_forward(params, g, objects, scale)
-            time, time_cache = lookup_forward(params[f"time.{g.name}"], bucket)
-            act, act_cache = lookup_forward(params[f"action.{g.name}"], action)
-            u = emb + scale * time + scale * act
-            s, F_M_cache = perceptron_forward(u, params[f"F_M.{g.name}.W"], params[f"F_M.{g.name}.b"])  # (1)
+            u, u_caches = self.behaviour_forward(params, g, objects, bucket, action, scale)
+            s, F_M_cache = self.F_M_forward(u, params[f"F_M.{g.name}.W"], params[f"F_M.{g.name}.b"])  # (1)
             S[rows], h[places] = s[: len(rows)], s[len(rows) :]
             bias_cache = None
             if self.item_bias:
                 bias[places], bias_cache = lookup_forward(params[f"bias.{g.name}"], batch.target_object[places])
-            caches.append((rows, places, feature_caches, time_cache, act_cache, F_M_cache, bias_cache))
+            caches.append((rows, places, u_caches, F_M_cache, bias_cache))
         return S, h, bias, caches
 
     def backward(self, dS, dh, dbias, cache, gradients):
         """dS [N,D], dh [T,D], dbias [T] into `gradients`. A table's gradient is by the table as the formula means it,
         whatever table_scale it was stored with."""
-        for g, (rows, places, feature_caches, time_cache, act_cache, F_M_cache, bias_cache) in zip(self.groups, cache):
-            du, dW, db = perceptron_backward(np.concatenate([dS[rows], dh[places]]), F_M_cache)
+        for g, (rows, places, u_caches, F_M_cache, bias_cache) in zip(self.groups, cache):
+            du, dW, db = self.F_M_backward(np.concatenate([dS[rows], dh[places]]), F_M_cache)
             gradients.add(f"F_M.{g.name}.W", dW)
             gradients.add(f"F_M.{g.name}.b", db)
-            gradients.add(f"time.{g.name}", lookup_backward(du, time_cache))
-            gradients.add(f"action.{g.name}", lookup_backward(du, act_cache))
-            self.object_backward(g, du, feature_caches, gradients)
+            self.behaviour_backward(g, du, u_caches, gradients)
             if bias_cache is not None:
                 gradients.add(f"bias.{g.name}", lookup_backward(dbias[places], bias_cache))
+
+    def behaviour_forward(self, params, g, objects, bucket, action, scale):  # [N], [N], [N] -> [N, width of g]
+        """u = emb(o) + lookup_time(bucket) + lookup_action(a), and its caches."""
+        emb, feature_caches = self.object_forward(params, g, objects, scale)
+        time, time_cache = lookup_forward(params[f"time.{g.name}"], bucket)
+        act, act_cache = lookup_forward(params[f"action.{g.name}"], action)
+        return emb + scale * time + scale * act, (feature_caches, time_cache, act_cache)
+
+    def behaviour_backward(self, g, du, caches, gradients):
+        """du [N, width of g] into `gradients`."""
+        feature_caches, time_cache, act_cache = caches
+        gradients.add(f"time.{g.name}", lookup_backward(du, time_cache))
+        gradients.add(f"action.{g.name}", lookup_backward(du, act_cache))
+        self.object_backward(g, du, feature_caches, gradients)
 
     def object_forward(self, params, g, objects, scale):  # [N] -> [N, width of g]
         """emb(o): the embeddings of an object's features side by side; and their caches."""

@@ -49,54 +49,60 @@ class Ranker:
         """Scores of all targets, [T], as logits; and the cache."""
         S, h, bias, space = self.space.forward(params, batch, table_scale)  # F1 (1)
         e, user = self.user_forward(params, S, h, batch, dropout)  # F2 (2) to (7), or what a competitor has there
-        if self.ranking == "deep":
-            f, ranking = deep_forward(h, e, *(params[name] for name in DEEP))  # F3 (8)
-        else:
-            f, ranking = dot_forward(h, e)  # F3 (8)
+        f, ranking = self.f_forward(params, h, e)  # F3 (8)
         return f + bias, Cache(space, user, ranking, e)  # F4
 
     def backward(self, df, cache):
         """Gradients of all parameters by name, arrays or Rows; df [T] is the derivative of the loss by the scores."""
         gradients = Gradients()
-        if self.ranking == "deep":
-            dh, de, *own = deep_backward(df, cache.ranking)  # B3
-            gradients.add_all("", DEEP, own)
-        else:
-            dh, de = dot_backward(df, cache.ranking)  # B3
+        dh, de = self.f_backward(df, cache.ranking, gradients)  # B3
         dS, dh_user = self.user_backward(de, cache.user, gradients)  # B2
         self.space.backward(dS, dh + dh_user, df, cache.space, gradients)  # B1, B4: h has two uses, by F2 and F3
         return gradients.total()
 
+    def f_forward(self, params, h, e):  # [T,D], [T,D] -> [T]
+        if self.ranking == "deep":
+            return deep_forward(h, e, *(params[name] for name in DEEP))
+        return dot_forward(h, e)
 
-# Pieces that more than one model is made of; a layer's name, such as "vanilla", stands before its parameters' names.
+    def f_backward(self, df, cache, gradients):  # [T] -> [T,D], [T,D]
+        if self.ranking == "deep":
+            dh, de, *own = deep_backward(df, cache)
+            gradients.add_all("", DEEP, own)
+            return dh, de
+        return dot_backward(df, cache)
 
+    # Attention and the feed-forward net behind it; a layer's name, such as "vanilla", stands before its parameters' names.
 
-def attention_shapes(layer, D, K, memory):
-    """Attention of width D in K spaces over rows of width `memory`, and the feed-forward net behind it."""
-    shapes = {"P.W": (D, D), "P.b": (D,), "W": (K, D // K, memory), "Q.W": (memory, D), "Q.b": (D,)}
-    shapes |= {"F.W1": (D, D), "F.b1": (D,), "F.W2": (D, D), "F.b2": (D,), "F.gain": (D,), "F.bias": (D,)}
-    return {f"{layer}.{name}": shape for name, shape in shapes.items()}
+    def attention_shapes(self, layer, memory):
+        """Attention of width D in K spaces over rows of width `memory`, and the feed-forward net behind it."""
+        D, K = self.space.width, self.K
+        shapes = {"P.W": (D, D), "P.b": (D,), "W": (K, D // K, memory), "Q.W": (memory, D), "Q.b": (D,)}
+        shapes |= {"F.W1": (D, D), "F.b1": (D,), "F.W2": (D, D), "F.b2": (D,), "F.gain": (D,), "F.bias": (D,)}
+        return {f"{layer}.{name}": shape for name, shape in shapes.items()}
 
+    def attend(self, layer, params, x, m, x_offsets, m_offsets, mask):
+        """(2) to (6) with x = m = S, or (7) with x = h_t and m = C: F(concat_k softmax(F_Pk(x) W_k mᵀ) F_Qk(m)), and its cache.
 
-def attend(layer, params, x, m, x_offsets, m_offsets, mask):
-    """(2) to (6) with x = m = S, or (7) with x = h_t and m = C: F(concat_k softmax(F_Pk(x) W_k mᵀ) F_Qk(m)), and its cache.
+        mask(shape, dtype) makes the dropout's mask; None: no dropout.
+        """
+        c, attention = self.attention_forward(layer, params, x, m, x_offsets, m_offsets)  # F1
+        drawn = mask and mask(c.shape, c.dtype)
+        y, feed_forward = feed_forward_forward(c, *(params[f"{layer}.{name}"] for name in FEED_FORWARD), drawn)  # F2
+        return y, (attention, feed_forward)
 
-    mask(shape, dtype) makes the dropout's mask; None: no dropout.
-    """
-    own = [params[f"{layer}.{name}"] for name in ATTENTION]
-    c, attention = attention_forward(x, m, *own, x_offsets, m_offsets)  # F1
-    drawn = mask and mask(c.shape, c.dtype)
-    y, feed_forward = feed_forward_forward(c, *(params[f"{layer}.{name}"] for name in FEED_FORWARD), drawn)  # F2
-    return y, (attention, feed_forward)
+    def attend_backward(self, layer, dy, cache, gradients):
+        """-> dx, dm; the parameters' gradients into `gradients`."""
+        attention, feed_forward = cache
+        dc, *own = feed_forward_backward(dy, feed_forward)  # B2
+        gradients.add_all(f"{layer}.", FEED_FORWARD, own)
+        return self.attention_backward(layer, dc, attention, gradients)  # B1
 
+    def attention_forward(self, layer, params, x, m, x_offsets, m_offsets):
+        own = [params[f"{layer}.{name}"] for name in ATTENTION]
+        return attention_forward(x, m, *own, x_offsets, m_offsets)
 
-def attend_backward(layer, dy, cache, gradients):
-    """-> dx, dm; the parameters' gradients into `gradients`."""
-    attention, feed_forward = cache
-    dc, *own = feed_forward_backward(dy, feed_forward)  # B2
-    gradients.add_all(f"{layer}.", FEED_FORWARD, own)
-    dx, dm, *own = attention_backward(dc, attention)  # B1
-    gradients.add_all(f"{layer}.", ATTENTION, own)
-    return dx, dm
-
-
+    def attention_backward(self, layer, dc, cache, gradients):
+        dx, dm, *own = attention_backward(dc, cache)
+        gradients.add_all(f"{layer}.", ATTENTION, own)
+        return dx, dm

@@ -1,0 +1,174 @@
+"""Runs set side by side: paired differences, Tables 3 and 5, Figure 2. The command is `compare`.
+
+All runs are judged on the same rankings against the same negatives. So differences are paired: ranking by ranking the AUC
+term of one row is taken from that of another, each averaged over its seeds. Their standard error is over users and takes
+the seeds as given; how far seeds alone scatter is the ± of the AUC itself.
+"""
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+
+from .datasets.schema import DataError
+from .evaluate import auc, by_length
+from .train import COLUMNS
+
+
+class Runs(NamedTuple):
+    """The seeds of one row: reports, metrics, AUC terms of every ranking [seeds, S], and what was ranked [S, …]."""
+
+    label: str
+    reports: list
+    curves: list  # for each seed the columns of metrics.csv by name
+    each: np.ndarray
+    tested: dict  # user, group, length, candidates
+
+    def at(self, places):
+        """The same with some of the rankings only."""
+        return self._replace(each=self.each[:, places], tested={name: v[places] for name, v in self.tested.items()})
+
+    def of_group(self, group):
+        """The same with the rankings of one target group, by its index."""
+        return self.at(self.tested["group"] == group)
+
+
+def read_runs(label, folders):
+    """Runs from finished run folders that differ in the seed."""
+    reports = [json.loads((folder / "report.json").read_text()) for folder in folders]
+    metrics = [np.loadtxt(folder / "metrics.csv", delimiter=",", skiprows=1, ndmin=2) for folder in folders]
+    tests = [dict(np.load(folder / "test_scores.npz")) for folder in folders]
+    each = np.stack([auc(tested.pop("scores")).each for tested in tests])
+    return Runs(label, reports, [dict(zip(COLUMNS, values.T)) for values in metrics], each, tests[0])
+
+
+def paired(runs, reference):
+    """Mean over the rankings of the difference of two rows' AUC terms, and its standard error over users (None for one).
+
+    The rankings of one user (one for each group that is ranked) may vary together, so their deviations are added first.
+    """
+    for name in ("user", "group", "candidates"):
+        if not np.array_equal(runs.tested[name], reference.tested[name]):
+            raise DataError(f"{runs.label} and {reference.label} were judged on different rankings: the data have changed "
+                            "between their runs; choose another --out")  # fmt: skip
+    difference = runs.each.mean(axis=0) - reference.each.mean(axis=0)
+    _, user = np.unique(runs.tested["user"], return_inverse=True)
+    deviation = np.bincount(user, weights=difference - difference.mean())
+    U = len(deviation)
+    se = float(np.sqrt(U / (U - 1) * (deviation**2).sum()) / len(difference)) if U > 1 else None
+    return float(difference.mean()), se
+
+
+def cell(runs, reference):
+    """The figures of a cell: AUC of every seed, and the paired difference; none for the reference itself."""
+    difference, se = (None, None) if runs is reference else paired(runs, reference)
+    return {"rankings": runs.each.shape[1], "auc": runs.each.mean(axis=1).tolist(), "difference": difference, "se": se}
+
+
+def mean_and_sd(cell):
+    return f"{np.mean(cell['auc']):.4f}" + (f" ± {np.std(cell['auc'], ddof=1):.4f}" if len(cell["auc"]) > 1 else "")
+
+
+def behind(cell):
+    """The difference in words."""
+    if cell["difference"] is None:
+        return ""
+    return f"{cell['difference']:+.4f}" + ("" if cell["se"] is None else f" ± {cell['se']:.4f}")
+
+
+def with_difference(cell, auc=mean_and_sd):
+    return auc(cell) + (f" ({behind(cell)})" if behind(cell) else "")
+
+
+def markdown(header, rows):
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *rows])
+
+
+def protocol(runs, label):
+    """What the numbers are, in words."""
+    report = runs.reports[0]
+    return (
+        f"{'Validation' if report['config']['validate'] else 'Test'} AUC at the end of training: mean ± standard deviation over "
+        f"{len(runs.reports)} seeds; negatives: {report['negatives']}; {report['tie_rule']}. "
+        f"Differences to {label}: user by user, seeds averaged, ± 1 standard error over users, for these seeds."
+    )
+
+
+def table(results, reference):
+    """Table 3 and the AUC by history length, of row -> Runs: -> Markdown and figures."""
+    figures, lines, evaluations = {}, [], len(reference.curves[0]["step"])
+    buckets = [(label, places, reference.at(places)) for label, places in by_length(reference.tested["length"])]
+    claims = any(row.claim for row in results)
+    for row, runs in results.items():
+        mean = lambda name, reports=runs.reports: float(np.mean([report[name] for report in reports]))
+        own = figures[row.name] = cell(runs, reference)
+        own |= {name: mean(name) for name in ("swapped_history_auc", "samples_per_second", "seconds")}
+        reached = [curve["seconds"][curve["test_auc"] >= 0.99 * curve["test_auc"][-1]][0] for curve in runs.curves]
+        own["seconds_to_99"] = float(np.mean(reached))
+        own["by_length"] = {
+            label: cell(there if runs is reference else runs.at(places), there) for label, places, there in buckets
+        }
+        speed = [f"{own[name]:,.0f}" for name in ("samples_per_second", "seconds", "seconds_to_99")]
+        flags = [f"`{' '.join(row.flags)}`" if row.flags else "", row.claim] if claims else []
+        lines.append([row.label, mean_and_sd(own), behind(own), f"{own['swapped_history_auc']:.4f}", *speed, *flags])
+    header = ["model", "AUC", "difference", "histories swapped", "samples/s", "seconds", "seconds to 99 %", "flags", "the paper"]
+    report = reference.reports[0]
+    controls = {"popularity alone": "popularity_auc", "is it in the history": "in_history_auc", "ceiling": "ceiling_auc"}
+    controls = [f"{what} {report[name]:.4f}" for what, name in controls.items() if report[name] is not None]
+    mean_only = lambda cell: f"{np.mean(cell['auc']):.4f}"
+    lengths = [
+        [label, str(len(places)), *(with_difference(own["by_length"][label], mean_only) for own in figures.values())]
+        for label, places, _ in buckets
+    ]
+    return "\n\n".join([
+        markdown(header[: len(lines[0])], lines),
+        f"{protocol(reference, reference.label)} {report['test_users']} users. Seconds are of training; to 99 %: until the first "
+        f"of the {evaluations} evaluations that reaches 99 % of the final AUC.",
+        f"Controls: {', '.join(controls)}.",
+        markdown(["behaviours in the history", "rankings", *(runs.label for runs in results.values())], lengths),
+    ]), figures  # fmt: skip
+
+
+def task_table(results):
+    """Table 5, of task -> group -> Runs with the rankings of that group: -> Markdown and figures."""
+    reference = results["ATRank one2one"]
+    figures = {task: {g: cell(runs, reference[g]) for g, runs in of.items()} for task, of in results.items()}
+    lines = [[task, *map(with_difference, of.values())] for task, of in figures.items()]
+    controls = {"ceiling one2one": ("ATRank one2one", "ceiling_auc"), "ceiling all2one": ("ATRank all2one", "ceiling_auc"),
+                "popularity alone": ("ATRank one2one", "popularity_auc")}  # fmt: skip
+    for label, (task, name) in controls.items():
+        values = {g: runs.reports[0][name] for g, runs in results[task].items()}
+        if None not in values.values():  # only a simulator knows a ceiling
+            figures[label] = values
+            lines.append([label, *(f"{value:.4f}" for value in values.values())])
+    lines.append(["test users", *(str(runs.each.shape[1]) for runs in reference.values())])
+    text = protocol(next(iter(reference.values())), "ATRank one2one")
+    return f"{markdown(['model and task', *reference], lines)}\n\n{text}", figures
+
+
+def draw(path, results, reference):
+    """Figure 2: AUC against samples seen and against seconds of training; a thick line is the mean of its thin ones."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogFormatter
+
+    report = reference.reports[0]
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    for ax, column in zip(axes, ("samples", "seconds")):
+        for i, runs in enumerate(results):
+            x, y = ([curve[name] for curve in runs.curves] for name in (column, "test_auc"))
+            ax.plot(np.transpose(x), np.transpose(y), color=f"C{i}", linewidth=0.7, alpha=0.4)
+            ax.plot(np.mean(x, axis=0), np.mean(y, axis=0), color=f"C{i}", linewidth=2, label=runs.label)
+        for name, label, style in (("ceiling_auc", "ceiling", "--"), ("popularity_auc", "popularity alone", ":")):
+            if report[name] is not None:
+                ax.axhline(report[name], linestyle=style, color="0.4", linewidth=1.2, label=label)
+        ax.grid(alpha=0.3)
+    axes[0].set(xlabel="training samples seen (targets)", ylabel="average user AUC", xlim=(0, None))
+    axes[1].set(xlabel="seconds of training", xscale="log")
+    axes[1].xaxis.set_major_formatter(LogFormatter())
+    axes[1].xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+    axes[0].legend(loc="best", fontsize=9)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

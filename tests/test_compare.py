@@ -1,0 +1,335 @@
+"""The command compare: Tables 3 and 5, Figure 2, the variants; what is trained and what is not; differences by hand."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from runs import assert_fault, process
+
+from atrank_np import compare, tables, train
+from atrank_np.config import MODELS
+from atrank_np.datasets.schema import DataError
+from atrank_np.tables import Runs, paired
+
+# NumPy: nothing to compile for these few steps.
+SMALL = "--width 8 --spaces 2 --epochs 2 --evaluations 4 --batch-size 8 --backend numpy --quiet".split()  # noqa: SIM905
+
+
+@pytest.fixture
+def no_picture(monkeypatch):
+    monkeypatch.setattr(train, "draw_curve", lambda *_: None)
+
+
+def command(data, out, *flags):
+    assert compare.main(["--data", str(data), "--out", str(out), *SMALL, *flags]) == 0
+
+
+@pytest.fixture(scope="module")
+def compared(tiny, tmp_path_factory):
+    """The folder of a comparison of two models with two seeds, not to be written to."""
+    out = tmp_path_factory.mktemp("compare")
+    command(tiny, out, "--models", "bpr_mf", "--seeds", "2")
+    return out
+
+
+@pytest.fixture
+def own(compared, tmp_path):
+    """A copy of it, to be written to."""
+    return shutil.copytree(compared, tmp_path / "own")
+
+
+def report(folder):
+    return json.loads((folder / "report.json").read_text())
+
+
+def terms(folder):
+    """Whether the positive wins, ½ for a tie, [S]; and the rest of test_scores.npz."""
+    with np.load(folder / "test_scores.npz") as file:
+        tested = dict(file)
+    positive, negative = tested.pop("scores").T
+    return (positive > negative) + 0.5 * (positive == negative), tested
+
+
+def cells(markdown):
+    """Rows of cells of a Markdown table."""
+    return [line.strip("| ").split(" | ") for line in markdown.splitlines() if not line.startswith("| ---")]
+
+
+# Table 3
+
+
+def test_what_it_leaves(compared):
+    runs = [f"{name}-{seed}" for name in ("atrank", "bpr_mf") for seed in (0, 1)]
+    assert sorted(path.name for path in compared.iterdir()) == [*runs, "figure2.png", "table3.json", "table3.md"]
+    assert (compared / "figure2.png").read_bytes().startswith(b"\x89PNG")
+    for name in runs:
+        assert report(compared / name)["config"]["seed"] == int(name[-1])
+        assert report(compared / name)["config"]["model"] == name[:-2]
+        assert (compared / name / "curve.png").exists()  # a run folder like any other
+
+
+def test_table_3(compared, tiny, capsys):
+    command(tiny, compared, "--models", "bpr_mf", "--seeds", "2")
+    printed = capsys.readouterr()
+    assert printed.out == (compared / "table3.md").read_text()
+    assert [line.split("]")[0] for line in printed.err.splitlines()] == ["[1/4", "[2/4", "[3/4", "[4/4"]
+    main, protocol, controls, lengths = printed.out.split("\n\n")
+    figures = json.loads((compared / "table3.json").read_text())
+
+    header, competitor, reference = cells(main)
+    assert header == ["model", "AUC", "difference", "histories swapped", "samples/s", "seconds", "seconds to 99 %"]
+    for row, label, name in ((competitor, "BPR-MF", "bpr_mf"), (reference, "ATRank", "atrank")):
+        reports = [report(compared / f"{name}-{seed}") for seed in (0, 1)]
+        aucs = [r["test_auc"] for r in reports]
+        assert figures[name]["auc"] == pytest.approx(aucs, abs=1e-12)
+        assert row[:2] == [label, f"{sum(aucs) / 2:.4f} ± {abs(aucs[0] - aucs[1]) / 2**0.5:.4f}"]
+        assert row[3] == f"{sum(r['swapped_history_auc'] for r in reports) / 2:.4f}"
+        assert row[4] == f"{sum(r['samples_per_second'] for r in reports) / 2:,.0f}"
+    f = figures["bpr_mf"]
+    assert competitor[2] == f"{f['difference']:+.4f} ± {f['se']:.4f}" and reference[2] == ""
+    assert figures["atrank"]["difference"] is None
+    assert f["difference"] == pytest.approx(np.mean(f["auc"]) - np.mean(figures["atrank"]["auc"]), abs=1e-12)
+
+    one = report(compared / "atrank-0")
+    assert protocol.startswith("Test AUC") and f" {one['test_users']} users." in protocol and one["negatives"] in protocol
+    popularity, in_history = (f"{one[name]:.4f}" for name in ("popularity_auc", "in_history_auc"))
+    assert controls == f"Controls: popularity alone {popularity}, is it in the history {in_history}."
+
+    header, *rows = cells(lengths)
+    assert header == ["behaviours in the history", "rankings", "BPR-MF", "ATRank"]
+    each, tested = terms(compared / "atrank-0")
+    assert sum(int(row[1]) for row in rows) == len(each)
+    two_or_three = np.isin(tested["length"], (2, 3))
+    mean = (each[two_or_three].mean() + terms(compared / "atrank-1")[0][two_or_three].mean()) / 2
+    row = next(row for row in rows if row[0] == "2-3")
+    assert (row[1], row[3]) == (str(two_or_three.sum()), f"{mean:.4f}")
+    f = f["by_length"]["2-3"]
+    assert row[2] == f"{np.mean(f['auc']):.4f} ({f['difference']:+.4f} ± {f['se']:.4f})"
+
+
+def test_a_flag_of_train_holds_for_all(tiny, tmp_path, no_picture, capsys):
+    flags = "--models bpr_mf,atrank --seeds 1 --validate --loss point --features object,words"
+    command(tiny, tmp_path, *flags.split())
+    for name in ("bpr_mf-0", "atrank-0"):
+        kept = json.loads((tmp_path / name / "config.json").read_text())
+        assert kept["config"]["validate"] and kept["config"]["loss"] == "point"
+        assert kept["data"]["features"] == ["object", "words"]
+    text = capsys.readouterr().out
+    assert "Validation AUC" in text and "Test AUC" not in text
+    assert " ± " not in cells(text.split("\n\n")[0])[2][1]  # one seed has no deviation
+
+
+def test_every_model_has_its_row_and_its_own_defaults():
+    assert [row.name for row in [*compare.COMPETITORS, compare.ATRANK]] == [*(m for m in MODELS if m != "atrank"), "atrank"]
+    for row in [*compare.COMPETITORS, compare.ATRANK]:
+        _, config = train.settings(train.parse(list(row.flags)))
+        assert config.model == row.name
+        assert all(getattr(config, name) == value for name, value in MODELS[row.name].items())
+
+
+# Differences and times, by hand
+
+
+def runs(label, each, user, step_auc=((0.5, 0.7),), candidates=None):
+    """Runs with these AUC terms [seeds, S]; an evaluation every second."""
+    S = len(user)
+    tested = {"user": np.array(user), "group": np.zeros(S, int), "length": np.arange(S),
+              "candidates": np.zeros((S, 2), int) if candidates is None else candidates}  # fmt: skip
+    curves = [{"step": np.arange(len(a)), "samples": 10.0 * np.arange(len(a)), "seconds": 1.0 + np.arange(len(a)),
+               "test_auc": np.array(a)} for a in step_auc]  # fmt: skip
+    about = {"test_users": 3, "negatives": "one", "tie_rule": "½", "popularity_auc": 0.6, "in_history_auc": 0.5,
+             "ceiling_auc": None, "swapped_history_auc": 0.5, "samples_per_second": 7, "seconds": 9,
+             "config": {"validate": False}}  # fmt: skip
+    return Runs(label, [about] * len(each), curves, np.array(each, float), tested)
+
+
+def test_paired_by_hand():
+    """Seeds averaged, the differences are ½, 0, 1, ½ (mean ½): deviations 0, -½, ½, 0 around it."""
+    one, other = runs("a", [[1, 1, 1, 1], [1, 0, 1, 0]], [4, 5, 6, 7]), runs("b", [[1, 0, 0, 0], [0, 1, 0, 0]], [4, 5, 6, 7])
+    assert paired(one, other) == (0.5, pytest.approx(np.sqrt((0.25 + 0.25) / 3 / 4)))
+    assert paired(other, one) == (-0.5, paired(one, other)[1])
+
+
+def test_rankings_of_a_user_vary_together():
+    """Users 4, 4, 5, 5 with deviations ½, ½, -½, -½: summed 1 and -1, so √(2/1 · 2) / 4 = ½; taken apart it would be 0.29."""
+    one, other = runs("a", [[1, 1, 0, 0]], [4, 4, 5, 5]), runs("b", [[0, 0, 0, 0]], [4, 4, 5, 5])
+    assert paired(one, other) == (0.5, pytest.approx(0.5))
+
+
+def test_one_user_has_no_standard_error():
+    assert paired(runs("a", [[1]], [4]), runs("b", [[0]], [4])) == (1.0, None)
+
+
+def test_only_equal_rankings_are_paired():
+    one = runs("a", [[1, 0]], [4, 5])
+    for other in (runs("b", [[1, 0]], [4, 6]), runs("b", [[1, 0]], [4, 5], candidates=np.array([[0, 0], [0, 1]]))):
+        with pytest.raises(DataError, match="^a and b were judged on different rankings: the data have changed"):
+            paired(one, other)
+
+
+def test_seconds_to_99_percent():
+    """0.99 · 0.80 = 0.792 is first reached at 3 s, though the AUC falls below it again; 0.99 · 0.70 at 1 s."""
+    curves = [(0.5, 0.78, 0.795, 0.79, 0.80), (0.7, 0.6, 0.6, 0.6, 0.7)]
+    row = compare.ATRANK
+    _, figures = tables.table({row: (own := runs("ATRank", [[1, 0], [1, 1]], [4, 5], curves))}, own)
+    assert figures["atrank"]["seconds_to_99"] == 2.0
+    assert figures["atrank"]["auc"] == [0.5, 1.0]
+
+
+def test_figure_2(tmp_path, monkeypatch):
+    """Two panels; a thin line for each seed, a thick one for their mean, and the controls that are known."""
+    from matplotlib import pyplot as plt
+
+    kept = []
+    monkeypatch.setattr(plt, "close", kept.append)
+    one, other = (runs(label, [[1, 0], [1, 1]], [4, 5], [(0.5, 0.7), (0.5, 0.9)]) for label in "ab")
+    tables.draw(tmp_path / "figure.png", [one, other], one)
+    left, right = kept[0].axes
+    for ax, x in ((left, [0, 10]), (right, [1, 2])):
+        assert [line.get_label() for line in ax.lines if line.get_linewidth() > 1] == ["a", "b", "popularity alone"]
+        assert len(ax.lines) == 2 * (2 + 1) + 1
+        mean = next(line for line in ax.lines if line.get_label() == "a")
+        assert mean.get_xdata().tolist() == x and mean.get_ydata().tolist() == pytest.approx([0.5, 0.8])
+
+
+# What is there is not trained again
+
+
+def test_a_finished_run_is_not_trained_again(own, tiny, monkeypatch, capsys):
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file() and path.suffix != ".png"}
+    monkeypatch.setattr(train, "fit", None)
+    command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_what_is_missing_is_trained_and_a_stopped_run_goes_on(own, compared, tiny, monkeypatch):
+    """One run is gone, one is stopped at its last step, one before its first checkpoint, one lacks its scores."""
+    shutil.rmtree(own / "atrank-0")
+    (own / "atrank-1" / "report.json").unlink()
+    for path in (own / "bpr_mf-0").iterdir():
+        if path.name != "config.json":
+            path.unlink()
+    (own / "bpr_mf-1" / "test_scores.npz").unlink()
+    calls, fit = [], train.fit
+
+    def spy(*arguments, **options):
+        calls.append((options["out"].name, options["resume"] is not None))
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(train, "fit", spy)
+    command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
+    assert calls == [("bpr_mf-0", False), ("atrank-0", False), ("bpr_mf-1", True), ("atrank-1", True)]
+    figures, before = (json.loads((out / "table3.json").read_text()) for out in (own, compared))
+    for name in ("bpr_mf", "atrank"):
+        assert figures[name]["auc"] == before[name]["auc"] and figures[name]["by_length"] == before[name]["by_length"]
+
+
+def test_ctrl_c(tiny, tmp_path, monkeypatch):
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt("stopped after step 3 of 9")
+
+    monkeypatch.setattr(train, "fit", stopped)
+    with pytest.raises(KeyboardInterrupt, match="^stopped after step 3 of 9; the same command goes on$"):
+        command(tiny, tmp_path, "--models", "bpr_mf")
+
+
+# Table 5
+
+
+def test_table_5(tiny, tmp_path, no_picture, capsys):
+    command(tiny, tmp_path, "--tasks", "--models", "bilstm", "--seeds", "1")
+    text = capsys.readouterr().out
+    assert text == (tmp_path / "table5.md").read_text()
+    table, protocol = text.split("\n\n")
+    assert "Differences to ATRank one2one:" in protocol
+    header, *rows = cells(table)
+    assert header == ["model and task", "items", "queries"]
+    assert [row[0] for row in rows] == ["Bi-LSTM one2one", "ATRank one2one", "ATRank all2one", "ATRank all2all",
+                                        "popularity alone", "test users"]  # fmt: skip
+    history = lambda folder: json.loads((tmp_path / folder / "config.json").read_text())["data"]["history"]
+    folders = {row[0]: [f"{row[0].lower().replace('bi-', 'bi').replace(' ', '-')}-{g}-0" for g in header[1:]] for row in rows[:3]}
+    folders["ATRank all2all"] = ["atrank-all2all-0"] * 2
+    assert history("atrank-one2one-queries-0") == ["queries"] and history("atrank-all2one-queries-0") == ["items", "queries"]
+    for row in rows[:4]:
+        for g, (name, folder) in enumerate(zip(header[1:], folders[row[0]])):
+            assert report(tmp_path / folder)["test_auc_by_group"][name]["users"] == int(rows[5][1 + g])
+            each, reference = terms(tmp_path / folder), terms(tmp_path / f"atrank-one2one-{name}-0")
+            mine, base = (terms[tested["group"] == g] for terms, tested in (each, reference))
+            assert len(mine) == len(base)
+            difference = mine - base
+            wanted = f" ({difference.mean():+.4f} ± {difference.std(ddof=1) / np.sqrt(len(mine)):.4f})"
+            assert row[1 + g] == f"{mine.mean():.4f}" + (wanted if row[0] != "ATRank one2one" else "")
+
+
+def test_tasks_of_some_groups():
+    rows = compare.task_rows([compare.ATRANK], ["a", "b"], ["b"])
+    assert {task: {g: row.flags for g, row in of.items()} for task, of in rows.items()} == {
+        "ATRank one2one": {"b": ("--history", "b", "--target", "b")},
+        "ATRank all2one": {"b": ("--history", "a,b", "--target", "b")},
+        "ATRank all2all": {"b": ("--history", "a,b", "--target", "b")},
+    }
+
+
+def test_ceilings_stand_beside_table_5():
+    """Those of the histories that a task sees, where a simulator knows them."""
+    cell = runs("ATRank", [[1, 0]], [4, 5])
+    known = lambda value: {"items": cell._replace(reports=[cell.reports[0] | {"ceiling_auc": value}])}
+    text, figures = tables.task_table({"ATRank one2one": known(0.8), "ATRank all2one": known(0.9)})
+    assert cells(text.split("\n\n")[0])[3:5] == [["ceiling one2one", "0.8000"], ["ceiling all2one", "0.9000"]]
+    assert figures["ceiling all2one"] == {"items": 0.9}
+
+
+# The variants
+
+
+def test_variants(tiny, tmp_path, no_picture, capsys):
+    command(tiny, tmp_path, "--variants", "--seeds", "1")
+    text = capsys.readouterr().out
+    assert text == (tmp_path / "variants.md").read_text() and (tmp_path / "variants.png").exists()
+    header, *rows = cells(text.split("\n\n")[0])
+    assert header[-2:] == ["flags", "the paper"]
+    configs = [report(tmp_path / f"{row.name}-0")["config"] for row in compare.VARIANTS]
+    for row, variant, config in zip(rows, compare.VARIANTS, configs):
+        assert row[0] == variant.label
+        if variant is not compare.ATRANK:
+            assert row[-2:] == [f"`{' '.join(variant.flags)}`", variant.claim]
+            assert config != configs[0]
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    "flags, text",
+    [
+        ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, atrank, got 'gru'"),
+        ("--seeds 0", "--seeds: expected at least 1, got 0"),
+        ("--seed 3", "--seed: every run has its own (see python -m atrank_np.compare --help)"),
+        ("--model cnn", "--model: every run has its own (see python -m atrank_np.compare --help)"),
+        ("--nonsense", "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)"),
+        ("--data nowhere", "nowhere: expected a folder with events.csv, found none"),
+        ("--tasks --data nowhere", "nowhere: expected a folder with events.csv, found none"),
+    ],
+)
+def test_faults(flags, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as fault:
+        compare.main([*SMALL, *flags.split()])
+    assert str(fault.value) in (text, str(tmp_path / text))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_run(own, tiny):
+    with pytest.raises(DataError) as fault:
+        command(tiny, own, "--models", "bpr_mf", "--epochs", "3")
+    assert str(fault.value) == f"{own}/bpr_mf-0: holds a run with other settings; choose another --out, or remove it"
+    (own / "bpr_mf-0" / "config.json").unlink()
+    with pytest.raises(DataError, match="bpr_mf-0/config.json: expected the run's settings, as train writes them$"):
+        command(tiny, own, "--models", "bpr_mf")
+
+
+def test_a_fault_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = process("compare", "--models", "gru")
+    assert_fault(result, "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, atrank, got 'gru'")
