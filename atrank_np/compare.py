@@ -13,7 +13,7 @@ from typing import NamedTuple
 from . import command, train
 from .config import LABELS, MODELS
 from .datasets.schema import DataError, Schema
-from .models.variants import VARIANTS as CHANGES
+from .models.variants import VARIANTS
 from .tables import draw, read_runs, table, task_table
 
 EVALUATIONS = 40  # in a run: Figure 2 wants to see the first epoch, in which a competitor may have its best
@@ -30,18 +30,18 @@ class Row(NamedTuple):
 
 ATRANK = Row("atrank", "ATRank", ())
 COMPETITORS = [Row(name, LABELS[name], ("--model", name)) for name in MODELS if name != "atrank"]
-CLAIMS = {"no_self_attention": "worse", "no_time": "worse", "continuous_time": "worse than buckets"}
-VARIANTS = [
-    ATRANK,
-    Row("one_space", "one space", ("--spaces", "1"), "worse than eight"),
-    Row("pairwise", "pair-wise loss", ("--loss", "pair"), "worse than point-wise"),
+CLAIMS = {"no_self_attention": "needed in the place of an RNN or CNN", "no_time": "time encoding is needed",
+          "continuous_time": "buckets are better", "authors": "not the paper's equations"}  # fmt: skip
+ONE_CHANGE = [
+    Row("one_space", "one space", ("--spaces", "1"), "several are better"),
+    Row("pair_wise", "pair-wise loss", ("--loss", "pair"), "point-wise is better"),
     Row("deep", "deep f", ("--ranking", "deep"), "possible too"),
     Row("paper", "the paper's numbers", ("--paper",), "its own"),
-    Row("no_item_bias", "no item bias", ("--no-item-bias",), "has none; the authors' code has one"),
-    Row("negatives_once", "negatives drawn once", ("--negatives-once",), "not said; so in the authors' code"),
-    Row("clip", "gradients clipped", ("--clip", "5"), "not said; so in the authors' code"),
-    *(Row(name, name.replace("_", " "), ("--variant", name), CLAIMS.get(name, "otherwise; so in the authors' code"))
-      for name in CHANGES if name),
+    Row("no_item_bias", "no item bias", ("--no-item-bias",), "has none, the authors' code does"),
+    Row("negatives_once", "negatives drawn once", ("--negatives-once",), "silent, so in the authors' code"),
+    Row("clip", "gradients clipped", ("--clip", "5"), "silent, so in the authors' code"),
+    *(Row(name, name.replace("_", " "), ("--variant", name), CLAIMS.get(name, "otherwise in the authors' code"))
+      for name in VARIANTS if name),
 ]  # fmt: skip
 
 
@@ -103,31 +103,37 @@ def parser():
     kind = p.add_mutually_exclusive_group()
     kind.add_argument("--tasks", action="store_true", help="Table 5: each group of --target (default: all of --history) ranked "
                       "from its own history (one2one), from all (all2one), and by one model for all groups (all2all)")
-    kind.add_argument("--variants", action="store_true", help="ATRank with one thing changed at a time")
+    changes = ",".join(row.name for row in ONE_CHANGE)
+    kind.add_argument("--variants", nargs="?", const=changes, metavar="A,B", help=f"ATRank with one thing changed at a time; of "
+                      f"{changes} (default: all; raw_query and authors need features that are together as wide as the model)")
     return p
 
 
 def main(arguments):
     options, shared = parser().parse_known_args(arguments)
     given = train.given_flags(shared)
-    for name in ("model", "seed", "resume"):
+    for name in ("model", "variant", "seed", "resume"):
         if name in given:
             raise DataError(f"--{name}: every run has its own (see python -m atrank_np.compare --help)")
     if options.seeds < 1:
         raise DataError(f"--seeds: expected at least 1, got {options.seeds}")
-    models = [*competitors(options), ATRANK]
+    if options.variants:
+        rows = [ATRANK, *chosen("--variants", options.variants, ONE_CHANGE)]
+    else:
+        every = [row.name for row in COMPETITORS if not (options.tasks and row.name == "bpr_mf")]
+        rows = [*chosen("--models", options.models or ",".join(every), COMPETITORS), ATRANK]
     folder = command.find_data(given.get("data", command.default_data()))
     out = Path(options.out or f"runs/compare-{folder.resolve().name}")
     train_all = lambda rows: run_all(rows, options.seeds, out, ["--evaluations", str(EVALUATIONS), *shared])
     if options.tasks:
         schema = Schema.load(folder)
         history = given["history"].split(",") if "history" in given else schema.history
-        tasks = task_rows(models, history, given["target"].split(",") if "target" in given else history)
-        results = train_all(dict.fromkeys(row for rows in tasks.values() for row in rows.values()))
-        cells = {task: {g: results[row].of_group(schema.index(g)) for g, row in rows.items()} for task, rows in tasks.items()}
+        tasks = task_rows(rows, history, given["target"].split(",") if "target" in given else history)
+        results = train_all(dict.fromkeys(row for of in tasks.values() for row in of.values()))
+        cells = {task: {g: results[row].of_group(schema.index(g)) for g, row in of.items()} for task, of in tasks.items()}
         name, (text, figures) = "table5", task_table(cells)
     else:
-        results = train_all(VARIANTS if options.variants else models)
+        results = train_all(rows)
         name, (text, figures) = "variants" if options.variants else "table3", table(results, results[ATRANK])
         draw(out / f"{'variants' if options.variants else 'figure2'}.png", results.values(), results[ATRANK])
     train.write_text(out / f"{name}.md", text + "\n")
@@ -136,15 +142,13 @@ def main(arguments):
     return 0
 
 
-def competitors(options):
-    """The rows that --models names."""
-    if options.models is None:
-        return [row for row in COMPETITORS if not (options.tasks and row.name == "bpr_mf")]
-    names, known = options.models.split(","), [row.name for row in [*COMPETITORS, ATRANK]]
+def chosen(option, names, rows):
+    """The rows that a list of names stands for; ATRank, which is always there, may be named too."""
+    names, known = names.split(","), [row.name for row in rows]
     for name in names:
-        if name not in known:
-            raise DataError(f"--models: expected some of {', '.join(known)}, got {name!r}")
-    return [row for row in COMPETITORS if row.name in names]
+        if name not in [*known, ATRANK.name]:
+            raise DataError(f"{option}: expected some of {', '.join(known)}, got {name!r}")
+    return [row for row in rows if row.name in names]
 
 
 if __name__ == "__main__":
