@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import command, train
-from .config import MODELS
+from .config import LABELS, MODELS
 from .datasets.schema import DataError, Schema
+from .models.variants import VARIANTS as CHANGES
 from .tables import draw, read_runs, table, task_table
 
 EVALUATIONS = 40  # in a run: Figure 2 wants to see the first epoch, in which a competitor may have its best
@@ -28,8 +29,8 @@ class Row(NamedTuple):
 
 
 ATRANK = Row("atrank", "ATRank", ())
-LABELS = {"bpr_mf": "BPR-MF", "bilstm": "Bi-LSTM", "bilstm_attention": "Bi-LSTM + attention", "cnn": "CNN + max pooling"}
 COMPETITORS = [Row(name, LABELS[name], ("--model", name)) for name in MODELS if name != "atrank"]
+CLAIMS = {"no_self_attention": "worse", "no_time": "worse", "continuous_time": "worse than buckets"}
 VARIANTS = [
     ATRANK,
     Row("one_space", "one space", ("--spaces", "1"), "worse than eight"),
@@ -39,7 +40,9 @@ VARIANTS = [
     Row("no_item_bias", "no item bias", ("--no-item-bias",), "has none; the authors' code has one"),
     Row("negatives_once", "negatives drawn once", ("--negatives-once",), "not said; so in the authors' code"),
     Row("clip", "gradients clipped", ("--clip", "5"), "not said; so in the authors' code"),
-]
+    *(Row(name, name.replace("_", " "), ("--variant", name), CLAIMS.get(name, "otherwise; so in the authors' code"))
+      for name in CHANGES if name),
+]  # fmt: skip
 
 
 def run_all(rows, seeds, out, shared):

@@ -152,7 +152,7 @@ def draw(path, results, reference):
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import LogLocator
 
     report = reference.reports[0]
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
@@ -167,8 +167,9 @@ def draw(path, results, reference):
         ax.grid(alpha=0.3)
     axes[0].set(xlabel="training samples seen (targets)", ylabel="average user AUC", xlim=(0, None))
     axes[1].set(xlabel="seconds of training", xscale="log")
-    axes[1].xaxis.set_major_formatter(LogFormatter())
-    axes[1].xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
-    axes[0].legend(loc="best", fontsize=9)
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[1].xaxis.set_major_formatter("{x:g}")
+    axes[1].minorticks_off()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     figure.savefig(path, dpi=120)
     plt.close(figure)
