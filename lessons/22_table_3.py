@@ -24,7 +24,7 @@ import tempfile
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np import fit, read_log
+from atrank_np import fit, read_log, tables
 from atrank_np.backend import make_backend
 from atrank_np.config import Config
 from atrank_np.datasets.sampling import Negatives, split
@@ -41,14 +41,14 @@ for place, (name, S) in enumerate({"Electronics": 192_403, "Clothing": 39_387}.i
 
 
 # %% [markdown]
-# On Clothing 1.2 standard errors stand between ATRank and the Bi-LSTM: from the table nothing follows. Paired, one could know.
+# On Clothing 1.2 standard errors stand between ATRank and the Bi-LSTM: nothing follows. Paired, one could know, and
+# `python -m atrank_np.compare` pairs.
 #
 # ## The slow version, symbol by symbol
 # %%
 def paired_slow(a, b):  # [S], [S] -> difference, standard error
-    S = len(a)
-    d = [a[u] - b[u] for u in range(S)]
-    mean = sum(d) / S
+    d = [a[u] - b[u] for u in range(len(a))]
+    S, mean = len(d), sum(d) / len(d)
     return mean, math.sqrt(sum((x - mean) ** 2 for x in d) / (S * (S - 1)))
 
 
@@ -56,6 +56,10 @@ rng = np.random.default_rng(22)
 a, b = rng.integers(3, size=(2, 40)) / 2
 package = auc(np.stack([a, np.full(40, 0.5)], 1))  # user_auc of scores, the positive first
 assert (package.each == a).all() and np.isclose(package.se, paired_slow(a, 0 * a)[1])  # the package's ±: b is nothing
+who = lambda a: dict.fromkeys(("user", "group", "candidates"), np.arange(len(a)))  # the same for both, or it refuses
+paired = lambda *pair: tables.paired(*(tables.Runs("", [], [], np.array([a], float), who(a)) for a in pair))
+unpaired = lambda a, b: math.hypot(paired(a, 0 * a)[1], paired(b, 0 * b)[1])
+assert np.allclose(paired(a, b), paired_slow(a, b))
 
 # %% [markdown]
 # ## The gradient: which user makes the error bar?
@@ -64,7 +68,6 @@ S, d = len(a), a - b  # F1
 r = d - d.mean()  # F2
 v = (r**2).sum() / (S - 1)  # F3
 se = math.sqrt(v / S)  # F4
-assert np.isclose(se, paired_slow(a, b)[1])
 dv = 1 / (2 * S * se)  # B4: of a root, 1 over twice the root
 dr = dv * 2 * r / (S - 1)  # B3
 dd = dr - dr.mean()  # B2: the mean is taken off here too, and is 0 already
@@ -86,10 +89,8 @@ print("difference / se:", *[f"{np.divide(*paired_slow(*pair)):.3f}" for pair in 
 # $(⅞)^2 + 7 (⅛)^2 = ⅞$, so $se = \sqrt{⅞ / (8·7)} = ⅛$. Unpaired it would be 0.25.
 # %%
 pencil_a, pencil_b = np.arange(8) < 6, np.arange(8) < 5
-paired = lambda a, b: ((a * 1.0 - b).mean(), (a * 1.0 - b).std(ddof=1) / math.sqrt(len(a)))
-unpaired = lambda a, b: math.hypot(paired(a, 0)[1], paired(b, 0)[1])
 print("pencil: difference {:.3f} ± {:.3f}".format(*paired(pencil_a, pencil_b)), f" unpaired ± {unpaired(pencil_a, pencil_b):.2f}")
-assert np.allclose(paired(pencil_a, pencil_b), 0.125) and np.allclose(paired(a, b), paired_slow(a, b))
+assert np.allclose(paired(pencil_a, pencil_b), 0.125)
 
 
 # %% [markdown]
@@ -159,12 +160,11 @@ for name, settings in own.items():
     backend = make_backend(t.model(), t.params, t.config, t.step, t.table_scale)
     rows[name] = [auc(score(backend, log.schema, parts.events, which)) for which in tasks], np.array(run.rows)
 reference = rows["ATRank"][0][0].each
-print(f"{'':20} AUC             ATRank's lead      (unpaired)   popular negatives   samples/s")
-for name, ((uniform, by_popularity), curve) in rows.items():
+print(f"{'':20} AUC             ATRank's lead      (unpaired)   popular negatives")
+for name, ((uniform, by_popularity), _) in rows.items():
     (lead, se), alone = paired(reference, uniform.each), unpaired(reference, uniform.each)
-    speed = "" if curve is None else f"{curve[-1, 1] / curve[-1, 7]:10,.0f}"
     print(f"{name:20} {uniform.mean:.3f} ± {uniform.se:.3f}   {lead:+.3f} ± {se:.3f}   (± {alone:.3f})"
-          f"      {by_popularity.mean:.3f} ± {by_popularity.se:.3f}   {speed}")  # fmt: skip
+          f"      {by_popularity.mean:.3f} ± {by_popularity.se:.3f}")  # fmt: skip
 
 # %% [markdown]
 # ## Figure 2, twice: "converges faster" by which axis?
