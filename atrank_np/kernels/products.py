@@ -27,14 +27,19 @@ def tile(A, a, row, step, inner, B, b, columns, C, c, add, R, J):
 
 
 @njit(**KERNEL)
+def next_part(left, most):
+    """How many of the rows that are left come next, if the parts are to be few, alike, and no longer than `most`."""
+    return left // ((left + most - 1) // most)
+
+
+@njit(**KERNEL)
 def multiply(A, a, row, step, rows, inner, B, b, columns, C, c, add, J):
     """C[c:] (+)= A' B for the rows × inner matrix A'[i, k] = A[a + i·row + k·step]; a, b, c are flat places."""
     j = 0
     while j + size(J) <= columns:
         i = 0
         while i < rows:
-            tiles = (rows - i + 5) // 6
-            r = (rows - i) // tiles  # of like heights: in a tile of one row every sum would wait for itself
+            r = next_part(rows - i, 6)  # of like heights: in a tile of one row every sum would wait for itself
             a_i, c_i = a + i * row, c + i * columns + j
             if r == 6:
                 tile(A, a_i, row, step, inner, B, b + j, columns, C, c_i, add, SIX, J)
@@ -74,10 +79,12 @@ def product(A, a, rows, inner, B, b, columns, C, c, add):
 @njit(**KERNEL)
 def product_of_transpose(A, a, rows, inner, B, b, columns, C, c):
     """C += A[a:a+rows]ᵀ B[b:b+rows], from flat place c: the gradient of a matrix, [., inner]ᵀ [., columns]."""
-    for first in range(0, rows, 128):  # so many rows of B fit into the nearest cache
-        m = min(128, rows - first)
+    first = np.int64(0)
+    while first < rows:
+        m = next_part(rows - first, 60)  # more rows of B push each other out of the nearest cache
         one, a_first, b_first, add = np.int64(1), (a + first) * inner, (b + first) * columns, np.bool_(True)
         multiply(flat(A), a_first, one, inner, inner, m, flat(B), b_first, columns, flat(C), np.int64(c), add, J)
+        first += m
 
 
 @njit(**KERNEL)
