@@ -121,6 +121,8 @@ ROWS = (
         "test_explain.py::test_table_4_uniform_shares_add_up", "25"),
     Row("AUC", "mean over users of $\\delta(p_{ui} > p_{uj})$, a tie ½", "metrics.py::user_auc", "", "",
         "test_metrics.py::test_against_the_double_loop_with_ties test_metrics.py::test_tiny_values", "00 16 22"),
+    Row("Table 3", "two models: mean of $a_u - b_u$, and its error", "tables.py::paired", "", "",
+        "test_compare.py::test_paired_by_hand", "22"),
     Row("the proof", "$(f(x + hv) - f(x - hv)) / 2h$", "gradcheck.py::numeric_gradient gradcheck.py::relative_error", "", "",
         "test_gradcheck.py::test_numeric_gradient_of_a_polynomial "
         "test_gradcheck.py::test_error_is_relative_to_the_largest_entry", "02"),
