@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from . import command
-from .bench_workers import MODEL, OURS, Fault, workers
+from .bench_workers import OURS, Fault, workers
 from .command import table
+from .config import MODELS
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from .datasets.reading import read_log
 from .datasets.schema import DataError
@@ -104,6 +105,25 @@ def part_train(report, options):
         f"One core multiplies matrices at {peak / 1e9:.0f} GFLOP/s. Packing takes {', '.join(shares)} of packing and step "
         f"(numba, in the order above). Compiling, or loading what is compiled: {report['compile_seconds']:.1f} s.",
     ]
+
+
+def part_models(report, options):
+    """Training steps of ATRank's competitors, beside PyTorch's own."""
+    names, rows = [*OURS, *(name for name in options.torch if name == "torch best")], []
+    for model, threads in itertools.product([name for name in MODELS if name != "atrank"], options.threads):
+        with workers(names, threads, users=FEW_USERS, model=model) as team:
+            for trial in zip(*(worker.ask("trial") for worker in team.values())):
+                assert_equal(dict(zip(team, trial)))
+            measure = lambda name, team=team: team[name].ask("window", seconds=options.window)
+            rates, ratios = take_turns(measure, [name for name in names if name != "numba"], options)
+        for name in names:
+            ratio = "" if name == "numba" else "{:.1f} ({:.1f} to {:.1f})".format(*ratios[name])
+            put(report, ("models", model, threads, "samples_per_second", name), rates[name])
+            if ratio:
+                put(report, ("models", model, threads, RATIOS[name]), ratios[name][0])
+            rows.append([model, threads, name, f"{rates[name]:,.0f}", ratio])
+    return ["Training steps of the competitors, batch 32.",
+            table("model", "threads", "", "samples/s", "numba's ratio", rows=rows)]
 
 
 def part_rank(report, options):
@@ -239,8 +259,8 @@ def draw(scaling, path):
     plt.close(figure)
 
 
-PARTS = {"train": part_train, "rank": part_rank, "groups": part_groups, "epoch": part_epoch, "read": part_read,
-         "scaling": part_scaling}  # fmt: skip
+PARTS = {"train": part_train, "models": part_models, "rank": part_rank, "groups": part_groups, "epoch": part_epoch,
+         "read": part_read, "scaling": part_scaling}  # fmt: skip
 
 
 def parser():
@@ -283,7 +303,7 @@ def main(arguments):
                 seconds = team["numba"].ask("compile_seconds") + team["numba"].ask("rank", number=0)[0]
                 print(f"{threads} threads: compiled or loaded in {seconds:.1f} s")
         return 0
-    report = dict(mode="quick" if options.quick else "full", model=MODEL, cores=os.cpu_count(), python=platform.python_version())
+    report = dict(mode="quick" if options.quick else "full", cores=os.cpu_count(), python=platform.python_version())
     report |= {name: importlib.metadata.version(name) for name in (*OURS, *(["torch"] if options.torch else []))}
     if not options.torch:
         print("torch is not installed, so nothing is compared with it: pip install torch")

@@ -154,7 +154,7 @@ class FastAttention(Attention):
     def __init__(self, params, layer):
         super().__init__(params, layer)
         P_W, P_b, W, Q_W, Q_b = self.own("P.W", "P.b", "W", "Q.W", "Q.b")
-        key = W.reshape(P_W.shape).T
+        key = W.reshape(len(P_W), -1).T
         if layer == "self":
             self.project = linear(np.hstack([P_W, key, Q_W]), np.concatenate([P_b, 0 * P_b, Q_b]))
         else:
@@ -260,4 +260,4 @@ class Best:
         return (torch.cat([self.net.scores(*block, memory, None)[0] for block in blocks]) + self.item_bias).numpy()
 
 
-OPPONENTS = {"atrank": {"torch eager": Eager, "torch best": Best}}  # model -> name -> contender
+OPPONENTS = {"torch eager": Eager, "torch best": Best}  # of ATRank; those of its competitors are in bench_competitors

@@ -7,6 +7,7 @@ import re
 import resource
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from .assembly import assemble
 from .backend import make_backend
-from .config import Config
+from .config import defaults
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from .datasets.packing import pack
 from .datasets.reading import read_log
@@ -24,7 +25,6 @@ from .parameters import has_unknown
 from .randomness import stream
 from .train import Batches
 
-MODEL = "atrank"
 OURS = ("numpy", "numba")
 POOL = 40  # batches that are timed, and that an opponent may sort by length
 RATE = 0.01  # of the timed steps; no speed depends on it
@@ -41,15 +41,13 @@ def atrank_flops(batch, D=128):
     return 3 * (2 * D * D * (8 * n.sum() + 4 * q.sum()) + 4 * D * (n * (n + q)).sum())
 
 
-FLOPS = {"atrank": atrank_flops}  # model -> function of a Batch
-
-
 class Problem:
     """What every contender starts from, equal in every process: a log, a model, its parameters, its batches."""
 
-    def __init__(self, batch=32, threads=1, backend="numba", users=USERS, items=ITEMS, length=None, data=None):
+    def __init__(self, batch=32, threads=1, backend="numba", users=USERS, items=ITEMS, length=None, data=None,
+                 model="atrank"):  # fmt: skip
         """length: all samples have histories of so many behaviours; data: a folder with the log, all its groups ranked."""
-        self.config = Config(batch_size=batch, backend=backend, threads=threads, shards=max(2, threads))
+        self.config = replace(defaults(model), batch_size=batch, backend=backend, threads=threads, shards=max(2, threads))
         self.log = electronics_shaped(users, items, length and length + 2) if data is None else read_log(data)
         if data is not None:
             self.log.schema = self.log.schema.choose(targets=[group.name for group in self.log.schema.groups])
@@ -120,10 +118,10 @@ def contender(name, problem):
     """By its name: "numpy", "numba", or an opponent of bench_torch."""
     if name in OURS:
         return Ours(problem)
-    from . import bench_torch
+    from . import bench_competitors, bench_torch
 
     bench_torch.torch.set_num_threads(problem.config.threads)
-    return bench_torch.OPPONENTS[MODEL][name](problem)
+    return ({"atrank": bench_torch.OPPONENTS} | bench_competitors.OPPONENTS)[problem.config.model][name](problem)
 
 
 class Site:
@@ -142,7 +140,7 @@ class Site:
         batches = [self.contender.prepare(self.problem.pack(np.arange(start, start + 16))) for start in range(0, 64, 16)]
         before = self.contender.scores(batches[0])
         for batch in batches[1:]:
-            self.contender.step(batch, 1.0)
+            self.contender.step(batch, self.problem.config.learning_rate)
         return before, self.contender.scores(batches[0])
 
     def window(self, seconds, one_group=False):
@@ -166,7 +164,7 @@ class Site:
         """Seconds that packing a batch takes, and the floating-point operations of its training step: means of the pool."""
         begin = time.perf_counter()
         pool = self.problem.pool()
-        return (time.perf_counter() - begin) / len(pool), float(np.mean([FLOPS[MODEL](batch) for batch in pool]))
+        return (time.perf_counter() - begin) / len(pool), float(np.mean([atrank_flops(batch) for batch in pool]))
 
     def rank(self, number, **how):
         """Seconds for the scores of the whole catalogue for one test sample, and the scores."""

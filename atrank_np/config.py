@@ -12,6 +12,8 @@ MODELS = {
     "bilstm_attention": {},
     "cnn": {},
 }
+LABELS = {"atrank": "ATRank", "bpr_mf": "BPR-MF", "bilstm": "Bi-LSTM", "bilstm_attention": "Bi-LSTM + attention",
+          "cnn": "CNN + max pooling"}  # fmt: skip
 
 
 @dataclass(frozen=True)

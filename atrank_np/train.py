@@ -22,7 +22,7 @@ from tqdm import tqdm
 from . import command
 from .assembly import Trained, assemble, save
 from .backend import make_backend
-from .config import MODELS, PAPER, VARIANTS, Config, defaults, own_settings
+from .config import LABELS, MODELS, PAPER, VARIANTS, Config, defaults, own_settings
 from .datasets.packing import pack
 from .datasets.sampling import Negatives, split
 from .datasets.schema import DataError
@@ -212,13 +212,13 @@ def draw_curve(path, rows, report):
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    table = dict(zip(COLUMNS, np.array(rows).T))
+    table, label = dict(zip(COLUMNS, np.array(rows).T)), LABELS[report["config"]["model"]]
     figure, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
     axes.fill_between(table["samples"], table["test_auc"] - table["test_auc_se"], table["test_auc"] + table["test_auc_se"],
                       alpha=0.25, linewidth=0)
-    axes.plot(table["samples"], table["test_auc"], marker="o", label="ATRank, ± 1 standard error")
+    axes.plot(table["samples"], table["test_auc"], marker="o", label=f"{label}, ± 1 standard error")
     lines = (("ceiling_auc", "ceiling of the simulator", "C2"), ("popularity_auc", "popularity alone", "C1"),
-             ("swapped_history_auc", "ATRank, histories swapped", "C3"))
+             ("swapped_history_auc", f"{label}, histories swapped", "C3"))
     for name, label, colour in lines:
         if report[name] is not None:
             axes.axhline(report[name], linestyle="--", color=colour, linewidth=1.2, label=f"{label} {report[name]:.3f}")

@@ -87,7 +87,7 @@ assert all(relative_error(*both) < 1e-14 for both in zip((h, new, dz, dc), packa
 #
 # Two messengers walk to the left, $dh$ and $dc$; both start at 0 after the last step. A matrix that is used again gets a sum.
 # %%
-def lstm_backward_slow(dy, x, W, U, b, keep=(1, 1)):  # [n,H], … -> dx, dW, dU, db of one history; keep: 1, 1
+def lstm_backward_slow(dy, x, W, U, b, keep=(1, 1)):  # [n,H], … -> dx, dW, dU, db of one history; keep: see below
     states, caches = [np.zeros((1, H))], []
     h = c = np.zeros((1, H))
     for x_t in x:

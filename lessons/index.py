@@ -140,7 +140,8 @@ ROWS = (
         "layers/convolution.py::convolution_forward models/cnn.py::CNN.user_forward",
         "layers/convolution.py::convolution_backward models/cnn.py::CNN.user_backward",
         "kernels/cnn.py::convolution_forward kernels/cnn.py::convolution_backward",
-        "test_convolution.py::test_gradients test_convolution.py::test_literally test_convolution.py::test_windows_by_hand", "21"),
+        "test_convolution.py::test_gradients test_convolution.py::test_literally "
+        "test_convolution.py::test_windows_by_hand", "21"),
     Row("BPR-MF", "$u \\cdot \\mathrm{emb}(o)$ + item bias", "models/bpr_mf.py::BPRMF.forward",
         "models/bpr_mf.py::BPRMF.backward", "kernels/bpr_mf.py::shard",
         "test_model.py::test_scores_see_the_user test_assembly.py::test_users_without_training_stay_unknown", "19"),

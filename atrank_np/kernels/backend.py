@@ -20,6 +20,7 @@ from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import BLOCK, catalogue_scores, object_side
 from .chunks import CHUNK, SpaceAt, Work, deal
 from .embedding import BAG, LOOKUP, NUMBER, Features
+from .held import hold
 from .ranking import DeepAt
 from .step import DECAYED, KEPT, REST, TABLE, Settings, transpose_all, update
 from .vectors import Lanes
@@ -250,8 +251,7 @@ class NumbaBackend:
         rates = [self.dtype.type(value) for value in (rate, keep, rate / self.table_scale)]
 
         def job(part):
-            update(self.features, self.places.space, self.dense.array, self.transposed, self.pieces, self.tables.array,
-                   self.biases.array, batch, self.work, *rates, part, self.threads)  # fmt: skip
+            update(self.held, self.pieces, batch, *rates, part, self.threads)
 
         self.team.run(job, self.threads)
         return float(self.work.loss.sum() * norm)
@@ -263,8 +263,7 @@ class NumbaBackend:
         settings = self._settings(batch, dropout=train)
 
         def job(s):
-            self.plan.shard(self.features, self.places, self.dense.array, self.transposed, self.tables.array, self.biases.array,
-                       settings, batch, self.work, s, train, self.D, self.K, self.lanes)  # fmt: skip
+            self.plan.shard(self.held, settings, batch, s, train, self.D, self.K, self.lanes)
 
         self.team.run(job, self.config.shards)
         return settings.norm
@@ -284,7 +283,7 @@ class NumbaBackend:
         )
 
     def _make_room(self, batch, train):
-        """Workspace for a batch; it grows and is kept."""
+        """Workspace for a batch; it grows and is kept, and so is the one value that holds what all steps share."""
         B, N, T = len(batch.offsets) - 1, len(batch.object), len(batch.label)
         n, q = (int((o[1:] - o[:-1]).max(initial=0)) for o in (batch.offsets, batch.target_offsets))
         R = max(CHUNK, n + q)
@@ -316,6 +315,8 @@ class NumbaBackend:
             loss=np.zeros(shards),
             dP=numbers(len(self.dense.array)),
         )
+        arrays = self.dense.array, self.transposed, self.tables.array, self.biases.array
+        self.held = hold((self.features, self.places, *arrays, self.work))
 
     def _table_gradients(self, batch):
         """Rows of the feature tables and item biases, from what the shards left in du."""

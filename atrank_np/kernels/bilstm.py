@@ -104,11 +104,12 @@ def two_products_backward(dy, x, x_back, n, PT, dP, W, dx, dx_back, add, D):
 
 
 @njit(**KERNEL)
-def shard(features, places, P, PT, tables, biases, settings, batch, work, s, train, D, K, L):
+def shard(held, settings, batch, s, train, D, K, L):
     """Bi-LSTM: forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 
     Rows n … of a buffer belong to the chunk's targets; ends and user have a row per history.
     """
+    features, places, P, PT, tables, biases, work = held.value
     rows, dP, offset, integers = work.rows[s], work.dP[s], work.offset[s], work.integers[s]
     S, ends, ends_back, user, e, he, deep_hidden = rows[0], rows[19], rows[20], rows[21], rows[22], rows[23], rows[24]
     dS, de, duser, dends, dends_back, dY, dY_back = rows[25], rows[26], rows[27], rows[18], rows[32], rows[28], rows[29]
@@ -150,8 +151,9 @@ def shard(features, places, P, PT, tables, biases, settings, batch, work, s, tra
 
 
 @njit(**KERNEL)
-def attention_shard(features, places, P, PT, tables, biases, settings, batch, work, s, train, D, K, L):
+def attention_shard(held, settings, batch, s, train, D, K, L):
     """Bi-LSTM + attention: as `shard`; the states Y of both directions, in the chunk's order, are what targets attend to."""
+    features, places, P, PT, tables, biases, work = held.value
     rows, rstd, weight, scratch, dP = work.rows[s], work.rstd[s], work.weight[s], work.scratch[s], work.dP[s]
     offset, integers, number = work.offset[s], work.integers[s], work.number[s]
     S, Y, Y_back, query, key, value, X, hidden = rows[0], rows[18], rows[19], rows[20], rows[21], rows[22], rows[23], rows[24]

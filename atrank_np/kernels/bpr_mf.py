@@ -19,11 +19,12 @@ class Places(NamedTuple):
 
 
 @njit(**KERNEL)
-def shard(features, places, P, PT, tables, biases, settings, batch, work, s, train, D, K, L):
+def shard(held, settings, batch, s, train, D, K, L):
     """Forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 
     Two rows of du for every target: emb(o) and the user's vector, and then, each in its place, their gradients.
     """
+    features, places, P, PT, tables, biases, work = held.value
     dP, du, order, space = work.dP[s], work.du[s], work.order[s], places.space
     scale, N, T = P.dtype.type(settings.scale), len(batch.object), len(batch.label)
     if train:

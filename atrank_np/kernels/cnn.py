@@ -95,11 +95,12 @@ def convolution_backward(dpooled, x, offset, count, w, PT, dP, W, b, F, laid, dz
 
 
 @njit(**KERNEL)
-def shard(features, places, P, PT, tables, biases, settings, batch, work, s, train, D, K, L):
+def shard(held, settings, batch, s, train, D, K, L):
     """CNN: forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 
     Rows n … of a buffer belong to the chunk's targets; pooled and user have a row per history.
     """
+    features, places, P, PT, tables, biases, work = held.value
     rows, dP, offset, best, at = work.rows[s], work.dP[s], work.offset[s], work.integers[s], places.windows
     S, user, e, he, deep_hidden, dS, de, duser = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
     spare, spare2, scale = rows[8], rows[9], P.dtype.type(settings.scale)

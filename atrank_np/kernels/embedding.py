@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from .vectors import STRIP, load, size, splat, store
+
 KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 LOOKUP, BAG, NUMBER = 0, 1, 2
 
@@ -31,10 +33,14 @@ class Features(NamedTuple):
 
 @njit(**KERNEL)
 def add_scaled(y, y0, x, x0, n, a):
-    """y[y0 : y0+n] += a x[x0 : x0+n]. Slices first: their indices start at 0, so the loop has no wrap-around checks."""
-    target, source = y[y0 : y0 + n], x[x0 : x0 + n]
-    for j in range(n):
-        target[j] += a * source[j]
+    """y[y0 : y0+n] += a x[x0 : x0+n], a strip at a time."""
+    factor, j = splat(a, STRIP), 0
+    while j + size(STRIP) <= n:
+        store(y, y0 + j, load(y, y0 + j, STRIP) + factor * load(x, x0 + j, STRIP))
+        j += size(STRIP)
+    while j < n:
+        y[y0 + j] += a * x[x0 + j]
+        j += 1
 
 
 @njit(**KERNEL)

@@ -6,6 +6,7 @@ cache. All arrays are C-contiguous and used flat.
 """
 
 import llvmlite.binding
+import numpy as np
 from numba import njit
 
 from .vectors import Lanes, add_to_rows, load, load_rows, number, size, store_rows, transpose_block, zero_rows
@@ -49,19 +50,25 @@ def multiply(A, a, row, step, rows, inner, B, b, columns, C, c, add, J):
                 tile(A, a_i, row, step, inner, B, b + j, columns, C, c_i, add, ONE, J)
             i += r
         j += size(J)
-    flat = C.reshape(-1)
     for i in range(rows if j < columns else 0):  # columns left over, number by number
         for jj in range(j, columns):
             total = number(C, c + i * columns + jj) if add else A.dtype.type(0)
             for k in range(inner):
                 total += number(A, a + i * row + k * step) * number(B, b + k * columns + jj)
-            flat[c + i * columns + jj] = total
+            C[c + i * columns + jj] = total
+
+
+@njit(**KERNEL)
+def flat(array):
+    """The same numbers in one dimension: like the typed constants below, so that `multiply` is compiled only once."""
+    return array.reshape(-1)
 
 
 @njit(**KERNEL)
 def product(A, a, rows, inner, B, b, columns, C, c, add):
     """C[c:c+rows] (+)= A[a:a+rows] B for A [., inner], C [., columns]; B is inner × columns numbers from flat place b."""
-    multiply(A, a * inner, inner, 1, rows, inner, B, b, columns, C, c * columns, add, J)
+    one, b, add = np.int64(1), np.int64(b), np.bool_(add)
+    multiply(flat(A), a * inner, inner, one, rows, inner, flat(B), b, columns, flat(C), c * columns, add, J)
 
 
 @njit(**KERNEL)
@@ -69,7 +76,8 @@ def product_of_transpose(A, a, rows, inner, B, b, columns, C, c):
     """C += A[a:a+rows]ᵀ B[b:b+rows], from flat place c: the gradient of a matrix, [., inner]ᵀ [., columns]."""
     for first in range(0, rows, 128):  # so many rows of B fit into the nearest cache
         m = min(128, rows - first)
-        multiply(A, (a + first) * inner, 1, inner, inner, m, B, (b + first) * columns, columns, C, c, True, J)
+        one, a_first, b_first, add = np.int64(1), (a + first) * inner, (b + first) * columns, np.bool_(True)
+        multiply(flat(A), a_first, one, inner, inner, m, flat(B), b_first, columns, flat(C), np.int64(c), add, J)
 
 
 @njit(**KERNEL)

@@ -28,14 +28,13 @@ from .feedforward import (
 )
 from .products import product, product_of_transpose, transpose
 from .ranking import deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
-from .vectors import Lanes, load, size, splat, store
+from .vectors import STRIP, load, size, splat, store
 
 KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 # Called from compiled code alone: without the wrappers for Python, whose arguments are long, compiling is quicker.
 INNER = KERNEL | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 KEPT = 128  # histories up to this length keep their attention weights for the backward pass
 DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that of tables (through their scale), of none
-LINE = Lanes(16)  # numbers of a cache line
 
 
 class AttentionAt(NamedTuple):
@@ -219,35 +218,36 @@ def transpose_all(P, PT, pieces, part, parts):
 
 @njit(**INNER)
 def update_dense(P, PT, dP, pieces, rate, keep, table_rate, part, parts):
-    """The part of `update` for the dense parameters. Pieces end on a line of the cache, so whole lines are added."""
+    """The part of `update` for the dense parameters. Pieces end on a line of the cache, so whole strips are added."""
     for m in range(part, len(pieces), parts):
         kind = pieces[m, 2]
-        shrink = splat(keep if kind == DECAYED else P.dtype.type(1), LINE)
-        pace = splat(table_rate if kind == TABLE else rate, LINE)
-        for i in range(pieces[m, 0], pieces[m, 1], size(LINE)):
-            g = load(dP, i, LINE)
+        shrink = splat(keep if kind == DECAYED else P.dtype.type(1), STRIP)
+        pace = splat(table_rate if kind == TABLE else rate, STRIP)
+        for i in range(pieces[m, 0], pieces[m, 1], size(STRIP)):
+            g = load(dP, i, STRIP)
             for s in range(1, len(dP)):
-                g = g + load(dP, s * len(P) + i, LINE)
-            store(P, i, load(P, i, LINE) * shrink - pace * g)
+                g = g + load(dP, s * len(P) + i, STRIP)
+            store(P, i, load(P, i, STRIP) * shrink - pace * g)
     transpose_all(P, PT, pieces, part, parts)
 
 
 @njit(**KERNEL)
-def update(features, space, P, PT, pieces, tables, biases, batch, work, rate, keep, table_rate, part, parts):
+def update(held, pieces, batch, rate, keep, table_rate, part, parts):
     """w <- keep w - rate dw for all parameters, from what the shards left in work; and PT, the matrices transposed.
 
     Each of so many parts takes every parts-th piece of P and the rows of tables whose id leaves `part` over when divided
     by `parts`, and adds up in the order of the shards: neither what runs at the same time nor `parts` changes a bit.
     """
+    features, places, P, PT, tables, biases, work = held.value
     update_dense(P, PT, work.dP, pieces, rate, keep, table_rate, part, parts)
     N = len(batch.object)
     for s in range(len(work.count)):
         u = np.int64(0)
         for i in range(work.used[s]):
             number = work.order[s, i]
-            group, object, _, _ = behaviour(batch, space, number)
+            group, object, _, _ = behaviour(batch, places.space, number)
             scatter(features, tables, table_rate, group, object, work.du[s], u, part, parts)
             u += features.width[group]
-            bias = space.item_bias[group]
+            bias = places.space.item_bias[group]
             if number >= N and bias >= 0 and object > 0 and object % parts == part:
                 biases[bias + object] -= rate * work.df[number - N]

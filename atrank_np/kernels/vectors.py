@@ -46,6 +46,9 @@ class Vector(types.Type):
         super().__init__(name=f"Vector({dtype}, {n})")
 
 
+STRIP = Lanes(16)  # a line of the cache in float32: for loops over rows of any length
+
+
 @typeof_impl.register(Lanes)
 def _(value, context):
     return LanesType(value.n)
