@@ -7,10 +7,10 @@ from .models.variants import VARIANTS
 # The models, and where each one's own defaults differ from ATRank's; how they were found: `departures`.
 MODELS = {
     "atrank": {},
-    "bpr_mf": {"loss": "pair"},
-    "bilstm": {},
-    "bilstm_attention": {},
-    "cnn": {},
+    "bpr_mf": {"loss": "pair", "learning_rate": 1.0},
+    "bilstm": {"epochs": 8},
+    "bilstm_attention": {"epochs": 8},
+    "cnn": {"epochs": 8, "dense_init": 0.03},
 }
 LABELS = {"atrank": "ATRank", "bpr_mf": "BPR-MF", "bilstm": "Bi-LSTM", "bilstm_attention": "Bi-LSTM + attention",
           "cnn": "CNN + max pooling"}  # fmt: skip

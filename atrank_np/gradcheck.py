@@ -143,15 +143,15 @@ def dense(gradient, shape):
 
 def check_layer(forward, backward, inputs, differentiated, rng):
     """Every entry of every differentiated input. inputs: name -> value, in the order of the forward's arguments."""
-    y, cache = forward(*inputs.values())
-    r = rng.standard_normal(np.shape(y))
-    gradients = backward(r if r.ndim else float(r), cache)
+    *outputs, cache = forward(*inputs.values())
+    upstream = [rng.standard_normal(np.shape(y)) for y in outputs]
+    gradients = backward(*(r if r.ndim else float(r) for r in upstream), cache)
     gradients = gradients if type(gradients) is tuple else (gradients,)
     assert len(gradients) == len(differentiated), f"{len(gradients)} gradients for {differentiated}"
 
     def f(_):
-        y, cache = forward(*inputs.values())
-        return (r * y).sum(), cache
+        *outputs, cache = forward(*inputs.values())
+        return sum((r * y).sum() for r, y in zip(upstream, outputs)), cache
 
     return [
         compare(name, dense(gradient, inputs[name].shape), partial(numeric_gradient, f, inputs[name]))
