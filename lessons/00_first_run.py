@@ -56,7 +56,8 @@ print("the shop:", len(shop.users), "users,", len(shop.time), "events, groups", 
 # ## Train and rank
 # %%
 settings = dict(width=32, spaces=4, learning_rate=1.0, decay=0.3, dense_init=0.18, table_init=0.2)  # for a model so small
-run = fit(log, epochs=4, evaluations=6, **settings)  # the backend is "numpy", the one to read; backend="numba" is much faster
+settings["backend"] = "numpy"  # the one to read; "numba", the default, is much faster, once it is compiled
+run = fit(log, epochs=4, evaluations=6, **settings)
 for step, _, epoch, rate, loss, auc, se, _ in run.rows:
     print(f"step {step:3}  epoch {epoch:.1f}  learning rate {rate:.2f}  loss {loss:.4f}  test AUC {auc:.3f} ± {se:.3f}")
 best = rank(run.trained, log, user="u7", top=5)
