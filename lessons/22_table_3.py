@@ -138,8 +138,8 @@ print("Beauty, ± of the mean of R seeds:", {R: round(math.sqrt(se**2 + sd**2 / 
 # ## A Table 3 in seconds
 #
 # 240 users, width 32, two epochs: for the columns, not for the order. (The CNN starts from smaller weights; from those of the
-# others it hardly learns. Each model deserves its own settings, found on validation events.) Popularity alone has 0.644 on
-# Beauty, with the category's 0.692: a uniform negative is mostly a thing that few buy. So one column has popular negatives.
+# others it hardly learns. Each model deserves its own settings, found on validation events.) Popularity alone has 0.649 on
+# Beauty: a uniform negative is mostly a thing that few buy. So one column has popular negatives.
 # %%
 log = shop(240)
 log.schema = log.schema.choose(history=["items", "queries"])
