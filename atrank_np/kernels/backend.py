@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backend import team
 from ..layers.embedding import sum_rows
-from ..layers.ranking import pairs_of
+from ..layers.ranking import count_pairs
 from ..models.atrank import ATRank
 from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
@@ -271,7 +271,7 @@ class NumbaBackend:
     def _settings(self, batch, dropout):
         config = self.config
         rate = config.dropout if dropout else 0.0
-        count = len(pairs_of(batch.label, batch.target_offsets)[0]) if config.loss == "pair" else len(batch.label)
+        count = count_pairs(batch.label, batch.target_offsets) if config.loss == "pair" else len(batch.label)
         return Settings(
             deep=config.ranking == "deep",
             pairwise=config.loss == "pair",
