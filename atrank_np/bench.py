@@ -109,8 +109,8 @@ def part_train(report, options):
 
 def part_models(report, options):
     """Training steps of ATRank's competitors, beside PyTorch's own."""
-    names, rows = [*OURS, *(name for name in options.torch if name == "torch best")], []
-    for model, threads in itertools.product([name for name in MODELS if name != "atrank"], options.threads):
+    names, rows, threads = [*OURS, *(name for name in options.torch if name == "torch best")], [], max(options.threads)
+    for model in [name for name in MODELS if name != "atrank"]:
         with workers(names, threads, users=FEW_USERS, model=model) as team:
             for trial in zip(*(worker.ask("trial") for worker in team.values())):
                 assert_equal(dict(zip(team, trial)))
@@ -118,12 +118,12 @@ def part_models(report, options):
             rates, ratios = take_turns(measure, [name for name in names if name != "numba"], options)
         for name in names:
             ratio = "" if name == "numba" else "{:.1f} ({:.1f} to {:.1f})".format(*ratios[name])
-            put(report, ("models", model, threads, "samples_per_second", name), rates[name])
+            put(report, ("models", model, "samples_per_second", name), rates[name])
             if ratio:
-                put(report, ("models", model, threads, RATIOS[name]), ratios[name][0])
-            rows.append([model, threads, name, f"{rates[name]:,.0f}", ratio])
-    return ["Training steps of the competitors, batch 32.",
-            table("model", "threads", "", "samples/s", "numba's ratio", rows=rows)]
+                put(report, ("models", model, RATIOS[name]), ratios[name][0])
+            rows.append([model, name, f"{rates[name]:,.0f}", ratio])
+    return [f"Training steps of the competitors, batch 32, {threads} threads.",
+            table("model", "", "samples/s", "numba's ratio", rows=rows)]
 
 
 def part_rank(report, options):
@@ -298,10 +298,10 @@ def settings(options):
 def main(arguments):
     options = settings(parser().parse_args(arguments))
     if options.warm_up:
-        for threads in options.threads:
-            with workers(["numba"], threads, users=1000) as team:
+        for model in MODELS:
+            with workers(["numba"], max(options.threads), users=1000, model=model) as team:
                 seconds = team["numba"].ask("compile_seconds") + team["numba"].ask("rank", number=0)[0]
-                print(f"{threads} threads: compiled or loaded in {seconds:.1f} s")
+                print(f"{model}: compiled or loaded in {seconds:.1f} s")
         return 0
     report = dict(mode="quick" if options.quick else "full", cores=os.cpu_count(), python=platform.python_version())
     report |= {name: importlib.metadata.version(name) for name in (*OURS, *(["torch"] if options.torch else []))}

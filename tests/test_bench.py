@@ -10,6 +10,7 @@ import pytest
 from atrank_np import bench
 from atrank_np.bench_workers import Fault, Ours, Problem, Site, Worker, atrank_flops, contender
 from atrank_np.command import default_data
+from atrank_np.config import MODELS
 from atrank_np.datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
@@ -195,6 +196,8 @@ def test_report_of_all_parts(monkeypatch, tmp_path, capsys):
     assert report["compile_seconds"] >= 0 and 0 < report["packing_share"]["32"]["1"] < 1
     assert set(report["ranking"]["1"]["ratio"]) == {"numpy", *bench.TORCH, "torch best, items kept"}
     assert report["reading"]["events_per_second"] > 0
+    assert set(report["models"]) == {name for name in MODELS if name != "atrank"}
+    assert all(cell["ratio_best_torch"] > 0 for cell in report["models"].values())
     assert set(report["groups"]["32"]) == {"samples_per_second", "time_ratio", "time_ratio_quartiles"}
     rates, (low, high) = report["groups"]["32"]["samples_per_second"], report["groups"]["32"]["time_ratio_quartiles"]
     assert low == high == report["groups"]["32"]["time_ratio"] == pytest.approx(rates["one group"] / rates["numba"])
