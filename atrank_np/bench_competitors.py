@@ -107,6 +107,9 @@ class BestCompetitor(Best):
         return Ordered(*super().prepare(batch), *map(integers, more))
 
 
+Pairs = namedtuple("Pairs", "user item category label")  # a row for each target, positives and negatives in turns
+
+
 class BestBPRMF(Best):
     """f = u · (item, category) + bias; no network: rows, a product, and rows again."""
 
@@ -118,22 +121,21 @@ class BestBPRMF(Best):
     def prepare(self, batch):
         user = np.repeat(batch.user, np.diff(batch.target_offsets))
         item = batch.target_object
-        return tuple(map(integers, (user, item, self.problem.category[item])))
+        return Pairs(*map(integers, (user, item, self.problem.category[item], batch.label)))
 
     def rows(self, b):
-        user, item, category = b
-        return self.users[user].mul_(self.scale), self.embed(item, category), self.item_bias[item]
+        return self.users[b.user].mul_(self.scale), self.embed(b.item, b.category), self.item_bias[b.item]
 
     def step(self, b, rate):
         u, emb, bias = (x.requires_grad_() for x in self.rows(b))
         f = ((u * emb).sum(1) + bias).view(-1, 2)
         F.softplus(f[:, 1] - f[:, 0]).mean().backward()
         self.scale *= 1 - rate * self.problem.config.l2
-        (user, item, category), size = b, self.item.shape[1]
-        self.users.index_add_(0, user, u.grad, alpha=-rate / self.scale)
-        self.item.index_add_(0, item, emb.grad[:, :size], alpha=-rate / self.scale)
-        self.category.index_add_(0, category, emb.grad[:, size:], alpha=-rate / self.scale)
-        self.item_bias.index_add_(0, item, bias.grad, alpha=-rate)
+        size = self.item.shape[1]
+        self.users.index_add_(0, b.user, u.grad, alpha=-rate / self.scale)
+        self.item.index_add_(0, b.item, emb.grad[:, :size], alpha=-rate / self.scale)
+        self.category.index_add_(0, b.category, emb.grad[:, size:], alpha=-rate / self.scale)
+        self.item_bias.index_add_(0, b.item, bias.grad, alpha=-rate)
 
     @torch.no_grad()
     def scores(self, b):
