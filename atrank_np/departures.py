@@ -51,8 +51,12 @@ DEPARTURES = (
     Departure("vanilla attention's parameters", "letters P, Q, θ used again", "its own, not those of the self-attention", "",
               "not measured"),
     Departure("deep f", "a more complex network, not said which", "[h, e, h ∘ e] → 128 relu → 1", "--ranking deep",
-              "not measured yet"),
-    Departure("pair-wise loss", "left out for simplicity", "-log σ(f⁺ - f⁻)", "--loss pair", "not measured yet"),
+              "-0.0123 ± 0.0019 (test events, 3 epochs, one seed, paired)"),
+    Departure("pair-wise loss", "left out for simplicity", "-log σ(f⁺ - f⁻)", "--loss pair",
+              "-0.0030 ± 0.0019 (test events, 3 epochs, one seed, paired)"),
+    Departure("residual around the attention", "none", "none; the authors' code has one, and a layer norm",
+              "--variant attention_residual",
+              "+0.0053 ± 0.0016 with it (test events, 3 epochs, one seed, paired)"),
     Departure("history cap", "not said", "the last 100 behaviours", "--cap", "not measured"),
 )
 

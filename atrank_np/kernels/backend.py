@@ -8,7 +8,6 @@ import numpy as np
 
 from ..backend import team
 from ..layers.embedding import sum_rows
-from ..layers.ranking import count_pairs
 from ..models.atrank import ATRank
 from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
@@ -21,7 +20,7 @@ from .catalogue import BLOCK, catalogue_scores, object_side
 from .chunks import CHUNK, SpaceAt, Work, deal
 from .embedding import BAG, LOOKUP, NUMBER, Features
 from .held import hold
-from .ranking import DeepAt
+from .ranking import DeepAt, count_pairs
 from .step import DECAYED, KEPT, REST, TABLE, Settings, transpose_all, update
 from .vectors import Lanes
 

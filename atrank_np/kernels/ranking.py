@@ -51,6 +51,18 @@ def pairwise(f, label, norm, df, first, last):
 
 
 @njit(**KERNEL)
+def count_pairs(label, offsets):
+    """How many `layers.ranking.pairs_of` finds: in every history, positives times negatives."""
+    count = 0
+    for b in range(len(offsets) - 1):
+        positives = 0
+        for t in range(offsets[b], offsets[b + 1]):
+            positives += label[t] > 0
+        count += positives * (offsets[b + 1] - offsets[b] - positives)
+    return count
+
+
+@njit(**KERNEL)
 def dot_forward(h, h0, e, e0, rows, f, D):
     """f[i] = h[h0 + i] · e[e0 + i]"""
     for i in range(rows):

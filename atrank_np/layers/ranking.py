@@ -77,12 +77,6 @@ def pairs_of(label, target_offsets):  # [T], [B+1] -> [X], [X]
     return np.concatenate(positive), np.concatenate(negative)
 
 
-def count_pairs(label, target_offsets):  # [T], [B+1] -> number
-    """How many `pairs_of` finds: in every history, positives times negatives."""
-    positives = np.diff(np.append(0, np.cumsum(label > 0))[target_offsets])
-    return int((positives * (np.diff(target_offsets) - positives)).sum())
-
-
 def pairwise_forward(f, positive, negative):  # [T], [X], [X] -> number
     """The pair-wise loss, mean over the pairs: -log σ(f⁺ - f⁻) = softplus(f⁻ - f⁺). Cache: differences and pairs."""
     margin = f[positive] - f[negative]  # F1
