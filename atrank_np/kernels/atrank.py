@@ -7,10 +7,10 @@ from numba import njit
 
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
 from .feedforward import Mask
+from .options import STEP
 from .products import product, product_of_transpose
 from .ranking import DeepAt
 from .step import (
-    KERNEL,
     AttentionAt,
     FeedForwardAt,
     attend,
@@ -38,7 +38,7 @@ class Places(NamedTuple):
     vanilla_feed_forward: FeedForwardAt
 
 
-@njit(**KERNEL)
+@njit(**STEP)
 def shard(held, settings, batch, s, train, D, K, L):
     """Forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 

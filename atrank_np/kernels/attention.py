@@ -7,9 +7,8 @@ keys, summed by space, is the score of all K spaces at once, and the softmax run
 import numpy as np
 from numba import njit
 
+from .options import KERNEL
 from .vectors import dots, exp, load, maximum, multiply_add, piece, size, splat, spread, store
-
-KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 
 
 @njit(**KERNEL)

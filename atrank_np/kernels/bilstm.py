@@ -8,11 +8,10 @@ from numba import njit
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
 from .feedforward import Mask, relu_backward, relu_forward
 from .lstm import LSTMAt, lstm_backward, lstm_forward, put_rows, step_order, take_rows
+from .options import INNER, STEP
 from .products import product, product_of_transpose
 from .ranking import DeepAt
 from .step import (
-    INNER,
-    KERNEL,
     AttentionAt,
     FeedForwardAt,
     attend,
@@ -103,7 +102,7 @@ def two_products_backward(dy, x, x_back, n, PT, dP, W, dx, dx_back, add, D):
     product(dy, zero, n, width, PT, W + block, width, dx_back, zero, add)
 
 
-@njit(**KERNEL)
+@njit(**STEP)
 def shard(held, settings, batch, s, train, D, K, L):
     """Bi-LSTM: forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 
@@ -150,7 +149,7 @@ def shard(held, settings, batch, s, train, D, K, L):
     work.used[s] = row0
 
 
-@njit(**KERNEL)
+@njit(**STEP)
 def attention_shard(held, settings, batch, s, train, D, K, L):
     """Bi-LSTM + attention: as `shard`; the states Y of both directions, in the chunk's order, are what targets attend to."""
     features, places, P, PT, tables, biases, work = held.value

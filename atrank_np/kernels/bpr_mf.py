@@ -7,8 +7,9 @@ from numba import njit
 
 from .chunks import SpaceAt, behaviour
 from .embedding import dense_backward, embed
+from .options import STEP
 from .ranking import DeepAt
-from .step import KERNEL, lose
+from .step import lose
 
 
 class Places(NamedTuple):
@@ -18,7 +19,7 @@ class Places(NamedTuple):
     deep: DeepAt
 
 
-@njit(**KERNEL)
+@njit(**STEP)
 def shard(held, settings, batch, s, train, D, K, L):
     """Forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 

@@ -6,12 +6,12 @@ from numba import njit
 from .attention import attend_forward
 from .embedding import embed
 from .feedforward import Mask, relu_forward
+from .options import KERNEL, STEP
 from .products import product
 from .ranking import deep_forward, dot_forward
 from .step import feed_forward, project
 from .vectors import size
 
-KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 BLOCK = 120  # objects at a time: their rows stay in the cache
 
 
@@ -29,7 +29,7 @@ def object_side(features, places, P, tables, scale, group, first, last, u, h, qu
         project(h, start, m, P, own.P_W, own.P_b, query, start, D)
 
 
-@njit(**KERNEL)
+@njit(**STEP)
 def catalogue_scores(places, P, biases, deep, group, key_C, value_C, n, h, query, first, last, rows, rstd, weight, f, D, K):
     """(7) and (8): f of objects first … last - 1 for a history whose n keys and values are given. rows: [8, BLOCK, D]."""
     zero = np.int64(0)

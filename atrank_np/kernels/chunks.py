@@ -7,12 +7,11 @@ from numba import njit
 
 from .embedding import dense_backward, embed
 from .feedforward import relu_backward, relu_forward
+from .options import INNER, STEP
 from .products import product, product_of_transpose
 from .vectors import load, size, store
 
-# Called from compiled code alone: without the wrappers for Python, whose arguments are long, compiling is quicker.
-INNER = {"error_model": "numpy", "cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-CHUNK = 256  # rows of a chunk, unless one history has more; a matter of speed alone
+CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed alone
 
 
 class Work(NamedTuple):
@@ -47,7 +46,7 @@ class SpaceAt(NamedTuple):
     target_action: np.ndarray
 
 
-@njit(error_model="numpy", cache=True)
+@njit(**STEP)
 def deal(offsets, target_offsets, histories, count):
     """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
 
@@ -57,7 +56,7 @@ def deal(offsets, target_offsets, histories, count):
     cost, order, load = np.empty(B), np.empty(B, np.int64), np.zeros(shards)
     for b in range(B):
         n, q = offsets[b + 1] - offsets[b], target_offsets[b + 1] - target_offsets[b]
-        cost[b] = n + q + 0.02 * n * (n + q)  # rows of matrix products, and pairs of the attention
+        cost[b] = n + 0.7 * q + 0.005 * n * (n + q)  # in the time of a behaviour: targets, and pairs of the attention
         i = b
         while i > 0 and cost[order[i - 1]] < cost[b]:  # some dozen histories: a sort by insertion is quick enough
             order[i] = order[i - 1]

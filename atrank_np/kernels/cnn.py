@@ -7,10 +7,11 @@ import numpy as np
 from numba import njit
 
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
+from .options import KERNEL, STEP
 from .products import product, product_of_transpose
 from .ranking import DeepAt
-from .step import KERNEL, part, rank, share, share_backward
-from .vectors import size
+from .step import part, rank, share, share_backward
+from .vectors import load, size, splat, store
 
 BUFFERS = 10  # rows of D numbers that `shard` has names for; behind them stand those of WindowsAt
 
@@ -40,14 +41,13 @@ class Places(NamedTuple):
 @njit(**KERNEL)
 def lay_out(x, offset, count, w, laid, D):
     """F1: the windows of w behaviours, one after another: they are w D numbers in a row of x. -> number of places."""
-    width, numbers, flat = size(D), w * size(D), x.reshape(-1)
-    places = 0
+    nothing = splat(laid.dtype.type(0), D)
+    places = row = 0
     for h in range(count):
         for p in range(offset[h], max(offset[h + 1] - w + 1, min(offset[h] + 1, offset[h + 1]))):
-            inside = min(w, offset[h + 1] - p) * width
-            at = places * numbers
-            laid[at : at + inside] = flat[p * width : p * width + inside]
-            laid[at + inside : at + numbers] = 0
+            for i in range(p, p + w):
+                store(laid, row * size(D), load(x, i * size(D), D) if i < offset[h + 1] else nothing)
+                row += 1
             places += 1
     return places
 
@@ -84,17 +84,15 @@ def convolution_backward(dpooled, x, offset, count, w, PT, dP, W, b, F, laid, dz
                 dP[b + f] += g
     product_of_transpose(laid, zero, n, w * size(D), dz, zero, F, dP, W)  # B2
     product(dz, zero, n, F, PT, W, w * size(D), laid, zero, False)
-    flat, width, at = dx.reshape(-1), size(D), 0
+    row = 0
     for h in range(count):  # B1
         for p in range(offset[h], max(offset[h + 1] - w + 1, min(offset[h] + 1, offset[h + 1]))):
-            target = flat[p * width : (p + min(w, offset[h + 1] - p)) * width]
-            source = laid[at : at + len(target)]
-            for j in range(len(target)):
-                target[j] += source[j]
-            at += w * width
+            for i in range(p, min(p + w, offset[h + 1])):
+                store(dx, i * size(D), load(dx, i * size(D), D) + load(laid, (row + i - p) * size(D), D))
+            row += w
 
 
-@njit(**KERNEL)
+@njit(**STEP)
 def shard(held, settings, batch, s, train, D, K, L):
     """CNN: forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 

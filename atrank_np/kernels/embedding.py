@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from .options import KERNEL
 from .vectors import STRIP, load, size, splat, store
 
-KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 LOOKUP, BAG, NUMBER = 0, 1, 2
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from .options import KERNEL
 from .vectors import load, maximum, size, splat, store, total, where_positive
 
-KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 EPSILON = 1e-5  # that of layers.feedforward
 
 

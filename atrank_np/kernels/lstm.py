@@ -6,11 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from .options import INNER, KERNEL
 from .products import product, product_of_transpose
 from .vectors import exp, load, maximum, multiply_add, size, splat, store, where_positive
-
-KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
-INNER = KERNEL | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 class LSTMAt(NamedTuple):

@@ -9,9 +9,9 @@ import llvmlite.binding
 import numpy as np
 from numba import njit
 
+from .options import KERNEL
 from .vectors import Lanes, add_to_rows, load, load_rows, number, size, store_rows, transpose_block, zero_rows
 
-KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 # Two registers wide: six rows are twelve accumulators, which keep both multipliers of a core busy. A matter of speed alone.
 J = Lanes(32 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 16)
 ONE, TWO, THREE, FOUR, FIVE, SIX = (Lanes(n) for n in range(1, 7))
@@ -63,17 +63,12 @@ def multiply(A, a, row, step, rows, inner, B, b, columns, C, c, add, J):
             C[c + i * columns + jj] = total
 
 
-@njit(**KERNEL)
-def flat(array):
-    """The same numbers in one dimension: like the typed constants below, so that `multiply` is compiled only once."""
-    return array.reshape(-1)
-
-
+# Arrays are handed on as flat ones and constants with their types, so that `multiply` is compiled only once.
 @njit(**KERNEL)
 def product(A, a, rows, inner, B, b, columns, C, c, add):
     """C[c:c+rows] (+)= A[a:a+rows] B for A [., inner], C [., columns]; B is inner × columns numbers from flat place b."""
     one, b, add = np.int64(1), np.int64(b), np.bool_(add)
-    multiply(flat(A), a * inner, inner, one, rows, inner, flat(B), b, columns, flat(C), c * columns, add, J)
+    multiply(A.reshape(-1), a * inner, inner, one, rows, inner, B.reshape(-1), b, columns, C.reshape(-1), c * columns, add, J)
 
 
 @njit(**KERNEL)
@@ -83,7 +78,9 @@ def product_of_transpose(A, a, rows, inner, B, b, columns, C, c):
     while first < rows:
         m = next_part(rows - first, 60)  # more rows of B push each other out of the nearest cache
         one, a_first, b_first, add = np.int64(1), (a + first) * inner, (b + first) * columns, np.bool_(True)
-        multiply(flat(A), a_first, one, inner, inner, m, flat(B), b_first, columns, flat(C), np.int64(c), add, J)
+        multiply(
+            A.reshape(-1), a_first, one, inner, inner, m, B.reshape(-1), b_first, columns, C.reshape(-1), np.int64(c), add, J
+        )
         first += m
 
 

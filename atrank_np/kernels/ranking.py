@@ -6,10 +6,9 @@ import numpy as np
 from numba import njit
 
 from .feedforward import relu_backward, relu_forward
+from .options import KERNEL
 from .products import product, product_of_transpose
 from .vectors import load, size, splat, store, total
-
-KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
 
 
 class DeepAt(NamedTuple):

@@ -26,13 +26,11 @@ from .feedforward import (
     relu_forward,
     residual_layer_norm_forward,
 )
+from .options import INNER, KERNEL, STEP
 from .products import product, product_of_transpose, transpose
 from .ranking import deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
 from .vectors import STRIP, load, size, splat, store
 
-KERNEL = {"error_model": "numpy", "cache": True, "nogil": True}
-# Called from compiled code alone: without the wrappers for Python, whose arguments are long, compiling is quicker.
-INNER = KERNEL | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 KEPT = 128  # histories up to this length keep their attention weights for the backward pass
 DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that of tables (through their scale), of none
 
@@ -141,7 +139,7 @@ def attend_back(query, dquery, to, query_row, key, value, dkey, dvalue, offset, 
         at += r * m * size(K) if keep else 0
 
 
-@njit(**INNER)
+@njit(**INNER, inline="always")  # what allocates nothing cannot return a new array
 def part(rows, first, count):
     """`count` buffers from number `first` on as one flat array, for rows that are wider than D."""
     size = rows.shape[1] * rows.shape[2]
@@ -231,7 +229,23 @@ def update_dense(P, PT, dP, pieces, rate, keep, table_rate, part, parts):
     transpose_all(P, PT, pieces, part, parts)
 
 
-@njit(**KERNEL)
+@njit(**INNER)
+def update_tables(features, at, tables, biases, batch, work, rate, table_rate, part, parts):
+    """The part of `update` for the feature tables and the item biases."""
+    N = len(batch.object)
+    for s in range(len(work.count)):
+        u = np.int64(0)
+        for i in range(work.used[s]):
+            number = work.order[s, i]
+            group, object, _, _ = behaviour(batch, at, number)
+            scatter(features, tables, table_rate, group, object, work.du[s], u, part, parts)
+            u += features.width[group]
+            bias = at.item_bias[group]
+            if number >= N and bias >= 0 and object > 0 and object % parts == part:
+                biases[bias + object] -= rate * work.df[number - N]
+
+
+@njit(**STEP)
 def update(held, pieces, batch, rate, keep, table_rate, part, parts):
     """w <- keep w - rate dw for all parameters, from what the shards left in work; and PT, the matrices transposed.
 
@@ -240,14 +254,4 @@ def update(held, pieces, batch, rate, keep, table_rate, part, parts):
     """
     features, places, P, PT, tables, biases, work = held.value
     update_dense(P, PT, work.dP, pieces, rate, keep, table_rate, part, parts)
-    N = len(batch.object)
-    for s in range(len(work.count)):
-        u = np.int64(0)
-        for i in range(work.used[s]):
-            number = work.order[s, i]
-            group, object, _, _ = behaviour(batch, places.space, number)
-            scatter(features, tables, table_rate, group, object, work.du[s], u, part, parts)
-            u += features.width[group]
-            bias = places.space.item_bias[group]
-            if number >= N and bias >= 0 and object > 0 and object % parts == part:
-                biases[bias + object] -= rate * work.df[number - N]
+    update_tables(features, places.space, tables, biases, batch, work, rate, table_rate, part, parts)

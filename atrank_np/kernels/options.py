@@ -1,0 +1,9 @@
+"""How numba compiles the kernels, in three kinds."""
+
+# A call that Python makes at every step, or one that makes arrays of its own.
+STEP = {"error_model": "numpy", "cache": True, "nogil": True}
+# A kernel makes no arrays, so it needs no counts of who holds one: `_nrt`, the runtime that counts, is left out. Two threads
+# would write to the counts of all arrays that they share, at every mention, and each write takes a line from the other's cache.
+KERNEL = STEP | {"_nrt": False}
+# Called from compiled code alone: without the wrappers for Python, whose arguments are long, compiling is quicker.
+INNER = KERNEL | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
