@@ -33,6 +33,7 @@ class Plan(NamedTuple):
     buffers: object  # model -> rows of D numbers that its shard works on
     integers: object = lambda model: 1  # model -> lists of whole numbers that it keeps of a chunk
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
+    alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
 
 
 PLANS = {
@@ -41,7 +42,7 @@ PLANS = {
                  ("f.W1", "user.W")),
     BiLSTMAttention: Plan(bilstm.attention_shard, bilstm.attention_places_of, lambda model: bilstm.BUFFERS,
                           lambda model: bilstm.INTEGERS, ("f.W1", "vanilla.W", "vanilla.Q.W")),
-    BPRMF: Plan(bpr_mf.shard, bpr_mf.places_of, lambda model: 1),
+    BPRMF: Plan(bpr_mf.shard, bpr_mf.places_of, lambda model: 1, alone=True),
     CNN: Plan(cnn.shard, cnn.places_of, cnn.buffers_of, lambda model: len(model.windows) * model.maps),
 }  # fmt: skip
 LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
@@ -132,7 +133,7 @@ class NumbaBackend:
         self._put(params)
         self.features, self.places = self._features(), self._places()
         self.work, self.room, self.objects = None, (), None
-        self.threads = min(config.threads, config.shards)
+        self.threads = 1 if self.plan.alone else min(config.threads, config.shards)
         self.team = team(self.threads)
 
     @property
