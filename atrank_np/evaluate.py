@@ -78,6 +78,22 @@ def in_history(events, task):
     return found
 
 
+def features_shared(log, events, task):
+    """The share of the history that a candidate's categorical features are shared with, their mean: [S, 1+R].
+
+    Of behaviours with objects of its own group; 0 where there are none, or no such feature.
+    """
+    shared = np.zeros(task.candidates.shape)
+    for s, g in enumerate(task.samples.group):
+        group = log.schema.groups[g]
+        codes = [log.catalogues[group.name].features[f.name] for f in group.features if f.kind == "categorical"]
+        history = slice(task.samples.start[s], task.samples.end[s])
+        objects = events.object[history][events.group[history] == g]
+        if codes and len(objects):
+            shared[s] = np.mean([(code[objects][:, None] == code[task.candidates[s]]).mean(0) for code in codes], axis=0)
+    return shared
+
+
 def test_report(backend, log, split, task, scores, world=None):
     """The test figures of a model and the controls that belong beside them, as a dict of report.json's names.
 
@@ -106,6 +122,8 @@ def test_report(backend, log, split, task, scores, world=None):
         "popularity_auc": auc(popularity).mean,
         "swapped_history_auc": auc(score(backend, log.schema, split.events, task._replace(samples=swapped(task.samples)))).mean,
         "in_history_auc": auc(in_history(split.events, task)).mean,
+        # Where two candidates share as much, the more popular one: shares differ by more than a millionth.
+        "features_shared_auc": auc(features_shared(log, split.events, task) + 1e-6 * popularity / (1 + popularity.max())).mean,
         "ceiling_auc": None if best is None else auc(best).mean,
     }
 
@@ -133,7 +151,8 @@ def describe(report, validate):
             best = "" if own["ceiling"] is None else f", ceiling {number(own['ceiling'])}"
             lines.append(f"  {name}: {number(own['auc'])} ± {number(own['se'])} ({own['users']} users{best})")
     controls = {"popularity alone": "popularity_auc", "histories swapped": "swapped_history_auc",
-                "is it in the history": "in_history_auc", "ceiling": "ceiling_auc"}  # fmt: skip
+                "is it in the history": "in_history_auc", "features shared with it": "features_shared_auc",
+                "ceiling": "ceiling_auc"}  # fmt: skip
     return [*lines, "controls", "  " + "    ".join(f"{what} {number(report[name])}" for what, name in controls.items())]
 
 

@@ -113,7 +113,9 @@ def table(results, reference):
         lines.append([row.label, mean_and_sd(own), behind(own), f"{own['swapped_history_auc']:.4f}", *speed, *flags])
     header = ["model", "AUC", "difference", "histories swapped", "samples/s", "seconds", "seconds to 99 %", "flags", "the paper"]
     report = reference.reports[0]
-    controls = {"popularity alone": "popularity_auc", "is it in the history": "in_history_auc", "ceiling": "ceiling_auc"}
+    controls = {"popularity alone": "popularity_auc", "is it in the history": "in_history_auc",
+                "features shared with the history, then popularity": "features_shared_auc",
+                "ceiling": "ceiling_auc"}  # fmt: skip
     controls = [f"{what} {report[name]:.4f}" for what, name in controls.items() if report[name] is not None]
     mean_only = lambda cell: f"{np.mean(cell['auc']):.4f}"
     lengths = [

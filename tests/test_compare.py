@@ -94,8 +94,11 @@ def test_table_3(compared, tiny, capsys):
 
     one = report(compared / "atrank-0")
     assert protocol.startswith("Test AUC") and f" {one['test_users']} users." in protocol and one["negatives"] in protocol
-    popularity, in_history = (f"{one[name]:.4f}" for name in ("popularity_auc", "in_history_auc"))
-    assert controls == f"Controls: popularity alone {popularity}, is it in the history {in_history}."
+    popularity, in_history, shared = (f"{one[f'{name}_auc']:.4f}" for name in ("popularity", "in_history", "features_shared"))
+    assert controls == (
+        f"Controls: popularity alone {popularity}, is it in the history {in_history}, "
+        f"features shared with the history, then popularity {shared}."
+    )
 
     header, *rows = cells(lengths)
     assert header == ["behaviours in the history", "rankings", "BPR-MF", "ATRank"]
@@ -140,6 +143,7 @@ def runs(label, each, user, step_auc=((0.5, 0.7),), candidates=None):
     curves = [{"step": np.arange(len(a)), "samples": 10.0 * np.arange(len(a)), "seconds": 1.0 + np.arange(len(a)),
                "test_auc": np.array(a)} for a in step_auc]  # fmt: skip
     about = {"test_users": 3, "negatives": "one", "tie_rule": "½", "popularity_auc": 0.6, "in_history_auc": 0.5,
+             "features_shared_auc": 0.5,
              "ceiling_auc": None, "swapped_history_auc": 0.5, "samples_per_second": 7, "seconds": 9,
              "config": {"validate": False}}  # fmt: skip
     return Runs(label, [about] * len(each), curves, np.array(each, float), tested)

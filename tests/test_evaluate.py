@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from runs import assert_fault, process, run_train
+from test_reading import write
 from test_sampling import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups
 
 from atrank_np import evaluate, train
@@ -15,7 +16,7 @@ from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.datasets.schema import DataError
-from atrank_np.evaluate import Task, auc, auc_by_length, in_history, score, swapped
+from atrank_np.evaluate import Task, auc, auc_by_length, features_shared, in_history, score, swapped
 from atrank_np.evaluate import test_report as report_of  # pytest would collect these by their own names
 from atrank_np.evaluate import test_task as task_of
 
@@ -121,6 +122,24 @@ def test_in_history_control(tmp_path):
     assert in_history(parts.events, task).tolist() == [[1, 1, 0], [1, 0, 0]]
 
 
+def test_features_shared_control(tmp_path):
+    """The share of the history's items, queries apart, that have a candidate's kind, and its maker: their mean."""
+    items = "object,kind,maker\na,1,x\nb,1,y\nc,2,x\nd,3,z\n"
+    events = "user,group,object,time\n" + "".join(f"u,{line}\n" for line in (
+        "items,a,1", "queries,c,2", "items,b,3", "items,c,4", "items,d,5"))  # fmt: skip
+    schema = "".join(f"[groups.{g}.features]\nobject = 'id'\nkind = 'categorical'\nmaker = 'categorical'\n"
+                     for g in ("items", "queries"))  # fmt: skip
+    schema = 'targets = ["items"]\n' + schema
+    log = read_log(write(tmp_path, events_csv=events, items_csv=items, queries_csv=items, schema_toml=schema))
+    parts = split(log)
+    assert parts.test.object.tolist() == [d]
+    task = Task(parts.test, np.array([[d, a, b, c]], np.int32))
+    expected = [0, (2 / 3 + 2 / 3) / 2, (2 / 3 + 1 / 3) / 2, (1 / 3 + 2 / 3) / 2]
+    assert features_shared(log, parts.events, task)[0].tolist() == pytest.approx(expected)
+    empty = task._replace(samples=parts.test._replace(end=parts.test.start))
+    assert features_shared(log, parts.events, empty).tolist() == [[0, 0, 0, 0]]
+
+
 class ByObject:
     """A backend whose score is the number of the object."""
 
@@ -139,6 +158,7 @@ def test_a_report_by_hand(tmp_path):
     assert parts.popularity[0].tolist() == [0, 2, 1, 0, 1, 1, 0, 1]
     assert found["popularity_auc"] == 1 / 3  # 0 < 1, 0 < 2, 1 > 0
     assert found["in_history_auc"] == 0.5
+    assert found["features_shared_auc"] == found["popularity_auc"]  # these objects have an id only: all shares are 0
     assert found["swapped_history_auc"] == 1 / 3
     assert found["test_users"] == 3
     assert found["test_auc_by_group"] == {"items": {"auc": 1 / 3, "se": found["test_auc_se"], "users": 3, "ceiling": None}}

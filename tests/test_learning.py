@@ -41,7 +41,7 @@ def test_nothing_is_learnt_from_noise(tmp_path):
     """Uniform objects: the AUC and all its controls stay within 3 standard errors of one half."""
     report = fit(noise(tmp_path, 300, 0), SMALL, epochs=1, evaluations=1, eval_negatives=3, **LIVELY).report
     assert 0.005 < report["test_auc_se"] < 0.03
-    for name in ("test_auc", "popularity_auc", "swapped_history_auc", "in_history_auc"):
+    for name in ("test_auc", "popularity_auc", "swapped_history_auc", "in_history_auc", "features_shared_auc"):
         assert abs(report[name] - 0.5) < 3 * report["test_auc_se"], name
 
 

@@ -29,7 +29,7 @@ from atrank_np.evaluate import auc
 from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
 
 REPORT = tuple("""schema_version test_auc test_auc_se test_auc_by_group test_users negatives tie_rule popularity_auc
-    swapped_history_auc in_history_auc ceiling_auc repeat_share train_samples epochs seconds compile_seconds
+    swapped_history_auc in_history_auc features_shared_auc ceiling_auc repeat_share train_samples epochs seconds compile_seconds
     samples_per_second peak_rss_mb backend shards threads seed eval_seed config counted""".split())  # noqa: SIM905
 CINEMA = Path(__file__).parent.parent / "data" / "cinema"
 TIMES = ("seconds", "compile_seconds", "samples_per_second", "peak_rss_mb")
@@ -74,7 +74,7 @@ def test_the_figures_of_a_report(trained_run, tiny):
     assert figures["test_auc"] == pytest.approx(mean, abs=1e-12)
     assert figures["negatives"] == "1 per positive, uniform over objects that the user never touches"
     assert figures["tie_rule"] == "a tie counts 1/2"
-    for name in ("test_auc", "popularity_auc", "swapped_history_auc", "in_history_auc"):
+    for name in ("test_auc", "popularity_auc", "swapped_history_auc", "in_history_auc", "features_shared_auc"):
         assert 0 <= figures[name] <= 1
     assert figures["counted"]["events whose object is in no group file"] == 1
     assert all(figures[name] >= 0 for name in TIMES)
