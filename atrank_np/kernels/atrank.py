@@ -2,12 +2,11 @@
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import njit
 
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
 from .feedforward import Mask
-from .options import STEP
+from .options import ADD, ONE, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .ranking import DeepAt
 from .step import (
@@ -57,46 +56,45 @@ def shard(held, settings, batch, s, train, D, K, L):
     if train:
         dP[:] = 0
     work.loss[s] = 0
-    # Typed zeros: numba compiles a function anew for an argument that is the literal 0.
-    zero = np.int64(0)
-    first = row0 = u0 = zero
+    first = row0 = u0 = ZERO
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
         number_rows(batch, work, s, first, last, n, row0)
-        own_mask = Mask(settings.dropout, settings.key, 0, number, zero, zero, settings.columns)
+        own_mask = Mask(settings.dropout, settings.key, 0, number, ZERO, ZERO, settings.columns)
         vanilla_mask = Mask(settings.dropout, settings.key, 1, number, n, N, settings.columns)
         u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
 
-        project(S, zero, n, P, own.P_W, own.P_b, query, zero, D)  # (2)
-        product(S, zero, n, width, P, own.W, width, key, zero, False)
-        project(S, zero, n, P, own.Q_W, own.Q_b, value, zero, D)
-        at = attend(query, 0, zero, key, value, offset, last - first, weight, zero, train, X, D, K)  # (3) to (5)
-        feed_forward(X, zero, n, P, own_ff, own_mask, hidden, out, normed, rstd, C, D)  # (6)
+        project(S, ZERO, n, P, own.P_W, own.P_b, query, ZERO, D)  # (2)
+        product(S, ZERO, n, width, P, own.W, width, key, ZERO, SET)
+        project(S, ZERO, n, P, own.Q_W, own.Q_b, value, ZERO, D)
+        at = attend(query, ZERO, ZERO, key, value, offset, last - first, weight, ZERO, train, X, D, K)  # (3) to (5)
+        feed_forward(X, ZERO, n, P, own_ff, own_mask, hidden, out, normed, rstd, C, D)  # (6)
 
         project(S, n, q, P, vanilla.P_W, vanilla.P_b, query, n, D)  # (7)
-        product(C, zero, n, width, P, vanilla.W, width, key_C, zero, False)
-        project(C, zero, n, P, vanilla.Q_W, vanilla.Q_b, value_C, zero, D)
-        attend(query, 1, n, key_C, value_C, offset, last - first, weight, at, train, X, D, K)
+        product(C, ZERO, n, width, P, vanilla.W, width, key_C, ZERO, SET)
+        project(C, ZERO, n, P, vanilla.Q_W, vanilla.Q_b, value_C, ZERO, D)
+        attend(query, ONE, n, key_C, value_C, offset, last - first, weight, at, train, X, D, K)
         feed_forward(X, n, q, P, vanilla_ff, vanilla_mask, hidden, out, normed, rstd, C, D)
         rank(S, C, n, q, settings, places, P, PT, dP, biases, batch, work, s, first, last, he, deep_hidden, spare,
              train, dS, d1, D)  # fmt: skip
 
         if train:
             feed_forward_backward(d1, n, q, X, P, PT, dP, vanilla_ff, vanilla_mask, hidden, normed, rstd, d2, spare, D)
-            attend_back(query, d2, 1, n, key_C, value_C, d1, d2, offset, last - first, weight, at, d1, scratch, D, K)
-            project_backward(d2, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, True, D)
+            attend_back(query, d2, ONE, n, key_C, value_C, d1, d2, offset, last - first, weight, at, d1, scratch, D, K)
+            project_backward(d2, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, ADD, D)
             dC = d3
-            project_backward(d2, zero, value_C, zero, C, zero, n, PT, dP, vanilla.Q_W, vanilla.Q_b, dC, zero, False, D)
-            product_of_transpose(C, zero, n, width, d1, zero, width, dP, vanilla.W)
-            product(d1, zero, n, width, PT, vanilla.W, width, dC, zero, True)
+            project_backward(d2, ZERO, value_C, ZERO, C, ZERO, n, PT, dP, vanilla.Q_W, vanilla.Q_b, dC, ZERO, SET, D)
+            product_of_transpose(C, ZERO, n, width, d1, ZERO, width, dP, vanilla.W)
+            product(d1, ZERO, n, width, PT, vanilla.W, width, dC, ZERO, ADD)
 
-            feed_forward_backward(dC, zero, n, X, P, PT, dP, own_ff, own_mask, hidden, normed, rstd, d2, spare, D)
+            feed_forward_backward(dC, ZERO, n, X, P, PT, dP, own_ff, own_mask, hidden, normed, rstd, d2, spare, D)
             dX, dquery, dkey, dvalue = dC, d1, d2, spare
-            attend_back(query, dquery, 0, zero, key, value, dkey, dvalue, offset, last - first, weight, zero, dX, scratch, D, K)
-            project_backward(dquery, zero, query, zero, S, zero, n, PT, dP, own.P_W, own.P_b, dS, zero, False, D)
-            project_backward(dvalue, zero, value, zero, S, zero, n, PT, dP, own.Q_W, own.Q_b, dS, zero, True, D)
-            product_of_transpose(S, zero, n, width, dkey, zero, width, dP, own.W)
-            product(dkey, zero, n, width, PT, own.W, width, dS, zero, True)
+            attend_back(query, dquery, ZERO, ZERO, key, value, dkey, dvalue, offset, last - first, weight, ZERO, dX, scratch,
+                        D, K)  # fmt: skip
+            project_backward(dquery, ZERO, query, ZERO, S, ZERO, n, PT, dP, own.P_W, own.P_b, dS, ZERO, SET, D)
+            project_backward(dvalue, ZERO, value, ZERO, S, ZERO, n, PT, dP, own.Q_W, own.Q_b, dS, ZERO, ADD, D)
+            product_of_transpose(S, ZERO, n, width, dkey, ZERO, width, dP, own.W)
+            product(dkey, ZERO, n, width, PT, own.W, width, dS, ZERO, ADD)
 
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
         first, row0, u0 = last, row0 + n + q, u1

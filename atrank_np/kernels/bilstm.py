@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import njit
 
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
 from .feedforward import Mask, relu_backward, relu_forward
 from .lstm import LSTMAt, lstm_backward, lstm_forward, put_rows, step_order, take_rows
-from .options import INNER, STEP
+from .options import ADD, INNER, ONE, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .ranking import DeepAt
 from .step import (
@@ -70,10 +69,10 @@ def bilstm_backward(dY, dY_back, dS, rows, integers, steps, P, PT, dP, at, D, L)
     start, place, backwards = integers[1], integers[2], integers[3]
     n, dc, old, dx = start[steps], rows[15], rows[16], rows[17]
     lstm_backward(dY, rows[9], part(rows, 1, 4), rows[11], rows[13], start, steps, P, PT, dP, at.forwards, dc, old, dx, D, L)
-    put_rows(dx, place, n, dS, False, D)
+    put_rows(dx, place, n, dS, SET, D)
     lstm_backward(dY_back, rows[10], part(rows, 5, 4), rows[12], rows[14], start, steps, P, PT, dP, at.backwards, dc, old, dx,
                   D, L)  # fmt: skip
-    put_rows(dx, backwards, n, dS, True, D)
+    put_rows(dx, backwards, n, dS, ADD, D)
 
 
 @njit(**INNER)
@@ -87,19 +86,19 @@ def final_row(offset, integers, i):
 @njit(**INNER)
 def two_products(x, x_back, n, P, W, y, D):
     """y = (x, x_back side by side) W"""
-    width, zero = size(D), np.int64(0)
-    product(x, zero, n, width, P, W, width, y, zero, False)
-    product(x_back, zero, n, width, P, W + width * width, width, y, zero, True)
+    width = size(D)
+    product(x, ZERO, n, width, P, W, width, y, ZERO, SET)
+    product(x_back, ZERO, n, width, P, W + width * width, width, y, ZERO, ADD)
 
 
 @njit(**INNER)
 def two_products_backward(dy, x, x_back, n, PT, dP, W, dx, dx_back, add, D):
     """dx and dx_back (+)= their parts; the gradient of W is added to."""
-    width, zero, block = size(D), np.int64(0), size(D) * size(D)
-    product_of_transpose(x, zero, n, width, dy, zero, width, dP, W)
-    product_of_transpose(x_back, zero, n, width, dy, zero, width, dP, W + block)
-    product(dy, zero, n, width, PT, W, width, dx, zero, add)
-    product(dy, zero, n, width, PT, W + block, width, dx_back, zero, add)
+    width, block = size(D), size(D) * size(D)
+    product_of_transpose(x, ZERO, n, width, dy, ZERO, width, dP, W)
+    product_of_transpose(x_back, ZERO, n, width, dy, ZERO, width, dP, W + block)
+    product(dy, ZERO, n, width, PT, W, width, dx, ZERO, add)
+    product(dy, ZERO, n, width, PT, W + block, width, dx_back, ZERO, add)
 
 
 @njit(**STEP)
@@ -116,8 +115,7 @@ def shard(held, settings, batch, s, train, D, K, L):
     if train:
         dP[:] = 0
     work.loss[s] = 0
-    zero = np.int64(0)
-    first = row0 = u0 = zero
+    first = row0 = u0 = ZERO
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
         count = last - first
@@ -136,7 +134,7 @@ def shard(held, settings, batch, s, train, D, K, L):
              train, dS, de, D)  # fmt: skip
         if train:
             share_backward(de, n, offset[1], count, dP, places.user_b, duser, D)
-            two_products_backward(duser, ends, ends_back, count, PT, dP, places.user_W, dends, dends_back, False, D)
+            two_products_backward(duser, ends, ends_back, count, PT, dP, places.user_W, dends, dends_back, SET, D)
             dY[:n] = 0
             dY_back[:n] = 0
             for i in range(count):
@@ -163,8 +161,7 @@ def attention_shard(held, settings, batch, s, train, D, K, L):
     if train:
         dP[:] = 0
     work.loss[s] = 0
-    zero = np.int64(0)
-    first = row0 = u0 = zero
+    first = row0 = u0 = ZERO
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
         count = last - first
@@ -172,23 +169,23 @@ def attention_shard(held, settings, batch, s, train, D, K, L):
         mask = Mask(settings.dropout, settings.key, 1, number, n, N, settings.columns)
         u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
         steps = bilstm(S, rows, integers, offset[0], count, P, places, D, L)
-        put_rows(rows[13], integers[2], n, Y, False, D)
-        put_rows(rows[14], integers[3], n, Y_back, False, D)
+        put_rows(rows[13], integers[2], n, Y, SET, D)
+        put_rows(rows[14], integers[3], n, Y_back, SET, D)
         project(S, n, q, P, vanilla.P_W, vanilla.P_b, query, n, D)  # (7)
         two_products(Y, Y_back, n, P, vanilla.W, key, D)
         two_products(Y, Y_back, n, P, vanilla.Q_W, value, D)
-        relu_forward(value, zero, n, P, vanilla.Q_b, D)
-        attend(query, 1, n, key, value, offset, count, weight, zero, train, X, D, K)
+        relu_forward(value, ZERO, n, P, vanilla.Q_b, D)
+        attend(query, ONE, n, key, value, offset, count, weight, ZERO, train, X, D, K)
         feed_forward(X, n, q, P, vanilla_ff, mask, hidden, out, normed, rstd, e, D)
         rank(S, e, n, q, settings, places, P, PT, dP, biases, batch, work, s, first, last, he, deep_hidden, spare,
              train, dS, d1, D)  # fmt: skip
         if train:
             feed_forward_backward(d1, n, q, X, P, PT, dP, vanilla_ff, mask, hidden, normed, rstd, d2, spare, D)
-            attend_back(query, d2, 1, n, key, value, d1, dvalue, offset, count, weight, zero, d1, scratch, D, K)
-            project_backward(d2, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, True, D)
-            relu_backward(dvalue, zero, value, zero, n, dP, vanilla.Q_b, D)
-            two_products_backward(dvalue, Y, Y_back, n, PT, dP, vanilla.Q_W, key, value, False, D)
-            two_products_backward(d1, Y, Y_back, n, PT, dP, vanilla.W, key, value, True, D)
+            attend_back(query, d2, ONE, n, key, value, d1, dvalue, offset, count, weight, ZERO, d1, scratch, D, K)
+            project_backward(d2, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, ADD, D)
+            relu_backward(dvalue, ZERO, value, ZERO, n, dP, vanilla.Q_b, D)
+            two_products_backward(dvalue, Y, Y_back, n, PT, dP, vanilla.Q_W, key, value, SET, D)
+            two_products_backward(d1, Y, Y_back, n, PT, dP, vanilla.W, key, value, ADD, D)
             dY, dY_back = X, out
             take_rows(key, integers[2], n, dY, D)
             take_rows(value, integers[3], n, dY_back, D)

@@ -6,7 +6,7 @@ from numba import njit
 from .attention import attend_forward
 from .embedding import embed
 from .feedforward import Mask, relu_forward
-from .options import KERNEL, STEP
+from .options import KERNEL, SET, STEP, ZERO
 from .products import product
 from .ranking import deep_forward, dot_forward
 from .step import feed_forward, project
@@ -24,7 +24,7 @@ def object_side(features, places, P, tables, scale, group, first, last, u, h, qu
         for i in range(m):
             action = space.target_action[group]
             embed(features, P, tables, scale, group, np.int64(start + i), np.int64(0), action, u, i * width)
-        product(u, np.int64(0), m, width, P, space.F_M_W[group], size(D), h, start, False)
+        product(u, ZERO, m, width, P, space.F_M_W[group], size(D), h, start, SET)
         relu_forward(h, start, m, P, space.F_M_b[group], D)
         project(h, start, m, P, own.P_W, own.P_b, query, start, D)
 
@@ -32,18 +32,17 @@ def object_side(features, places, P, tables, scale, group, first, last, u, h, qu
 @njit(**STEP)
 def catalogue_scores(places, P, biases, deep, group, key_C, value_C, n, h, query, first, last, rows, rstd, weight, f, D, K):
     """(7) and (8): f of objects first … last - 1 for a history whose n keys and values are given. rows: [8, BLOCK, D]."""
-    zero = np.int64(0)
-    none = Mask(0.0, 0, 0, np.zeros(0, np.int64), zero, zero, np.zeros(0, np.int64))
+    none = Mask(0.0, 0, 0, np.zeros(0, np.int64), ZERO, ZERO, np.zeros(0, np.int64))
     X, hidden, out, normed, e, he, deep_hidden = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
     bias = places.space.item_bias[group]
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
-        attend_forward(query, start, m, key_C, value_C, zero, n, weight, zero, False, X, zero, D, K)
-        feed_forward(X, zero, m, P, places.vanilla_feed_forward, none, hidden, out, normed, rstd, e, D)
+        attend_forward(query, start, m, key_C, value_C, ZERO, n, weight, ZERO, False, X, ZERO, D, K)
+        feed_forward(X, ZERO, m, P, places.vanilla_feed_forward, none, hidden, out, normed, rstd, e, D)
         if deep:
-            deep_forward(h, start, e, zero, m, P, places.deep, he, deep_hidden, f[start:], D)
+            deep_forward(h, start, e, ZERO, m, P, places.deep, he, deep_hidden, f[start:], D)
         else:
-            dot_forward(h, start, e, zero, m, f[start:], D)
+            dot_forward(h, start, e, ZERO, m, f[start:], D)
         if bias >= 0:
             for i in range(start, start + m):
                 f[i] += biases[bias + i]

@@ -7,7 +7,7 @@ from numba import njit
 
 from .embedding import dense_backward, embed
 from .feedforward import relu_backward, relu_forward
-from .options import INNER, STEP
+from .options import INNER, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .vectors import load, size, store
 
@@ -150,7 +150,6 @@ def end_of_group(batch, order, p, last):
 def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0, S, spare, D):
     """(1): S = F_M(u) for the chunk's rows, group by group, each with its own width. -> place in du after them."""
     order, place, du = work.order[s], work.place[s], work.du[s]
-    zero = np.int64(0)
     target = spare if len(features.width) > 1 else S
     p = row0
     while p < row0 + rows:
@@ -159,7 +158,7 @@ def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0,
             group, object, bucket, action = behaviour(batch, at, order[i])
             embed(features, P, tables, scale, group, object, bucket, action, du, u0)
             u0 += features.width[g]
-        product(du[start:], zero, e - p, features.width[g], P, at.F_M_W[g], size(D), target, p - row0, False)
+        product(du[start:], ZERO, e - p, features.width[g], P, at.F_M_W[g], size(D), target, p - row0, SET)
         relu_forward(target, p - row0, e - p, P, at.F_M_b[g], D)
         p = e
     if len(features.width) > 1:
@@ -171,7 +170,7 @@ def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0,
 @njit(**INNER)
 def common_space_backward(features, at, PT, dP, batch, work, s, rows, row0, u0, S, dS, spare, spare2, D):
     """From dS to the gradients of F_M, to du, and from there to the dense part of the embeddings."""
-    order, place, du, zero = work.order[s], work.place[s], work.du[s], np.int64(0)
+    order, place, du = work.order[s], work.place[s], work.du[s]
     if len(features.width) > 1:
         for i in range(rows):
             store(spare, i * size(D), load(dS, place[i] * size(D), D))
@@ -182,8 +181,8 @@ def common_space_backward(features, at, PT, dP, batch, work, s, rows, row0, u0, 
         g, e = group_of(batch, order[p]), end_of_group(batch, order, p, row0 + rows)
         r, b, u = p - row0, features.width[g], du[u0:]
         relu_backward(dS, r, S, r, e - p, dP, at.F_M_b[g], D)
-        product_of_transpose(u, zero, e - p, b, dS, r, size(D), dP, at.F_M_W[g])
-        product(dS, r, e - p, size(D), PT, at.F_M_W[g], b, u, zero, False)
+        product_of_transpose(u, ZERO, e - p, b, dS, r, size(D), dP, at.F_M_W[g])
+        product(dS, r, e - p, size(D), PT, at.F_M_W[g], b, u, ZERO, SET)
         for i in range(p, e):
             group, object, bucket, action = behaviour(batch, at, order[i])
             dense_backward(features, dP, group, object, bucket, action, du, u0)

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
-from .options import KERNEL, STEP
+from .options import KERNEL, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .ranking import DeepAt
 from .step import part, rank, share, share_backward
@@ -57,7 +57,7 @@ def convolution_forward(x, offset, count, w, P, W, b, F, laid, z, pooled, best, 
     """pooled[h · columns + first + f] = max over the places of relu(window W + b); best[first + f, h] is the first such place
     among those of all histories, or -1 where the maximum is 0 and no gradient flows."""
     n = lay_out(x, offset, count, w, laid, D)
-    product(laid, np.int64(0), n, w * size(D), P, W, F, z, np.int64(0), False)  # F2
+    product(laid, ZERO, n, w * size(D), P, W, F, z, ZERO, SET)  # F2
     place = 0
     for h in range(count):
         row, at = pooled[h * columns + first : h * columns + first + F], best[first : first + F, h]
@@ -74,7 +74,7 @@ def convolution_forward(x, offset, count, w, P, W, b, F, laid, z, pooled, best, 
 @njit(**KERNEL)
 def convolution_backward(dpooled, x, offset, count, w, PT, dP, W, b, F, laid, dz, best, columns, first, dx, D):
     """Adds to dx and to the gradients of W and b."""
-    n, zero = lay_out(x, offset, count, w, laid, D), np.int64(0)
+    n = lay_out(x, offset, count, w, laid, D)
     dz[: n * F] = 0
     for h in range(count):
         for f in range(F):
@@ -82,8 +82,8 @@ def convolution_backward(dpooled, x, offset, count, w, PT, dP, W, b, F, laid, dz
                 g = dpooled[h * columns + first + f]
                 dz[best[first + f, h] * F + f] = g  # B3
                 dP[b + f] += g
-    product_of_transpose(laid, zero, n, w * size(D), dz, zero, F, dP, W)  # B2
-    product(dz, zero, n, F, PT, W, w * size(D), laid, zero, False)
+    product_of_transpose(laid, ZERO, n, w * size(D), dz, ZERO, F, dP, W)  # B2
+    product(dz, ZERO, n, F, PT, W, w * size(D), laid, ZERO, SET)
     row = 0
     for h in range(count):  # B1
         for p in range(offset[h], max(offset[h + 1] - w + 1, min(offset[h] + 1, offset[h + 1]))):
@@ -108,8 +108,7 @@ def shard(held, settings, batch, s, train, D, K, L):
     if train:
         dP[:] = 0
     work.loss[s] = 0
-    zero = np.int64(0)
-    first = row0 = u0 = zero
+    first = row0 = u0 = ZERO
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
         count = last - first
@@ -118,14 +117,14 @@ def shard(held, settings, batch, s, train, D, K, L):
         for i in range(len(at.W)):
             convolution_forward(S, offset[0], count, i + 1, P, at.W[i], at.b[i], at.maps, laid, z, pooled, best, columns,
                                 i * at.maps, D)  # fmt: skip
-        product(pooled, zero, count, columns, P, places.user_W, size(D), user, zero, False)
+        product(pooled, ZERO, count, columns, P, places.user_W, size(D), user, ZERO, SET)
         share(user, offset[1], count, P, places.user_b, e, n, D)
         rank(S, e, n, q, settings, places, P, PT, dP, biases, batch, work, s, first, last, he, deep_hidden, spare,
              train, dS, de, D)  # fmt: skip
         if train:
             share_backward(de, n, offset[1], count, dP, places.user_b, duser, D)
-            product_of_transpose(pooled, zero, count, columns, duser, zero, size(D), dP, places.user_W)
-            product(duser, zero, count, size(D), PT, places.user_W, columns, dpooled, zero, False)
+            product_of_transpose(pooled, ZERO, count, columns, duser, ZERO, size(D), dP, places.user_W)
+            product(duser, ZERO, count, size(D), PT, places.user_W, columns, dpooled, ZERO, SET)
             dS[:n] = 0
             for i in range(len(at.W)):
                 convolution_backward(dpooled, S, offset[0], count, i + 1, PT, dP, at.W[i], at.b[i], at.maps, laid, z, best,

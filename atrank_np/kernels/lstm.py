@@ -3,10 +3,9 @@ block: first the first behaviours of all histories, the longest history first, t
 
 from typing import NamedTuple
 
-import numpy as np
 from numba import njit
 
-from .options import INNER, KERNEL
+from .options import ADD, INNER, KERNEL, SET, ZERO
 from .products import product, product_of_transpose
 from .vectors import exp, load, maximum, multiply_add, size, splat, store, where_positive
 
@@ -124,12 +123,11 @@ def cell_backward(gates, c, dy, dc, row, rows, before, D, L):
 def lstm_forward(x, gates, c, y, start, steps, P, at, D, L):
     """y = the states of all rows; gates [n, 4D] and c are the cache: the gates after their σ and tanh, and the cells."""
     width = size(D)
-    zero = np.int64(0)
-    product(x, zero, start[steps], x.shape[1], P, at.W, 4 * width, gates, zero, False)  # F1
+    product(x, ZERO, start[steps], x.shape[1], P, at.W, 4 * width, gates, ZERO, SET)  # F1
     for t in range(steps):
         rows, before = start[t + 1] - start[t], start[t - 1] if t > 0 else -1
         if t > 0:
-            product(y, before, rows, width, P, at.U, 4 * width, gates, start[t], True)  # F2
+            product(y, before, rows, width, P, at.U, 4 * width, gates, start[t], ADD)  # F2
         cell_forward(gates, c, y, start[t], rows, before, P, at.b, D, L)  # F3, F4
 
 
@@ -137,22 +135,22 @@ def lstm_forward(x, gates, c, y, start, steps, P, at, D, L):
 def lstm_backward(dy, x, gates, c, y, start, steps, P, PT, dP, at, dc, old, dx, D, L):
     """dx (written) from dy, which is overwritten, as are gates, by dz; the parameters' gradients are added to."""
     width, n = size(D), start[steps]
-    zero, none = np.int64(0), splat(c.dtype.type(0), L)
+    none = splat(c.dtype.type(0), L)
     for place in range(0, (start[1] if steps > 0 else 0) * width, size(L)):
         store(dc, place, none)
     for t in range(steps - 1, -1, -1):
         rows, before = start[t + 1] - start[t], start[t - 1] if t > 0 else -1
         if t < steps - 1:  # B2, by h
             after = start[t + 2] - start[t + 1]
-            product(gates, start[t + 1], after, 4 * width, PT, at.U, width, dy, start[t], True)
+            product(gates, start[t + 1], after, 4 * width, PT, at.U, width, dy, start[t], ADD)
         cell_backward(gates, c, dy, dc, start[t], rows, before, D, L)  # B3
         for place in range(0, rows * width if t > 0 else 0, size(L)):  # the states that entered the step, in its rows
             store(old, start[t] * width + place, load(y, before * width + place, L))
     if steps > 1:  # B2, by U, of all steps together
         product_of_transpose(old, start[1], n - start[1], width, gates, start[1], 4 * width, dP, at.U)
-    product_of_transpose(x, zero, n, x.shape[1], gates, zero, 4 * width, dP, at.W)  # B1
+    product_of_transpose(x, ZERO, n, x.shape[1], gates, ZERO, 4 * width, dP, at.W)  # B1
     add_columns(gates, n, 4 * width, dP, at.b, L)
-    product(gates, zero, n, 4 * width, PT, at.W, x.shape[1], dx, zero, False)
+    product(gates, ZERO, n, 4 * width, PT, at.W, x.shape[1], dx, ZERO, SET)
 
 
 @njit(**KERNEL)

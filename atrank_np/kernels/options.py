@@ -1,4 +1,6 @@
-"""How numba compiles the kernels, in three kinds."""
+"""How numba compiles the kernels, in three kinds, and constants to call them with."""
+
+import numpy as np
 
 # A call that Python makes at every step, or one that makes arrays of its own.
 STEP = {"error_model": "numpy", "cache": True, "nogil": True}
@@ -7,3 +9,6 @@ STEP = {"error_model": "numpy", "cache": True, "nogil": True}
 KERNEL = STEP | {"_nrt": False}
 # Called from compiled code alone: without the wrappers for Python, whose arguments are long, compiling is quicker.
 INNER = KERNEL | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# Constants with their types: for an argument that is a bare 0 or True numba compiles a function anew.
+ZERO, ONE = np.int64(0), np.int64(1)
+SET, ADD = np.bool_(False), np.bool_(True)  # what a kernel does with its result: y = …, or y += …

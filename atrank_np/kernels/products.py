@@ -9,7 +9,7 @@ import llvmlite.binding
 import numpy as np
 from numba import njit
 
-from .options import KERNEL
+from .options import ADD, KERNEL, ZERO
 from .vectors import Lanes, add_to_rows, load, load_rows, number, size, store_rows, transpose_block, zero_rows
 
 # Two registers wide: six rows are twelve accumulators, which keep both multipliers of a core busy. A matter of speed alone.
@@ -67,20 +67,18 @@ def multiply(A, a, row, step, rows, inner, B, b, columns, C, c, add, J):
 @njit(**KERNEL)
 def product(A, a, rows, inner, B, b, columns, C, c, add):
     """C[c:c+rows] (+)= A[a:a+rows] B for A [., inner], C [., columns]; B is inner × columns numbers from flat place b."""
-    one, b, add = np.int64(1), np.int64(b), np.bool_(add)
+    one = np.int64(1)
     multiply(A.reshape(-1), a * inner, inner, one, rows, inner, B.reshape(-1), b, columns, C.reshape(-1), c * columns, add, J)
 
 
 @njit(**KERNEL)
 def product_of_transpose(A, a, rows, inner, B, b, columns, C, c):
     """C += A[a:a+rows]ᵀ B[b:b+rows], from flat place c: the gradient of a matrix, [., inner]ᵀ [., columns]."""
-    first = np.int64(0)
+    first, one = ZERO, np.int64(1)
     while first < rows:
         m = next_part(rows - first, 60)  # more rows of B push each other out of the nearest cache
-        one, a_first, b_first, add = np.int64(1), (a + first) * inner, (b + first) * columns, np.bool_(True)
-        multiply(
-            A.reshape(-1), a_first, one, inner, inner, m, B.reshape(-1), b_first, columns, C.reshape(-1), np.int64(c), add, J
-        )
+        a_first, b_first = (a + first) * inner, (b + first) * columns
+        multiply(A.reshape(-1), a_first, one, inner, inner, m, B.reshape(-1), b_first, columns, C.reshape(-1), c, ADD, J)
         first += m
 
 

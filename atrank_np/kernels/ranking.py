@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from .feedforward import relu_backward, relu_forward
-from .options import KERNEL
+from .options import ADD, KERNEL, SET, ZERO
 from .products import product, product_of_transpose
 from .vectors import load, size, splat, store, total
 
@@ -83,10 +83,10 @@ def deep_forward(h, h0, e, e0, rows, P, at, he, hidden, f, D):
     width = size(D)
     for i in range(rows):
         store(he, i * width, load(h, (h0 + i) * width, D) * load(e, (e0 + i) * width, D))  # F1
-    product(h, h0, rows, width, P, at.W1, width, hidden, 0, False)  # F2, the concatenation block by block
-    product(e, e0, rows, width, P, at.W1 + width * width, width, hidden, 0, True)
-    product(he, 0, rows, width, P, at.W1 + 2 * width * width, width, hidden, 0, True)
-    relu_forward(hidden, 0, rows, P, at.b1, D)
+    product(h, h0, rows, width, P, at.W1, width, hidden, ZERO, SET)  # F2, the concatenation block by block
+    product(e, e0, rows, width, P, at.W1 + width * width, width, hidden, ZERO, ADD)
+    product(he, ZERO, rows, width, P, at.W1 + 2 * width * width, width, hidden, ZERO, ADD)
+    relu_forward(hidden, ZERO, rows, P, at.b1, D)
     w2 = load(P, at.w2, D)
     for i in range(rows):
         f[i] = total(load(hidden, i * width, D) * w2) + P[at.b2]  # F3
@@ -103,13 +103,13 @@ def deep_backward(df, h, h0, e, e0, rows, P, PT, dP, at, he, hidden, dhidden, dh
         dw2 = dw2 + g * load(hidden, i * width, D)
         store(dhidden, i * width, g * w2)
     store(dP, at.w2, dw2)
-    relu_backward(dhidden, 0, hidden, 0, rows, dP, at.b1, D)  # B2
-    product_of_transpose(h, h0, rows, width, dhidden, 0, width, dP, at.W1)
-    product_of_transpose(e, e0, rows, width, dhidden, 0, width, dP, at.W1 + block)
-    product_of_transpose(he, 0, rows, width, dhidden, 0, width, dP, at.W1 + 2 * block)
-    product(dhidden, 0, rows, width, PT, at.W1, width, dh, dh0, False)
-    product(dhidden, 0, rows, width, PT, at.W1 + block, width, de, de0, False)
-    product(dhidden, 0, rows, width, PT, at.W1 + 2 * block, width, he, 0, False)
+    relu_backward(dhidden, ZERO, hidden, ZERO, rows, dP, at.b1, D)  # B2
+    product_of_transpose(h, h0, rows, width, dhidden, ZERO, width, dP, at.W1)
+    product_of_transpose(e, e0, rows, width, dhidden, ZERO, width, dP, at.W1 + block)
+    product_of_transpose(he, ZERO, rows, width, dhidden, ZERO, width, dP, at.W1 + 2 * block)
+    product(dhidden, ZERO, rows, width, PT, at.W1, width, dh, dh0, SET)
+    product(dhidden, ZERO, rows, width, PT, at.W1 + block, width, de, de0, SET)
+    product(dhidden, ZERO, rows, width, PT, at.W1 + 2 * block, width, he, ZERO, SET)
     for i in range(rows):  # B1
         g, x, y = load(he, i * width, D), (h0 + i) * width, (e0 + i) * width
         store(dh, (dh0 + i) * width, load(dh, (dh0 + i) * width, D) + g * load(e, y, D))

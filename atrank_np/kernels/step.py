@@ -26,7 +26,7 @@ from .feedforward import (
     relu_forward,
     residual_layer_norm_forward,
 )
-from .options import INNER, KERNEL, STEP
+from .options import ADD, INNER, KERNEL, ONE, SET, STEP
 from .products import product, product_of_transpose, transpose
 from .ranking import deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
 from .vectors import STRIP, load, size, splat, store
@@ -77,7 +77,7 @@ class Settings(NamedTuple):
 @njit(**INNER)
 def project(x, x0, rows, P, W, b, y, y0, D):
     """y = relu(x W + b), a perceptron of the common space."""
-    product(x, x0, rows, size(D), P, W, size(D), y, y0, False)
+    product(x, x0, rows, size(D), P, W, size(D), y, y0, SET)
     relu_forward(y, y0, rows, P, b, D)
 
 
@@ -93,7 +93,7 @@ def project_backward(dy, dy0, y, y0, x, x0, rows, PT, dP, W, b, dx, dx0, add, D)
 def feed_forward(x, x0, rows, P, at, mask, hidden, out, normed, rstd, y, D):
     """F_self or F_vanilla of rows x0 … of its buffers; mask: of its dropout."""
     project(x, x0, rows, P, at.W1, at.b1, hidden, x0, D)  # F1
-    product(hidden, x0, rows, size(D), P, at.W2, size(D), out, x0, False)  # F2
+    product(hidden, x0, rows, size(D), P, at.W2, size(D), out, x0, SET)  # F2
     b2 = at.b2
     if mask.rate > 0:
         dropout(out, x0, rows, P, b2, mask, out, x0, D)  # F3
@@ -107,12 +107,12 @@ def feed_forward_backward(dy, x0, rows, x, P, PT, dP, at, mask, hidden, normed, 
     layer_norm_backward(dy, x0, normed, rstd, x0, rows, P, at.gain, dP, at.bias, D)  # B4
     dout = dy
     if mask.rate > 0:
-        dropout(dy, x0, rows, P, -1, mask, spare, x0, D)  # B3
+        dropout(dy, x0, rows, P, -ONE, mask, spare, x0, D)  # B3
         dout = spare
     add_rows(dout, x0, rows, dP, at.b2, D)  # B2
     product_of_transpose(hidden, x0, rows, size(D), dout, x0, size(D), dP, at.W2)
-    product(dout, x0, rows, size(D), PT, at.W2, size(D), dhidden, x0, False)
-    project_backward(dhidden, x0, hidden, x0, x, x0, rows, PT, dP, at.W1, at.b1, dy, x0, True, D)  # B1 and the residual
+    product(dout, x0, rows, size(D), PT, at.W2, size(D), dhidden, x0, SET)
+    project_backward(dhidden, x0, hidden, x0, x, x0, rows, PT, dP, at.W1, at.b1, dy, x0, ADD, D)  # B1 and the residual
 
 
 @njit(**INNER)
