@@ -9,7 +9,7 @@ MODELS = {
     "atrank": {},
     "bpr_mf": {"loss": "pair", "learning_rate": 1.0},
     "bilstm": {"epochs": 8, "learning_rate": 0.4},
-    "bilstm_attention": {"epochs": 8, "learning_rate": 0.4},
+    "bilstm_attention": {"epochs": 8},
     "cnn": {"epochs": 8, "learning_rate": 0.4, "dense_init": 0.03},
 }
 LABELS = {"atrank": "ATRank", "bpr_mf": "BPR-MF", "bilstm": "Bi-LSTM", "bilstm_attention": "Bi-LSTM + attention",
