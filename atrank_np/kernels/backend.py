@@ -211,8 +211,8 @@ class NumbaBackend:
         f, n = np.empty(objects, dtype), int(batch.offsets[-1])
         self._over_objects(objects, lambda first, last: catalogue_scores(
             self.places, self.dense.array, self.biases.array, self.model.ranking == "deep", group, key_C, value_C, n, self.h,
-            self.query, first, last, aligned((7, BLOCK, D), dtype), np.empty(BLOCK, dtype),
-            aligned(max(n, 1) * self.K.n, dtype), f, self.D, self.K))  # fmt: skip
+            self.query, first, last, aligned((8, BLOCK, D), dtype), np.empty(BLOCK, dtype),
+            aligned(max(n * self.K.n, BLOCK * D), dtype), f, self.D, self.K))  # fmt: skip
         return f
 
     def _catalogue_in_blocks(self, batch, group, objects):

@@ -9,8 +9,8 @@ from .feedforward import Mask, relu_forward
 from .options import KERNEL, SET, STEP, ZERO
 from .products import product
 from .ranking import deep_forward, dot_forward
-from .step import feed_forward, project
-from .vectors import size
+from .step import project, second_layer
+from .vectors import load, multiply_add, size, splat, store
 
 BLOCK = 120  # objects at a time: their rows stay in the cache
 
@@ -29,16 +29,42 @@ def object_side(features, places, P, tables, scale, group, first, last, u, h, qu
         project(h, start, m, P, own.P_W, own.P_b, query, start, D)
 
 
+@njit(**KERNEL)
+def values_times(value, n, P, W, y, D, K):
+    """y [n K, D]: row j·K + k is what value_j, its columns of space k alone, becomes under the matrix at place W."""
+    width, spaces = size(D), size(K)
+    for j in range(n):
+        for k in range(spaces):
+            total = splat(value.dtype.type(0), D)
+            for c in range(k, width, spaces):
+                total = multiply_add(splat(value[j, c], D), load(P, W + c * width, D), total)
+            store(y, (j * spaces + k) * width, total)
+
+
 @njit(**STEP)
 def catalogue_scores(places, P, biases, deep, group, key_C, value_C, n, h, query, first, last, rows, rstd, weight, f, D, K):
-    """(7) and (8): f of objects first … last - 1 for a history whose n keys and values are given. rows: [8, BLOCK, D]."""
+    """(7) and (8): f of objects first … last - 1 for a history whose n keys and values are given.
+
+    An object's e is a mixture of few values: X = Σ_j a_j value_j. So for short histories X W1 = Σ_j a_j (value_j W1), with
+    the values multiplied by W1 once for all objects: a product n K numbers deep in place of one D deep.
+    rows: [8, BLOCK, D]; weight: [n K], and in short histories [BLOCK, n K].
+    """
+    short = n * size(K) < min(size(D), BLOCK)
     none = Mask(0.0, 0, 0, np.zeros(0, np.int64), ZERO, ZERO, np.zeros(0, np.int64))
-    X, hidden, out, normed, e, he, deep_hidden = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6]
+    X, hidden, out, normed, e, he, deep_hidden, values = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
+    layer = places.vanilla_feed_forward
+    if short:
+        values_times(value_C, n, P, layer.W1, values, D, K)
     bias = places.space.item_bias[group]
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
-        attend_forward(query, start, m, key_C, value_C, ZERO, n, weight, ZERO, False, X, ZERO, D, K)
-        feed_forward(X, ZERO, m, P, places.vanilla_feed_forward, none, hidden, out, normed, rstd, e, D)
+        attend_forward(query, start, m, key_C, value_C, ZERO, n, weight, ZERO, short, X, ZERO, D, K)
+        if short:
+            product(weight, ZERO, m, n * size(K), values.reshape(-1), ZERO, size(D), hidden, ZERO, SET)
+            relu_forward(hidden, ZERO, m, P, layer.b1, D)
+        else:
+            project(X, ZERO, m, P, layer.W1, layer.b1, hidden, ZERO, D)
+        second_layer(X, ZERO, m, P, layer, none, hidden, out, normed, rstd, e, D)
         if deep:
             deep_forward(h, start, e, ZERO, m, P, places.deep, he, deep_hidden, f[start:], D)
         else:

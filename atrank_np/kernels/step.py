@@ -93,6 +93,12 @@ def project_backward(dy, dy0, y, y0, x, x0, rows, PT, dP, W, b, dx, dx0, add, D)
 def feed_forward(x, x0, rows, P, at, mask, hidden, out, normed, rstd, y, D):
     """F_self or F_vanilla of rows x0 … of its buffers; mask: of its dropout."""
     project(x, x0, rows, P, at.W1, at.b1, hidden, x0, D)  # F1
+    second_layer(x, x0, rows, P, at, mask, hidden, out, normed, rstd, y, D)
+
+
+@njit(**INNER)
+def second_layer(x, x0, rows, P, at, mask, hidden, out, normed, rstd, y, D):
+    """The rest of `feed_forward`."""
     product(hidden, x0, rows, size(D), P, at.W2, size(D), out, x0, SET)  # F2
     b2 = at.b2
     if mask.rate > 0:
