@@ -61,8 +61,8 @@ DEPARTURES = (
     Departure("competitors' settings", "not said", "rate 0.4 for Bi-LSTM and CNN, 0.5 with attention, 1.0 for BPR-MF; "
               "8 epochs, 10 for BPR-MF; the CNN's matrices 0.03", "--learning-rate, --epochs, --dense-init",
               "Bi-LSTM 0.8160 at 0.4, 0.8128 at 0.3; at 0.5 a seed died (user vector the same for all: 0.682). CNN 0.8114 at "
-              "0.4, 0.8087 at 0.3; at 0.5 0.8156, 0.8205, 0.8196, but one run in five diverged. L2 5e-4 costs BPR-MF 0.076 ± 0.003 "
-              "and the CNN 0.022 ± 0.002, 5e-6 BPR-MF 0.005 ± 0.002"),
+              "0.4, 0.8087 at 0.3; at 0.5 0.8156, 0.8205, 0.8196, but one run in five diverged. L2 5e-4 costs BPR-MF "
+              "0.076 ± 0.003 and the CNN 0.022 ± 0.002, 5e-6 BPR-MF 0.005 ± 0.002"),
     Departure("history cap", "not said", "the last 100 behaviours", "--cap", "not measured"),
 )
 

@@ -12,7 +12,7 @@ from atrank_np import train
 from atrank_np.config import MODELS
 from atrank_np.made_up import LAYERS
 
-# PyTorch's softmax for AVX-512 is too coarse for an oracle: through it a gradient in float32 was wrong by 7e-4. Read at its import.
+# PyTorch's softmax for AVX-512 is too coarse for an oracle: a float32 gradient was wrong by 7e-4. Read when it is imported.
 if llvmlite.binding.get_host_cpu_features().get("avx512f"):
     os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 
