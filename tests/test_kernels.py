@@ -50,7 +50,7 @@ def assert_close(a, b, tolerance):
 COMPETITORS = [name for name in MODELS if name != "atrank"]
 
 
-def assert_equal_backends(problem, dtype=np.float64, tolerance=1e-12):
+def assert_equal_backends(problem, dtype=np.float64, tolerance=1e-12, rate=0.1):
     numpy, numba = both(problem, dtype)
     batch = problem.batch
     assert_close(numba.scores(batch), numpy.scores(batch), tolerance)
@@ -61,7 +61,7 @@ def assert_equal_backends(problem, dtype=np.float64, tolerance=1e-12):
     for name, w in numpy.params.items():
         assert_close(dense(gradients[name], w.shape), dense(wanted[name], w.shape), tolerance)
     for _ in range(3):
-        assert abs(numpy.train_step(batch, 0.1) - numba.train_step(batch, 0.1)) <= 10 * tolerance
+        assert abs(numpy.train_step(batch, rate) - numba.train_step(batch, rate)) <= 10 * tolerance
     assert (numba.step, numba.table_scale) == (numpy.step, numpy.table_scale)
     for name, w in numba.params.items():
         assert_close(w, numpy.params[name], 10 * tolerance)
@@ -161,7 +161,8 @@ def test_dropout_hash_is_that_of_randomness():
 @pytest.mark.slow
 @pytest.mark.parametrize("width, spaces", [(4, 4), (5, 1), (21, 7), (24, 2), (128, 8), (96, 6)])
 def test_any_width_and_number_of_spaces(width, spaces):
-    assert_equal_backends(made_up(np.random.default_rng(11), width=width, spaces=spaces, ranking="deep"), tolerance=1e-11)
+    problem = made_up(np.random.default_rng(11), width=width, spaces=spaces, ranking="deep")
+    assert_equal_backends(problem, tolerance=1e-11, rate=1e-3)  # at 0.1 wide ones explode, and rounding errors with them
 
 
 @pytest.mark.parametrize("settings", [{}, {"ranking": "deep", "item_bias": False, "shards": 3}], ids=str)
