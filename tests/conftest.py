@@ -1,9 +1,7 @@
 """The backends that the layer tests run over: name -> the functions by name, equal in name and signature; and tiny data."""
 
-import os
 from types import SimpleNamespace
 
-import llvmlite.binding
 import pytest
 from kernel_twins import KERNELS, RECOMPUTED
 from runs import run_train, write_tiny
@@ -11,10 +9,6 @@ from runs import run_train, write_tiny
 from atrank_np import train
 from atrank_np.config import MODELS
 from atrank_np.made_up import LAYERS
-
-# PyTorch's softmax for AVX-512 is too coarse for an oracle: a float32 gradient was wrong by 7e-4. Read when it is imported.
-if llvmlite.binding.get_host_cpu_features().get("avx512f"):
-    os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 
 BACKENDS = {"numpy": LAYERS, "numba": KERNELS, "numba, weights computed again": RECOMPUTED}
 

@@ -16,7 +16,9 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.made_up import made_up
 
-SMALL = dict(users=40, items=200)
+# No relu of the trial's steps lies within rounding of 0. With 40 users two did, at 6e-7: where one contender's fell on the
+# other side, scores that had agreed to 1e-6 differed by 3e-3 of the largest, and nobody was wrong.
+SMALL = dict(users=42, items=200)
 
 
 @pytest.fixture(scope="module")

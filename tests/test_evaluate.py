@@ -147,6 +147,18 @@ class ByObject:
         return batch.target_object.astype(np.float64)
 
 
+def test_what_is_shared_comes_before_popularity(tmp_path):
+    """u's history is w: the unpopular x beats the popular y, of another kind, but not z, which shares w's kind as x does."""
+    events = "u,w,1\nu,x,2\n" + "".join(f"{user},{o},{t}\n" for user in "pqr" for t, o in enumerate("yzw"))
+    log = read_log(write(tmp_path, events_csv="user,object,time\n" + events, items_csv="object,kind\nx,1\ny,2\nz,1\nw,1\n"))
+    parts = split(log)
+    parts = parts._replace(test=parts.test.take(parts.test.user == 0))
+    for negative, shared in ((2, 1.0), (3, 0.0)):
+        task = Task(parts.test, np.array([[1, negative]], np.int32))
+        found = report_of(ByObject(), log, parts, task, np.zeros((1, 2)))
+        assert (found["features_shared_auc"], found["popularity_auc"]) == (shared, 0.0)
+
+
 def test_a_report_by_hand(tmp_path):
     """Positives c, f, b against d, a, c. Before the tests a, b, d, e, g count once and a once more."""
     log = one_group(tmp_path, EVENTS)

@@ -162,7 +162,8 @@ def test_dropout_hash_is_that_of_randomness():
 @pytest.mark.parametrize("width, spaces", [(4, 4), (5, 1), (21, 7), (24, 2), (128, 8), (96, 6)])
 def test_any_width_and_number_of_spaces(width, spaces):
     problem = made_up(np.random.default_rng(11), width=width, spaces=spaces, ranking="deep")
-    assert_equal_backends(problem, tolerance=1e-11, rate=1e-3)  # at 0.1 wide ones explode, and rounding errors with them
+    rate = 0.1 if width < 96 else 1e-3  # at 0.1 wide ones explode, to a loss of 300,000 in three steps, and errors with them
+    assert_equal_backends(problem, tolerance=1e-11, rate=rate)
 
 
 @pytest.mark.parametrize("settings", [{}, {"ranking": "deep", "item_bias": False, "shards": 3}], ids=str)
