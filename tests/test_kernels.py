@@ -76,7 +76,7 @@ def test_float64(settings):
 @pytest.mark.parametrize("model", COMPETITORS)
 def test_competitors(model, loss):
     deep = loss == "pair" and model != "bpr_mf"
-    settings = dict(ranking="deep" if deep else "dot", loss=loss, dropout=0.3, item_bias=not deep, shards=3)
+    settings = dict(ranking="deep" if deep else "dot", loss=loss, dropout=0.3, item_bias=not deep, shards=3, clip=0.05)
     assert_equal_backends(made_up(np.random.default_rng(1), model, **settings))
 
 

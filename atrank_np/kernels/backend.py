@@ -12,7 +12,7 @@ from ..models.atrank import ATRank
 from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
-from ..optimizer import FOLD, SGD, clip
+from ..optimizer import FOLD
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout
 from . import atrank, bilstm, bpr_mf, cnn
@@ -21,7 +21,7 @@ from .chunks import CHUNK, SpaceAt, Work, deal
 from .embedding import BAG, LOOKUP, NUMBER, Features
 from .held import hold
 from .ranking import DeepAt, count_pairs
-from .step import DECAYED, KEPT, REST, TABLE, Settings, transpose_all, update
+from .step import DECAYED, KEPT, REST, TABLE, Settings, gradient_norm, transpose_all, update
 from .vectors import Lanes
 
 
@@ -129,6 +129,7 @@ class NumbaBackend:
         rest = [n for n in shapes if not n.startswith(("table.", "bias."))]
         self.dense = Flat({n: self.order.shape(n, shapes[n]) for n in rest}, self.dtype)
         self.transposed = aligned(len(self.dense.array), self.dtype)
+        self.summed = [aligned(len(of.array) if config.clip else 1, self.dtype) for of in (self.tables, self.biases)]
         self.pieces = self._pieces()
         self._put(params)
         self.features, self.places = self._features(), self._places()
@@ -158,8 +159,6 @@ class NumbaBackend:
 
     def train_step(self, batch, rate):
         """One step of gradient descent; the loss before it."""
-        if self.config.clip:
-            return self._clipped_step(batch, rate)
         loss = self._train(batch, rate, self.config.l2)
         self.step += 1
         if self.step % FOLD == 0:
@@ -167,16 +166,6 @@ class NumbaBackend:
             for name in filter(lambda n: kind(n) == "table", self.dense.place):
                 self.dense[name][...] *= self.dtype.type(self.table_scale)
             self.table_scale = 1.0
-        return loss
-
-    def _clipped_step(self, batch, rate):
-        """The norm of all gradients must be known before any is used, so this step is put together from its parts."""
-        loss, gradients = self.gradients(batch)
-        clip(gradients, self.config.clip)
-        params, optimizer = self.params, SGD(self.step, self.table_scale)
-        optimizer.apply(params, gradients, rate, self.config.l2)
-        self._put(params)
-        self.step, self.table_scale = optimizer.step, optimizer.table_scale
         return loss
 
     def _put(self, params):
@@ -248,13 +237,20 @@ class NumbaBackend:
         keep = 1 - rate * l2
         norm = self._run(batch, True)
         self.table_scale *= keep
-        rates = [self.dtype.type(value) for value in (rate, keep, rate / self.table_scale)]
+        pace = rate * self._clipping(batch)
+        rates = [self.dtype.type(value) for value in (pace, keep, pace / self.table_scale)]
 
         def job(part):
             update(self.held, self.pieces, batch, *rates, part, self.threads)
 
         self.team.run(job, self.threads)
         return float(self.work.loss.sum() * norm)
+
+    def _clipping(self, batch):
+        """What the gradients of the step are multiplied by: `optimizer.clip`."""
+        limit = self.config.clip
+        norm = gradient_norm(self.held, batch, *self.summed) if limit else 0.0
+        return limit / norm if norm > limit else 1.0
 
     def _run(self, batch, train):
         """All shards forward, with `train` also backward. Returns what makes the summed loss a mean."""

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from .options import KERNEL
-from .vectors import STRIP, load, size, splat, store
+from .vectors import STRIP, load, size, splat, store, total
 
 LOOKUP, BAG, NUMBER = 0, 1, 2
 
@@ -100,3 +100,35 @@ def scatter(features, tables, rate, group, object, du, u0, part, parts):
                 if code > 0 and code % parts == part:
                     add_scaled(tables, table + code * n, du, u0, n, -rate / tables.dtype.type(last - first))
         u0 += n
+
+
+@njit(**KERNEL)
+def take_squares(features, rows, group, object):
+    """The sum of squares of what `scatter` left in `rows` for one behaviour. They become 0: a row met again counts once."""
+    squares = rows.dtype.type(0)
+    for c in range(features.first_column[group], features.first_column[group + 1]):
+        n, table, value = features.size[c], features.table[c], features.values[c] + object
+        if features.kind[c] == LOOKUP:
+            squares += take_square(rows, table + np.int64(features.codes[value]) * n, n)
+        elif features.kind[c] == BAG:
+            for p in range(features.bag_offsets[value], features.bag_offsets[value + 1]):
+                squares += take_square(rows, table + np.int64(features.codes[p]) * n, n)
+    return squares
+
+
+@njit(**KERNEL)
+def take_square(y, y0, n):
+    """‖y[y0 : y0+n]‖², which becomes 0."""
+    zero = y.dtype.type(0)
+    squares, j = splat(zero, STRIP), 0
+    while j + size(STRIP) <= n:
+        strip = load(y, y0 + j, STRIP)
+        squares = squares + strip * strip
+        store(y, y0 + j, splat(zero, STRIP))
+        j += size(STRIP)
+    square = total(squares)
+    while j < n:
+        square += y[y0 + j] * y[y0 + j]
+        y[y0 + j] = zero
+        j += 1
+    return square

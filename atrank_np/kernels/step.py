@@ -17,7 +17,7 @@ from numba import njit
 
 from .attention import attend_backward, attend_forward
 from .chunks import behaviour
-from .embedding import scatter
+from .embedding import scatter, take_square, take_squares
 from .feedforward import (
     add_rows,
     dropout,
@@ -26,10 +26,10 @@ from .feedforward import (
     relu_forward,
     residual_layer_norm_forward,
 )
-from .options import ADD, INNER, KERNEL, ONE, SET, STEP
+from .options import ADD, INNER, KERNEL, ONE, SET, STEP, ZERO
 from .products import product, product_of_transpose, transpose
 from .ranking import deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
-from .vectors import STRIP, load, size, splat, store
+from .vectors import STRIP, load, size, splat, store, total
 
 KEPT = 128  # histories up to this length keep their attention weights for the backward pass
 DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that of tables (through their scale), of none
@@ -220,6 +220,37 @@ def transpose_all(P, PT, pieces, part, parts):
             transpose(P, place, rows, columns, PT)
 
 
+@njit(**STEP)
+def gradient_norm(held, batch, rows, bias_rows):
+    """The norm of all gradients, for `optimizer.clip`. rows, bias_rows: zeros like the tables and the item biases, zeros
+    again afterwards: an object's parts are added up there before they are squared, as the rows of a gradient are."""
+    features, places, _, _, tables, biases, work = held.value
+    one = tables.dtype.type(1)
+    update_tables(features, places.space, rows, bias_rows, batch, work, one, one, ZERO, ONE)
+    squares, N = 0.0, len(batch.object)
+    for s in range(len(work.count)):
+        for i in range(work.used[s]):
+            number = work.order[s, i]
+            group, object, _, _ = behaviour(batch, places.space, number)
+            squares += take_squares(features, rows, group, object)
+            bias = places.space.item_bias[group]
+            if number >= N and bias >= 0:
+                squares += take_square(bias_rows, bias + object, ONE)
+    for i in range(0, work.dP.shape[1], size(STRIP)):
+        g = sum_of_shards(work.dP, i)
+        squares += total(g * g)
+    return np.sqrt(squares)
+
+
+@njit(**INNER)
+def sum_of_shards(dP, i):
+    """A strip of the dense gradients."""
+    g = load(dP, i, STRIP)
+    for s in range(1, len(dP)):
+        g = g + load(dP, s * dP.shape[1] + i, STRIP)
+    return g
+
+
 @njit(**INNER)
 def update_dense(P, PT, dP, pieces, rate, keep, table_rate, part, parts):
     """The part of `update` for the dense parameters. Pieces end on a line of the cache, so whole strips are added."""
@@ -228,10 +259,7 @@ def update_dense(P, PT, dP, pieces, rate, keep, table_rate, part, parts):
         shrink = splat(keep if kind == DECAYED else P.dtype.type(1), STRIP)
         pace = splat(table_rate if kind == TABLE else rate, STRIP)
         for i in range(pieces[m, 0], pieces[m, 1], size(STRIP)):
-            g = load(dP, i, STRIP)
-            for s in range(1, len(dP)):
-                g = g + load(dP, s * len(P) + i, STRIP)
-            store(P, i, load(P, i, STRIP) * shrink - pace * g)
+            store(P, i, load(P, i, STRIP) * shrink - pace * sum_of_shards(dP, i))
     transpose_all(P, PT, pieces, part, parts)
 
 
