@@ -112,7 +112,8 @@ ROWS = (
     Row("descent", "$w \\leftarrow (1 - lr\\,\\lambda)\\, w - lr\\, g$", "optimizer.py::SGD.apply optimizer.py::learning_rate "
         "optimizer.py::folded", "", "kernels/step.py::update", "test_optimizer.py::test_one_step_by_hand "
         "test_optimizer.py::test_equals_whole_table_decay_over_two_folds", "15"),
-    Row("clipping", "the gradient's norm at most a limit", "optimizer.py::clip", "", "", "test_optimizer.py::test_clip", "18"),
+    Row("clipping", "the gradient's norm at most a limit", "optimizer.py::clip", "", "kernels/step.py::gradient_norm",
+        "test_optimizer.py::test_clip test_kernels.py::test_competitors", "18"),
     Row("tasks", "one2one, all2one, all2all", "datasets/sampling.py::split datasets/shop.py::ceiling", "", "",
         "test_sampling.py::test_history_groups_and_target_groups "
         "test_shop.py::test_a_group_that_is_seen_raises_the_ceiling", "24"),

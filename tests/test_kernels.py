@@ -7,6 +7,7 @@ from atrank_np.backend import NumpyBackend
 from atrank_np.config import MODELS
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.chunks import CHUNK
+from atrank_np.kernels.embedding import take_square
 from atrank_np.kernels.step import KEPT
 from atrank_np.layers.embedding import Rows
 from atrank_np.made_up import made_up, random_batch
@@ -136,6 +137,16 @@ def test_fold_and_the_way_there_and_back():
     for name, w in numba.params.items():
         assert_close(w, numpy.params[name], 1e-11)
         np.testing.assert_array_equal(w, other.params[name])
+
+
+@pytest.mark.parametrize("n", [5, 16, 40])
+def test_take_square(n):
+    """Shorter than a strip, a strip, and strips with a rest; what is not asked for stays."""
+    y = np.random.default_rng(n).standard_normal(50)
+    expected, square = y.copy(), (y[3 : 3 + n] ** 2).sum()
+    expected[3 : 3 + n] = 0
+    assert take_square(y, 3, n) == pytest.approx(square, rel=1e-14)
+    np.testing.assert_array_equal(y, expected)
 
 
 def test_warm_up_changes_nothing():
