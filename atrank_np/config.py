@@ -78,7 +78,7 @@ class Config:
             raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
         if self.variant and self.model != "atrank":
             raise ValueError(f"variant {self.variant!r} is one of atrank, not of {self.model}")
-        if self.variant and self.backend != "numpy":
+        if self.backend != "numpy" and not VARIANTS[self.variant].compiled:
             raise ValueError(f"variant {self.variant!r} is computed by the backend 'numpy' alone, not by {self.backend!r}")
         for name in ("seed", "eval_seed"):
             if getattr(self, name) < 0:
@@ -95,7 +95,7 @@ class Config:
 
 def own_settings(model="atrank", variant=""):
     """Where the defaults of a model or a variant differ from ATRank's."""
-    numpy = {"backend": "numpy"} if variant else {}
+    numpy = {} if VARIANTS[variant].compiled else {"backend": "numpy"}
     return MODELS[model] | numpy | VARIANTS[variant].settings
 
 

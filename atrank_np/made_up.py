@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .config import Config
+from .config import Config, defaults
 from .datasets.packing import Batch
 from .datasets.reading import Bag
 from .layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
@@ -76,7 +76,7 @@ def made_up(rng, model="atrank", variant="", trained=True, **settings):
     behaviours. Where raw queries ask for it, all groups are as wide as the model. trained: biases away from 0 and gains from
     1; else as initialised, and no empty history: its target would stand on the kink of F_vanilla's relu, where the bias is
     exactly 0."""
-    own = dict(variant=variant, backend="numpy") if variant else {}
+    own = dict(variant=variant, backend=defaults(variant=variant).backend)
     config = Config(**(dict(width=6, spaces=3, model=model) | own | settings))
     raw = issubclass(VARIANTS[variant].space, RawQuery)
     item, shared, price, word, coupon = (2, 2, 2, 4, 6) if raw else (5, 3, 3, 4, 2)

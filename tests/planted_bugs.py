@@ -504,6 +504,8 @@ BUGS = [
         ("key's share of dm lost", "return dx, dm_key + dm_value", "return dx, dm_value", entries("scaled_scores")),
         ("scale lost backward", "perceptron_backward(scale * ds,", "perceptron_backward(ds,", entries("scaled_scores")),
         ("scale of all spaces", "(self.K / self.space.width) ** 0.5", "self.space.width**-0.5", "test_scaled_scores_literally"),
+        ("residual's dS lost", "dx + dy if layer", "dx if layer", entries("residual")),
+        ("residual in both", 'x + c if layer == "self" else c', "x + c", entries("residual")),
         ("residual's dx lost", "return dx + dsum, dm", "return dx, dm", entries("attention_residual")),
         ("residual lost", "layer_norm_forward(x + c,", "layer_norm_forward(c,", "test_attention_residual_literally"),
         ("full hidden width", "self.space.width // 4)", "self.space.width)", "test_attention_residual_literally"),

@@ -114,6 +114,14 @@ def test_scaled_scores_literally():
     assert_close(C, literal_feed_forward(c, *own(problem, "self", FEED)))
 
 
+def test_residual_literally():
+    problem = problem_of("residual")
+    S, C, _ = history(problem)
+    c = literal_attention(S, S, *own(problem, "self", "P.W P.b W Q.W Q.b"))
+    assert_close(C, literal_feed_forward(S + c, *own(problem, "self", FEED)))
+    assert problem.model.shapes() == plain(problem).model.shapes()
+
+
 def test_attention_residual_literally():
     problem = problem_of("attention_residual", width=12)
     S, C, _ = history(problem)
@@ -167,7 +175,7 @@ def test_activation_l2_changes_gradients_alone():
 @pytest.mark.parametrize("name", NAMES)
 def test_own_defaults(name):
     config = defaults(variant=name)
-    assert config.backend == "numpy" and config.variant == name
+    assert config.variant == name and config.backend == ("numba" if name == "residual" else "numpy")
     assert (config.l2 == 0) == (name in ("activation_l2", "authors"))
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from numba import njit
 
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
-from .feedforward import Mask
+from .feedforward import Mask, add
 from .options import ADD, ONE, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .ranking import DeepAt
@@ -68,6 +68,8 @@ def shard(held, settings, batch, s, train, D, K, L):
         product(S, ZERO, n, width, P, own.W, width, key, ZERO, SET)
         project(S, ZERO, n, P, own.Q_W, own.Q_b, value, ZERO, D)
         at = attend(query, ZERO, ZERO, key, value, offset, last - first, weight, ZERO, train, X, D, K)  # (3) to (5)
+        if settings.residual:
+            add(S, n, X, D)
         feed_forward(X, ZERO, n, P, own_ff, own_mask, hidden, out, normed, rstd, C, D)  # (6)
 
         project(S, n, q, P, vanilla.P_W, vanilla.P_b, query, n, D)  # (7)
@@ -95,6 +97,8 @@ def shard(held, settings, batch, s, train, D, K, L):
             project_backward(dvalue, ZERO, value, ZERO, S, ZERO, n, PT, dP, own.Q_W, own.Q_b, dS, ZERO, ADD, D)
             product_of_transpose(S, ZERO, n, width, dkey, ZERO, width, dP, own.W)
             product(dkey, ZERO, n, width, PT, own.W, width, dS, ZERO, ADD)
+            if settings.residual:
+                add(dX, n, dS, D)
 
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
         first, row0, u0 = last, row0 + n + q, u1

@@ -12,6 +12,7 @@ from ..models.atrank import ATRank
 from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
+from ..models.variants import Residual
 from ..optimizer import FOLD
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout
@@ -38,6 +39,7 @@ class Plan(NamedTuple):
 
 PLANS = {
     ATRank: Plan(atrank.shard, atrank.places_of, lambda model: atrank.BUFFERS),
+    Residual: Plan(atrank.shard, atrank.places_of, lambda model: atrank.BUFFERS),
     BiLSTM: Plan(bilstm.shard, bilstm.places_of, lambda model: bilstm.BUFFERS, lambda model: bilstm.INTEGERS,
                  ("f.W1", "user.W")),
     BiLSTMAttention: Plan(bilstm.attention_shard, bilstm.attention_places_of, lambda model: bilstm.BUFFERS,
@@ -270,6 +272,7 @@ class NumbaBackend:
         count = count_pairs(batch.label, batch.target_offsets) if config.loss == "pair" else len(batch.label)
         return Settings(
             deep=config.ranking == "deep",
+            residual=isinstance(self.model, Residual),
             pairwise=config.loss == "pair",
             dropout=rate,
             key=Dropout(rate, config.seed, self.step).key if rate else 0,

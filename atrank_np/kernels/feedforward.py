@@ -84,6 +84,13 @@ def add_rows(x, x0, rows, dP, b, D):
     store(dP, b, s)
 
 
+@njit(**KERNEL)
+def add(x, rows, y, D):
+    """y += x, of the first rows."""
+    for i in range(rows):
+        store(y, i * size(D), load(y, i * size(D), D) + load(x, i * size(D), D))
+
+
 class Mask(NamedTuple):
     """Which dropout mask `randomness.dropout_mask` makes, and where the rows and columns of a chunk stand in it."""
 

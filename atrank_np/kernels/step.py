@@ -66,6 +66,7 @@ class Settings(NamedTuple):
     """What a step is told besides arrays."""
 
     deep: bool
+    residual: bool  # around the self-attention
     pairwise: bool
     dropout: float  # rate
     key: int  # of the dropout hash

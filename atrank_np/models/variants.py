@@ -1,7 +1,7 @@
 """ATRank with one thing changed, to answer the paper's claims and the departures of the authors' code: `--variant NAME`.
 
-Each is a class that overrides the fewest methods of ATRank, or of the common space below it; NumPy computes them all. What
-flags alone can change, such as the number of spaces or the loss, is no variant.
+Each is a class that overrides the fewest methods of ATRank, or of the common space below it; NumPy computes them all, the
+compiled step `residual` too. What flags alone can change, such as the number of spaces or the loss, is no variant.
 """
 
 from typing import NamedTuple
@@ -62,6 +62,21 @@ class ContinuousTime(NoTime):
         caches, time_cache = cache
         gradients.add_all(f"elapsed.{g.name}.", "wb", number_backward(du, time_cache))
         super().behaviour_backward(g, du, caches, gradients)
+
+
+# Of nobody, but it helps
+
+
+class Residual(ATRank):
+    """C = F_self(S + concat_k C_k) in (6): each behaviour starts as itself, and what it attends to is added."""
+
+    def attention_forward(self, layer, params, x, m, x_offsets, m_offsets):
+        c, cache = super().attention_forward(layer, params, x, m, x_offsets, m_offsets)  # F1
+        return (x + c if layer == "self" else c), cache  # F2
+
+    def attention_backward(self, layer, dy, cache, gradients):
+        dx, dm = super().attention_backward(layer, dy, cache, gradients)  # B1
+        return (dx + dy if layer == "self" else dx), dm  # B2
 
 
 # Of the authors' code
@@ -194,18 +209,20 @@ class AuthorsSpace(RawQuery, LinearProjection, TimeConcat):
 
 
 class Variant(NamedTuple):
-    """settings: its own defaults of Config."""
+    """settings: its own defaults of Config. compiled: numba computes it too."""
 
     what: str
     model: type = ATRank
     space: type = CommonSpace
     settings: dict = {}
+    compiled: bool = False
 
 
 AUTHORS = {"l2": 0.0, "clip": 5.0, "learning_rate": 1.0, "schedule": "step", "fresh_negatives": False}
 
 VARIANTS = {
-    "": Variant("ATRank itself"),
+    "": Variant("ATRank itself", compiled=True),
+    "residual": Variant("C = F_self(S + attention): a residual connection around the self-attention", Residual, compiled=True),
     "no_self_attention": Variant("C = F_self(S): behaviours do not attend to each other", NoSelfAttention),
     "no_time": Variant("no elapsed time", space=NoTime),
     "continuous_time": Variant("the logarithm of the elapsed time, a number, for its bucket", space=ContinuousTime),
