@@ -30,7 +30,9 @@ class Row(NamedTuple):
 
 ATRANK = Row("atrank", "ATRank", ())
 COMPETITORS = [Row(name, LABELS[name], ("--model", name)) for name in MODELS if name != "atrank"]
-CLAIMS = {"no_self_attention": "worse", "no_time": "worse", "continuous_time": "worse than buckets"}
+TABLE_3 = [*COMPETITORS, Row("residual", "ATRank + residual", ("--variant", "residual"))]
+CLAIMS = {"no_self_attention": "worse", "no_time": "worse", "continuous_time": "worse than buckets",
+          "residual": "has none; the authors' code has one, with a layer norm"}  # fmt: skip
 ONE_CHANGE = [
     Row("one_space", "one space", ("--spaces", "1"), "worse than eight"),
     Row("pairwise", "pair-wise loss", ("--loss", "pair"), "worse than point-wise"),
@@ -95,8 +97,8 @@ def parser():
         f"(python -m atrank_np.train --help). AUCs are taken {EVALUATIONS} times in a run unless --evaluations says otherwise.",
         allow_abbrev=False,
     )
-    p.add_argument("--models", metavar="A,B", help="competitors of ATRank: " + ", ".join(row.name for row in COMPETITORS)
-                   + " (default: all; with --tasks, all but bpr_mf, which has no history)")  # fmt: skip
+    p.add_argument("--models", metavar="A,B", help="competitors of ATRank: " + ", ".join(row.name for row in TABLE_3)
+                   + " (default: all; with --tasks, all but bpr_mf, which has no history, and residual)")  # fmt: skip
     p.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each row, seeds 0 to N-1 (default: 3)")
     p.add_argument("--out", metavar="DIR", help="folder of the tables and of all runs (default: runs/compare-NAME)")
     kind = p.add_mutually_exclusive_group()
@@ -119,8 +121,8 @@ def main(arguments):
     if options.variants:
         rows = [ATRANK, *chosen("--variants", options.variants, ONE_CHANGE)]
     else:
-        every = [row.name for row in COMPETITORS if not (options.tasks and row.name == "bpr_mf")]
-        rows = [*chosen("--models", options.models or ",".join(every), COMPETITORS), ATRANK]
+        every = [row.name for row in TABLE_3 if not (options.tasks and row.name in ("bpr_mf", "residual"))]
+        rows = [*chosen("--models", options.models or ",".join(every), TABLE_3), ATRANK]
     folder = command.find_data(given.get("data", command.default_data()))
     out = Path(options.out or f"runs/compare-{folder.resolve().name}")
     train_all = lambda rows: run_all(rows, options.seeds, out, ["--evaluations", str(EVALUATIONS), *shared])

@@ -8,9 +8,9 @@ from .models.variants import VARIANTS
 MODELS = {
     "atrank": {},
     "bpr_mf": {"loss": "pair", "learning_rate": 1.0},
-    "bilstm": {"epochs": 8, "learning_rate": 0.4},
+    "bilstm": {"epochs": 8, "clip": 1.0},
     "bilstm_attention": {"epochs": 8},
-    "cnn": {"epochs": 8, "learning_rate": 0.4, "dense_init": 0.03},
+    "cnn": {"epochs": 8, "clip": 1.0, "dense_init": 0.03},
 }
 LABELS = {"atrank": "ATRank", "bpr_mf": "BPR-MF", "bilstm": "Bi-LSTM", "bilstm_attention": "Bi-LSTM + attention",
           "cnn": "CNN + max pooling"}  # fmt: skip

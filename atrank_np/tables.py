@@ -126,7 +126,7 @@ def table(results, reference):
         markdown(header[: len(lines[0])], lines),
         f"{protocol(reference, reference.label)} {report['test_users']} users. Seconds are of training; to 99 %: until the first "
         f"of the {evaluations} evaluations that reaches 99 % of the final AUC."
-        + " NumPy computes what --variant names: its speed says nothing." * claims,
+        + " NumPy computes what --variant names, but for residual: its speed says nothing." * claims,
         f"Controls: {', '.join(controls)}.",
         markdown(["behaviours in the history", "rankings", *(runs.label for runs in results.values())], lengths),
     ]), figures  # fmt: skip

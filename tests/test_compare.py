@@ -317,7 +317,7 @@ def test_all_variants_are_there():
 @pytest.mark.parametrize(
     "flags, text",
     [
-        ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, got 'gru'"),
+        ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got 'gru'"),
         ("--variants clip,gru", f"--variants: expected some of {', '.join(row.name for row in compare.ONE_CHANGE)}, got 'gru'"),
         ("--seeds 0", "--seeds: expected at least 1, got 0"),
         ("--seed 3", "--seed: every run has its own (see python -m atrank_np.compare --help)"),
@@ -347,4 +347,4 @@ def test_a_foreign_run(own, tiny):
 def test_a_fault_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     result = process("compare", "--models", "gru")
-    assert_fault(result, "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, got 'gru'")
+    assert_fault(result, "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got 'gru'")
