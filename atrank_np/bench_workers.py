@@ -47,7 +47,9 @@ class Problem:
     def __init__(self, batch=32, threads=1, backend="numba", users=USERS, items=ITEMS, length=None, data=None,
                  model="atrank"):  # fmt: skip
         """length: all samples have histories of so many behaviours; data: a folder with the log, all its groups ranked."""
-        self.config = replace(defaults(model), batch_size=batch, backend=backend, threads=threads, shards=max(2, threads))
+        self.config = replace(  # what a competitor clips is left out, for its opponent too
+            defaults(model), batch_size=batch, backend=backend, threads=threads, shards=max(2, threads), clip=0.0
+        )
         self.log = electronics_shaped(users, items, length and length + 2) if data is None else read_log(data)
         if data is not None:
             self.log.schema = self.log.schema.choose(targets=[group.name for group in self.log.schema.groups])
