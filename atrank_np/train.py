@@ -188,7 +188,7 @@ def _interruptible():
 
 def _diverged(step, out):
     kept = f"; the last good model is kept in {out}" if out else ""
-    return command.Diverged(f"the loss is not finite at step {step}: try a lower --learning-rate, or --clip 5{kept}")
+    return command.Diverged(f"the loss is not finite at step {step}: try a lower --learning-rate, or --clip 1{kept}")
 
 
 def write_rows(path, rows):
