@@ -20,7 +20,8 @@ class Departure(NamedTuple):
 DEPARTURES = (
     Departure("item bias", "f = h · e", "plus a number per object, as in the authors' code", "--no-item-bias",
               "-0.0025 without (0.8192 against 0.8217, one seed)"),
-    Departure("learning rate", "1.0", "0.5", "--learning-rate 1", "-0.005 (0.8142 against 0.8193, one seed); without item bias (`--paper`) a run diverged at step 14,968"),
+    Departure("learning rate", "1.0", "0.5", "--learning-rate 1",
+              "-0.005 (0.8142 against 0.8193, one seed); without item bias too (`--paper`) a run diverged at step 14,968"),
     Departure("epochs", "not said", "10", "--epochs", "4 epochs' worth of steps into the run 0.804, at the end 0.819 (one seed)"),
     Departure("negatives", "not said", "drawn afresh each epoch", "--negatives-once",
               "-0.0145 if drawn once (0.8072 against 0.8217, one seed)"),
@@ -62,11 +63,11 @@ DEPARTURES = (
     Departure("competitors' settings", "not said", "rate 0.5, 1.0 for BPR-MF; the gradients' norm at most 1 for Bi-LSTM and CNN; "
               "8 epochs, 10 for BPR-MF; the CNN's matrices 0.03", "--learning-rate, --clip, --epochs, --dense-init",
               "Bi-LSTM 0.8196 with clipping; without it 0.8160 at rate 0.4, 0.8128 at 0.3, and at 0.5 a seed died (user vector "
-              "the same for all: 0.682). CNN 0.8181, 0.8202 with clipping; without it 0.8114 at 0.4, 0.8087 at 0.3, at 0.5 0.8156, "
-              "0.8205, 0.8196, but two of nine runs diverged. L2 5e-4 costs BPR-MF 0.076 ± 0.003 and the CNN 0.022 ± 0.002, "
-              "5e-6 BPR-MF 0.005 ± 0.002, the Bi-LSTM 0.002 ± 0.002"),
+              "the same for all: 0.682). CNN 0.8181, 0.8202 with clipping; without it 0.8114 at 0.4, 0.8087 at 0.3, at 0.5 "
+              "0.8156, 0.8205, 0.8196, but two of nine runs diverged. L2 5e-4 costs BPR-MF 0.076 ± 0.003, the CNN 0.022 ± 0.002, "
+              "the Bi-LSTM 0.031 ± 0.002; 5e-6 BPR-MF 0.005 ± 0.002, the Bi-LSTM 0.002 ± 0.002"),
     Departure("history cap", "not said", "the last 100 behaviours, of all groups together", "--cap",
-              "not measured on Beauty, where it cuts 624 histories; on the Complete Journey products crowd coupons and campaigns out"),
+              "not measured on Beauty, where it cuts 624 histories; on the Complete Journey products crowd the others out"),
 )
 
 
