@@ -177,7 +177,7 @@ class NumbaBackend:
                 self.dense[name][...] = self.order.to_kernel(name, w)
             else:
                 (self.tables if name in self.tables.place else self.biases)[name][...] = w
-        transpose_all(self.dense.array, self.transposed, self.pieces, 0, 1)
+        transpose_all(self.dense.array, self.transposed, self.pieces)
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""

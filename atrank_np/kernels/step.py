@@ -212,13 +212,18 @@ def lose(settings, batch, work, s, first, last):
             work.loss[s] += pointwise(work.f, batch.label, settings.norm, work.df, t0, t1)
 
 
-@njit(**KERNEL)
-def transpose_all(P, PT, pieces, part, parts):
+@njit(**INNER)
+def transpose_piece(P, PT, pieces, m):
     """The backward pass multiplies by the matrices' transposes: PT holds each at the same place."""
-    for m in range(part, len(pieces), parts):
-        first, last, rows, columns = pieces[m, 0], pieces[m, 1], pieces[m, 3], pieces[m, 4]
-        for place in range(first, last if rows else first, max(rows * columns, 1)):
-            transpose(P, place, rows, columns, PT)
+    first, last, rows, columns = pieces[m, 0], pieces[m, 1], pieces[m, 3], pieces[m, 4]
+    for place in range(first, last if rows else first, max(rows * columns, 1)):
+        transpose(P, place, rows, columns, PT)
+
+
+@njit(**KERNEL)
+def transpose_all(P, PT, pieces):
+    for m in range(len(pieces)):
+        transpose_piece(P, PT, pieces, m)
 
 
 @njit(**STEP)
@@ -261,7 +266,7 @@ def update_dense(P, PT, dP, pieces, rate, keep, table_rate, part, parts):
         pace = splat(table_rate if kind == TABLE else rate, STRIP)
         for i in range(pieces[m, 0], pieces[m, 1], size(STRIP)):
             store(P, i, load(P, i, STRIP) * shrink - pace * sum_of_shards(dP, i))
-    transpose_all(P, PT, pieces, part, parts)
+        transpose_piece(P, PT, pieces, m)  # now, while the cache holds it
 
 
 @njit(**INNER)
