@@ -69,7 +69,8 @@ DEPARTURES = (
               "the Bi-LSTM 0.031 ± 0.002; 5e-6 BPR-MF 0.005 ± 0.002, the Bi-LSTM 0.002 ± 0.002. The Bi-LSTM with attention "
               "0.8157, 0.8173; with clipping at 1 0.8131, 0.8151"),
     Departure("history cap", "not said", "the last 100 behaviours, of all groups together", "--cap",
-              "not measured on Beauty, where it cuts 624 histories; on the Complete Journey products crowd the others out"),
+              "not measured on Beauty, where it cuts 624 histories; on the Complete Journey 500 gave all2one 0.764 for campaigns in "
+              "the place of 0.746 (test events, seed 0)"),
 )
 
 
