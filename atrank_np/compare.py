@@ -46,17 +46,29 @@ ONE_CHANGE = [
 ]  # fmt: skip
 
 
-def run_all(rows, seeds, out, shared):
-    """Trains every row with every seed and reads what they leave: row -> Runs."""
+def run_all(rows, seeds, out, shared, needed):
+    """Trains every row with every seed and reads what they leave: row -> Runs, and row -> why it is missing.
+
+    A row of which a run diverges goes without figures, so that the others have theirs; not so if it is one of `needed`.
+    """
+    diverged = {}
     todo = [(row, seed) for seed in range(seeds) for row in rows]
     for i, (row, seed) in enumerate(todo, 1):
+        if row in diverged:
+            continue
         flags = [*row.flags, "--seed", str(seed)]
         print(f"[{i}/{len(todo)}] {row.label}: {' '.join(flags)}", file=sys.stderr)
         try:
             train_or_resume(out / f"{row.name}-{seed}", [*shared, *flags])
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(f"{str(stop).split(';')[0] or 'stopped'}; the same command goes on") from None
-    return {row: read_runs(row.label, [out / f"{row.name}-{seed}" for seed in range(seeds)]) for row in rows}
+        except command.Diverged as fault:
+            if row in needed:
+                raise
+            diverged[row] = f"seed {seed}, {str(fault).split(':')[0]}"
+            print(f"{row.label}: {diverged[row]}", file=sys.stderr)
+    folders = lambda row: [out / f"{row.name}-{seed}" for seed in range(seeds)]
+    return {row: read_runs(row.label, folders(row)) for row in rows if row not in diverged}, diverged
 
 
 def train_or_resume(folder, arguments):
@@ -125,17 +137,19 @@ def main(arguments):
         rows = [*chosen("--models", options.models or ",".join(every), TABLE_3), ATRANK]
     folder = command.find_data(given.get("data", command.default_data()))
     out = Path(options.out or f"runs/compare-{folder.resolve().name}")
-    train_all = lambda rows: run_all(rows, options.seeds, out, ["--evaluations", str(EVALUATIONS), *shared])
+    train_all = lambda rows, needed: run_all(rows, options.seeds, out, ["--evaluations", str(EVALUATIONS), *shared], needed)
     if options.tasks:
         schema = Schema.load(folder)
         history = given["history"].split(",") if "history" in given else schema.history
         tasks = task_rows(rows, history, given["target"].split(",") if "target" in given else history)
-        results = train_all(dict.fromkeys(row for of in tasks.values() for row in of.values()))
+        every = list(dict.fromkeys(row for of in tasks.values() for row in of.values()))
+        results, _ = train_all(every, needed=every)
         cells = {task: {g: results[row].of_group(schema.index(g)) for g, row in of.items()} for task, of in tasks.items()}
         name, (text, figures) = "table5", task_table(cells)
     else:
-        results = train_all(rows)
+        results, diverged = train_all(rows, needed=[ATRANK])
         name, (text, figures) = "variants" if options.variants else "table3", table(results, results[ATRANK])
+        text += "".join(f"\n\nWithout figures: {row.label} ({why})." for row, why in diverged.items())
         draw(out / f"{'variants' if options.variants else 'figure2'}.png", results.values(), results[ATRANK])
     train.write_text(out / f"{name}.md", text + "\n")
     train.write_text(out / f"{name}.json", json.dumps(figures, indent=2, allow_nan=False) + "\n")

@@ -8,6 +8,7 @@ import pytest
 from runs import assert_fault, process
 
 from atrank_np import compare, tables, train
+from atrank_np.command import Diverged
 from atrank_np.config import MODELS, Config
 from atrank_np.datasets.schema import DataError
 from atrank_np.models.variants import VARIANTS
@@ -228,6 +229,27 @@ def test_what_is_missing_is_trained_and_a_stopped_run_goes_on(own, compared, tin
     figures, before = (json.loads((out / "table3.json").read_text()) for out in (own, compared))
     for name in ("bpr_mf", "atrank"):
         assert figures[name]["auc"] == before[name]["auc"] and figures[name]["by_length"] == before[name]["by_length"]
+
+
+@pytest.mark.parametrize("model", ["bpr_mf", "atrank"])
+def test_a_row_that_diverges_goes_without_figures(model, own, tiny, monkeypatch, capsys):
+    """The others have theirs; but without ATRank, to which all differences are taken, there is no table."""
+    (own / f"{model}-0" / "report.json").unlink()
+    (own / f"{model}-1" / "report.json").unlink()
+
+    def diverges(*arguments, **options):
+        assert options["out"].name == f"{model}-0"  # seed 1 is not tried any more
+        raise Diverged("the loss is not finite at step 7: try a lower --learning-rate")
+
+    monkeypatch.setattr(train, "fit", diverges)
+    if model == "atrank":
+        with pytest.raises(Diverged, match="at step 7"):
+            command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
+        return
+    command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
+    text = capsys.readouterr().out
+    assert text.endswith("Without figures: BPR-MF (seed 0, the loss is not finite at step 7).\n")
+    assert [row[0] for row in cells(text.split("\n\n")[0])] == ["model", "ATRank"]
 
 
 def test_ctrl_c(tiny, tmp_path, monkeypatch):
