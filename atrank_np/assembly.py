@@ -111,8 +111,10 @@ def assemble(log, split, config):
 
 def digest(log):
     """A hash of all events: a run that goes on with others would not end as it should."""
-    columns = (log.offsets, log.group, log.object, log.action, log.time)
-    return hashlib.sha256(b"".join(column.tobytes() for column in columns)).hexdigest()
+    columns = hashlib.sha256()
+    for column in (log.offsets, log.group, log.object, log.action, log.time):
+        columns.update(np.ascontiguousarray(column))
+    return columns.hexdigest()
 
 
 def _mean_and_deviation(values, weight):

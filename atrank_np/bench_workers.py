@@ -9,7 +9,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 
@@ -76,7 +75,7 @@ class Problem:
             length = (self.parts.train.end - self.parts.train.start)[chosen]
             starts = size * stream(0, "order").permutation(len(chosen) // size)
             chosen = chosen[np.argsort(length, kind="stable")][(starts[:, None] + np.arange(size)).reshape(-1)]
-        return [self.pack(chosen[start : start + size]) for start in range(0, len(chosen), size)]
+        return [self.stream.pack(chosen[start : start + size]) for start in range(0, len(chosen), size)]
 
     def one_group(self, batch):
         """The same Batch with all rows and targets of the first group: as many, of the same histories."""
@@ -85,9 +84,6 @@ class Problem:
         return batch._replace(
             group=np.zeros_like(batch.group), object=batch.object % objects, bucket=np.minimum(batch.bucket, first.buckets - 1),
             target_group=np.zeros_like(batch.target_group), target_object=batch.target_object % objects)  # fmt: skip
-
-    def pack(self, chosen):
-        return pack(self.log.schema, self.parts.events, self.parts.train.take(chosen), self.stream.candidates[chosen])
 
     def test(self, number):
         """One test sample."""
@@ -106,6 +102,7 @@ class Ours:
     def __init__(self, problem):
         self.problem = problem
         self.backend = make_backend(problem.model, problem.params, problem.config)
+        problem.params = self.backend.params  # as in training, so that the first ones can go
         self.compile_seconds = self.backend.warm_up(problem.pool(1)[0])
         self.step, self.scores = self.backend.train_step, self.backend.scores
 
@@ -139,7 +136,7 @@ class Site:
 
     def trial(self):
         """Scores of a small batch, before and after three steps on others that leave most of its objects alone."""
-        batches = [self.contender.prepare(self.problem.pack(np.arange(start, start + 16))) for start in range(0, 64, 16)]
+        batches = [self.contender.prepare(self.problem.stream.pack(np.arange(start, start + 16))) for start in range(0, 64, 16)]
         before = self.contender.scores(batches[0])
         for batch in batches[1:]:
             self.contender.step(batch, self.problem.config.learning_rate)
@@ -222,6 +219,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, name, threads, workload), daemon=True)
+        from unittest import mock  # by the asking process alone: it takes 5 MB
+
         with mock.patch.dict(os.environ, {f"{library}_NUM_THREADS": str(blas) for library in ("OMP", "OPENBLAS", "MKL")}):
             self.process.start()
         theirs.close()

@@ -158,12 +158,17 @@ class Batches:
         """The Batch number i of an epoch; its last one may be smaller."""
         if epoch != self.epoch:
             config = self.config
-            self.epoch, self.order = epoch, stream(config.seed, "order", epoch).permutation(len(self.train.user))
+            self.epoch, self.order, self.drawn = epoch, None, None  # those of the epoch before can go first
+            self.order = stream(config.seed, "order", epoch).permutation(np.arange(len(self.train.user), dtype=np.int32))
             rng = stream(config.seed, "negatives", epoch if config.fresh_negatives else 0)
-            drawn = self.negatives.draw(rng, self.train, config.negatives)
-            self.candidates = np.concatenate([self.train.object[:, None], drawn], axis=1)
-        chosen = self.order[i * self.histories : (i + 1) * self.histories]
-        return pack(self.schema, self.events, self.train.take(chosen), self.candidates[chosen])
+            self.drawn = self.negatives.draw(rng, self.train, config.negatives)
+        return self.pack(self.order[i * self.histories : (i + 1) * self.histories])
+
+    def pack(self, chosen):
+        """The Batch of some samples, their places in an epoch's arrays."""
+        samples = self.train.take(chosen)
+        candidates = np.concatenate([samples.object[:, None], self.drawn[chosen]], axis=1)
+        return pack(self.schema, self.events, samples, candidates)
 
 
 @contextlib.contextmanager

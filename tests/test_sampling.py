@@ -1,15 +1,20 @@
 """The protocol on tiny logs, every array by value. Objects are named a, b, c, …, so that row 1 is a, row 2 is b, …"""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers import assert_same
 from test_reading import write
 
+from atrank_np.datasets import sampling
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import Negatives, Samples, split
 from atrank_np.datasets.schema import DataError
 from atrank_np.randomness import stream
 
+SHOP = Path(__file__).parent.parent / "data" / "shop"
 a, b, c, d, e, f, g = range(1, 8)
 ITEMS = "object\n" + "\n".join("abcdefg") + "\n"
 
@@ -171,6 +176,19 @@ def test_a_repeat_beyond_the_cap_is_one_all_the_same(tmp_path):
     parts = split(one_group(tmp_path, "u a 1,u b 2,u c 3,u a 4"), cap=1)
     assert parts.repeat_share == 1
     assert rows(parts.test) == []
+
+
+def test_how_many_are_looked_up_at_a_time_changes_nothing(monkeypatch):
+    log = read_log(SHOP)
+    log.schema = replace(log.schema, target_repeats="drop")
+    found = []
+    for block in (2**16, 1, 50):
+        monkeypatch.setattr(sampling, "BLOCK", block)
+        parts, negatives = split(log), Negatives(log)
+        assert parts.repeat_share > 0
+        found.append((tuple(parts), negatives.taken, negatives.draw(stream(0, "negatives", 0), parts.train, 20)))
+    assert_same(found[0], found[1])
+    assert_same(found[0], found[2])
 
 
 def test_ties_do_not_repeat_each_other_before_time(tmp_path):

@@ -22,29 +22,30 @@ def electronics_shaped(users=USERS, items=ITEMS, length=None):
     E = int(offsets[-1])
     popular = 1 + rng.permutation(items)  # rank of popularity -> object; row 0 is `unknown`
     category = np.append(0, 1 + _zipf(rng, CATEGORIES, 0.9, items))
-    days = np.cumsum(np.floor(rng.lognormal(3.0, 1.8, E)).astype(np.int64))
+    time = np.cumsum(np.floor(rng.lognormal(3.0, 1.8, E)).astype(np.int64))
+    time -= np.repeat(time[offsets[:-1]], lengths)
     schema = Schema.from_dict({
         "groups": {"items": {"features": {"object": "id", "category": "categorical"}}},
         "actions": ["view", "buy"],
         "target_repeats": "keep",  # a repeat is an accident here, and the number of samples shall be exact
     })
-    names = lambda count: np.append("unknown", np.arange(1, count + 1).astype(str))
-    objects = names(items)
+    names = lambda first, last: np.arange(first, last + 1).astype(f"U{len(str(last))}")
+    objects = np.append("unknown", names(1, items))
     return Log(
         schema=schema,
         actions=schema.actions,
-        tables={"items.object": objects, "category": names(CATEGORIES)},
+        tables={"items.object": objects, "category": np.append("unknown", names(1, CATEGORIES))},
         catalogues={
             "items": Catalogue(
                 objects, {"object": np.arange(items + 1, dtype=np.int32), "category": category.astype(np.int32)}
             )
         },
-        users=np.arange(users).astype(str),
+        users=names(0, users - 1),
         offsets=offsets.astype(np.int64),
         group=np.zeros(E, np.int8),
         object=popular[_zipf(rng, items, 0.8, E)].astype(np.int32),
         action=rng.integers(2, size=E, dtype=np.int16),
-        time=(days - np.repeat(days[offsets[:-1]], lengths)) * UNITS["day"],
+        time=time * UNITS["day"],
     )
 
 

@@ -32,7 +32,7 @@ def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N]
     The bucket is the bit length of elapsed // unit. `frexp` reads it off the exponent of a float64, which holds every
     integer below 2^53 exactly; the clip at 2^50 keeps longer times there (their bucket is the last one anyway).
     """
-    units = np.minimum(elapsed // unit, 2**50).astype(np.float64)
+    units = np.minimum(elapsed // unit, np.int64(2**50)).astype(np.float64)
     return np.minimum(np.frexp(units)[1], buckets - 1).astype(np.int32)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from .schema import DataError
 
+BLOCK = 2**16  # events or samples that are looked up at a time: a large log needs little room beside its arrays
+
 
 class Events(NamedTuple):
     """The behaviours of the history groups, by (user, time, file order); arrays [E]."""
@@ -63,51 +65,52 @@ def split(log, cap=100, validate=False):
     schema, user = log.schema, _user_of_event(log)
     taken = ~not_taken(schema, log.actions, log.group, log.action)
     in_history = taken & np.isin(log.group, [schema.index(name) for name in schema.history])
-    events = Events(*(column[in_history] for column in (log.group, log.object, log.action, log.time)))
-    # before[e]: how many history events stand before event e of the log.
-    before = np.concatenate([[0], np.cumsum(in_history)])
+    events = Events(log.group, log.object, log.action, log.time)
+    if not in_history.all():
+        events = Events(*(column[in_history] for column in events))
+    before = _running(in_history)
+    first = before[log.offsets]  # where the history events of a user start
     if schema.history_rule == "before_time":
         before[:-1] = before[_first_of_its_moment(user, log.time)]
-    first = before[log.offsets]  # where the history events of a user start
     counts, train, test, repeats, popularity, target_actions = Counter(), [], [], [], {}, {}
     first_tested = log.offsets[1:].copy()  # of each user: what training may know of stands before it
     for name in schema.targets:
-        places = np.flatnonzero(_may_be_target(log, name))
-        per_user = np.bincount(user[places], minlength=len(log.users))
-        k = np.arange(len(places)) - np.repeat(np.cumsum(per_user) - per_user, per_user)
-        test_k = per_user[user[places]] - 1
-        counts[f"users without a target among {name}"] += int((per_user < 2).sum())
-        counts[f"users with a test among {name} and nothing to train on"] += int((per_user == 2).sum())
-        seen = places[k < test_k]  # all that training may know of: the behaviours before the tested one
+        target = _may_be_target(log, name)
+        k = _running(target)
+        n = np.diff(k[log.offsets])
+        k = k[:-1] - k[log.offsets[:-1]][user]  # how many of his target events stand before an event
+        counts[f"users without a target among {name}"] += int((n < 2).sum())
+        counts[f"users with a test among {name} and nothing to train on"] += int((n == 2).sum())
+        seen = target & (k < n[user] - 1)  # all that training may know of: the behaviours before the tested one
         popularity[name] = _count(log, name, seen)
         target_actions[name] = _target_action(log, name, seen)
-        places, is_test = places[k >= 1], (k == test_k)[k >= 1]
-        tested = places[is_test]
+        tested = np.flatnonzero(target & ~seen & (k >= 1))
         first_tested[user[tested]] = np.minimum(first_tested[user[tested]], tested)
-        samples = Samples(
-            user=user[places],
-            start=np.maximum(first[user[places]], before[places] - cap),
-            end=before[places],
-            time=log.time[places],
-            group=np.full(len(places), schema.index(name), np.int8),
-            object=log.object[places],
-        )
-        unknown = samples.object == 0
-        repeated = _in_history(events, samples, first) & ~unknown
-        repeats.append(repeated[is_test])
-        repeated &= schema.target_repeats == "drop"
-        kept = ~unknown & ~repeated
-        counts[f"targets that are in no file of {name}"] += int(unknown.sum())
-        counts[f"targets among {name} dropped, already in the history"] += int(repeated.sum())
-        counts["histories cut at the cap"] += int((before[places] - first[user[places]] > cap)[kept].sum())
-        train.append(samples.take(kept & ~is_test))
-        test.append(samples.take(kept & is_test))
+        for places, into in ((np.flatnonzero(seen & (k >= 1)), train), (tested, test)):
+            samples = Samples(
+                user=user[places],
+                start=np.maximum(first[user[places]], before[places] - cap),
+                end=before[places],
+                time=log.time[places],
+                group=np.full(len(places), schema.index(name), np.int8),
+                object=log.object[places],
+            )
+            unknown = samples.object == 0
+            repeated = _in_history(events, samples, first) & ~unknown
+            if into is test:
+                repeats.append(repeated)
+            repeated = repeated & (schema.target_repeats == "drop")
+            kept = ~unknown & ~repeated
+            counts[f"targets that are in no file of {name}"] += int(unknown.sum())
+            counts[f"targets among {name} dropped, already in the history"] += int(repeated.sum())
+            counts["histories cut at the cap"] += int((samples.end - first[samples.user] > cap)[kept].sum())
+            into.append(samples.take(kept))
     counts["events of what was shown and not taken"] = int((~taken).sum())
     repeats = np.concatenate(repeats)
     join = lambda parts: Samples(*(np.concatenate(columns) for columns in zip(*parts)))
     for g, group in enumerate(schema.groups):
         if group.name not in popularity:
-            seen = np.flatnonzero(taken & (log.group == g) & (np.arange(len(user)) < first_tested[user]))
+            seen = taken & (log.group == g) & (np.arange(len(user)) < first_tested[user])
             popularity[group.name] = _count(log, group.name, seen)
     return Split(
         events,
@@ -135,16 +138,30 @@ def _user_of_event(log):
     return np.repeat(np.arange(len(log.users), dtype=np.int32), np.diff(log.offsets))
 
 
-def _count(log, name, places):
-    return np.bincount(log.object[places], minlength=len(log.catalogues[name].objects))
+def _running(mask):
+    """How many places of a mask [E] stand before each place, and how many in all: [E+1], int32 where that is enough."""
+    before = np.zeros(len(mask) + 1, np.int32 if len(mask) < 2**31 else np.int64)
+    np.cumsum(mask, out=before[1:])
+    return before
 
 
-def _target_action(log, name, places):
-    """The schema's, or the most frequent one among the events at `places` (the first of equally frequent ones)."""
+def _blocks(offsets):
+    """(slice of the users, slice of their events) for parts of some BLOCK events: no user is cut in two."""
+    cuts = np.searchsorted(offsets, np.arange(0, offsets[-1], BLOCK))
+    cuts = np.unique(np.append(cuts, len(offsets) - 1))
+    return [(slice(u0, u1), slice(offsets[u0], offsets[u1])) for u0, u1 in zip(cuts[:-1], cuts[1:])]
+
+
+def _count(log, name, seen):
+    return np.bincount(log.object[seen], minlength=len(log.catalogues[name].objects))
+
+
+def _target_action(log, name, seen):
+    """The schema's, or the most frequent one among the events of a mask (the first of equally frequent ones)."""
     wanted = log.schema.group(name).target_action
     if wanted is not None:
         return log.actions.index(wanted)
-    return int(np.bincount(log.action[places], minlength=len(log.actions)).argmax())
+    return int(np.bincount(log.action[seen], minlength=len(log.actions)).argmax())
 
 
 def _may_be_target(log, name):
@@ -172,17 +189,19 @@ def _first_of_its_moment(user, time):
 
 
 def _in_history(events, samples, first):
-    """Mask over the samples: the positive stands among the user's history events before it, the cap aside."""
-    if len(events.object) == 0:
-        return np.zeros(len(samples.user), bool)
-    width = 1 + max(int(events.object.max()), int(samples.object.max(initial=0)))
-    groups = 1 + max(int(events.group.max()), int(samples.group.max(initial=0)))
-    owner = np.repeat(np.arange(len(first) - 1), np.diff(first))
-    key = (owner * groups + events.group) * width + events.object
-    wanted = (samples.user.astype(np.int64) * groups + samples.group) * width + samples.object
-    seen, first_seen = np.unique(key, return_index=True)
-    place = np.minimum(np.searchsorted(seen, wanted), len(seen) - 1)
-    return (seen[place] == wanted) & (first_seen[place] < samples.end)
+    """Mask over the samples, sorted by user: the positive stands among the user's history events before it, the cap aside."""
+    found = np.zeros(len(samples.user), bool)
+    width = 1 + max(int(events.object.max(initial=0)), int(samples.object.max(initial=0)))
+    groups = 1 + max(int(events.group.max(initial=0)), int(samples.group.max(initial=0)))
+    for users, rows in _blocks(first):
+        mine = slice(*np.searchsorted(samples.user, (users.start, users.stop)))
+        owner = np.repeat(np.arange(users.start, users.stop), np.diff(first[users.start : users.stop + 1]))
+        key = (owner * groups + events.group[rows]) * width + events.object[rows]
+        wanted = (samples.user[mine].astype(np.int64) * groups + samples.group[mine]) * width + samples.object[mine]
+        seen, first_seen = np.unique(key, return_index=True)
+        place = np.minimum(np.searchsorted(seen, wanted), len(seen) - 1)
+        found[mine] = (seen[place] == wanted) & (rows.start + first_seen[place] < samples.end[mine])
+    return found
 
 
 class Negatives:
@@ -198,29 +217,48 @@ class Negatives:
         log = without_tests(log) if validate else log
         self.sizes = [len(log.catalogues[group.name].objects) for group in log.schema.groups]
         self.names, self.users = [group.name for group in log.schema.groups], log.users
-        user = _user_of_event(log).astype(np.int64)
+        user = _user_of_event(log)
         shown = not_taken(log.schema, log.actions, log.group, log.action)
         # One sorted array of user · size + object per group answers "did he take it?" by bisection.
         self.taken = []
+        for g in range(len(self.sizes)):
+            mine, keys = (log.group == g) & ~shown, [np.zeros(0, np.int64)]
+            for _, events in _blocks(log.offsets):
+                kept = mine[events]
+                keys.append(np.unique(self._key(g, user[events][kept], log.object[events][kept])))
+            self.taken.append(np.concatenate(keys))
         # The same way, user · times + time, over the different times, places the objects shown and the positives.
-        self.times = np.unique(log.time)
-        moment = user * len(self.times) + np.searchsorted(self.times, log.time)
+        self.times = np.unique(log.time) if shown.any() else np.zeros(0, np.int64)
+        moment = lambda events: user[events].astype(np.int64) * len(self.times) + np.searchsorted(self.times, log.time[events])
         self.shown, self.shown_at, self.positive_at = [], [], []
-        for g, size in enumerate(self.sizes):
-            key = user * size + log.object
-            self.taken.append(np.unique(key[(log.group == g) & ~shown]))
-            usable = (log.group == g) & shown & (log.object > 0) & ~_contains(self.taken[g], key)
+        for g, name in enumerate(self.names):
+            usable = np.flatnonzero((log.group == g) & shown & (log.object > 0))
+            usable = usable[~self._takes(g, user[usable], log.object[usable][:, None])[:, 0]]
             self.shown.append(log.object[usable])
-            self.shown_at.append(moment[usable])
-            self.positive_at.append(moment[_may_be_target(log, self.names[g])])
+            self.shown_at.append(moment(usable))
+            self.positive_at.append(moment(np.flatnonzero(_may_be_target(log, name)) if len(usable) else usable))
+
+    def _key(self, g, user, object):
+        return user.astype(np.int64) * self.sizes[g] + object
+
+    def _takes(self, g, user, object):
+        """Mask [n, m]: whether the users [n] take the objects [n, m] of group g at some time."""
+        found = np.zeros(object.shape, bool)
+        for start in range(0, len(user) if len(self.taken[g]) else 0, BLOCK):
+            some = slice(start, start + BLOCK)
+            key = self._key(g, user[some, None], object[some])
+            place = np.minimum(np.searchsorted(self.taken[g], key), len(self.taken[g]) - 1)
+            found[some] = self.taken[g][place] == key
+        return found
 
     def draw(self, rng, samples, count=1):
         """[S, count] int32: negatives for each sample, of its target group. DataError if a user has taken everything."""
         drawn = np.empty((len(samples.user), count), np.int32)
         for g in np.unique(samples.group):
-            rows = np.flatnonzero(samples.group == g)
-            drawn[rows] = self._never_taken(rng, samples.user[rows], g, count)
+            mine = samples.group == g
+            drawn[mine] = self._never_taken(rng, samples.user[mine], g, count)
             if len(self.shown[g]):
+                rows = np.flatnonzero(mine)
                 row, object = self.shown_to(samples.take(rows), g)
                 order = np.lexsort((rng.random(len(row)), row))  # those of each sample in random order
                 place = np.arange(len(row)) - np.searchsorted(row, row)
@@ -230,17 +268,16 @@ class Negatives:
 
     def _never_taken(self, rng, user, g, count):
         """[S, count]: objects of group g, uniform over those that a user [S] never takes."""
-        base = user.astype(np.int64)[:, None] * self.sizes[g]
-        value = np.zeros((len(user), count), np.int64)
-        again = np.ones(value.shape, bool)
-        for _ in range(100):
-            value[again] = rng.integers(1, self.sizes[g], int(again.sum()))
-            again[again] = _contains(self.taken[g], (base + value)[again])
+        value = rng.integers(1, self.sizes[g], (len(user), count), np.int32)
+        again = self._takes(g, user, value)
+        for _ in range(99):
             if not again.any():
                 break
+            value[again] = rng.integers(1, self.sizes[g], int(again.sum()), np.int32)
+            again[again] = self._takes(g, user[np.nonzero(again)[0]], value[again][:, None])[:, 0]
         for row, column in zip(*np.nonzero(again)):  # users who take nearly everything: among what is left
             left = np.arange(1, self.sizes[g])
-            left = left[~_contains(self.taken[g], base[row] + left)]
+            left = left[~self._takes(g, user[[row]], left[None])[0]]
             if len(left) == 0:
                 name = str(self.users[user[row]])
                 raise DataError(f"events.csv: user {name!r} acts on every object of {self.names[g]}: no negative is left")
@@ -269,9 +306,3 @@ class Negatives:
                 found[self.names[g]] = int((count - np.minimum(shown, count)).sum())
         return found
 
-
-def _contains(sorted_values, values):
-    if len(sorted_values) == 0:
-        return np.zeros(len(values), bool)
-    place = np.minimum(np.searchsorted(sorted_values, values), len(sorted_values) - 1)
-    return sorted_values[place] == values
