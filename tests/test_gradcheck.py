@@ -1,11 +1,12 @@
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
 from atrank_np import gradcheck
-from atrank_np.gradcheck import compare, derivative, likely_cause, numeric_gradient, relative_error
+from atrank_np.gradcheck import Unclear, compare, derivative, likely_cause, numeric_gradient, redrawn, relative_error
 from atrank_np.made_up import LAYERS
 
 
@@ -39,6 +40,17 @@ def test_a_strong_bend_is_not_blamed_on_the_gradient():
     x = np.array([0.0])
     check = compare("x", [200.0], lambda h: numeric_gradient(lambda x: np.sin(200 * x[0]), x, h))
     assert check.ok and relative_error(200, derivative(lambda x: np.sin(200 * x[0]), x, np.ones(1))) > 1e-7
+
+
+def test_what_rounding_hides_proves_nothing():
+    """f' is a millionth of f, whose rounding is more than the limit allows; a gradient twice as large is wrong all the same."""
+    x, f = np.array([0.3, 0.7]), lambda x: 1 + 1e-6 * np.sin(3 * x).sum()
+    measure = partial(numeric_gradient, f, x)
+    with pytest.raises(Unclear):
+        compare("x", 3e-6 * np.cos(3 * x), measure)
+    assert not compare("x", 6e-6 * np.cos(3 * x), measure).ok
+    with pytest.raises(Unclear, match="100 draws"):
+        redrawn(lambda rng: compare("x", 3e-6 * np.cos(3 * x), measure), 0)
 
 
 right = np.array([[1.0, 2, 3], [4, 5, 7], [6, 8, 9]])
