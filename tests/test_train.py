@@ -393,13 +393,18 @@ def test_dropout_and_clipping_go_on_as_well(tiny, tmp_path, monkeypatch, no_pict
     assert outcome(tmp_path / "run") == outcome(whole)
 
 
+def rows_written(out):
+    """How many scorings the run in a folder has noted."""
+    metrics = out / "metrics.csv"
+    return max(len(metrics.read_text().splitlines()) - 1, 0) if metrics.exists() else 0
+
+
 def test_ctrl_c_in_a_process(tiny, tmp_path, no_picture):
     out = tmp_path / "run"
     flags = ["--data", tiny, "--out", out, "--width", 8, "--spaces", 2, *SHORT]
     running = subprocess.Popen(command_line("train", *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env=environment())  # fmt: skip
-    metrics = out / "metrics.csv"
-    while running.poll() is None and not (metrics.exists() and len(metrics.read_text().splitlines()) > 1):
+    while running.poll() is None and not rows_written(out):
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     stdout, stderr = running.communicate()
@@ -444,22 +449,21 @@ def test_killed_while_it_writes_a_checkpoint(trained_run, tiny, tmp_path, no_pic
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_killed_again_and_again(backend, tiny, tmp_path, no_picture):
-    """kill -9 at random moments, each a little after the last one, until the run gets to its end."""
+    """kill -9 six times, each at a random moment of the time that one to three checkpoints take, then on to the end."""
     flags, out, rng = [*LONG, "--backend", backend, "--evaluations", "50"], tmp_path / "run", random.Random(0)
     whole = run_train(tiny, tmp_path / "whole", *flags)
     start = ["--data", tiny, "--out", out, "--width", 8, "--spaces", 2, *flags]
-    kills = 0
-    while not (out / "report.json").exists():
-        arguments = ["--resume", out] if (out / "model.npz").exists() else start
+    for kills in range(6):
+        arguments, before = ["--resume", out] if kills else start, rows_written(out)
         running = subprocess.Popen(command_line("train", *arguments, "--quiet"), stderr=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, env=environment())  # fmt: skip
-        try:
-            running.wait(timeout=rng.uniform(0.5, 2) + 0.4 * kills)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            kills += 1
-        running.wait()
-    assert kills > 2
+        while running.poll() is None and rows_written(out) <= before:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.03))
+        running.kill()
+        assert running.wait() == -signal.SIGKILL
+    assert not (out / "report.json").exists()
+    train.main(["--resume", str(out), "--quiet"])
     assert outcome(out) == outcome(whole)
 
 
