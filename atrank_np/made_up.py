@@ -131,6 +131,6 @@ def random_batch(rng, groups, lengths, targets):
         target_group=target_group.astype(np.int8),
         target_object=rng.integers(label, objects[target_group], dtype=np.int32),
         label=label.astype(np.float32),
-        user=np.arange(len(lengths)) % 4,
+        user=np.arange(len(lengths), dtype=np.int32) % 4,
         elapsed=(0.75 * 2.0**bucket).astype(np.float32),
     )

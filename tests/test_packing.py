@@ -53,6 +53,16 @@ def test_pack_by_hand():
     assert {name: column.tolist() for name, column in batch._asdict().items()} == expected
 
 
+def test_the_types_do_not_depend_on_those_of_the_samples():
+    """One history to rank now, of Python's numbers, must not be compiled anew."""
+    types = ["int64", "int8", "int32", "int32", "int16", "int64", "int8", "int32", "float32", "int32", "float32"]
+    schema, events, samples, candidates = example()
+    columns = zip(samples, (np.int32, np.int32, np.int32, np.int64, np.int8, np.int32))
+    small = Samples(*(column.astype(kind) for column, kind in columns))
+    for given in ((samples, candidates.astype(np.int64)), (small, candidates)):
+        assert [column.dtype.name for column in pack(schema, events, *given)] == types
+
+
 def test_history_does_not_hold_its_target():
     batch = pack(*example())
     for b, (start, stop) in enumerate(zip(batch.offsets, batch.offsets[1:])):

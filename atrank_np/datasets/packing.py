@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     target_group: np.ndarray  # [T] int8
     target_object: np.ndarray  # [T] int32
     label: np.ndarray  # [T] float32, 1 positive, 0 negative
-    user: np.ndarray  # [B] int64, 1 + the user's place in the log, 0 for somebody unknown; BPR-MF alone reads it
+    user: np.ndarray  # [B] int32, 1 + the user's place in the log, 0 for somebody unknown; BPR-MF alone reads it
     elapsed: np.ndarray  # [N] float32, units of the group up to the ranking; a variant with continuous time reads it
 
 
@@ -37,7 +37,10 @@ def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N]
 
 
 def pack(schema, events, samples, candidates, positives=1):
-    """samples: Samples [S]; candidates [S, R]: object rows to be ranked, the first `positives` of them positive."""
+    """samples: Samples [S]; candidates [S, R]: object rows to be ranked, the first `positives` of them positive.
+
+    The arrays have the types of a Batch, whatever those of the samples: for others the kernels would be compiled anew.
+    """
     S, R = candidates.shape
     length = samples.end - samples.start
     offsets = np.concatenate([[0], np.cumsum(length)])
@@ -56,9 +59,9 @@ def pack(schema, events, samples, candidates, positives=1):
         bucket=bucketize(elapsed, unit, buckets[group]),
         action=events.action[rows],
         target_offsets=np.arange(S + 1) * R,
-        target_group=np.repeat(samples.group, R),
-        target_object=candidates.reshape(-1),
+        target_group=np.repeat(samples.group, R).astype(np.int8),
+        target_object=candidates.reshape(-1).astype(np.int32),
         label=label.reshape(-1),
-        user=samples.user + 1,
+        user=(samples.user + 1).astype(np.int32),
         elapsed=(elapsed / unit).astype(np.float32),
     )
