@@ -21,6 +21,14 @@ class Parser(argparse.ArgumentParser):
         raise DataError(f"{message} (see {self.prog} --help)")
 
 
+def seed(text):
+    """The value of a --seed."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected at least 0, got {value}")
+    return value
+
+
 def run(main):
     """Ends the process with main's exit code. A user's fault is one line and exit 2, never a traceback."""
     try:

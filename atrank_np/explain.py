@@ -13,7 +13,7 @@ from .datasets.sampling import Samples, split
 from .datasets.schema import DataError
 from .evaluate import open_run
 from .models.common_space import bags_of
-from .recommend import history_of, place_of, rank, visible
+from .recommend import history_of, moment, place_of, rank, target_group, visible
 
 DAY = 86400
 EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the rows of Table 4, and one more that is open
@@ -33,13 +33,12 @@ class Inside(NamedTuple):
     e: np.ndarray  # [D]: (7)
 
 
-def look_inside(trained, log, user, target=None, at=None):
-    """Inside of the ranking of one object (the model's own first choice if None) for a user of the log."""
-    schema, group = trained.schema, trained.schema.targets[0]
+def look_inside(trained, log, user, target=None, at=None, group=None):
+    """Inside of the ranking of one object of a target group (the model's own first choice if None) for a user of the log."""
+    schema, group = trained.schema, target_group(trained.schema, group)
     place, history = place_of(log, user), visible(history_of(log, user), schema, log.actions)
-    at = int(history.time[-1]) + 1 if at is None else at
-    end = int(np.searchsorted(history.time, at))
-    target = target or rank(trained, log, user=user, at=at, top=1)[0][0]
+    at, end = moment(history, at)
+    target = target or rank(trained, log, user=user, at=at, top=1, group=group)[0][0]
     row = row_of(trained, group, target)
     start = max(0, end - trained.config.cap)
     sample = Samples(*(np.array([value]) for value in (place, start, end, at, schema.index(group), row)))
@@ -206,6 +205,7 @@ def parser():
     p.add_argument("run", metavar="RUN", help="the folder that train wrote")
     p.add_argument("--user", metavar="U", required=True, help="a user of the data that the run was trained on")
     p.add_argument("--target", metavar="OBJECT", help="the object to rank (default: the model's first choice)")
+    p.add_argument("--group", help="the target group of that object (default: the first)")
     p.add_argument("--at", type=int, metavar="TIME", help="the time of ranking (default: one tick after the last behaviour)")
     p.add_argument("--out", metavar="DIR", help="where pictures and tables go (default: RUN/explain)")
     p.add_argument("--samples", type=int, default=20000, help="rankings that Table 4 averages, 0: all (default: %(default)s)")
@@ -215,10 +215,14 @@ def parser():
 
 def main(arguments):
     options = parser().parse_args(arguments)
+    if options.samples < 0:
+        raise DataError(f"--samples: expected at least 0, got {options.samples}")
     trained, log, _ = open_run(options.run, options.data)
     if trained.config.model != "atrank":
         raise DataError(f"{options.run}: explain draws self-attention, and {trained.config.model} has none")
-    inside = look_inside(trained, log, options.user, options.target, options.at)
+    inside = look_inside(trained, log, options.user, options.target, options.at, options.group)
+    if not inside.behaviours:
+        raise DataError(f"user {options.user!r}: no behaviour before the time of ranking, so there is no attention to draw")
     out = Path(options.out or Path(options.run) / "explain")
     out.mkdir(parents=True, exist_ok=True)
     draw_self_attention(out / "self_attention.png", inside)
@@ -238,7 +242,7 @@ def main(arguments):
     )  # fmt: skip
     table = attention_by_elapsed(trained, log, options.samples or None, show=True)
     write_csv(out / "attention_by_elapsed.csv", ("from_days", "to_days", "behaviours", "mean_attention", "uniform"), table)
-    group = trained.schema.targets[0]
+    group = target_group(trained.schema, options.group)
     alike = nearest(trained, group, inside.target)
     write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
     print(f"user {options.user}: {n} behaviours; {inside.target} is ranked with logit {inside.score:.3f}")

@@ -12,14 +12,13 @@ blind: a layer norm whose rows always sum to the same number passes with a term 
 checked with its loss, which is a number.
 """
 
-import argparse
 import itertools
-import sys
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from . import command
 from .backend import make_backend
 from .config import MODELS, VARIANTS
 from .layers.ranking import pairs_of, pairwise_forward, pointwise_forward
@@ -210,14 +209,14 @@ def check_model(problem):
     return checks
 
 
-def main():
+def main(arguments):
     layers = list(layer_cases(stream(0, "gradient check")))
     models = {name: {"model": name} for name in MODELS} | {name: {"variant": name} for name in VARIANTS if name}
-    parser = argparse.ArgumentParser(prog="python -m atrank_np.gradcheck", description=__doc__.split("\n")[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--layer", choices=layers, help="only this layer")
-    parser.add_argument("--model", choices=models, help="only this model, or variant of ATRank")
-    options = parser.parse_args()
+    p = command.Parser(prog="python -m atrank_np.gradcheck", description=__doc__.split("\n")[0])
+    p.add_argument("--seed", type=command.seed, default=0, help="of what is drawn (default: %(default)s)")
+    p.add_argument("--layer", choices=layers, help="only this layer")
+    p.add_argument("--model", choices=models, help="only this model, or variant of ATRank")
+    options = p.parse_args(arguments)
     failed = 0
 
     def show(title, draw):
@@ -236,8 +235,8 @@ def main():
             settings = models[name] | dict(ranking=f, loss=loss, dropout=0.3)
             show(f"{name}, ranking {f}, loss {loss}, dropout", lambda rng, s=settings: check_model(made_up(rng, **s)))
     print(f"\n{failed} arrays are wrong" if failed else f"\nall errors are at most {LIMIT:g}")
-    sys.exit(failed > 0)
+    return int(failed > 0)
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -22,16 +22,12 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     schema, config = trained.schema, trained.config
     if history is not None and config.model == "bpr_mf":
         raise DataError("bpr_mf ranks for users of its training data, not for a history of somebody else")
-    group = group or schema.targets[0]
-    if group not in schema.targets:
-        raise DataError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
+    group = target_group(schema, group)
     place = -1  # nobody's
     if history is None:
         place, history = place_of(log, user), history_of(log, user)
     history = visible(history, schema, trained.actions)
-    if at is None:
-        at = int(history.time[-1]) + 1 if len(history.time) else 0
-    end = int(np.searchsorted(history.time, at))
+    at, end = moment(history, at)
     g = schema.index(group)
     sample = Samples(*(np.array([v]) for v in (place, max(0, end - config.cap), end, at, g, 0)))
     backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
@@ -42,6 +38,21 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     best = np.argsort(-scores, kind="stable")[:top]
     names = trained.catalogues[group].objects
     return [(str(names[i]), float(scores[i])) for i in best if np.isfinite(scores[i])]
+
+
+def target_group(schema, group=None):
+    """The name of a target group, by default the first. DataError for one that is not ranked."""
+    group = group or schema.targets[0]
+    if group not in schema.targets:
+        raise DataError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
+    return group
+
+
+def moment(history, at=None):
+    """-> the time of ranking, by default one tick after the last behaviour, and how many behaviours come before it."""
+    if at is None:
+        at = int(history.time[-1]) + 1 if len(history.time) else 0
+    return at, int(np.searchsorted(history.time, at))
 
 
 def visible(history, schema, actions):
@@ -97,16 +108,16 @@ def main(arguments):
     ranked = rank(trained, log, user=options.user, history=history, at=options.at, top=options.top, group=options.group)
     if history is not None and (unknown := int((history.object == 0).sum())):
         print(f"counted: {unknown} of {len(history.object)} behaviours whose object the model does not know")
-    catalogue = trained.catalogues[options.group or trained.schema.targets[0]]
-    rows = {name: row for row, name in enumerate(catalogue.objects[1:].tolist(), 1)}
+    group = target_group(trained.schema, options.group)
+    rows = {name: row for row, name in enumerate(trained.catalogues[group].objects[1:].tolist(), 1)}
     for place, (name, value) in enumerate(ranked, 1):
-        print(f"{place:>3}  {value:8.4f}  {name:<16} {describe(trained, options.group, rows[name])}")
+        print(f"{place:>3}  {value:8.4f}  {name:<16} {describe(trained, group, rows[name])}")
     return 0
 
 
 def describe(trained, group, row):
     """The object's other categorical features, in the words of the data."""
-    group = trained.schema.group(group or trained.schema.targets[0])
+    group = trained.schema.group(group)
     values = trained.catalogues[group.name].features
     return "  ".join(
         f"{f.name} {trained.tables[f.table][values[f.name][row]]}" for f in group.features if f.kind == "categorical"

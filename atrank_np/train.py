@@ -251,13 +251,6 @@ def describe_run(report):
     return "\n".join(lines)
 
 
-def seed(text):
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"expected at least 0, got {value}")
-    return value
-
-
 def parser():
     p = command.Parser(
         prog="python -m atrank_np.train",
@@ -302,12 +295,14 @@ def parser():
     training.add_argument("--dense-init", type=float, default=d.dense_init, help="deviation of the initial matrices")
     training.add_argument("--table-init", type=float, default=d.table_init, help="deviation of the initial embeddings")
     training.add_argument("--gain-init", type=float, default=d.gain_init, help="initial gain of F_vanilla's layer norm")
-    training.add_argument("--seed", type=seed, default=d.seed, help="of everything random in training")
+    training.add_argument("--seed", type=command.seed, default=d.seed,
+                          help="of everything random in training")
     training.add_argument("--paper", action="store_true", default=argparse.SUPPRESS,
                           help="exactly the paper's numbers: learning rate 1.0, no item bias, embeddings of 64; a flag "
                           "beside it wins")
     scoring = p.add_argument_group("scoring")
-    scoring.add_argument("--eval-seed", type=seed, default=d.eval_seed, help="of the test negatives, the same for all models")
+    scoring.add_argument("--eval-seed", type=command.seed, default=d.eval_seed,
+                         help="of the test negatives, the same for all models")
     scoring.add_argument("--eval-negatives", type=int, default=d.eval_negatives, help="per test positive")
     scoring.add_argument("--evaluations", type=int, default=d.evaluations, help="how often the AUC is taken in a run")
     scoring.add_argument("--validate", action="store_true", help="hold out the last but one behaviour instead: for choices; "

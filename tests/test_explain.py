@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,3 +73,24 @@ def test_wrong_names_are_one_line(trained_run):
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
     result = process("explain", trained_run, "--user", "u1", "--target", "nothing")
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+
+
+def test_what_cannot_be_drawn_is_one_line(trained_run, opened, tmp_path):
+    user, run = longest(opened[1]), str(trained_run)
+    for flags, fault in (("--at 0", f"user {user!r}: no behaviour before the time of ranking, so there is no attention to draw"),
+                         ("--samples -1", "--samples: expected at least 0, got -1"),
+                         ("--group nothing", "group 'nothing': expected one that the model ranks: ")):  # fmt: skip
+        with pytest.raises(DataError) as raised:
+            explain.main([run, "--user", user, "--out", str(tmp_path / "out"), *flags.split()])
+        assert str(raised.value).startswith(fault) and not (tmp_path / "out").exists()
+
+
+def test_a_user_without_behaviours(opened):
+    """He may have acted on objects of other groups than those of a history."""
+    trained, log = opened
+    trained = replace(trained, schema=trained.schema.choose(history=["queries"]))
+    searches = np.add.reduceat(log.group == trained.schema.index("queries"), log.offsets[:-1], dtype=int)
+    inside = explain.look_inside(trained, log, str(log.users[np.flatnonzero(searches == 0)[0]]))
+    K = trained.config.spaces
+    assert inside.behaviours == [] and np.isfinite(inside.score)
+    assert inside.self_attention.shape == (K, 0, 0) and inside.vanilla_attention.shape == (K, 0)

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from runs import assert_fault, process
 
 from atrank_np import gradcheck
 from atrank_np.gradcheck import Unclear, compare, derivative, likely_cause, numeric_gradient, redrawn, relative_error
@@ -77,11 +78,13 @@ def test_command(monkeypatch, capsys):
     for broken, code in ((False, 0), (True, 1)):
         if broken:
             monkeypatch.setitem(LAYERS, "dot_backward", lambda df, cache: (df[:, None] * cache[0], df[:, None] * cache[1]))
-        monkeypatch.setattr(sys, "argv", ["gradcheck", "--layer", "dot", "--seed", "3"])
-        with pytest.raises(SystemExit) as stop:
-            gradcheck.main()
-        assert stop.value.code == code
+        assert gradcheck.main(["--layer", "dot", "--seed", "3"]) == code
     assert "a term missing or wrong" in capsys.readouterr().out
+
+
+def test_a_wrong_flag_is_one_line():
+    assert_fault(process("gradcheck", "--seed", "-1"),
+                 "argument --seed: expected at least 0, got -1 (see python -m atrank_np.gradcheck --help)")  # fmt: skip
 
 
 @pytest.mark.slow

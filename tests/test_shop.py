@@ -249,7 +249,7 @@ def test_faults_are_one_line(tmp_path, log, world):
         shop.load_world(tmp_path)
     with pytest.raises(DataError, match="not of this shop"):
         shop.ceiling(world, log, [0], [shop.START], ITEMS, candidates=[0])
-    with pytest.raises(DataError, match="expected --users"):
+    with pytest.raises(DataError, match="--users: expected at least 1, got 0"):
         shop.main(["--out", str(tmp_path), "--users", "0"])
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="expected a folder to write to"):

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..command import Parser, run
+from ..command import Parser, run, seed
 from .schema import DataError
 from .writing import whole_files
 
@@ -336,11 +336,11 @@ def main(arguments):
         "give the same bytes."))
     p.add_argument("--out", metavar="DIR", required=True, help="the folder to write, for example data/shop")
     p.add_argument("--users", type=int, default=2000, help="about 12 events each (default: %(default)s)")
-    p.add_argument("--seed", type=int, default=0, help="of the shop and its users (default: %(default)s)")
+    p.add_argument("--seed", type=seed, default=0, help="of the shop and its users (default: %(default)s)")
     p.add_argument("--noise", action="store_true", help="the twin whose objects are all drawn uniformly")
     options = p.parse_args(arguments)
-    if options.users < 1 or options.seed < 0:
-        raise DataError("expected --users of at least 1 and --seed of at least 0")
+    if options.users < 1:
+        raise DataError(f"--users: expected at least 1, got {options.users}")
     events = write(make_world(options.seed, options.noise), options.users, options.out)
     print(f"{options.out}: {options.users} users, {events} events")
     return 0
