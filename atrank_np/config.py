@@ -8,9 +8,9 @@ from .models.variants import VARIANTS
 MODELS = {
     "atrank": {},
     "bpr_mf": {"loss": "pair", "learning_rate": 1.0},
-    "bilstm": {"epochs": 8, "clip": 1.0},
-    "bilstm_attention": {"epochs": 8},
-    "cnn": {"epochs": 8, "clip": 1.0, "dense_init": 0.03},
+    "bilstm": {"clip": 1.0},
+    "bilstm_attention": {"clip": 1.0},
+    "cnn": {"clip": 1.0},
 }
 LABELS = {"atrank": "ATRank", "bpr_mf": "BPR-MF", "bilstm": "Bi-LSTM", "bilstm_attention": "Bi-LSTM + attention",
           "cnn": "CNN + max pooling"}  # fmt: skip
@@ -33,7 +33,7 @@ class Config:
     gain_init: float = 0.1  # gain of F_vanilla's layer norm, and so the scale of e_t
 
     # Training
-    epochs: int = 10
+    epochs: int = 20
     batch_size: int = 32  # targets: 16 histories with a positive and a negative each
     learning_rate: float = 0.5
     decay: float = 0.1  # the rate falls by this factor over the whole run
@@ -85,6 +85,8 @@ class Config:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.learning_rate * self.l2 >= 1:
             raise ValueError(f"learning_rate times l2 must be below 1, not {self.learning_rate * self.l2}: weights would turn")
+        if not self.decay > 0:
+            raise ValueError(f"decay must be above 0, not {self.decay}")
         for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")

@@ -520,6 +520,7 @@ FAULTS = {
     "--batch-size 7": "batch_size 7 must be a multiple of 2: a positive and its negatives",
     "--dropout 1": "dropout must be in [0, 1), not 1.0",
     "--learning-rate nan": "learning_rate must be a number of at least 0, not nan",
+    "--decay 0": "decay must be above 0, not 0.0",
     "--seed -1": "argument --seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
     "--eval-seed -1": "argument --eval-seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
     "--cap 0": "cap must be at least 1, not 0",

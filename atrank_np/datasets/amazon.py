@@ -4,7 +4,6 @@ Lines are parsed and forgotten one by one; what stays in memory are the names of
 no review names, most of a file, are skipped after a look at both ends of the line: a fault within is not seen.
 """
 
-import argparse
 import ast
 import csv
 import gzip
@@ -17,7 +16,7 @@ from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
-from atrank_np.command import run
+from atrank_np.command import Parser, run
 from atrank_np.datasets.schema import DataError
 from atrank_np.datasets.writing import whole_files
 
@@ -136,7 +135,7 @@ def _parsed(path, check, parse):
 
 
 def main(arguments):
-    p = argparse.ArgumentParser(
+    p = Parser(
         prog="python -m atrank_np.datasets.amazon", description="Convert Amazon reviews of 2014 to a data folder.",
         epilog="First download reviews_NAME_5.json.gz and meta_NAME.json.gz, where NAME is Electronics or "
         "Clothing_Shoes_and_Jewelry in the paper and Beauty is a small one, from https://snap.stanford.edu/data/amazon/"
