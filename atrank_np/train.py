@@ -295,8 +295,7 @@ def parser():
     training.add_argument("--dense-init", type=float, default=d.dense_init, help="deviation of the initial matrices")
     training.add_argument("--table-init", type=float, default=d.table_init, help="deviation of the initial embeddings")
     training.add_argument("--gain-init", type=float, default=d.gain_init, help="initial gain of F_vanilla's layer norm")
-    training.add_argument("--seed", type=command.seed, default=d.seed,
-                          help="of everything random in training")
+    training.add_argument("--seed", type=command.seed, default=d.seed, help="of everything random in training")
     training.add_argument("--paper", action="store_true", default=argparse.SUPPRESS,
                           help="exactly the paper's numbers: learning rate 1.0, no item bias, embeddings of 64; a flag "
                           "beside it wins")

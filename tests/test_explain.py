@@ -85,6 +85,13 @@ def test_what_cannot_be_drawn_is_one_line(trained_run, opened, tmp_path):
         assert str(raised.value).startswith(fault) and not (tmp_path / "out").exists()
 
 
+def test_the_group_that_is_ranked(opened):
+    trained, log = opened
+    trained = replace(trained, schema=trained.schema.choose(targets=["items", "queries"]))
+    for group in trained.schema.targets:
+        assert explain.look_inside(trained, log, longest(log), group=group).target in trained.catalogues[group].objects[1:]
+
+
 def test_a_user_without_behaviours(opened):
     """He may have acted on objects of other groups than those of a history."""
     trained, log = opened
