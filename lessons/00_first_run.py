@@ -4,7 +4,7 @@
 # *Before it: Python. About 15 minutes; it runs in seconds.*
 #
 # ATRank (Zhou et al., AAAI 2018) reads what a user did and says what he will do next. The whole model, with the paper's
-# numbers:
+# equation numbers:
 #
 # $$ u \to (1)\ S \to (2)\ S_k \to (3, 4, 5)\ C_k \to (6)\ C \to (7)\ e_t \to f = h_t \cdot e_t \to (8)\ \text{loss} $$
 #
@@ -31,8 +31,8 @@ from atrank_np.metrics import user_auc
 # %% [markdown]
 # ## A log with a secret
 #
-# 300 made-up users, 40 objects of four kinds. Each user likes one kind and takes it 85 times of 100; nobody tells the model
-# which. A data set is a folder of CSV files; yours would look the same.
+# 300 made-up users, 40 objects of four kinds. Each user likes one kind: 85 times of 100 he takes it on purpose, else any kind,
+# by chance his own; nobody tells the model which. A data set is a folder of CSV files; yours would look the same.
 # %%
 KINDS, rng = ("tea", "book", "bike", "lamp"), np.random.default_rng(0)
 likes, events = rng.integers(4, size=300), ["user,object,time"]
@@ -70,13 +70,15 @@ assert best[0][0].startswith(KINDS[likes[7]])  # it found out what u7 likes
 #
 # **loss** is (8), the mean over the targets. A model that knows nothing says "one half", which costs $\ln 2 = 0.6931$.
 # **test AUC** is the chance that a user's true next object has a higher score than an object he never touches, 0.5 for
-# guessing; a tie counts ½:
+# guessing. $U$ are the test users, $I_u^+$ and $I_u^-$ the positives and negatives of user u, $p_{ui}$ is the score of object i
+# for him, and δ is 1 if its argument is true, else 0 (where the paper counts a tie 0, we count it ½):
 #
 # $$ \mathrm{AUC} = \frac{1}{|U|} \sum_u \frac{1}{|I_u^+||I_u^-|} \sum_{i \in I_u^+} \sum_{j \in I_u^-} \delta(p_{ui} > p_{uj}) $$
 #
-# **±** is one standard error: with some 230 users nobody knows the third digit. Beside it stand **controls**: how far one
-# gets with the number of sales alone, and how the model does if each user is given *another's* history. Then it must be
-# guessing.
+# **±** is one standard error: with 197 users nobody knows even the second digit. (Who ends with an object that his history
+# holds already is not ranked; lesson 16 says why.) Beside it stand **controls**: how far one gets with the number of sales
+# alone, and how the model does if each user is given *another's* history. Then it can only use what holds for everybody,
+# such as popularity; here, where nothing is popular, that is little more than guessing.
 # %%
 def auc_slow(score, label, user):
     each = []
@@ -112,9 +114,9 @@ assert user_auc(np.array([2, 0.5, 2]), np.array([1, 0, 0]), np.array([0, 3])).me
 # ## A first gradient
 #
 # Training follows the derivative of the loss by every parameter. The first one, by the scores: with $p = \sigma(f)$ and
-# the loss $-y \ln p - (1-y)\ln(1-p)$, $dp = (-y/p + (1-y)/(1-p))/T$; and $\sigma' = p\,(1-p)$ makes $df = (p - y)/T$: how
-# wrong, per target. The board compares with the numeric derivative (lesson 02). All other lessons carry this $df$ further
-# back.
+# the loss $-y \ln p - (1-y)\ln(1-p)$, $dp = (-y/p + (1-y)/(1-p))/T$ for $T$ targets; and $\sigma' = p\,(1-p)$ makes
+# $df = (p - y)/T$: how wrong, per target. The board compares with the numeric derivative (lesson 02). Lessons 03 to 13
+# derive one step each of the way further back, and lesson 14 sends this $df$ through all of them.
 # %%
 f, y = rng.standard_normal(6), np.array([1.0, 0, 1, 0, 0, 1])
 p = sigmoid(f)
@@ -141,7 +143,8 @@ for line in MAP.strip().splitlines():
     for function in functions.split(",")[0].split():
         assert hasattr(import_module(f"atrank_np.layers.{module}"), function.removesuffix("forward") + "backward")
     assert all(list(HERE.glob(f"{number}_*.py")) for number in numbers.split())
-print("then: 14 the whole model backward, 15 descent, 16 what an AUC means, 17 speed")
+print("then: 14 the whole model backward, 15 descent, 16 what an AUC means, 17 speed, 18 the authors' code,")
+print("19 to 21 the competitors, 22 Table 3, 23 groups, 24 tasks, 25 reading attention")
 some = {name: trained.params[name].shape for name in ("table.kind", "F_M.items.W", "self.W")}
 print(len(trained.params), "arrays of parameters by name, such as", some)
 
@@ -153,7 +156,7 @@ with figure("00_first_run", columns=2, size=(10, 3.8)) as (fig, axes):
     axes[0].fill_between(samples, auc - se, auc + se, alpha=0.2, lw=0)
     axes[0].plot(samples, auc, "o-", label="ATRank, ± 1 standard error")
     lines = {"who knows each user's kind": ceiling, "sales alone": run.report["popularity_auc"],
-             "ATRank, histories swapped": run.report["swapped_history_auc"]}  # fmt: skip
+             "histories swapped": run.report["swapped_history_auc"]}  # fmt: skip
     for (words, value), colour in zip(lines.items(), ("C2", "C1", "C3")):
         axes[0].axhline(value, color=colour, ls="--", lw=1.2, label=f"{words} {value:.2f}")
     axes[0].set(title="test AUC: climbs towards the ceiling", xlabel="training targets seen", ylim=(0.4, 1))
@@ -176,7 +179,8 @@ print("2. two users, each ranked right: user AUC", user_auc(two, label, offsets)
 assert user_auc(two, label, offsets).mean == 1 and pooled == 0.75
 error = run.report["test_auc_se"]
 mine = run.report["test_auc"]
-print(f"3. 'my {mine + 0.01:.3f} beats your {mine:.3f}': the standard error is {error:.3f}, nothing is beaten")
+print(f"3. 'my {mine + 0.01:.3f} beats your {mine:.3f}': the standard error is {error:.3f}: two such numbers alone show nothing")
+print("   (both rank the same users: compare user by user, lesson 22)")
 assert error > 0.02
 
 # %% [markdown]

@@ -58,7 +58,8 @@ assert log.object[:5].tolist() == [1, 2, 1, 3, 4] and log.group[:5].tolist() == 
 # ## The protocol, slowly
 #
 # Ann has four item events: two moments train, one tests. Bob has three: one trains, one tests. Eve has a single event;
-# she has no past, so there is nothing to rank: she is counted, not used.
+# she has no past, so there is nothing to rank: she is counted, not used. (A target that the history holds already is left
+# out too, unless the schema says `target_repeats = "keep"`; this log has none, and lesson 16 says why.)
 # %%
 def moments_slow(events):
     """[(user, history, target, is_test)]"""
@@ -171,7 +172,7 @@ padded = np.exp([2.0, 1, 0, 0, 0]) / np.exp([2.0, 1, 0, 0, 0]).sum()  # 1. paddi
 print(f"1. softmax over 2 behaviours and 3 zeros of padding: {padded[2:].sum():.0%} of the weight goes to nobody")
 assert padded[2:].sum() > 0.2
 
-to_the_end = [(10 - day).bit_length() for *_, day in EVENTS if day <= 10]
+to_the_end = [(11 - day).bit_length() for *_, day in EVENTS]  # the log ends on day 11
 print("2. buckets per event, up to the log's end: ann's tea has", to_the_end[0], "in every segment; but the end is the future")
 assert to_the_end[0] != batch.bucket[0]
 

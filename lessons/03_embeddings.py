@@ -66,10 +66,10 @@ assert rows.ids.tolist() == [0, 1, 2, 4]  # sorted, each once; row 3 does not ap
 # twice has it twice. An empty bag is zeros: it depends on nothing and gives nothing back.
 #
 # $$ y = \frac{1}{m} \sum_{p \in \text{bag}} \text{table}_{\text{ids}_p} \quad\Rightarrow\quad
-#    d\text{table}_v = \sum_{p:\ \text{ids}_p = v} \frac{dy_{\text{bag of } p}}{m} $$
+#    d\text{table}_v = \sum_{p:\ \text{ids}_p = v} \frac{dy_{\text{bag of } p}}{m_{\text{bag of } p}} $$
 #
-# A price $x$ has no table: $y = x\,w + b$ with a vector $w$ as wide as a feature, so $dw_e = \sum_n x_n\, dy_{ne}$ and
-# $db_e = \sum_n dy_{ne}$.
+# A price $x$ (standardised by the training data) has no table: $y = x\,w + b$ with a vector $w$ as wide as a feature, so
+# $dw_e = \sum_n x_n\, dy_{ne}$ and $db_e = \sum_n dy_{ne}$.
 # %%
 words, offsets = np.array([1, 1, 3, 0, 2, 1]), np.array([0, 0, 2, 3, 3, 6])  # five bags: (), (1 1), (3), (), (0 2 1)
 

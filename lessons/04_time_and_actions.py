@@ -62,7 +62,7 @@ assert bucketize(np.array([DAY - 1]), DAY, 14)[0] == 0  # 23:59:59 is no full da
 # hands $du$ to each of its terms unchanged, and each table does what it did in lesson 03: it collects by *its own* index.
 #
 # $$ de = dt = da = du \qquad d\text{time}_k = \sum_{j:\ \text{bucket}_j = k} du_j \qquad
-#    d\text{action}_a = \sum_{j:\ a_j = a} du_j $$
+#    d\text{action}_r = \sum_{j:\ \text{action of } j\, =\, r} du_j $$
 # %%
 rng = np.random.default_rng(4)
 E, history, targets = 3, 5, 2  # five behaviours, then two targets, in one block
@@ -119,7 +119,7 @@ assert np.allclose(u_slow @ W, np.concatenate([e, t, a], axis=1) @ np.concatenat
 # ## The picture: why doublings?
 #
 # Gaps between behaviours spread over powers of ten: minutes, weeks, years. Left: the bucket of every elapsed time. Right:
-# 20,000 made-up elapsed times with the spread of a web shop. Equal slices of 100 days put nearly all into the first; the
+# 20,000 made-up elapsed times with the spread of a web shop. Equal slices of 100 days put four of five into the first; the
 # doublings give every row of the time table something to learn from. "Yesterday or last week" matters; "day 900 or 907"
 # does not.
 # %%
@@ -134,10 +134,11 @@ with figure("04_time_buckets", columns=2, size=(10.5, 4)) as (fig, axes):
         axes[0].text(2**k * 1.5, k + 1.12, f"[{2**k}, {2 ** (k + 1)})" if 1 < k < 5 else "", ha="center", fontsize=8)
     axes[0].set(xlabel="days from the behaviour to the ranking", ylabel="bucket", title="each bucket is as long as all before it")
     axes[0].text(1.6, 0.1, "bucket 0: targets, and the last 24 hours", fontsize=8, va="center")
-    axes[0].set(xticks=[0, 1, 2, 4, 8, 16, 32], ylim=(-0.3, 6.8))
+    axes[0].set(xticks=[0, 2, 4, 8, 16, 32], ylim=(-0.3, 6.8))
     axes[1].bar(np.arange(14) - 0.2, share, 0.4, label="buckets that double")
     axes[1].bar(np.arange(14) + 0.2, equal, 0.4, color="C1", label="equal buckets of 100 days")
-    axes[1].set(xlabel="bucket", ylabel="share of behaviours", title="what each row of the time table gets to see")
+    axes[1].set(xlabel="bucket", xticks=range(14), ylabel="share of behaviours")
+    axes[1].set_title("what each row of the time table gets to see")
     axes[1].legend()
 assert share.max() < 0.3 < 0.8 < equal.max()
 
@@ -161,7 +162,7 @@ print("3. a model that sees only the target's own action has AUC", leak, ": the 
       user_auc(np.zeros(6), label, np.array([0, 2, 4, 6])).mean)  # fmt: skip
 assert leak == 1
 
-print("4. buckets taken from the end of the log: a behaviour after the ranking gets elapsed", -3 * DAY // DAY, "days, bucket",
+print("4. a history that holds what came after the ranking: elapsed", -3 * DAY // DAY, "days, bucket",
       bucketize(np.array([-3 * DAY]), DAY, 14)[0], ", without any error message")  # fmt: skip
 assert bucketize(np.array([-3 * DAY]), DAY, 14)[0] == 2  # frexp of -3: a history must only hold what is past
 

@@ -96,9 +96,9 @@ assert gradients[0].tolist() == [[30, 0]] and gradients[1].tolist() == [[10, 0],
 # %% [markdown]
 # ## F_M has two uses
 #
-# The target goes through the *same* perceptron as the history: $h_t = F_M(q_t)$. So $W$ stands twice in the loss, once
-# under the behaviours and once under the targets, and its gradient is the sum of both roads. One pass over all rows
-# together does that by itself, because $x^\top dz$ already sums over rows:
+# The target goes through the *same* perceptron as the history: $h_t = F_M(q_t)$, where $q_t$ is the target's $u$ of
+# lesson 04. So $W$ stands twice in the loss, once under the behaviours and once under the targets, and its gradient is
+# the sum of both roads. One pass over all rows does that by itself, because $x^\top dz$ already sums over rows:
 # %%
 q, dh = rng.standard_normal((2, I)), rng.standard_normal((2, O))
 _, dW_history, db_history = perceptron_backward(dy, cache)
@@ -173,7 +173,7 @@ print(f"3. db as a mean over rows: error {relative_error(dz.mean(0), db):.2f}. T
 assert relative_error(dz.mean(0), db) > 0.5
 
 numeric = numeric_gradient(lambda b: perceptron_forward(x, W, b)[0].sum(), np.full(O, -100.0))
-print("4. with a bias of -100 all outputs are 0, and so is every gradient:", numeric, "- a dead relu does not come back")
+print("4. with a bias of -100 all outputs are 0, and so is every gradient:", numeric, "- a dead relu cannot bring itself back")
 assert not numeric.any()
 
 # %% [markdown]

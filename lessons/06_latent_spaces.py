@@ -6,9 +6,10 @@
 # "Which of my behaviours are alike?" has many answers: alike in category, in price, in time. So the paper looks at $S$
 # from $K$ sides. Each **latent space** is a perceptron of its own, from the $D$ columns of $S$ to $d = D/K$ columns:
 #
-# $$ (2)\quad S_k = F_{P_k}(S) = \mathrm{relu}(S\,W_k + b_k), \qquad k = 1 … K, \qquad W_k: [D, d] $$
+# $$ (2)\quad S_k = F_{P_k}(S) = \mathrm{relu}(S\,P_k + b_k), \qquad k = 0 … K-1, \qquad P_k: [D, d] $$
 #
 # Attention is then made in each space by itself, and the $K$ results stand side by side again: $K \cdot d = D$ columns.
+# (The paper counts spaces from 1; we, as the code, from 0.)
 
 # %%
 import numpy as np
@@ -33,8 +34,8 @@ print("S", S.shape, " S_k of all spaces", S_k.shape)
 # %% [markdown]
 # ## The same as one product
 #
-# Put the $K$ matrices side by side: $P = [W_1 \mid W_2 \mid … \mid W_K]$ is $[D, D]$. A column of a product depends on
-# one column of the right factor only, so $S P$ holds all $S W_k$ side by side. **Space k is the
+# Put the $K$ matrices, `W[k]` in the code, side by side: $P = [P_0 \mid … \mid P_{K-1}]$ is $[D, D]$. A column of a product
+# depends on one column of the right factor only, so $S P$ holds all $S P_k$ side by side. **Space k is the
 # columns k·d up to, not including, (k+1)·d.** It is lesson 05's perceptron: one product, and nothing new to derive.
 # %%
 P, P_b = np.concatenate(list(W), axis=1), b.reshape(D)
@@ -48,8 +49,8 @@ assert P.size == K * D * d == D * D  # K spaces of width D/K cost exactly what o
 # %% [markdown]
 # ## The gradient
 #
-# Space by space, with lesson 05: $dz_k = dS_k \circ [S_k > 0]$, $dW_k = S^\top dz_k$, $db_k = \sum_n dz_k$. But $S$ is
-# used by all spaces, so what flows back from them adds up: $dS = \sum_k dz_k W_k^\top$.
+# Space by space, with lesson 05: $dz_k = dS_k \circ [S_k > 0]$, $dP_k = S^\top dz_k$, $db_k = \sum_i dz_{k,i}$. But $S$ is
+# used by all spaces, so what flows back from them adds up: $dS = \sum_k dz_k P_k^\top$.
 # %%
 dS_k = rng.standard_normal((K, n, d))
 dW, db, dS = np.zeros_like(W), np.zeros_like(b), np.zeros_like(S)
@@ -88,10 +89,10 @@ assert split_spaces(names, 2).tolist() == [[[0, 1], [100, 101]], [[10, 11], [110
 # %% [markdown]
 # ## What different spaces can do
 #
-# A history of six behaviours. $S$ has three columns for the category (tea, books, bikes) and one for how recent it is. We
-# choose the weights by hand. (4), which the lessons on attention derive, scores a pair by $s_k W_k m$, with a small
-# matrix per space. **Space 0** asks "same category?", **space 1** asks "how recent?". A softmax turns a row of scores
-# into weights with sum 1.
+# A history of six behaviours. $S$ has three columns for the category (tea, books, bikes) and one for how recent it is.
+# We choose the weights by hand. (4), which the lessons on attention derive, scores a pair by $s_k W_k m^\top$, with a
+# second matrix per space, $W_k$ $[d, D]$. **Space 0** asks "same category?", **space 1** asks "how recent?". A softmax
+# turns a row of scores into weights with sum 1.
 #
 # One space can hold both questions too, but it has *one* row of weights for all its columns: it adds the two scores and
 # finds "recent and of my category". The model then cannot read "all my tea" and "the last thing I did" at the same time.

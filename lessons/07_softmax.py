@@ -37,15 +37,15 @@ assert np.allclose(softmax_slow(x).sum(1), 1)
 # %% [markdown]
 # ## The gradient in atoms
 #
-# We take the formula apart until each step is one that we know. For one row, with $m = \max_j x_j$:
+# We take the formula apart until each step is one that we know. For one row, with $t = \max_j x_j$:
 #
-# $$ c_i = x_i - m \qquad e_i = e^{c_i} \qquad z = \sum_i e_i \qquad r = 1/z \qquad a_i = e_i\, r $$
+# $$ c_i = x_i - t \qquad e_i = e^{c_i} \qquad z = \sum_i e_i \qquad r = 1/z \qquad a_i = e_i\, r $$
 #
-# Subtracting $m$ changes nothing (it cancels in the quotient), but no exponent is above 0 any more, so nothing overflows.
+# Subtracting $t$ changes nothing (it cancels in the quotient), but no exponent is above 0 any more, so nothing overflows.
 # Now backward, last step first. `da` comes from above; we take a random one.
 # %%
-m = x.max(1, keepdims=True)
-c = x - m
+t = x.max(1, keepdims=True)
+c = x - t
 e = np.exp(c)
 z = e.sum(1, keepdims=True)
 r = 1 / z
@@ -56,8 +56,8 @@ dr = (da * e).sum(1, keepdims=True)  # a = e r: r is used by every entry of its 
 dz = -dr * r**2  # r = 1/z
 de = da * r + dz  # e has two uses: in a itself, and in the sum z, which hands dz to each of its entries
 dc = de * e  # e = exp(c)
-dm = -dc.sum(1, keepdims=True)  # c = x - m: m is used by every entry of its row
-dx = dc  # c = x - m, by x; x also reaches c through m, but look at dm below
+dt = -dc.sum(1, keepdims=True)  # c = x - t: t is used by every entry of its row
+dx = dc  # c = x - t, by x; x also reaches c through t, but look at dt below
 
 # %% [markdown]
 # The scoreboard moves every named number a little and watches the loss $\langle da, a \rangle$: the first wrong line of a
@@ -68,11 +68,11 @@ assert scoreboard(
     ("r = 1/z", dr, r, lambda r: loss(e * r)),
     ("z = Σ e", dz, z, lambda z: loss(e / z)),
     ("e = exp(c)", de, e, lambda e: loss(e / e.sum(1, keepdims=True))),
-    ("c = x - m", dc, c, lambda c: loss(np.exp(c) / np.exp(c).sum(1, keepdims=True))),
-    ("m = max x", dm, m, lambda m: loss(np.exp(x - m) / np.exp(x - m).sum(1, keepdims=True))),
+    ("c = x - t", dc, c, lambda c: loss(np.exp(c) / np.exp(c).sum(1, keepdims=True))),
+    ("t = max x", dt, t, lambda t: loss(np.exp(x - t) / np.exp(x - t).sum(1, keepdims=True))),
     ("x", dx, x, lambda x: loss(softmax_slow(x))),
 )
-assert np.abs(dm).max() < 1e-15  # nothing flows through the maximum: whatever is subtracted, the weights stay the same
+assert np.abs(dt).max() < 1e-15  # nothing flows through the maximum: whatever is subtracted, the weights stay the same
 
 # %% [markdown]
 # ## Collapsed to one line
@@ -82,7 +82,7 @@ assert np.abs(dm).max() < 1e-15  # nothing flows through the maximum: whatever i
 # $$ dz = -r^2 \sum_j da_j\, e_j = -r \sum_j a_j\, da_j = -r\,\langle a, da\rangle $$
 # $$ dx_i = e_i\,(da_i\, r + dz) = e_i r\,(da_i - \langle a, da\rangle) = a_i\,(da_i - \langle a, da \rangle) $$
 #
-# $\langle a, da\rangle$ is a mean of `da`, weighted by `a`. The gradient of a score is positive exactly if its `da` is above.
+# $\langle a, da\rangle$ is a mean of `da`, weighted by `a`. A score's gradient is positive exactly if its `da` is above it.
 # %%
 one_line = a * (da - (a * da).sum(1, keepdims=True))
 assert relative_error(one_line, dx) < 1e-14

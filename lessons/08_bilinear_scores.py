@@ -1,16 +1,17 @@
 # %% [markdown]
 # # Lesson 08. Bilinear scores (4)
 #
-# *Before it: lesson 07 (softmax), and lesson 05 (matrix products and their gradients). About 25 minutes.*
+# *Before it: lessons 05 (products and their gradients), 06 (spaces) and 07 (softmax). About 25 minutes.*
 #
 # Softmax makes weights from scores. Where do the scores come from? How well behaviour $j$ suits behaviour $i$ must depend on
 # both. The paper takes the simplest formula that can do that, linear in each of the two, so *bilinear*:
 #
 # $$ (4)\qquad a(S_k, S; \theta_k) = S_k\, W_k\, S^\top \qquad S_k: [n, d],\quad W_k: [d, D],\quad S: [n, D] $$
 #
-# $S$ holds the $n$ behaviours of a history in the common space, $S_k$ the same behaviours seen in space $k$. Row $i$ of the
-# result belongs to the behaviour that asks (the *query*), column $j$ to the one that is looked at. There is no $1/\sqrt{d}$.
-# Below we write `s` for $S_k$ and `m` (for memory) for $S$: lesson 12 uses the formula with other rows in these places.
+# $S$ holds the $n$ behaviours of a history in the common space, $S_k$ the same behaviours seen in space $k$. Row $i$ of
+# the result belongs to the behaviour that asks (the *query*), column $j$ to the one that is looked at. There is no
+# $1/\sqrt{d}$; $\theta_k$ is $W_k$. Below we write `s` for $S_k$ and `m` (for memory) for $S$: lesson 12 uses the
+# formula with other rows in these places.
 
 # %%
 import numpy as np
@@ -85,9 +86,10 @@ assert relative_error(dW, s.T @ G @ m) < 1e-14 and relative_error(dm, G.T @ s @ 
 # %% [markdown]
 # ## The package: all K spaces in one product
 #
-# `W` is $[K, d, D]$. With $K d = D$ it is also one $[D, D]$ matrix, the $W_k$ one below the other, and one product makes the
-# keys of all spaces: `key = m @ W.reshape(K * d, Dm).T` (Dm: width of the memory, here D). Columns $k d … (k+1) d$ are the keys
-# of space $k$. We compare the weights that the package used with ours, and its gradient of `W` with $s^\top G\,m$ in each space.
+# `W` is $[K, d, D]$. With $K d = D$ it is also one $[D, D]$ matrix, the $W_k$ one below the other, and one product
+# makes the keys of all spaces: `key = m @ W.reshape(K * d, Dm).T` (Dm: width of the memory, here D). Columns
+# $k d … (k+1) d - 1$ are the keys of space $k$. We compare the weights that the package used with ours, and its gradient of
+# `W` with $s^\top G\,m$ in each space.
 # %%
 n, K, d = 5, 3, 2
 D = K * d
@@ -165,15 +167,16 @@ assert not scoreboard(("S, first", G @ S @ square.T, S, f)) and scoreboard(("S, 
 print(f"3. score_ij is not score_ji: {both[0, 1]:.2f} and {both[1, 0]:.2f}")  # who asks matters
 assert abs(both[0, 1] - both[1, 0]) > 0.1
 
-wide = np.random.default_rng(0).standard_normal((20, 128))  # 4. large scores: W must start small, for nothing divides by √d
+draw = np.random.default_rng(0)  # 4. large scores: W must start small, for nothing divides by √d
+wide, W_k = draw.standard_normal((20, 128)), draw.standard_normal((16, 128))  # the paper's d = 16, D = 128
 for deviation in (1, 0.01):
-    a, _ = softmax_forward(scores_slow(wide[:, :2], deviation * wide[:2], wide))
-    print(f"4. W of size {deviation}: the largest weight of a row is on average {a.max(1).mean():.2f}")
+    a, _ = softmax_forward(wide[:, :16] @ (deviation * W_k) @ wide.T)
+    print(f"4. W of size {deviation}: the largest weight of a row is on average {a.max(1).mean():.2f} (evenly: 0.05)")
     assert (a.max(1).mean() > 0.8) == (deviation == 1)
 
 # %% [markdown]
 # ## Your turn
 #
-# The three gradients, with other names and shapes: `python -m lessons.exercises check 08`.
+# The three gradients, with other names and shapes: `python -m lessons.exercises check 08` (from the repository's root).
 # %%
 print("lesson 08 done: three gradients of S_k W_k Sᵀ by one rule; keys first makes a pair K times cheaper")

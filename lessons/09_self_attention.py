@@ -63,7 +63,7 @@ a = softmax(x)  # F7 (3)
 c = a @ v  # F8 (5)
 assert relative_error(c, space_slow(S, P_W, P_b, W, Q_W, Q_b)) < 1e-14
 
-da, dv = dc @ v.T, a.T @ dc  # B8, rule 1: a_ij hears whether v_j would please i; v_j hears all who looked at j
+da, dv = dc @ v.T, a.T @ dc  # B8, rule 1: a_ij hears what more of v_j would cost i; v_j hears all who looked at j
 dx = a * (da - (a * da).sum(1, keepdims=True))  # B7, rule 2
 ds, dkey = dx @ key, dx.T @ s  # B6, rule 1, with Y = s keyᵀ: the second factor is keyᵀ, hence dkey = (sᵀ dx)ᵀ
 dzv = dv * (v > 0)  # B5, rule 3
@@ -118,8 +118,8 @@ print("K = 8, D = 128:", *[f"n = {n}: {8 * n**2:,} weights beside {n * 128:,} nu
 # %% [markdown]
 # ## The package: all spaces, all histories
 #
-# Spaces do not meet: space $k$ reads and writes columns $kd … (k+1)d$, and $S$ adds up over them. Histories do not meet
-# either: history $b$ is rows `offsets[b]:offsets[b+1]`, and parameters add up over histories. One of ours is empty.
+# Spaces do not meet: space $k$ has columns $kd … (k+1)d - 1$ of queries, keys, values and $C$; the gradient of $S$ adds up over
+# spaces. Nor do histories: $b$ is rows `offsets[b]:offsets[b+1]`; parameters' gradients add up over them. One of ours is empty.
 # `attention_backward` gives $S$ in two parts: as the one who asks (`dx`) and as those who are asked (`dm`).
 # %%
 def one_space_backward(dc, S, P_W, P_b, W, Q_W, Q_b):
@@ -195,6 +195,6 @@ assert relative_error(mixed, C) > 0.1
 # %% [markdown]
 # ## Your turn
 #
-# Write it yourself, then find a fault in a stranger's version: `python -m lessons.exercises check 09`.
+# Write it yourself, then find a fault in a stranger's: `python -m lessons.exercises check 09` (from the repository's root).
 # %%
 print("lesson 09 done: self-attention backward from four rules: 16 intermediates proved, then packed, then lean")

@@ -10,7 +10,7 @@
 #    \mu = \frac1D \sum_j x_j \qquad \sigma^2 = \frac1D \sum_j (x_j - \mu)^2 $$
 #
 # $g$ is the gain, $b$ the bias, both $[D]$; $\varepsilon = 10^{-5}$ keeps a constant row from dividing by zero. The backward
-# pass has three terms. The third is the one that is lost, and a careless check does not miss it.
+# pass has three terms. The third is the one that gets forgotten, and a careless check does not notice.
 
 # %%
 import numpy as np
@@ -135,7 +135,7 @@ with figure("10_layer_norm", columns=2, size=(11, 4.6)) as (fig, axes):
     for variance_of, color, words in ((one_pass, "C3o-", "E[x²] − E[x]²"), (two_passes, "C0o-", "two passes")):
         errors = [abs(variance_of(v) - v.astype(np.float64).var()) for v in shifted]
         axes[1].loglog(away, np.maximum(errors, 1e-8), color, label=words)
-    axes[1].axhline(1, color="k", lw=0.8, ls="--")
+    axes[1].axhline(1, color="k", lw=0.8, ls="--", label="as large as the variance")
     axes[1].set(title="error of a variance near 1, in float32", xlabel="how far the row lies from 0", ylim=(1e-8, None))
     axes[1].legend()
 
@@ -165,6 +165,7 @@ assert abs((huge**2).mean() - huge.mean() ** 2 - 1.25) > 0.2 and ((huge - huge.m
 # %% [markdown]
 # ## Your turn
 #
-# The three roads by your own hand, and a variance that keeps its digits: `python -m lessons.exercises check 10`.
+# The three roads by your own hand, and a variance that keeps its digits: `python -m lessons.exercises check 10` (from
+# the repository's root).
 # %%
 print("lesson 10 done: layer norm backward by three roads; the third is invisible to an upstream of ones")

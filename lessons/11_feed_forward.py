@@ -107,6 +107,8 @@ assert scoreboard(
 # ## Collapsed, and the package's version
 #
 # $$ dx = dtotal + \mathrm{perceptron\_backward}(\mathrm{linear\_backward}(mask \circ dtotal)) $$
+#
+# (linear_backward is perceptron_backward without the relu; of what each returns, the gradient by its input is meant)
 # %%
 y, cache = feed_forward_forward(x, W1, b1, W2, b2, gain, bias, mask)
 for mine, theirs in zip((dx, dW1, db1, dW2, db2, dgain, dbias), feed_forward_backward(dy, cache)):
@@ -173,14 +175,14 @@ other = dropout_mask(0.4, key + 1, 0, (5, 7), np.float64) * dtotal  # 3. a fresh
 print(f"3. a fresh mask in the backward pass: error {relative_error(other, dout):.2f}")
 assert relative_error(other, dout) > 0.1
 
-same = [np.random.default_rng(0).random(rows) for rows in (3, 7)]  # 4. a generator in place of the hash: the order decides
-swapped = np.random.default_rng(0).random(7 + 3)
-print("4. rows drawn in another order get other masks:", (same[0] == swapped[7:]).tolist())
-assert not (same[0] == swapped[7:]).any()
+first = np.random.default_rng(0).random(3)  # 4. a generator in place of the hash: the order decides
+late = np.random.default_rng(0).random(7 + 3)[7:]  # the same three numbers, drawn after seven others
+print("4. a generator gives the same rows, drawn in another order, other numbers:", first.round(2), late.round(2))
+assert (first != late).all()
 
 # %% [markdown]
 # ## Your turn
 #
-# The backward pass of F_self, from parts that you know: `python -m lessons.exercises check 11`.
+# The backward pass of F_self, from parts that you know: `python -m lessons.exercises check 11` (from the repository's root).
 # %%
 print("lesson 11 done: dropout is a product with a mask that a hash makes; the residual connection is a second use of x")

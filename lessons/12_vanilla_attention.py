@@ -3,8 +3,8 @@
 #
 # *Before it: lesson 09 (self-attention) and 11 (the block F). About 30 minutes.*
 #
-# After (6) every behaviour has a vector in $C$ $[n, D]$. To rank a target, the user must become **one** vector. The same user
-# is another one before a pair of shoes than before a book: so the target asks, and the behaviours answer.
+# After (6) every behaviour has a vector in $C$ $[n, D]$. To rank a target, the user must become **one** vector. What a
+# user did means one thing to a pair of shoes and another to a book: so the target asks, and the behaviours answer.
 #
 # $$ s_k = F_{P_k}(h_t) \qquad c_k = \mathrm{softmax}(s_k W_k C^\top)\, F_{Q_k}(C) $$
 # $$ (7)\qquad e_t^u = F_{vanilla}(\mathrm{concat}_k\, c_k) $$
@@ -94,7 +94,7 @@ for loop, product in ((dv, a.T @ dc), (dkey, dx_all.T @ s), (ds, dx_all @ key)):
 # ## The package: `attention_forward(h, C, …, target_offsets, offsets)`
 #
 # Targets of history $b$ are rows `target_offsets[b]:target_offsets[b+1]`, its behaviours `offsets[b]:offsets[b+1]`. The second
-# history is empty. Its two targets get zeros, no gradient, and $F_{vanilla}(0)$, the same user for both.
+# history is empty. Its two targets get zeros, no gradient by this road, and $F_{vanilla}(0)$, the same user for both.
 # %%
 K, D = 2, 4
 target_offsets, offsets = np.array([0, 3, 5, 6]), np.array([0, 5, 5, 7])
@@ -129,9 +129,9 @@ assert np.allclose(pencil @ [8, 4], [5, 6]) and np.allclose(pencil.T @ [1, 2], [
 # %% [markdown]
 # ## The picture
 #
-# Made-up vectors that one can read: a behaviour's four numbers say shoes, book, recent, old. Space 1 compares the kind of
-# thing, space 2 asks who is recent. Left: the same history, two targets, and where they look. Right: what value vector $j$ of
-# space 1 hears on the way back: a bit from each target, stacked, for two equal $dc_t$ of length 1.
+# Made-up vectors that one can read: a behaviour's four numbers say shoes, book, recent, old. Space 0 compares the kind of
+# thing, space 1 asks who is recent. Left: the same history, two targets, and where they look. Right: what value vector $j$ of
+# space 0 hears on the way back: a bit from each target, stacked, for two equal $dc_t$ of length 1.
 # %%
 names = ["shoes", "book", "shoes", "cup", "book", "cup", "shoes", "book"]
 told = np.array([[name == "shoes", name == "book", j / 7, 1 - j / 7] for j, name in enumerate(names)])
@@ -144,13 +144,13 @@ with figure("12_vanilla_attention", columns=2, size=(12, 3.9)) as (fig, axes):
     axes[0].imshow(looks.reshape(4, 8), cmap="Blues", vmin=0, vmax=0.5, aspect="auto")
     for row, j in np.ndindex(4, 8):
         axes[0].text(j, row, f"{looks.reshape(4, 8)[row, j]:.2f}", ha="center", va="center", fontsize=9)
-    rows = [f"target {name}, space {k}" for k in (1, 2) for name in ("shoes", "book")]
+    rows = [f"target {name}, space {k}" for k in (0, 1) for name in ("shoes", "book")]
     axes[0].set(title="weights: rows sum to 1", xlabel="behaviours, oldest first", xticks=range(8), yticks=range(4))
     axes[0].set(xticklabels=names, yticklabels=rows)
     axes[0].spines[:].set_visible(False)
     axes[1].bar(range(8), looks[0, 0], label="from target shoes")
     axes[1].bar(range(8), looks[0, 1], bottom=looks[0, 0], label="from target book")
-    axes[1].set(title="length of dv in space 1: both targets add up", xticks=range(8), xticklabels=names, ylim=(0, 0.45))
+    axes[1].set(title="length of dv in space 0: both targets add up", xticks=range(8), xticklabels=names, ylim=(0, 0.45))
     axes[1].legend(ncols=2, loc="upper center")
 
 # %% [markdown]
@@ -174,6 +174,6 @@ assert not scoreboard(("h as query", as_query, h, f)) and scoreboard(("h, both",
 # %% [markdown]
 # ## Your turn
 #
-# One history and its targets, then a bug hunt: `python -m lessons.exercises check 12`.
+# One history and its targets, then a bug hunt: `python -m lessons.exercises check 12` (from the repository's root).
 # %%
 print("lesson 12 done: targets share keys and values, so dC is a sum over targets; an empty history gives zeros")

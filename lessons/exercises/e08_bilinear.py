@@ -9,7 +9,7 @@ Write bilinear_backward(dscores, s, W, m) (about 4 lines) for scores = s W mᵀ,
     dscores [q,n]  the derivative of the loss by the scores
     s [q,d]        the queries        W [d,D]  the matrix of one space        m [n,D]  the rows that are looked at
     returns ds [q,d], dW [d,D], dm [n,D]
-Nothing wider than d may meet a pair (query, row): form key = m Wᵀ again, it is cheap.
+Let nothing wider than d meet a pair (query, row), though no check can see it: form key = m Wᵀ again, it is cheap.
 """
 STUB = """\
 def bilinear_backward(dscores, s, W, m):  # [q,n], [q,d], [d,D], [n,D] -> [q,d], [d,D], [n,D]
