@@ -153,7 +153,7 @@ with figure("13_ranking_loss", columns=3, size=(12, 3.8)) as (fig, axes):
     for at in (-4.0, 0, 3):
         slope, here = float(ranking.sigmoid(np.array(at)) - 1), float(ranking.softplus(np.array(-at)))
         axes[0].plot([at - 1, at + 1], [here - slope, here + slope], color="C3", lw=2.5)
-        axes[0].annotate(f"slope σ − 1 = {slope:.2f}", (at, here), (at - 0.2, here + 0.6), color="C3", fontsize=9)
+        axes[0].annotate(f"slope σ − 1 = {slope:.2f}", (at, here), (min(at - 0.2, 1.9), here + 0.6), color="C3", fontsize=9)
     axes[0].plot(0, np.log(2), "ko", ms=4)
     axes[0].annotate("ln 2", (0, np.log(2)), (-0.3, 0.12), fontsize=9)
     axes[0].set(title="the loss, and its slope at three places", xlabel="score f", xlim=(-6, 6.5))
@@ -170,7 +170,7 @@ with figure("13_ranking_loss", columns=3, size=(12, 3.8)) as (fig, axes):
     axes[2].semilogy(wide[literal > 0], literal[literal > 0], label="as (8) is written")
     end = wide[literal > 0][-1]
     axes[2].plot(end, literal[literal > 0][-1], "o", color="C1")
-    text = f"above f = {end:.1f} the sum 1 + e⁻ᶠ\nrounds to 1: loss 0, no way back"
+    text = f"above f = {end:.1f} the sum 1 + e⁻ᶠ\nrounds to 1, and the loss is exactly 0"
     axes[2].annotate(text, (end, 1.5e-7), (14, 1e-4), fontsize=9, arrowprops={"arrowstyle": "->"})
     axes[2].set(title="float32: the loss of a right positive", xlabel="score f")
     axes[2].legend(loc="lower left", fontsize=8)

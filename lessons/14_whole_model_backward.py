@@ -4,10 +4,10 @@
 # *Before it: lessons 03 to 13, each of which is one link. About 30 minutes.*
 #
 # $$ S \overset{(1)}{=} F_M(u) \quad h = F_M(q) \quad X = \mathrm{att}(S, S) \quad C \overset{(6)}{=} F_{self}(X) $$
-# $$ x = \mathrm{att}(h, C) \quad e \overset{(7)}{=} F_{vanilla}(x) \quad f = h \cdot e \quad L \overset{(8)}{=} \ell(f) $$
+# $$ x = \mathrm{att}(h, C) \quad e \overset{(7)}{=} F_{vanilla}(x) \quad f = h \cdot e + b \quad L \overset{(8)}{=} \ell(f) $$
 #
-# att$(x, m)$ is the attention of the rows $x$ over the memory $m$ (lessons 06 to 09), the $F$ with a name are feed-forward nets
-# (lessons 10, 11). No new derivative is needed. What is new is the bookkeeping: in which order, and **what is used twice**.
+# att$(x, m)$: attention of rows $x$ over the memory $m$ (lessons 06 to 09, 12); $F_M$: lesson 05; $F_{self}$, $F_{vanilla}$: 11;
+# $b$: a number per object, its item bias, which gets $df$ itself. New is the bookkeeping: the order, and **what is used twice**.
 
 # %%
 import os
@@ -170,10 +170,10 @@ with figure("14_whole_model", columns=2, size=(12.5, 4.6)) as (fig, axes):
     for name, (x0, y0) in place.items():
         box = dict(boxstyle="circle", fc="#ffe9a8" if name in "Sh" else "w")
         axes[0].text(x0, y0, name, ha="center", va="center", fontsize=12, bbox=box)
-    axes[0].text(1, -0.45, "two uses: asks, and is looked at", ha="center", fontsize=9)
+    axes[0].text(1, -0.45, "two uses inside att: asks, and is looked at", ha="center", fontsize=9)
     axes[0].text(1, 2.32, "two uses: query, and factor", ha="center", fontsize=9)
     axes[0].text(0, 1, "the same F_M and tables:\ndW from dS plus dW from dh", ha="center", va="center", fontsize=9, color="C3")
-    axes[0].set(xlim=(-0.9, 7.4), ylim=(-0.7, 2.6), title="grey: forward; red: backward. Where two red arrows arrive, they add")
+    axes[0].set(xlim=(-0.9, 7.4), ylim=(-0.7, 2.6), title="grey: forward; red: backward. Yellow: used twice, two gradients add")
     axes[0].axis("off")
     axes[1].semilogy(losses, label="all gradients")
     axes[1].semilogy(crippled, "--", label="self-attention never trained: it falls all the same")

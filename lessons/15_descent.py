@@ -4,7 +4,7 @@
 # *Before it: lessons 03 (embedding rows), 10 (layer norm), 13 (the loss), 14. About 30 minutes.*
 #
 # All gradients are there; now a step. The paper: SGD, rate 1.0 with exponential decay 0.1, L2 weight $\lambda = 5·10^{-5}$.
-# At step $s$ of $n$ the rate is $lr_s = lr · 0.1^{s/n}$. The objective is the loss plus a price for large weights, and so
+# At step $t$ of $n$ the rate is $lr_t = lr · 0.1^{t/n}$. The objective is the loss plus a price for large weights, and so
 #
 # $$ J = L + \frac{\lambda}{2} \lVert w \rVert^2 \qquad dJ = g + \lambda w $$
 # $$ w \leftarrow w - lr\,(g + \lambda w) = (1 - lr\,\lambda)\, w - lr\, g $$
@@ -37,7 +37,7 @@ assert scoreboard(
     ("w", g + lam * w, w, lambda w: L(w) + lam / 2 * (w * w).sum()),  # w has two uses: the loss, and its own price
 )
 rates = [learning_rate(Config(), step, 1000) for step in (0, 500, 1000)]
-print(f"rate at the start, half way, at the end: {rates[0]:.3f}, {rates[1]:.3f}, {rates[2]:.3f}")
+print(f"the package's rate (0.5, not 1.0) at the start, half way, at the end: {rates[0]:.3f}, {rates[1]:.3f}, {rates[2]:.3f}")
 assert np.allclose(rates, [0.5, 0.5 * 0.1**0.5, 0.05])
 
 

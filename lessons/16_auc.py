@@ -128,9 +128,10 @@ assert np.isclose(rows["leak: the positive's own action"].mean, 0.5 + bought.mea
 # %% [markdown]
 # ## One uniform negative: what it says and what not
 #
-# One negative per user makes an unbiased number: its mean over draws is the share of the catalogue below the positive. But each
-# user says only 0, ½ or 1, so the standard error is $\sqrt{AUC (1 - AUC) / S}$: for 22,363 users at 0.8 it is 0.0027. Twenty
-# negatives take out the luck of the draw; the luck of having met these users stays.
+# One negative per user makes an unbiased number: its mean over draws is the share, of what the user never touched, that
+# stands below the positive. But each user says only 0, ½ or 1, so the standard error is $\sqrt{AUC (1 - AUC) / S}$: for
+# 22,363 users at 0.8 it is 0.0027. Twenty negatives take out the luck of the draw; the luck of having met these users
+# stays.
 # %%
 everything = best_score(parts.test, None)  # [S, M]: all objects
 mine = everything[np.arange(S), parts.test.object - 1][:, None]
@@ -166,6 +167,7 @@ with figure("16_auc", columns=2, size=(12, 4.2)) as (fig, axes):
     values, errors = [r.mean for r in rows.values()], [2 * r.se for r in rows.values()]
     axes[0].barh(names, np.array(values) - 0.5, left=0.5, xerr=errors, color=colours, capsize=3)
     axes[0].axvline(0.5, color="k", lw=0.8)
+    axes[0].invert_yaxis()  # the first row on top
     for n, (value, error) in enumerate(zip(values, errors)):
         axes[0].text(value + error + 0.008, n, f"{value:.3f}", va="center", fontsize=9)
     axes[0].set(xlim=(0.45, 1.03), title=f"AUC of {S} users, one negative each, ± 2 standard errors")

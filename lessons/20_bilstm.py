@@ -182,9 +182,9 @@ with figure("20_bilstm", columns=2, size=(12, 4)) as (fig, axes):
 # %% [markdown]
 # ## What people get wrong
 # %%
-for lost, keep in (("dh", (0, 1)), ("dc", (1, 0))):  # 1. and 2. one messenger does not arrive
+for number, (lost, keep) in enumerate((("dh", (0, 1)), ("dc", (1, 0))), 1):  # one messenger does not arrive
     wrong = lstm_backward_slow(dy, x, W, U, b, keep)[0]
-    print(f"{lost} from the step after lost: error of dx {relative_error(wrong, dx):.2f}; the last row is right all the same")
+    print(f"{number}. {lost} from the step after lost: error {relative_error(wrong, dx):.2f}; its last row is right all the same")
     assert relative_error(wrong, dx) > 0.1 and relative_error(wrong[-1], dx[-1]) < 1e-14
 one, _ = lstm_forward(x7, W, U, b, np.array([0, 7]), False)
 print(f"3. offsets ignored, a stranger's memory is inherited: error {relative_error(one, both[0]):.2f}")

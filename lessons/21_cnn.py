@@ -39,7 +39,7 @@ def convolution_slow(x, W, b):  # [n,D], [w,D,F], [F] -> [F]
 rng = np.random.default_rng(21)
 n, w, D, F = 5, 3, 2, 4
 x, W, b, dy = (rng.standard_normal(shape) for shape in ((n, D), (w, D, F), F, F))
-b += 1  # so that every map finds something: where all z are 0, z has a kink, and no derivative to compare with
+b += 1  # so that every map finds something: where all z are 0, their maximum has a kink, and no derivative
 
 # %% [markdown]
 # ## The gradient in atoms

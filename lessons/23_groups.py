@@ -34,7 +34,7 @@ WORDS, SHOPS = ("unknown", "tea", "book", "bike"), ("unknown", "anchor", "bridge
 # | queries | tokens: `category` (3), the mean of their rows | 3 | minutes |
 # | coupons | shop: `shop` (2) | 2 | hours |
 #
-# Row 0 of a catalogue and of a table is `unknown`. Behaviours of one history, in time order; ages are to the moment of ranking.
+# Row 0 of a catalogue and of a table is `unknown`. Six behaviours in time order; ages are to the moment of ranking.
 # %%
 codes = lambda *values: np.array(values, np.int32)
 category = FeatureColumn("category", "categorical", "category", 3, codes(0, 1, 2, 3, 1))  # items 1 … 4: tea, book, bike, tea
@@ -103,7 +103,7 @@ print("widths of u:", [len(embed_slow(*row)) for row in zip(group, object, bucke
 # Group by group: `rows` are the places of its behaviours among the $N$ rows, `places` those of its targets among the $T$. A row
 # belongs to exactly one group, so gathering is `dS[rows]` and nothing is lost or counted twice. Then lesson 05 and 03:
 #
-# $$ dz = [dS_{rows}; dh_{places}] \circ [z > 0] \quad dW_i = u^\top dz \quad db_i = \textstyle\sum dz \quad du = dz\,W_i^\top $$
+# $$ dz = [dS_{rows}; dh_{places}] \circ [z > 0] \quad dW_i = u^\top dz \; d\mathrm{bias}_i = \sum dz \quad du = dz\,W_i^\top $$
 #
 # $du$ is cut at the features' widths; time and action get all of it. **What is used by several gets the sum**: $F_{M_i}$ of
 # behaviours and targets, the table `category` of items and queries, `shop` of items and coupons.
@@ -187,8 +187,8 @@ with figure("23_groups", columns=2, size=(12.5, 3.8)) as (fig, axes):
 last, right = shares["table.category", "queries"], gradient["table.category"]
 print(f"1. `=` for `+=`: the group that comes last wins. Error of the table: {relative_error(last, right):.2f}")
 by_group = np.argsort(group, kind="stable")
-print(f"2. rows left in the order of the groups: error of S {relative_error(S[by_group], S):.2f}. History 1 now owns", end=" ")
-print(f"the rows of behaviours {by_group[4:].tolist()} in place of [4, 5]")
+print(f"2. rows left in the order of the groups: error of S {relative_error(S[by_group], S):.2f}. The second history, rows")
+print(f"   4 and 5, now owns behaviours {by_group[4:].tolist()}")
 print("3. one clock of days for all: buckets", bucketize(elapsed, DAY, 14).tolist(), "- five behaviours look alike")
 other = np.maximum(embed_slow(2, 1, 0, 2) @ params["F_M.items.W"][3:] + params["F_M.items.b"], 0)
 print(f"4. the coupon's target through the items' F_M (its shop columns fit): error {relative_error(other, h[2]):.2f}")

@@ -25,8 +25,8 @@ HINTS = (
     "Computing alone takes operations / peak, moving alone bytes / stream. If both go on at once, the longer one decides.",
 )
 EXPLAIN = """
-Why it is so: with few rows, W is moved for hardly any work, and no cleverness in computing helps. So the compiled step packs the
-rows of many histories into one product, and why the history is encoded once for all its targets.
+Why it is so: with few rows, W is moved for hardly any work, and no cleverness in computing helps. That is why the compiled
+step packs the rows of many histories into one product, and why a history is encoded once for all its targets.
 """
 
 
