@@ -18,6 +18,8 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 _HOMES = {"fit": "train", "rank": "recommend", "read_log": "datasets.reading", "Config": "config", "load": "assembly"}
 
+__all__ = [*_HOMES]
+
 
 def __getattr__(name):
     """Names are looked up when they are first used, so that a command imports no more than it needs."""

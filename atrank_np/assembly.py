@@ -15,7 +15,7 @@ from .models import make_model, make_space
 from .models.common_space import FeatureColumn, GroupSpace
 from .optimizer import folded
 
-FORMAT = "atrank_np model 2"
+FORMAT = "atrank_np model 3"
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Trained:
     catalogues: dict
     target_actions: list
     statistics: dict  # "group.feature" -> [mean, deviation] of a number
+    features: str  # digest of the objects' features
     events: str  # digest of the events it is trained on
     users: int  # rows of a table of users: those of the log, and the unknown one
     params: dict
@@ -63,12 +64,19 @@ class Trained:
         return np.where(np.isnan(values), 0.0, (values - mean) / deviation)
 
     def fits(self, log):
-        """Whether a log is the one that this model was made for: the same vocabularies and the same events."""
+        """Whether a log is the one that this model was made for: the same vocabularies, features and events."""
         return (
-            self.schema == log.schema
-            and self.events == digest(log)
-            and self.actions == log.actions
+            self.reads(log)
+            and self.schema == log.schema
             and all(np.array_equal(names, log.tables.get(table)) for table, names in self.tables.items())
+            and (self.features, self.events) == (digest_of_features(log), digest_of_events(log))
+        )
+
+    def reads(self, log):
+        """Whether a log gives groups, objects and actions the same numbers, whatever its events are."""
+        return (
+            list(self.catalogues) == list(log.catalogues)
+            and self.actions == log.actions
             and all(np.array_equal(c.objects, log.catalogues[g].objects) for g, c in self.catalogues.items())
         )
 
@@ -93,7 +101,8 @@ def assemble(log, split, config):
         catalogues=log.catalogues,
         target_actions=split.target_actions,
         statistics=statistics,
-        events=digest(log),
+        features=digest_of_features(log),
+        events=digest_of_events(log),
         users=len(log.users) + 1,
         params={},
     )
@@ -109,12 +118,22 @@ def assemble(log, split, config):
     return trained
 
 
-def digest(log):
+def digest_of_events(log):
     """A hash of all events: a run that goes on with others would not end as it should."""
-    columns = hashlib.sha256()
-    for column in (log.offsets, log.group, log.object, log.action, log.time):
-        columns.update(np.ascontiguousarray(column))
-    return columns.hexdigest()
+    return _digest((log.offsets, log.group, log.object, log.action, log.time))
+
+
+def digest_of_features(log):
+    """A hash of the features of all objects."""
+    features = [values for catalogue in log.catalogues.values() for values in catalogue.features.values()]
+    return _digest(column for f in features for column in ((f.ids, f.offsets) if isinstance(f, Bag) else (f,)))
+
+
+def _digest(columns):
+    found = hashlib.sha256()
+    for column in columns:
+        found.update(np.ascontiguousarray(column))
+    return found.hexdigest()
 
 
 def _mean_and_deviation(values, weight):
@@ -122,9 +141,11 @@ def _mean_and_deviation(values, weight):
     known = ~np.isnan(values) & (weight > 0)
     if not known.any():
         return [0.0, 1.0]
+    if np.ptp(values[known]) == 0:  # exactly; the rounding of a mean would be taken for a deviation
+        return [float(values[known][0]), 1.0]
     mean = np.average(values[known], weights=weight[known])
     deviation = np.sqrt(np.average((values[known] - mean) ** 2, weights=weight[known]))
-    return [float(mean), float(deviation) or 1.0]
+    return [float(mean), float(deviation)]
 
 
 def save(path, trained):
@@ -136,6 +157,7 @@ def save(path, trained):
         "actions": list(trained.actions),
         "target_actions": trained.target_actions,
         "statistics": trained.statistics,
+        "features": trained.features,
         "events": trained.events,
         "users": trained.users,
         "step": trained.step,
@@ -192,6 +214,7 @@ def load(path):
             catalogues=catalogues,
             target_actions=about["target_actions"],
             statistics=about["statistics"],
+            features=about["features"],
             events=about["events"],
             users=about["users"],
             params=pick("param/"),
@@ -204,5 +227,7 @@ def load(path):
         return trained
     except FileNotFoundError:
         raise DataError(f"{path}: no such model; train one with python -m atrank_np.train --out FOLDER") from None
+    except PermissionError:
+        raise
     except Exception as error:  # one wrong byte of an archive can end in nearly any of them
         raise DataError(f"{path}: not a whole model of this program ({type(error).__name__})") from None

@@ -5,6 +5,7 @@ A backend holds the parameters of a model while it is trained, and does three th
 """
 
 import functools
+import os
 import queue
 import threading
 
@@ -79,30 +80,36 @@ class Team:
     """
 
     def __init__(self, threads):
-        self.boxes, self.done = [queue.SimpleQueue() for _ in range(threads - 1)], queue.SimpleQueue()
+        self.threads = threads
+        self._start()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start)  # a fork has the caller's thread alone
+
+    def _start(self):
+        self.boxes = [queue.SimpleQueue() for _ in range(self.threads - 1)]
         for box in self.boxes:
             threading.Thread(target=self._work, args=(box,), daemon=True).start()
 
     def _work(self, box):
         while True:
-            job, numbers = box.get()
+            job, numbers, done = box.get()
             try:
                 for number in numbers:
                     job(number)
-                self.done.put(None)
+                done.put(None)
             except BaseException as fault:
-                self.done.put(fault)
+                done.put(fault)
 
     def run(self, job, count):
         """job(0) … job(count - 1), each on one of the threads; returns when all have ended."""
-        threads = len(self.boxes) + 1
+        threads, done = self.threads, queue.SimpleQueue()  # done: of this run alone; others may be under way
         for t, box in enumerate(self.boxes, 1):
-            box.put((job, range(t, count, threads)))
+            box.put((job, range(t, count, threads), done))
         try:
             for number in range(0, count, threads):
                 job(number)
         finally:
-            faults = [self.done.get() for _ in self.boxes]
+            faults = [done.get() for _ in self.boxes]
         for fault in filter(None, faults):
             raise fault
 

@@ -3,17 +3,14 @@
 import contextlib
 import multiprocessing
 import os
-import re
-import resource
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from .assembly import assemble
 from .backend import make_backend
+from .command import peak_rss_mb
 from .config import defaults
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from .datasets.packing import pack
@@ -190,11 +187,7 @@ class Site:
         return 2 * 1024**3 / min(seconds)
 
     def peak_rss_mb(self):
-        """Of this process alone: Linux hands the counter of getrusage down from the parent, so it is read elsewhere there."""
-        status = Path("/proc/self/status")
-        if status.exists():
-            return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) / 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        return peak_rss_mb()
 
 
 def serve(pipe, name, threads, workload):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -31,11 +32,13 @@ def seed(text):
 
 def run(main):
     """Ends the process with main's exit code. A user's fault is one line and exit 2, never a traceback."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.reconfigure(errors="replace")  # a terminal that lacks a letter shows another one
     try:
         try:
             code = main(sys.argv[1:])
         finally:
-            sys.stdout.flush()  # here, where a reader that has left is no surprise
+            print(end="", flush=True)  # here, where a reader that has left is no surprise
     except BrokenPipeError:  # the reader of our output, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -52,6 +55,18 @@ def run(main):
         print(str(stop) or "stopped", file=sys.stderr)
         code = INTERRUPTED
     sys.exit(code)
+
+
+def peak_rss_mb():
+    """The most memory that this process has held; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():  # of this process alone: Linux hands the counter of getrusage down from the parent
+        return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) / 2**10
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def default_data():

@@ -6,13 +6,16 @@ Table 3 and Figure 2 of the paper; with `--tasks` Table 5, with `--variants` its
 
 import contextlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from . import command, train
+from .assembly import digest_of_events, load
 from .config import LABELS, MODELS
 from .datasets.schema import DataError, Schema
+from .evaluate import read_data
 from .models.variants import VARIANTS
 from .tables import draw, read_runs, table, task_table
 
@@ -52,6 +55,8 @@ def run_all(rows, seeds, out, shared, needed):
     A row of which a run diverges goes without figures, so that the others have theirs; not so if it is one of `needed`.
     """
     diverged = {}
+    data, _ = train.settings(train.parse(shared))
+    events = digest_of_events(read_data(data)[0])
     todo = [(row, seed) for seed in range(seeds) for row in rows]
     for i, (row, seed) in enumerate(todo, 1):
         if row in diverged:
@@ -59,7 +64,7 @@ def run_all(rows, seeds, out, shared, needed):
         flags = [*row.flags, "--seed", str(seed)]
         print(f"[{i}/{len(todo)}] {row.label}: {' '.join(flags)}", file=sys.stderr)
         try:
-            train_or_resume(out / f"{row.name}-{seed}", [*shared, *flags])
+            train_or_resume(out / f"{row.name}-{seed}", [*shared, *flags], events)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(f"{str(stop).split(';')[0] or 'stopped'}; the same command goes on") from None
         except command.Diverged as fault:
@@ -71,12 +76,16 @@ def run_all(rows, seeds, out, shared, needed):
     return {row: read_runs(row.label, folders(row)) for row in rows if row not in diverged}, diverged
 
 
-def train_or_resume(folder, arguments):
-    """Leaves a finished run in a folder, whatever of it is there already. DataError if that is another run."""
+def train_or_resume(folder, arguments, events):
+    """Leaves a finished run in a folder, whatever of it is there already. DataError if that is another run, or one of
+    other events than these (a digest)."""
     path, wanted = folder / "config.json", train.config_text(*train.settings(train.parse(arguments)))
-    if path.exists() and path.read_text() != wanted:
+    without_threads = lambda text: re.sub(r'"threads": \d+', "", text)  # no bit depends on their number
+    if path.exists() and without_threads(path.read_text()) != without_threads(wanted):
         raise DataError(f"{folder}: holds a run with other settings; choose another --out, or remove it")
-    if path.exists() and (folder / "report.json").exists() and (folder / "test_scores.npz").exists():
+    if all((folder / name).exists() for name in train.FILES):
+        if load(folder).events != events:
+            raise DataError(f"{folder}: the data have changed since this run; choose another --out, or remove it")
         return
     if (folder / "model.npz").exists():
         arguments = ["--resume", str(folder), *(["--quiet"] if "--quiet" in arguments else [])]
@@ -130,27 +139,32 @@ def main(arguments):
             raise DataError(f"--{name}: every run has its own (see python -m atrank_np.compare --help)")
     if options.seeds < 1:
         raise DataError(f"--seeds: expected at least 1, got {options.seeds}")
-    if options.variants:
+    if options.variants is not None and options.models is not None:
+        raise DataError("--models: chooses competitors, which --variants has none of")
+    if options.variants is not None:
         rows = [ATRANK, *chosen("--variants", options.variants, ONE_CHANGE)]
     else:
         every = [row.name for row in TABLE_3 if not (options.tasks and row.name in ("bpr_mf", "residual"))]
-        rows = [*chosen("--models", options.models or ",".join(every), TABLE_3), ATRANK]
+        rows = [*chosen("--models", ",".join(every) if options.models is None else options.models, TABLE_3), ATRANK]
     folder = command.find_data(given.get("data", command.default_data()))
     out = Path(options.out or f"runs/compare-{folder.resolve().name}")
     train_all = lambda rows, needed: run_all(rows, options.seeds, out, ["--evaluations", str(EVALUATIONS), *shared], needed)
     if options.tasks:
         schema = Schema.load(folder)
         history = given["history"].split(",") if "history" in given else schema.history
-        tasks = task_rows(rows, history, given["target"].split(",") if "target" in given else history)
+        targets = given["target"].split(",") if "target" in given else history
+        for name in [name for name in targets if name not in history]:  # its repeats would be dropped in one2one alone
+            raise DataError(f"--tasks: expected --target among the groups of --history, got {name!r}")
+        tasks = task_rows(rows, history, targets)
         every = list(dict.fromkeys(row for of in tasks.values() for row in of.values()))
         results, _ = train_all(every, needed=every)
         cells = {task: {g: results[row].of_group(schema.index(g)) for g, row in of.items()} for task, of in tasks.items()}
         name, (text, figures) = "table5", task_table(cells)
     else:
         results, diverged = train_all(rows, needed=[ATRANK])
-        name, (text, figures) = "variants" if options.variants else "table3", table(results, results[ATRANK])
+        name, (text, figures) = "table3" if options.variants is None else "variants", table(results, results[ATRANK])
         text += "".join(f"\n\nWithout figures: {row.label} ({why})." for row, why in diverged.items())
-        draw(out / f"{'variants' if options.variants else 'figure2'}.png", results.values(), results[ATRANK])
+        draw(out / f"{'figure2' if options.variants is None else 'variants'}.png", results.values(), results[ATRANK])
     train.write_text(out / f"{name}.md", text + "\n")
     train.write_text(out / f"{name}.json", json.dumps(figures, indent=2, allow_nan=False) + "\n")
     print(text)

@@ -102,8 +102,9 @@ def own_settings(model="atrank", variant=""):
 
 
 def defaults(model="atrank", variant=""):
-    """The Config of a model, or of a variant of ATRank, without further choices."""
-    return Config(**{"model": model, "variant": variant} | own_settings(model, variant))
+    """The Config of a model, or of a variant of ATRank, without further choices. ValueError for one that there is not."""
+    own = own_settings(model, variant) if model in MODELS and variant in VARIANTS else {}
+    return Config(**{"model": model, "variant": variant} | own)
 
 
 # Exactly the numbers of the paper's section "hyperparameters"; `--paper` on the command line.

@@ -16,7 +16,7 @@ from .datasets.reading import read_log
 from .datasets.sampling import Negatives, Samples, split
 from .datasets.schema import DataError
 from .datasets.shop import ceiling, load_world
-from .metrics import rank_metrics, user_auc
+from .metrics import rank_metrics, standard_error, user_auc
 from .randomness import stream
 
 HISTORIES = 256  # per scoring batch: enough to fill the matrix products, small enough to stay in memory
@@ -54,12 +54,13 @@ def score(backend, schema, events, task):
     return scores
 
 
-def auc(scores):
-    """user_auc of [S, 1+R] scores with the positive first."""
+def auc(scores, user=None):
+    """user_auc of [S, 1+R] scores with the positive first. user [S]: whose rankings they are, if one may have several."""
     S, R = scores.shape
     label = np.zeros((S, R))
     label[:, 0] = 1
-    return user_auc(scores.reshape(-1), label.reshape(-1), np.arange(S + 1) * R)
+    found = user_auc(scores.reshape(-1), label.reshape(-1), np.arange(S + 1) * R)
+    return found if user is None else found._replace(se=standard_error(found.each, user))
 
 
 def swapped(samples):
@@ -99,14 +100,14 @@ def test_report(backend, log, split, task, scores, world=None):
 
     scores: what `score` gives for the task, [S, 1+R].
     """
-    whole = auc(scores)
+    whole = auc(scores, task.samples.user)
     groups = task.samples.group
     best = None if world is None else ceiling(world, log, task.samples.user, task.samples.time, groups, task.candidates)
     by_group = {}
     for g in np.unique(groups):
         own = auc(scores[groups == g])
         by_group[log.schema.groups[g].name] = {
-            "auc": own.mean, "se": _known(own.se), "users": len(own.each),
+            "auc": own.mean, "se": known(own.se), "users": len(own.each),
             "ceiling": None if best is None else auc(best[groups == g]).mean,
         }
     popularity = np.empty(task.candidates.shape)
@@ -114,7 +115,7 @@ def test_report(backend, log, split, task, scores, world=None):
         popularity[groups == g] = split.popularity[g][task.candidates[groups == g]]
     return {
         "test_auc": whole.mean,
-        "test_auc_se": _known(whole.se),
+        "test_auc_se": known(whole.se),
         "test_auc_by_group": by_group,
         "test_users": int(len(np.unique(task.samples.user))),
         "negatives": _negatives_in_words(task),
@@ -134,7 +135,7 @@ def _negatives_in_words(task):
     return f"{each}, {shown}uniform over objects that the user never touches"
 
 
-def _known(number):
+def known(number):
     """None for NaN, the standard error of a single ranking: JSON has no NaN."""
     return None if np.isnan(number) else number
 
@@ -156,16 +157,17 @@ def describe(report, validate):
     return [*lines, "controls", "  " + "    ".join(f"{what} {number(report[name])}" for what, name in controls.items())]
 
 
-def full_ranks(backend, schema, events, samples, show=False):
-    """The place of each positive among all objects of its group that the history does not hold: [S], 0 is the first.
+def full_ranks(backend, schema, split, samples, show=False):
+    """The place of each positive among all objects of its group that the user had not had before: [S], 0 is the first.
 
-    Ties count half, as in the AUC, so that a constant score is no better than chance.
+    Ties count half, as in the AUC: with a constant score a positive is in the middle.
     """
+    events = split.events
     rank = np.empty(len(samples.user))
     for s in tqdm(range(len(rank)), unit=" users", disable=None if show else True, dynamic_ncols=True):
         one = samples.take(slice(s, s + 1))
         scores = catalogue_scores(backend, schema, events, one)
-        history = slice(one.start[0], one.end[0])
+        history = slice(split.offsets[one.user[0]], one.end[0])  # whole, even where the model's is cut
         same_group = events.group[history] == one.group[0]
         mine = scores[one.object[0]]
         scores[events.object[history][same_group]] = -np.inf
@@ -192,8 +194,8 @@ def auc_by_length(scores, samples):
     """A list of (label, rankings, AUC, standard error)."""
     rows = []
     for label, places in by_length(samples.end - samples.start):
-        own = auc(scores[places])
-        rows.append((label, len(places), own.mean, _known(own.se)))
+        own = auc(scores[places], samples.user[places])
+        rows.append((label, len(places), own.mean, known(own.se)))
     return rows
 
 
@@ -216,6 +218,8 @@ def main(arguments):
     options = parser().parse_args(arguments)
     if options.users is not None and options.users < 1:
         raise DataError(f"--users: expected at least 1, got {options.users}")
+    if options.users is not None and not options.full:
+        raise DataError("--users: says how many are ranked with --full; expected that too")
     trained, log, world = open_run(options.run, options.data)
     try:
         config = replace(trained.config, backend=options.backend or trained.config.backend)
@@ -233,7 +237,7 @@ def main(arguments):
         lines.append("AUC by behaviours in the history")
         lines += [f"  {label:>7} {value:.4f} ± {'-' if se is None else f'{se:.4f}'} ({n})" for label, n, value, se in rows]
         some = parts.test.take(slice(0, options.users))
-        report |= rank_metrics(full_ranks(backend, log.schema, parts.events, some, show=not options.json))
+        report |= rank_metrics(full_ranks(backend, log.schema, parts, some, show=not options.json))
         report["ranked_users"] = len(some.user)
         lines.append(
             f"whole catalogue, {len(some.user)} rankings: HR@10 {report['hr@10']:.4f}, NDCG@10 {report['ndcg@10']:.4f}"

@@ -96,7 +96,8 @@ def attention_by_elapsed(trained, log, most=None, show=False):
         samples = samples.take(np.linspace(0, len(samples.user) - 1, most).astype(int))
     model = trained.model()
     total, uniform, count = np.zeros(len(EDGES)), np.zeros(len(EDGES)), np.zeros(len(EDGES))
-    for start in tqdm(range(0, len(samples.user), HISTORIES), disable=not show, unit=" batches", dynamic_ncols=True):
+    bar = dict(disable=None if show else True, unit=" batches", dynamic_ncols=True)  # None: no bar where there is no terminal
+    for start in tqdm(range(0, len(samples.user), HISTORIES), **bar):
         some = samples.take(slice(start, start + HISTORIES))
         batch = pack(log.schema, parts.events, some, some.object[:, None])
         weights = model.forward(trained.params, batch, trained.table_scale)[1].user.weights()["vanilla"]
@@ -115,15 +116,11 @@ def attention_by_elapsed(trained, log, most=None, show=False):
 
 def nearest(trained, group, name, top=5):
     """The objects whose embeddings emb(o) point the same way: (name, cosine), most alike first."""
-    row, params = row_of(trained, group, name), trained.meaning()
-    columns = []
-    for feature in trained.schema.group(group).features:
-        values = trained.catalogues[group].features[feature.name]
-        if feature.kind in ("id", "categorical"):
-            columns.append(params[f"table.{feature.table}"][values])
-    table = np.concatenate(columns, axis=1) if columns else np.zeros((len(trained.catalogues[group].objects), 1))
-    length = np.linalg.norm(table, axis=1)
-    cosine = table @ table[row] / np.maximum(length * length[row], 1e-30)
+    row, space = row_of(trained, group, name), trained.model().space
+    g = space.groups[trained.schema.index(group)]
+    emb, _ = space.object_forward(trained.meaning(), g, np.arange(g.objects), np.float32(1))
+    length = np.linalg.norm(emb, axis=1)
+    cosine = emb @ emb[row] / np.maximum(length * length[row], 1e-30)
     cosine[[0, row]] = -np.inf
     best = np.argsort(-cosine, kind="stable")[:top]
     return [(str(trained.catalogues[group].objects[i]), float(cosine[i])) for i in best]
@@ -160,7 +157,7 @@ def draw_vanilla_attention(path, inside):
     mean.set_yticks(np.arange(n), [_short(inside, i) for i in range(n)], fontsize=8)
     mean.invert_yaxis()
     mean.set_xlabel("weight, mean over the spaces")
-    mean.set_title(f"(a) ranking {inside.target}, logit {inside.score:.2f}", fontsize=10)
+    mean.set_title(f"(a) ranking {_as_text(inside.target)}, logit {inside.score:.2f}", fontsize=10)
     mean.legend(fontsize=8)
     image = spaces.imshow(inside.vanilla_attention.T, aspect="auto", vmin=0, cmap="viridis")
     spaces.set_xticks(np.arange(K), [str(k + 1) for k in range(K)])
@@ -186,11 +183,16 @@ def _short(inside, i):
     label = label if len(label) <= 26 else label[:25] + "…"
     elapsed = int(inside.elapsed[i])
     age = f"{elapsed // DAY} d" if elapsed >= DAY else f"{elapsed // 60} min"
-    return f"{i + 1}  {label}, {age}"
+    return f"{i + 1}  {_as_text(label)}, {age}"
+
+
+def _as_text(name):
+    """For matplotlib, which sets as mathematics what stands between two $."""
+    return name.replace("$", r"\$")
 
 
 def write_csv(path, header, rows):
-    with open(path, "w", newline="") as file:
+    with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
@@ -218,8 +220,9 @@ def main(arguments):
     if options.samples < 0:
         raise DataError(f"--samples: expected at least 0, got {options.samples}")
     trained, log, _ = open_run(options.run, options.data)
-    if trained.config.model != "atrank":
-        raise DataError(f"{options.run}: explain draws self-attention, and {trained.config.model} has none")
+    name = trained.config.variant or trained.config.model
+    if trained.config.model != "atrank" or name == "no_self_attention":
+        raise DataError(f"{options.run}: explain draws self-attention, and {name} has none")
     inside = look_inside(trained, log, options.user, options.target, options.at, options.group)
     if not inside.behaviours:
         raise DataError(f"user {options.user!r}: no behaviour before the time of ranking, so there is no attention to draw")

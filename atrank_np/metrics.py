@@ -34,11 +34,20 @@ def user_auc(scores, label, target_offsets):  # [T], [T] in {0, 1}, [S+1] -> AUC
     if S == 0 or pairs.min() == 0:
         raise ValueError("every ranking needs a positive and a negative")
     each = np.bincount(segment[i], weights=wins, minlength=S) / pairs
-    se = float(each.std(ddof=1) / np.sqrt(S)) if S > 1 else float("nan")
-    return AUC(float(each.mean()), se, each)
+    return AUC(float(each.mean()), standard_error(each, np.arange(S)), each)
 
 
-def rank_metrics(rank, k=10):  # [S] int -> dict
+def standard_error(values, user):  # [S], [S]
+    """Of the mean of values, over users; nan for one user. Values of one user may vary together: their deviations are added
+    first. With a value for each user it is the usual deviation / √S.
+    """
+    _, user = np.unique(user, return_inverse=True)
+    deviation = np.bincount(user, weights=values - values.mean())
+    U = len(deviation)
+    return float(np.sqrt(U / (U - 1) * (deviation**2).sum()) / len(values)) if U > 1 else float("nan")
+
+
+def rank_metrics(rank, k=10):  # [S] -> dict
     """HR@k and NDCG@k of one positive per user among the whole catalogue; rank 0 is the first place."""
     hit = rank < k
     gain = np.where(hit, 1 / np.log2(rank + 2.0), 0.0)

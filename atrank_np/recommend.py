@@ -16,8 +16,9 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
 
     user: a user of the log, or history: Events in time order. Behaviours before the time `at` count, all by default;
     ranking then happens one tick after the last. Objects of the history itself are left out unless the schema keeps
-    repeated targets. DataError for a user that the log does not hold, a group that is not ranked, or a history without a
-    user before a model that knows users only.
+    repeated targets. The log may have grown since the training, but objects and features must be those of the model.
+    DataError if they are not, for a user that the log does not hold, a group that is not ranked, a history that leaves no
+    object to rank, or one without a user before a model that knows users only.
     """
     schema, config = trained.schema, trained.config
     if history is not None and config.model == "bpr_mf":
@@ -25,6 +26,8 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     group = target_group(schema, group)
     place = -1  # nobody's
     if history is None:
+        if log is None or not (trained.fits if config.model == "bpr_mf" else trained.reads)(log):
+            raise DataError("a user is ranked with the log that the model was trained on, or one of the same objects")
         place, history = place_of(log, user), history_of(log, user)
     history = visible(history, schema, trained.actions)
     at, end = moment(history, at)
@@ -37,6 +40,8 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
         scores[history.object[:end][history.group[:end] == g]] = -np.inf
     best = np.argsort(-scores, kind="stable")[:top]
     names = trained.catalogues[group].objects
+    if not np.isfinite(scores[best[0]]):
+        raise DataError(f"group {group!r}: no object is left to rank, the history holds them all")
     return [(str(names[i]), float(scores[i])) for i in best if np.isfinite(scores[i])]
 
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .datasets.schema import DataError
-from .evaluate import auc, by_length
-from .train import COLUMNS
+from .evaluate import auc, by_length, known
+from .metrics import standard_error
+from .train import SCHEMA_VERSION
 
 
 class Runs(NamedTuple):
@@ -34,29 +35,39 @@ class Runs(NamedTuple):
 
 
 def read_runs(label, folders):
-    """Runs from finished run folders that differ in the seed."""
-    reports = [json.loads((folder / "report.json").read_text()) for folder in folders]
-    metrics = [np.loadtxt(folder / "metrics.csv", delimiter=",", skiprows=1, ndmin=2) for folder in folders]
-    tests = [dict(np.load(folder / "test_scores.npz")) for folder in folders]
+    """Runs from finished run folders that differ in the seed. DataError for one that is damaged."""
+    reports, curves, tests = zip(*map(_read_run, folders))
+    for tested in tests[1:]:
+        judged_alike(label, tested, label, tests[0])
     each = np.stack([auc(tested.pop("scores")).each for tested in tests])
-    return Runs(label, reports, [dict(zip(COLUMNS, values.T)) for values in metrics], each, tests[0])
+    return Runs(label, list(reports), list(curves), each, tests[0])
+
+
+def _read_run(folder):
+    try:
+        report = json.loads((folder / "report.json").read_text())
+        if report["schema_version"] != SCHEMA_VERSION:
+            raise ValueError("schema_version")
+        header, *rows = (folder / "metrics.csv").read_text().splitlines()
+        curve = dict(zip(header.split(","), np.array([row.split(",") for row in rows], float).T, strict=True))
+        return report, curve, dict(np.load(folder / "test_scores.npz"))
+    except Exception as fault:  # one wrong byte can end in nearly any of them
+        raise DataError(f"{folder}: not a whole run ({type(fault).__name__}); remove it, and it is trained again") from None
+
+
+def judged_alike(label, tested, other_label, other):
+    """DataError unless two runs have ranked the same candidates for the same users."""
+    for name in ("user", "group", "candidates"):
+        if not np.array_equal(tested[name], other[name]):
+            raise DataError(f"{label} and {other_label} were judged on different rankings: the data have changed "
+                            "between their runs; choose another --out")  # fmt: skip
 
 
 def paired(runs, reference):
-    """Mean over the rankings of the difference of two rows' AUC terms, and its standard error over users (None for one).
-
-    The rankings of one user (one for each group that is ranked) may vary together, so their deviations are added first.
-    """
-    for name in ("user", "group", "candidates"):
-        if not np.array_equal(runs.tested[name], reference.tested[name]):
-            raise DataError(f"{runs.label} and {reference.label} were judged on different rankings: the data have changed "
-                            "between their runs; choose another --out")  # fmt: skip
+    """Mean over the rankings of the difference of two rows' AUC terms, and its standard error over users (None for one)."""
+    judged_alike(runs.label, runs.tested, reference.label, reference.tested)
     difference = runs.each.mean(axis=0) - reference.each.mean(axis=0)
-    _, user = np.unique(runs.tested["user"], return_inverse=True)
-    deviation = np.bincount(user, weights=difference - difference.mean())
-    U = len(deviation)
-    se = float(np.sqrt(U / (U - 1) * (deviation**2).sum()) / len(difference)) if U > 1 else None
-    return float(difference.mean()), se
+    return float(difference.mean()), known(standard_error(difference, runs.tested["user"]))
 
 
 def cell(runs, reference):

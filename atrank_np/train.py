@@ -8,7 +8,6 @@ import itertools
 import json
 import math
 import os
-import resource
 import signal
 import sys
 import threading
@@ -31,6 +30,7 @@ from .optimizer import learning_rate
 from .randomness import stream
 
 SCHEMA_VERSION = 1  # of report.json
+FILES = ("model.npz", "metrics.csv", "test_scores.npz", "curve.png", "report.json", "config.json")  # of a run folder
 COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")
 
 
@@ -48,17 +48,24 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
     """Trains on a Log and returns a Run.
 
     config: by default that of the model or variant that settings name, or of ATRank. settings: fields of Config, such as
-    epochs=3. out: a run folder for the model and the metrics, written 10 times a run; resume: the Trained that such a folder
-    holds, to go on from. world: the simulator that made the log, for its ceiling. DataError if the log leaves nothing to
-    train or test on; Diverged if the loss is no number any more.
+    epochs=3. out: a folder for model.npz and metrics.csv, written at each evaluation; resume: the Trained that such a folder
+    holds, to go on with its own settings (but for the threads). world: the simulator that made the log, for its ceiling.
+    DataError if the log leaves nothing to train or test on, or is not the resumed one; Diverged if the loss is no number
+    any more.
     """
-    config = replace(config or defaults(settings.get("model", "atrank"), settings.get("variant", "")), **settings)
+    own = resume.config if resume else defaults(settings.get("model", "atrank"), settings.get("variant", ""))
+    config = replace(config or own, **settings)
+    if resume and replace(config, threads=own.threads) != own:
+        raise DataError("resume: goes on as the run was started; its settings cannot be chosen again")
+    if resume and not resume.fits(log):
+        raise DataError("the log is not the one that the model was trained on")
     parts = split(log, config.cap, config.validate)
     for samples, what in ((parts.train, "train"), (parts.test, "test")):
         if len(samples.user) == 0:
-            raise DataError(f"events.csv: no user has enough target events to {what} on (3 are needed, 4 to validate)")
-    if resume and not resume.fits(log):
-        raise DataError("the log is not the one that the model was trained on")
+            counted = "".join(f"; {n} {what}" for what, n in (log.counts | parts.counts).items() if n)
+            raise DataError(
+                f"events.csv: no user has enough target events to {what} on (3 are needed, 4 to validate){counted}"
+            )
     trained = resume or assemble(log, parts, config)
     state = trained.state or {"rows": [], "loss_sum": 0.0, "targets": 0, "seconds": 0.0, "compile_seconds": 0.0}
     trained.state = state
@@ -70,6 +77,9 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
     if show and sys.stderr.isatty() and config.backend == "numba":
         print("compiling the kernels (the first time half a minute or so), or loading them …", file=sys.stderr)
     state["compile_seconds"] += backend.warm_up(batches.batch(0, 0))
+
+    if out is not None:
+        Path(out).mkdir(parents=True, exist_ok=True)
 
     def keep():
         trained.params, trained.step, trained.table_scale = backend.params, backend.step, backend.table_scale
@@ -99,7 +109,7 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
                     scores = score(backend, log.schema, parts.events, task)
                     if not np.isfinite(scores).all():
                         raise _diverged(backend.step, out)
-                    test = auc(scores)
+                    test = auc(scores, task.samples.user)
                     mean_loss = state["loss_sum"] / state["targets"]
                     samples = batches.seen(backend.step)
                     values = (backend.step, samples, samples / batches.targets, rate, mean_loss, test.mean, test.se)
@@ -120,7 +130,7 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
         "seconds": state["seconds"],
         "compile_seconds": state["compile_seconds"],
         "samples_per_second": config.epochs * batches.targets / state["seconds"],
-        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10),
+        "peak_rss_mb": command.peak_rss_mb(),
         "backend": config.backend,
         "shards": config.shards,
         "threads": config.threads,
@@ -239,16 +249,24 @@ def draw_curve(path, rows, report):
 
 def describe_run(report):
     """The report in words, for the terminal."""
+    peak = report["peak_rss_mb"]
     lines = [
         *describe(report, report["config"]["validate"]),
         f"trained on {report['train_samples']} samples x {report['epochs']} epochs in {report['seconds']:.1f} s "
-        f"({report['samples_per_second']:.0f} samples/s, compiling {report['compile_seconds']:.1f} s apart), "
-        f"peak memory {report['peak_rss_mb']:.0f} MB",
+        f"({report['samples_per_second']:.0f} samples/s, compiling {report['compile_seconds']:.1f} s apart)"
+        + (f", peak memory {peak:.0f} MB" if peak else ""),
     ]
     counted = [f"{n} {what}" for what, n in report["counted"].items() if n]
     if counted:
         lines.append("counted: " + "; ".join(counted))
     return "\n".join(lines)
+
+
+class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds the default to each help, but not to that of a switch, where it would say the opposite of what it means."""
+
+    def _get_help_string(self, action):
+        return action.help if action.nargs == 0 or action.default == "" else super()._get_help_string(action)
 
 
 def parser():
@@ -257,7 +275,7 @@ def parser():
         description="Train ATRank (Zhou et al., AAAI 2018) on a behaviour log and report its average user AUC. "
         "Without arguments it trains on the simulated shop that comes with the package.",
         epilog="A data folder holds events.csv, one CSV of objects per group and optionally schema.toml: see data/README.md.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpWithDefaults,
     )
     d = Config()
     data = p.add_argument_group("data")
@@ -327,7 +345,7 @@ def parse(arguments):
         p.set_defaults(**own)
         options = p.parse_args(arguments)
     if "paper" in options:  # parsed again with the paper's numbers as defaults, so that a flag beside --paper wins
-        p.set_defaults(**PAPER, embedding_size=64)
+        p.set_defaults(**PAPER | {name: own[name] for name in ("loss", "l2") if name in own}, embedding_size=64)
         options = p.parse_args(arguments)
     return options
 
@@ -349,7 +367,7 @@ def main(arguments):
             raise DataError(f"--resume: goes on as the run was started; {name} cannot be chosen again")
         out = Path(given["resume"])
         resume, log, world = open_run(out, given.get("data"))
-        config = replace(resume.config, **{name: given[name] for name in ("threads",) if name in given})
+        config = _config(lambda: replace(resume.config, threads=given.get("threads", resume.config.threads)))
     else:
         resume, (out, config, log, world) = None, _new_run(options)
     try:
@@ -364,7 +382,7 @@ def main(arguments):
     write_text(out / "report.json", json.dumps(run.report, indent=2, allow_nan=False) + "\n")
     draw_curve(out / "curve.png", run.rows, run.report)
     print(describe_run(run.report))
-    print(f"written to {out}: model.npz, metrics.csv, test_scores.npz, curve.png, report.json, config.json")
+    print(f"written to {out}: {', '.join(FILES)}")
     return 0
 
 
@@ -372,10 +390,7 @@ def settings(options):
     """The data that the flags name, as `read_data` takes them, and the Config."""
     given = vars(options)
     listed = lambda name: list(dict.fromkeys(given[name].split(","))) if name in given else None
-    try:
-        config = Config(**{name: value for name, value in given.items() if name in Config.__dataclass_fields__})
-    except ValueError as fault:
-        raise DataError(str(fault)) from None
+    config = _config(lambda: Config(**{name: given[name] for name in Config.__dataclass_fields__ if name in given}))
     data = {
         "data": str(command.find_data(given.get("data", command.default_data())).resolve()),
         "features": listed("features"),
@@ -386,6 +401,14 @@ def settings(options):
     return data, config
 
 
+def _config(make):
+    """The Config that `make` gives. DataError for a value that it refuses."""
+    try:
+        return make()
+    except ValueError as fault:
+        raise DataError(str(fault)) from None
+
+
 def config_text(data, config):
     """config.json."""
     return json.dumps({"data": data, "config": config.to_dict()}, indent=2) + "\n"
@@ -394,16 +417,26 @@ def config_text(data, config):
 def _new_run(options):
     """-> run folder (made), Config, Log, simulator or None."""
     given, (data, config) = vars(options), settings(options)
-    if "out" in given and (Path(given["out"]) / "model.npz").exists():
-        raise DataError(f"{given['out']}: holds a run already; go on with --resume {given['out']}, or choose another --out")
+    text = config_text(data, config)
+    if "out" in given:
+        _refuse_taken(Path(given["out"]), text)
     log, world = read_data(data)
     if "out" in given:
         out = Path(given["out"])
         out.mkdir(parents=True, exist_ok=True)
     else:
         out = _free_folder(Path(data["data"]).name)
-    write_text(out / "config.json", config_text(data, config))
+    write_text(out / "config.json", text)
     return out, config, log, world
+
+
+def _refuse_taken(out, text):
+    """DataError if a new run would overwrite a file; the same config.json may be there, of a run that was killed early."""
+    if (out / "model.npz").exists():
+        raise DataError(f"{out}: holds a run already; go on with --resume {out}, or choose another --out")
+    for name in filter(lambda name: (out / name).exists(), FILES):
+        if name != "config.json" or (out / name).read_text(errors="replace") != text:
+            raise DataError(f"{out / name}: exists, and is not of this run; choose another --out, or remove it")
 
 
 def _free_folder(name):

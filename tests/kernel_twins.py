@@ -115,7 +115,7 @@ def lstm_backward(dy, cache):
         transpose(P, first, *shape, PT)
     dc, old = np.zeros_like(y), np.zeros_like(y)
     dx, back = np.zeros_like(ordered), np.zeros_like(ordered)
-    lstm.lstm_backward(dy[place].copy(), ordered, gates.copy(), c, y, start, steps, P, PT, dP, _LSTM(*at), dc, old, dx,
+    lstm.lstm_backward(dy[place].copy(), ordered, gates.copy(), c, y, start, steps, PT, dP, _LSTM(*at), dc, old, dx,
                        Lanes(H), Lanes(1))  # fmt: skip
     back[place] = dx
     return back, dP[: at[1]].reshape(W_shape), dP[at[1] : at[2]].reshape(U_shape), dP[at[2] :]

@@ -239,11 +239,13 @@ def test_known_files_are_checked(tmp_path, monkeypatch, capsys):
     assert shown[6] == "         1 items without metadata"
 
     monkeypatch.setitem(amazon.KNOWN, reviews.name, (got, (3, 6, 3, 7)))
-    assert amazon.main(arguments) == 0
+    with pytest.raises(DataError, match="items.csv: is there already; choose another --out, or remove it$"):
+        amazon.main(arguments)
+    assert amazon.main([*arguments[:-1], str(tmp_path / "again")]) == 0
     shown = capsys.readouterr().out
     assert "3 users" in shown and "MISMATCH" not in shown
     unzipped = reviews.rename(reviews.with_suffix(""))  # has no md5, and the same counts
-    assert amazon.main(["--reviews", str(unzipped), *arguments[2:]]) == 0
+    assert amazon.main(["--reviews", str(unzipped), *arguments[2:-1], str(tmp_path / "unzipped")]) == 0
     assert "reviews_Beauty_5.json: not checked, no md5 is known" in capsys.readouterr().out
 
 

@@ -40,10 +40,10 @@ def test_numbers_are_standardised_by_training_events(log):
 
 
 def test_a_number_that_is_constant_or_never_seen(log):
-    for value in (3.0, np.nan):
+    for value in (3.0, 0.1, np.nan):  # the mean of some 0.1 is not quite that
         log.catalogues["items"].features["price"][:] = value
         trained = assembled(log)
-        assert trained.statistics["items.price"] == [0.0 if np.isnan(value) else 3.0, 1.0]
+        assert trained.statistics["items.price"] == [0.0 if np.isnan(value) else value, 1.0]
         assert np.isfinite(trained.model().space.groups[0].columns[2].values).all()
 
 
@@ -115,9 +115,17 @@ def test_other_logs_do_not_fit(log, tiny):
         other = read_log(tiny)
         getattr(other, column)[5] += 1
         assert not trained.fits(other)
+        assert trained.reads(other)
+    for name, values in (("category", 1), ("price", 5.0)):
+        other = read_log(tiny)
+        other.catalogues["items"].features[name][3] = values
+        assert trained.reads(other) and not trained.fits(other)
+    other = read_log(tiny)
+    other.catalogues["queries"].features["words"].ids[0] += 1
+    assert not trained.fits(other)
     other = read_log(tiny)
     other.catalogues["items"].objects[3] = "x"
-    assert not trained.fits(other)
+    assert not trained.fits(other) and not trained.reads(other)
 
 
 def test_a_failed_save_keeps_the_old_file(log, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from atrank_np.config import MODELS, Config
 from atrank_np.datasets.schema import DataError
 from atrank_np.models.variants import VARIANTS
 from atrank_np.tables import Runs, paired
+
+CINEMA = Path(__file__).parent.parent / "data" / "cinema"
 
 # NumPy: nothing to compile for these few steps.
 SMALL = "--width 8 --spaces 2 --epochs 2 --evaluations 4 --batch-size 8 --backend numpy --quiet".split()  # noqa: SIM905
@@ -205,7 +208,7 @@ def test_figure_2(tmp_path, monkeypatch):
 def test_a_finished_run_is_not_trained_again(own, tiny, monkeypatch, capsys):
     before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file() and path.suffix != ".png"}
     monkeypatch.setattr(train, "fit", None)
-    command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
+    command(tiny, own, "--models", "bpr_mf", "--seeds", "2", "--threads", "1")  # no bit depends on the threads
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -345,7 +348,12 @@ def test_all_variants_are_there():
         ("--seed 3", "--seed: every run has its own (see python -m atrank_np.compare --help)"),
         ("--model cnn", "--model: every run has its own (see python -m atrank_np.compare --help)"),
         ("--nonsense", "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)"),
+        ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got ''"),
+        ("--variants=", f"--variants: expected some of {', '.join(row.name for row in compare.ONE_CHANGE)}, got ''"),
+        ("--variants clip --models cnn", "--models: chooses competitors, which --variants has none of"),
         ("--data nowhere", "nowhere: expected a folder with events.csv, found none"),
+        (f"--tasks --data {CINEMA} --history searches --target films",
+         "--tasks: expected --target among the groups of --history, got 'films'"),
         ("--tasks --data nowhere", "nowhere: expected a folder with events.csv, found none"),
     ],
 )
@@ -364,6 +372,31 @@ def test_a_foreign_run(own, tiny):
     (own / "bpr_mf-0" / "config.json").unlink()
     with pytest.raises(DataError, match="bpr_mf-0/config.json: expected the run's settings, as train writes them$"):
         command(tiny, own, "--models", "bpr_mf")
+
+
+@pytest.mark.parametrize("name, content", [("report.json", "{}"), ("metrics.csv", ""), ("test_scores.npz", "PK")])
+def test_a_damaged_run(name, content, own, tiny):
+    (own / "bpr_mf-1" / name).write_text(content)
+    with pytest.raises(DataError, match=f"^{own}/bpr_mf-1: not a whole run (.*); remove it, and it is trained again$"):
+        command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
+
+
+def test_seeds_that_were_judged_on_other_candidates(own, tiny):
+    path = own / "bpr_mf-1" / "test_scores.npz"
+    tested = dict(np.load(path))
+    tested["candidates"][0, 1] += 1
+    np.savez(path, **tested)
+    with pytest.raises(DataError, match="^BPR-MF and BPR-MF were judged on different rankings: the data have changed"):
+        command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
+
+
+def test_data_that_have_changed(own, tiny, tmp_path):
+    data = shutil.copytree(tiny, tmp_path / "data")
+    command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
+    with (data / "events.csv").open("a") as file:
+        file.write("u3,items,click,i1,5000\n")
+    with pytest.raises(DataError, match="bpr_mf-0: the data have changed since this run; choose another --out, or remove it$"):
+        command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
 
 
 def test_a_fault_is_one_line(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,6 +74,15 @@ def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
     assert mean == pytest.approx(found["test_auc"], abs=1e-12)
     assert 0 <= found["ndcg@10"] <= found["hr@10"] <= 1
     assert figures(trained_run, capsys, "--full", "--users", "5")["ranked_users"] == 5
+
+
+def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
+    """u had a, b and c before d; the model sees c alone. All three would stand before d."""
+    log = one_group(tmp_path, "u a 1,u b 2,u c 3,u d 4")
+    parts = split(log, cap=1)
+    scores = np.array([0.0, 3, 3, 3, 2, 1, 1, 1])
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: scores)
+    assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [0]
 
 
 # The controls
@@ -194,6 +204,8 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(tmp_path / "nowhere")])
     with pytest.raises(DataError, match="^--users: expected at least 1, got 0$"):
         evaluate.main([str(trained_run), "--full", "--users", "0"])
+    with pytest.raises(DataError, match="^--users: says how many are ranked with --full; expected that too$"):
+        evaluate.main([str(trained_run), "--users", "3"])
     other = shutil.copytree(tiny, tmp_path / "other")
     (other / "items.csv").write_text((other / "items.csv").read_text().replace("i4,", "i99,"))
     with pytest.raises(DataError, match=f"^{other}: not the data that {trained_run} was trained on$"):

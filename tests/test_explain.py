@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runs import assert_fault, process
+from runs import assert_fault, process, run_train
 
 from atrank_np import explain
 from atrank_np.assembly import load
@@ -66,6 +66,33 @@ def test_a_model_without_self_attention_is_one_line(competitor_run):
     if competitor_run.name == "cnn":  # one process says it for all
         assert_fault(process("explain", competitor_run, "--user", "u1"), fault)
     assert not (competitor_run / "explain").exists()
+
+
+def test_a_variant_without_self_attention(tiny, tmp_path):
+    run = run_train(tiny, tmp_path / "run", "--variant", "no_self_attention")
+    with pytest.raises(DataError, match="explain draws self-attention, and no_self_attention has none$"):
+        explain.main([str(run), "--user", "u1"])
+
+
+def test_names_that_look_like_mathematics(opened, tmp_path):
+    trained, log = opened
+    inside = explain.look_inside(trained, log, longest(log))
+    inside = inside._replace(target="$x_$", behaviours=["$5_$10"] * len(inside.behaviours))
+    explain.draw_self_attention(tmp_path / "self.png", inside)
+    explain.draw_vanilla_attention(tmp_path / "vanilla.png", inside)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_nearest_by_all_features(opened):
+    """Queries q0 … q3 are told by their words too, half of each category's bag."""
+    trained, log = opened
+    space = trained.model().space
+    emb, _ = space.object_forward(trained.meaning(), space.groups[1], np.arange(9), np.float32(1))
+    assert emb.shape == (9, 8)  # the id and the words
+    (name, cosine), *others = explain.nearest(trained, "queries", "q5", top=7)
+    row = 1 + int(name[1:])
+    assert cosine == pytest.approx(emb[row] @ emb[6] / np.linalg.norm(emb[row]) / np.linalg.norm(emb[6]), rel=1e-5)
+    assert len(others) == 6 and all(value <= cosine for _, value in others)
 
 
 def test_wrong_names_are_one_line(trained_run):

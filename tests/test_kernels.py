@@ -6,9 +6,11 @@ import pytest
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import MODELS
 from atrank_np.kernels import NumbaBackend
+from atrank_np.kernels.backend import Flat
 from atrank_np.kernels.chunks import CHUNK
 from atrank_np.kernels.embedding import take_square
 from atrank_np.kernels.step import KEPT
+from atrank_np.kernels.vectors import STRIP
 from atrank_np.layers.embedding import Rows
 from atrank_np.made_up import made_up, random_batch
 from atrank_np.optimizer import FOLD
@@ -24,6 +26,7 @@ VARIANTS = [
     {"shards": 1},
     {"clip": 0.05},
     {"variant": "residual", "shards": 3},
+    {"variant": "no_time"},
 ]
 
 
@@ -108,6 +111,22 @@ def test_a_history_without_targets():
     problem = made_up(np.random.default_rng(5))
     batch = random_batch(np.random.default_rng(6), problem.model.space.groups, [3, 2, 4], [2, 0, 2])
     assert_equal_backends(problem._replace(batch=batch))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_not_a_number_is_not_lost(model):
+    """relu(NaN) is NaN: a model that has diverged has no finite loss, by which it is found out."""
+    problem = made_up(np.random.default_rng(5), model=model)
+    for name in problem.params:
+        if name.startswith(("F_M", "table.")):
+            problem.params[name][:] = np.nan
+    for backend in both(problem):
+        assert np.isnan(backend.scores(problem.batch)).any() and np.isnan(backend.train_step(problem.batch, 0.1))
+
+
+def test_whole_strips_even_where_there_is_nothing():
+    """BPR-MF without a number has no dense parameter, and `gradient_norm` reads whole strips of them."""
+    assert len(Flat({}, np.float32).array) % STRIP.n == 0 < len(Flat({}, np.float32).array)
 
 
 @pytest.mark.parametrize("model, shards", [("atrank", 1), ("atrank", 2), *((model, 3) for model in MODELS)])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from helpers import assert_close
 
-from atrank_np.metrics import rank_metrics, user_auc
+from atrank_np.metrics import rank_metrics, standard_error, user_auc
 
 
 def literal_auc(scores, label, offsets):
@@ -49,6 +49,12 @@ def test_standard_error_is_that_of_the_mean_over_users():
     assert auc.each.tolist() == [1, 1, 0, 1]
     assert_close(auc.se, np.sqrt(sum((x - 0.75) ** 2 for x in auc.each) / 3) / np.sqrt(4))
     assert np.isnan(user_auc(np.array([1.0, 0]), np.array([1, 0]), np.array([0, 2])).se)
+
+
+def test_rankings_of_one_user_are_not_counted_as_two_users():
+    values, once = np.array([1.0, 0, 1, 0, 1]), np.arange(5)
+    assert_close(standard_error(values, once), values.std(ddof=1) / np.sqrt(5))
+    assert_close(standard_error(np.tile(values, 2), np.tile(once, 2)), standard_error(values, once))
 
 
 def test_not_a_number_loses():

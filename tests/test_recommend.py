@@ -119,6 +119,27 @@ def test_the_cap_and_repeats_and_the_groups_of_a_history(tiny, tmp_path, monkeyp
     assert rank(trained, history=last, top=99) == found
 
 
+def test_a_log_that_has_grown_or_changed(trained_run, competitor_run, tiny, tmp_path):
+    """New events of the same objects are read; a log that numbers objects otherwise is refused, not misread."""
+    trained, users = load(trained_run), load(competitor_run)
+    data = shutil.copytree(tiny, tmp_path / "data")
+    with (data / "events.csv").open("a") as file:
+        file.write("u2,items,click,i0,99999\nnewcomer,items,click,i1,5\n")
+    grown = read_log(data)
+    found = rank(trained, grown, user="u2", top=99)
+    history = history_of(grown, "u2")
+    left_out = trained.catalogues["items"].objects[history.object[history.group == 0]].tolist()
+    assert "i0" in left_out
+    assert_ranked(found, scores_of(trained, history, int(history.time[-1]) + 1, "items"), set(left_out))
+    assert len(rank(trained, grown, user="newcomer", top=99)) == 19
+    head, *items = (data / "items.csv").read_text().splitlines()
+    (data / "items.csv").write_text("\n".join([head, *items[::-1]]) + "\n")
+    refused = [(trained, read_log(data)), (trained, None)] + [(users, grown)] * (users.config.model == "bpr_mf")
+    for of, log in refused:
+        with pytest.raises(DataError, match="^a user is ranked with the log that the model was trained on"):
+            rank(of, log, user="u2")
+
+
 def test_what_is_not_taken_is_no_part_of_a_history(tmp_path):
     log = one_group(tmp_path, SHOWN, NEGATIVE)
     assert visible(recommend.history_of(log, "u"), log.schema, log.actions).object.tolist() == [a, d, g]
@@ -154,11 +175,16 @@ def test_unknown_objects_are_counted(trained_run, tmp_path, capsys):
 def test_faults(trained_run, tmp_path, monkeypatch):
     run, file = str(trained_run), tmp_path / "history.csv"
     file.write_text("group,action,object,time\nitems,click,i1,soon\n")
+    two, every = tmp_path / "two.csv", tmp_path / "every.csv"
+    two.write_text("user,group,action,object,time\nann,items,click,i1,1\nbob,items,click,i2,2\n")
+    every.write_text("group,action,object,time\n" + "".join(f"items,click,i{i},{i}\n" for i in range(20)))
     wrong = {
         ("--user", "nobody"): "user 'nobody': not in the log, whose users are such as 'u0', 'u1', 'u2'",
         ("--user", "u1", "--top", "0"): "--top: expected at least 1, got 0",
         ("--user", "u1", "--group", "shops"): "group 'shops': expected one that the model ranks: items, queries",
         ("--history", str(file)): "history.csv:2: time: expected an integer, got 'soon'",
+        ("--history", str(two)): "two.csv: expected the events of one user, got those of 'ann', 'bob' …",
+        ("--history", str(every)): "group 'items': no object is left to rank, the history holds them all",
         ("--history", str(tmp_path / "none.csv")): f"{tmp_path}/none.csv: expected a readable file: No such file or directory",
         (): "one of the arguments --user --history is required (see python -m atrank_np.recommend --help)",
     }

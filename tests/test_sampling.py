@@ -81,7 +81,7 @@ def test_validation_does_not_see_the_test_events(tmp_path):
         drawn = [negatives.draw(stream(s, "negatives", 0), samples, 9) for s in range(9) for samples in (parts.train, parts.test)]
         used.append((tuple(parts), drawn))
     assert_same(*used)
-    assert rows(used[0][0][1]) == [(0, 0, 1, 2, 0, b), (1, 4, 5, 2, 0, c)]
+    assert rows(parts.train) == [(0, 0, 1, 2, 0, b), (1, 4, 5, 2, 0, c)]
 
 
 def test_several_groups(tmp_path):
@@ -189,6 +189,15 @@ def test_how_many_are_looked_up_at_a_time_changes_nothing(monkeypatch):
         found.append((tuple(parts), negatives.taken, negatives.draw(stream(0, "negatives", 0), parts.train, 20)))
     assert_same(found[0], found[1])
     assert_same(found[0], found[2])
+
+
+def test_the_last_users_have_no_history(tmp_path, monkeypatch):
+    """Those with one end just where a block does."""
+    log = several_groups(tmp_path, "u q a 1,u q b 2,v i a 1,v i b 2,v i c 3")
+    log.schema = log.schema.choose(["queries"], ["items"])
+    monkeypatch.setattr(sampling, "BLOCK", 1)
+    parts = split(log)
+    assert rows(parts.test) == [(1, 2, 2, 3, 0, c)] and parts.offsets.tolist() == [0, 2, 2]
 
 
 def test_ties_do_not_repeat_each_other_before_time(tmp_path):

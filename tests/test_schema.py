@@ -144,6 +144,8 @@ FEATURE = "schema.toml: groups.items.features."
     ('= "click"', '= ["click"]', "schema.toml: groups.items.target_action: expected a name, got ['click']"),
     ('["show"]', '["show", "click"]', "schema.toml: groups.items.negative_actions: expected none of target_actions, "
      "got 'click'"),
+    ('target_action = "click"', 'target_action = "show"',
+     "schema.toml: groups.items.target_action: expected an action of targets, got 'show'"),
     ('"number"', '"numeric"', f"{FEATURE}price.kind: expected one of id, categorical, tokens, number, got 'numeric'"),
     ('kind = "number", ', "", f"{FEATURE}price.kind: expected categorical, tokens or number (id is for 'object'), "
      "got None"),

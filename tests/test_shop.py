@@ -251,6 +251,12 @@ def test_faults_are_one_line(tmp_path, log, world):
         shop.ceiling(world, log, [0], [shop.START], ITEMS, candidates=[0])
     with pytest.raises(DataError, match="--users: expected at least 1, got 0"):
         shop.main(["--out", str(tmp_path), "--users", "0"])
+    (tmp_path / "world.json").write_bytes(b"\xff")
+    with pytest.raises(DataError, match="world.json: expected the seed"):
+        shop.load_world(tmp_path)
+    with pytest.raises(DataError, match="world.json: is there already; choose another --out, or remove it"):
+        shop.main(["--out", str(tmp_path), "--users", "1"])
+    assert [path.name for path in tmp_path.iterdir()] == ["world.json"]
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="expected a folder to write to"):
         shop.main(["--out", str(tmp_path / "file")])

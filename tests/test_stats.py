@@ -40,9 +40,14 @@ def test_figures_by_hand(tmp_path, capsys):
     # Ages of queries. b: 5; c: 47, 31; d: 60, 44; query b: 16; query e: 1. In units of 2: 2; 23, 15; 30, 22; 8; 0.
     assert found["buckets"]["queries"] == [1, 0, 1, 0, 2, 3]
     assert found["counted"]["users with one event"] == 1
-    capped = figures(capsys, tmp_path, "--cap", 1, "--target", "items", "--history", "items")
+    capped = figures(capsys, tmp_path, "--cap", 1, "--target", "items,items", "--history", "items")
     assert capped["buckets"] == {"items": [1, 1, 0, 1]} and list(capped["samples"]) == ["items"]
     assert capped["history_length"] == 1.0
+
+
+def test_a_cap_beyond_all_histories(tmp_path, capsys):
+    several_groups(tmp_path, EVENTS, UNITS)
+    assert figures(capsys, tmp_path, "--cap", 2**40) == figures(capsys, tmp_path)
 
 
 def test_feature_values(tiny, capsys):

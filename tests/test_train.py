@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -148,6 +149,9 @@ def test_the_papers_numbers(tiny, tmp_path, no_picture):
     assert (paper.width, paper.spaces, paper.epochs) == (8, 2, 2)  # flags beside --paper win
     assert config["beside"] == replace(paper, learning_rate=0.3, batch_size=8)
     assert tables == {"paper": 64, "beside": 5}
+    for flags, loss, l2 in (("--model bpr_mf", "pair", 5e-5), ("--variant activation_l2", "point", 0.0)):  # what defines them
+        _, config = train.settings(train.parse(["--paper", *flags.split()]))
+        assert (config.loss, config.l2, config.item_bias) == (loss, l2, False)
 
 
 # Which bits depend on what
@@ -576,6 +580,14 @@ def test_a_folder_of_someone_else_is_kept(tiny, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.parametrize("name", ["config.json", "report.json"])
+def test_a_file_of_someone_else_is_not_overwritten(name, tiny, tmp_path):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(DataError, match=f"^{tmp_path}/{name}: exists, and is not of this run; choose another --out, or remove"):
+        run_train(tiny, tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
+
+
 def test_a_folder_with_a_run_is_not_overwritten(trained_run, tiny):
     before = {path: path.read_bytes() for path in trained_run.iterdir()}
     with pytest.raises(DataError, match=f"^{trained_run}: holds a run already; go on with --resume {trained_run}, or choose"):
@@ -589,6 +601,40 @@ def test_resume_refuses_other_choices(trained_run, tmp_path):
             train.main(["--resume", str(trained_run), *flag.split()])
     with pytest.raises(DataError, match="nowhere: no such model; train one with"):
         train.main(["--resume", str(tmp_path / "nowhere")])
+    with pytest.raises(DataError, match="^threads must be at least 1, not 0$"):
+        train.main(["--resume", str(trained_run), "--threads", "0"])
+
+
+def test_fit_goes_on_with_the_runs_own_settings(trained_run, tiny, tmp_path):
+    log, resume = read_log(tiny), load(trained_run)
+    for settings in ({"epochs": 3}, {"model": "bpr_mf"}, {"config": Config()}):
+        with pytest.raises(DataError, match="^resume: goes on as the run was started; its settings cannot be chosen again$"):
+            train.fit(log, resume=resume, **settings)
+    run = train.fit(log, resume=resume, out=tmp_path / "new" / "folder", threads=1)  # which is made
+    assert run.report["config"] == resume.config.to_dict() | {"threads": 1}
+    assert run.report["test_auc"] == report(trained_run)["test_auc"]
+    assert (tmp_path / "new" / "folder" / "model.npz").exists()
+
+
+def test_a_model_that_there_is_not(tiny):
+    for settings in ({"model": "gru"}, {"variant": "small"}):
+        with pytest.raises(ValueError, match=f"^{next(iter(settings))} must be one of "):
+            train.fit(read_log(tiny), **settings)
+
+
+def test_why_nothing_is_left_to_train_on(tmp_path):
+    """Ids that are written otherwise in the objects' file."""
+    (tmp_path / "events.csv").write_text("user,object,time\n" + "".join(f"u,0{i},{i}\n" for i in range(5)))
+    (tmp_path / "items.csv").write_text("object\n" + "".join(f"{i}\n" for i in range(9)))
+    with pytest.raises(DataError, match="no user has enough .*; 5 events whose object is in no group file; .* no file of items"):
+        train.fit(read_log(tmp_path))
+
+
+def test_help_tells_no_default_of_a_switch(capsys):
+    with pytest.raises(SystemExit):
+        train.main(["--help"])
+    text = capsys.readouterr().out
+    assert "(default: 20)" in text and "(default: True)" not in text and "(default: )" not in text
 
 
 def test_resume_with_data_that_have_moved_or_changed(trained_run, tiny, tmp_path, no_picture):
@@ -612,6 +658,15 @@ def test_output_that_nobody_reads(tiny, tmp_path, trained_run):
         result = subprocess.run(command_line(*arguments), stdout=writer, stderr=subprocess.PIPE, text=True, env=environment())
         os.close(writer)
         assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_no_output_at_all(tiny, trained_run):
+    """Standard output may be closed, or know fewer letters than a table has."""
+    ended = subprocess.run(f"{shlex.join(command_line('departures'))} >&-", shell=True, capture_output=True, env=environment())
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    ascii_only = environment() | {"PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(command_line("datasets.stats", tiny), capture_output=True, text=True, env=ascii_only)
+    assert shown.returncode == 0 and ", ?)" in shown.stdout
 
 
 def test_no_progress_bar_without_a_terminal(tiny, tmp_path):

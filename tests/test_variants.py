@@ -175,13 +175,13 @@ def test_activation_l2_changes_gradients_alone():
 @pytest.mark.parametrize("name", NAMES)
 def test_own_defaults(name):
     config = defaults(variant=name)
-    assert config.variant == name and config.backend == ("numba" if name == "residual" else "numpy")
+    assert config.variant == name and config.backend == ("numba" if name in ("residual", "no_time") else "numpy")
     assert (config.l2 == 0) == (name in ("activation_l2", "authors"))
 
 
 def test_faults_of_the_configuration():
     for settings, words in (
-        (dict(variant="no_time"), "variant 'no_time' is computed by the backend 'numpy' alone, not by 'numba'"),
+        (dict(variant="raw_query"), "variant 'raw_query' is computed by the backend 'numpy' alone, not by 'numba'"),
         (dict(variant="no_time", model="cnn", backend="numpy"), "variant 'no_time' is one of atrank, not of cnn"),
         (dict(variant="nonsense"), "variant must be one of"),
     ):
@@ -207,8 +207,8 @@ def test_commands(tiny, tmp_path):
 
 
 def test_faults_are_one_line(tiny, tmp_path):
-    fault = process("train", "--data", tiny, "--variant", "no_time", "--backend", "numba", cwd=tmp_path)
-    assert_fault(fault, "variant 'no_time' is computed by the backend 'numpy' alone, not by 'numba'")
+    fault = process("train", "--data", tiny, "--variant", "raw_query", "--backend", "numba", cwd=tmp_path)
+    assert_fault(fault, "variant 'raw_query' is computed by the backend 'numpy' alone, not by 'numba'")
     fault = process("train", "--data", tiny, "--variant", "raw_query", cwd=tmp_path)
     assert_fault(fault, "items: embeddings are 10 wide; raw queries must be as wide as the model, 128")
     assert not list(tmp_path.rglob("config.json"))

@@ -30,7 +30,7 @@ def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N]
     """[0,1) -> 0, [1,2) -> 1, [2,4) -> 2, …, [2^k, 2^(k+1)) -> k + 1 units; the last bucket is open.
 
     The bucket is the bit length of elapsed // unit. `frexp` reads it off the exponent of a float64, which holds every
-    integer below 2^53 exactly; the clip at 2^50 keeps longer times there (their bucket is the last one anyway).
+    integer below 2^53 exactly; the clip at 2^50 keeps longer times there, in bucket 51 at most.
     """
     units = np.minimum(elapsed // unit, np.int64(2**50)).astype(np.float64)
     return np.minimum(np.frexp(units)[1], buckets - 1).astype(np.int32)

@@ -15,6 +15,7 @@ import numpy as np
 from atrank_np.datasets.schema import DataError, Schema, open_csv
 
 BLOCK = 4_096  # rows; larger is no faster and only costs memory
+LONGEST = 1_000  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ def _read_events(path, schema, catalogues, one_user=False):
     required = [*([] if one_user else ["user"]), *(name for name, choice in choices.items() if len(choice) > 1), "object", "time"]
     blocks = list(_parsed_blocks(path, required, parse))
     events = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
+    if one_user and len(users) > 1:
+        raise DataError(f"{path.name}: expected the events of one user, got those of {', '.join(map(repr, list(users)[:2]))} …")
     return np.array(list(users)), tuple(actions), events
 
 
@@ -177,6 +180,13 @@ def _cells(rows, columns):
 def _refuse_empty(name, cells):
     if "" in cells[name]:
         raise ValueError(f"{name}: expected a name, got an empty cell")
+    _refuse_texts(name, cells)
+
+
+def _refuse_texts(name, cells):
+    """Names are kept in arrays in which each takes as much room as the longest."""
+    if (length := max(map(len, cells[name]))) > LONGEST:
+        raise ValueError(f"{name}: expected a name of at most {LONGEST:,} characters, got one of {length:,}")
 
 
 def _refuse_repeats():
@@ -242,6 +252,7 @@ def _numbers(name, cells, _no_vocabulary):
 
 
 def _categories(name, cells, vocabulary):
+    _refuse_texts(name, cells)
     return np.fromiter((vocabulary[cell or "missing"] for cell in cells[name]), np.int32, len(cells[name]))
 
 

@@ -38,7 +38,8 @@ class Samples(NamedTuple):
 
 
 class Split(NamedTuple):
-    """events: what histories are made of; train, test: Samples; counts: what was left out, in words.
+    """events: what histories are made of, those of user u from offsets[u] to offsets[u + 1]; train, test: Samples; counts: what
+    was left out, in words.
 
     popularity: for each group of the schema the number of training events of each object [M]: those before the tested one;
     target_actions: for each group the action that its targets carry (positives, negatives and candidates alike: a
@@ -47,6 +48,7 @@ class Split(NamedTuple):
     """
 
     events: Events
+    offsets: np.ndarray
     train: Samples
     test: Samples
     counts: dict
@@ -62,6 +64,7 @@ def split(log, cap=100, validate=False):
     validate: all one event earlier, on the log without its test events. Training takes k ≤ n-3, and b_(n-1) is scored.
     """
     log = without_tests(log) if validate else log
+    cap = min(cap, len(log.time))  # which fits into the columns' integers
     schema, user = log.schema, _user_of_event(log)
     taken = ~not_taken(schema, log.actions, log.group, log.action)
     in_history = taken & np.isin(log.group, [schema.index(name) for name in schema.history])
@@ -114,6 +117,7 @@ def split(log, cap=100, validate=False):
             popularity[group.name] = _count(log, group.name, seen)
     return Split(
         events,
+        first,
         join(train),
         join(test),
         counts={what: n for what, n in counts.items() if n},
@@ -198,6 +202,8 @@ def _in_history(events, samples, first):
         owner = np.repeat(np.arange(users.start, users.stop), np.diff(first[users.start : users.stop + 1]))
         key = (owner * groups + events.group[rows]) * width + events.object[rows]
         wanted = (samples.user[mine].astype(np.int64) * groups + samples.group[mine]) * width + samples.object[mine]
+        if len(key) == 0:  # users without a history
+            continue
         seen, first_seen = np.unique(key, return_index=True)
         place = np.minimum(np.searchsorted(seen, wanted), len(seen) - 1)
         found[mine] = (seen[place] == wanted) & (rows.start + first_seen[place] < samples.end[mine])

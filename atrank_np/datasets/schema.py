@@ -158,6 +158,9 @@ def _group(name, table, source):
     group = Group(name, tuple(features), UNITS.get(unit, unit), **fields)
     for action in sorted(set(group.target_actions) & set(group.negative_actions)):
         raise DataError(f"{where}negative_actions: expected none of target_actions, got {action!r}")
+    shown_with = group.target_action
+    if shown_with in group.negative_actions or (group.target_actions and shown_with not in (None, *group.target_actions)):
+        raise DataError(f"{where}target_action: expected an action of targets, got {shown_with!r}")
     return group
 
 
@@ -218,7 +221,7 @@ def open_csv(path):
     except OSError as fault:
         raise DataError(f"{path}: expected a readable file: {fault.strerror}") from None
     except csv.Error as fault:
-        raise DataError(f"{path.name}:{reader.line_num}: expected well-formed CSV: {fault}") from None
+        raise DataError(f"{path.name}:{reader.line_num}: expected well-formed CSV: {fault} (is a quote open?)") from None
     except UnicodeDecodeError:
         # The text layer decodes far ahead of the reader, so the line is looked for in the bytes.
         for number, line in enumerate(path.read_bytes().split(b"\n"), 1):

@@ -270,7 +270,7 @@ def load_world(folder):
         made_by = json.loads(path.read_text())
         return make_world(made_by["seed"], made_by["noise"])
     except (ValueError, KeyError, TypeError):
-        raise DataError(f"world.json: expected the seed and noise of the shop, got {path.read_text()[:60]!r}") from None
+        raise DataError(f"world.json: expected the seed and noise of the shop, got {path.read_bytes()[:60]!r}") from None
 
 
 def simulate(world, users):

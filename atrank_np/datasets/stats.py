@@ -135,7 +135,8 @@ def main(arguments):
     options = parser().parse_args(arguments)
     if options.cap < 1:
         raise DataError(f"--cap: expected at least 1, got {options.cap}")
-    listed = {name: (text := getattr(options, name)) and text.split(",") for name in ("features", "history", "target")}
+    given = {name: getattr(options, name) for name in ("features", "history", "target")}
+    listed = {name: None if text is None else list(dict.fromkeys(text.split(","))) for name, text in given.items()}
     log, world = read_data({"data": find_data(options.data), "embedding_size": None, **listed})
     if options.ceilings and world is None:
         raise DataError(f"--ceilings: expected a simulated shop, with a world.json; {options.data} has none")

@@ -8,8 +8,14 @@ from .schema import DataError
 
 @contextmanager
 def whole_files(out, *names):
-    """Opens these files of the folder `out` for text; they take their names once the block has ended well."""
+    """Opens these files of the folder `out` for text; they take their names once the block has ended well.
+
+    DataError if one of them is there already, or cannot be written.
+    """
     out = Path(out)
+    for name in names:
+        if (out / name).exists():
+            raise DataError(f"{out / name}: is there already; choose another --out, or remove it")
     parts = [out / f"{name}.part" for name in names]
     try:
         out.mkdir(parents=True, exist_ok=True)

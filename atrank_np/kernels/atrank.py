@@ -59,7 +59,7 @@ def shard(held, settings, batch, s, train, D, K, L):
     first = row0 = u0 = ZERO
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
-        number_rows(batch, work, s, first, last, n, row0)
+        number_rows(batch, work, s, first, last, row0)
         own_mask = Mask(settings.dropout, settings.key, 0, number, ZERO, ZERO, settings.columns)
         vanilla_mask = Mask(settings.dropout, settings.key, 1, number, n, N, settings.columns)
         u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
@@ -81,13 +81,14 @@ def shard(held, settings, batch, s, train, D, K, L):
              train, dS, d1, D)  # fmt: skip
 
         if train:
-            feed_forward_backward(d1, n, q, X, P, PT, dP, vanilla_ff, vanilla_mask, hidden, normed, rstd, d2, spare, D)
-            attend_back(query, d2, ONE, n, key_C, value_C, d1, d2, offset, last - first, weight, at, d1, scratch, D, K)
-            project_backward(d2, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, ADD, D)
-            dC = d3
-            project_backward(d2, ZERO, value_C, ZERO, C, ZERO, n, PT, dP, vanilla.Q_W, vanilla.Q_b, dC, ZERO, SET, D)
-            product_of_transpose(C, ZERO, n, width, d1, ZERO, width, dP, vanilla.W)
-            product(d1, ZERO, n, width, PT, vanilla.W, width, dC, ZERO, ADD)
+            de = d1  # which becomes dx
+            feed_forward_backward(de, n, q, X, P, PT, dP, vanilla_ff, vanilla_mask, hidden, normed, rstd, d2, spare, D)
+            dx, dquery, dkey, dvalue, dC = de, d2, d1, d2, d3  # targets in rows n …, keys and values in rows 0 …
+            attend_back(query, dquery, ONE, n, key_C, value_C, dkey, dvalue, offset, last - first, weight, at, dx, scratch, D, K)
+            project_backward(dquery, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, ADD, D)
+            project_backward(dvalue, ZERO, value_C, ZERO, C, ZERO, n, PT, dP, vanilla.Q_W, vanilla.Q_b, dC, ZERO, SET, D)
+            product_of_transpose(C, ZERO, n, width, dkey, ZERO, width, dP, vanilla.W)
+            product(dkey, ZERO, n, width, PT, vanilla.W, width, dC, ZERO, ADD)
 
             feed_forward_backward(dC, ZERO, n, X, P, PT, dP, own_ff, own_mask, hidden, normed, rstd, d2, spare, D)
             dX, dquery, dkey, dvalue = dC, d1, d2, spare

@@ -67,7 +67,7 @@ class Flat:
         for name, shape in shapes.items():
             self.place[name] = end
             end += -(-int(np.prod(shape)) // LINE) * LINE
-        self.array = aligned(max(end, 1), dtype)
+        self.array = aligned(max(end, LINE), dtype)  # whole strips, even if there is nothing
 
     def __getitem__(self, name):
         return self.of(self.array, name)
@@ -256,6 +256,7 @@ class NumbaBackend:
 
     def _run(self, batch, train):
         """All shards forward, with `train` also backward. Returns what makes the summed loss a mean."""
+        batch = self.model.space.seen(batch)
         self._make_room(batch, train)
         deal(batch.offsets, batch.target_offsets, self.work.histories, self.work.count)
         settings = self._settings(batch, dropout=train)

@@ -56,22 +56,23 @@ def bilstm(S, rows, integers, offset, count, P, at, D, L):
     order, start, place, backwards = integers[0], integers[1], integers[2], integers[3]
     steps = step_order(offset, count, order, start, place, backwards)
     n = start[steps]
-    take_rows(S, place, n, rows[9], D)
-    take_rows(S, backwards, n, rows[10], D)
-    lstm_forward(rows[9], part(rows, 1, 4), rows[11], rows[13], start, steps, P, at.forwards, D, L)
-    lstm_forward(rows[10], part(rows, 5, 4), rows[12], rows[14], start, steps, P, at.backwards, D, L)
+    x, x_back, c, c_back, y, y_back = rows[9], rows[10], rows[11], rows[12], rows[13], rows[14]
+    take_rows(S, place, n, x, D)
+    take_rows(S, backwards, n, x_back, D)
+    lstm_forward(x, part(rows, 1, 4), c, y, start, steps, P, at.forwards, D, L)
+    lstm_forward(x_back, part(rows, 5, 4), c_back, y_back, start, steps, P, at.backwards, D, L)
     return steps
 
 
 @njit(**INNER)
-def bilstm_backward(dY, dY_back, dS, rows, integers, steps, P, PT, dP, at, D, L):
+def bilstm_backward(dY, dY_back, dS, rows, integers, steps, PT, dP, at, D, L):
     """dS (written, its rows of behaviours) from the gradients of the states, in step order, which are overwritten."""
     start, place, backwards = integers[1], integers[2], integers[3]
+    x, x_back, c, c_back, y, y_back = rows[9], rows[10], rows[11], rows[12], rows[13], rows[14]
     n, dc, old, dx = start[steps], rows[15], rows[16], rows[17]
-    lstm_backward(dY, rows[9], part(rows, 1, 4), rows[11], rows[13], start, steps, P, PT, dP, at.forwards, dc, old, dx, D, L)
+    lstm_backward(dY, x, part(rows, 1, 4), c, y, start, steps, PT, dP, at.forwards, dc, old, dx, D, L)
     put_rows(dx, place, n, dS, SET, D)
-    lstm_backward(dY_back, rows[10], part(rows, 5, 4), rows[12], rows[14], start, steps, P, PT, dP, at.backwards, dc, old, dx,
-                  D, L)  # fmt: skip
+    lstm_backward(dY_back, x_back, part(rows, 5, 4), c_back, y_back, start, steps, PT, dP, at.backwards, dc, old, dx, D, L)
     put_rows(dx, backwards, n, dS, ADD, D)
 
 
@@ -119,7 +120,7 @@ def shard(held, settings, batch, s, train, D, K, L):
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
         count = last - first
-        number_rows(batch, work, s, first, last, n, row0)
+        number_rows(batch, work, s, first, last, row0)
         u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
         steps = bilstm(S, rows, integers, offset[0], count, P, places, D, L)
         for i in range(count):
@@ -141,7 +142,7 @@ def shard(held, settings, batch, s, train, D, K, L):
                 h, r = integers[0, i], final_row(offset[0], integers, i)
                 if r >= 0:
                     dY[r], dY_back[r] = dends[h], dends_back[h]
-            bilstm_backward(dY, dY_back, dS, rows, integers, steps, P, PT, dP, places, D, L)
+            bilstm_backward(dY, dY_back, dS, rows, integers, steps, PT, dP, places, D, L)
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, spare, spare2, D)
         first, row0, u0 = last, row0 + n + q, u1
     work.used[s] = row0
@@ -165,7 +166,7 @@ def attention_shard(held, settings, batch, s, train, D, K, L):
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
         count = last - first
-        number_rows(batch, work, s, first, last, n, row0)
+        number_rows(batch, work, s, first, last, row0)
         mask = Mask(settings.dropout, settings.key, 1, number, n, N, settings.columns)
         u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
         steps = bilstm(S, rows, integers, offset[0], count, P, places, D, L)
@@ -189,7 +190,7 @@ def attention_shard(held, settings, batch, s, train, D, K, L):
             dY, dY_back = X, out
             take_rows(key, integers[2], n, dY, D)
             take_rows(value, integers[3], n, dY_back, D)
-            bilstm_backward(dY, dY_back, dS, rows, integers, steps, P, PT, dP, places, D, L)
+            bilstm_backward(dY, dY_back, dS, rows, integers, steps, PT, dP, places, D, L)
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
         first, row0, u0 = last, row0 + n + q, u1
     work.used[s] = row0

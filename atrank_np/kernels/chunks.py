@@ -92,7 +92,7 @@ def next_chunk(batch, work, s, first):
 
 
 @njit(**INNER)
-def number_rows(batch, work, s, first, last, n, row0):
+def number_rows(batch, work, s, first, last, row0):
     """Fills number, order and place of a chunk: behaviours, then targets, and all of it group by group in du."""
     N = len(batch.object)
     number, order, place = work.number[s], work.order[s], work.place[s]

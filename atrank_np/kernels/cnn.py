@@ -112,7 +112,7 @@ def shard(held, settings, batch, s, train, D, K, L):
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
         count = last - first
-        number_rows(batch, work, s, first, last, n, row0)
+        number_rows(batch, work, s, first, last, row0)
         u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
         for i in range(len(at.W)):
             convolution_forward(S, offset[0], count, i + 1, P, at.W[i], at.b[i], at.maps, laid, z, pooled, best, columns,

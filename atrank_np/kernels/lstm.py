@@ -132,7 +132,7 @@ def lstm_forward(x, gates, c, y, start, steps, P, at, D, L):
 
 
 @njit(**KERNEL)
-def lstm_backward(dy, x, gates, c, y, start, steps, P, PT, dP, at, dc, old, dx, D, L):
+def lstm_backward(dy, x, gates, c, y, start, steps, PT, dP, at, dc, old, dx, D, L):
     """dx (written) from dy, which is overwritten, as are gates, by dz; the parameters' gradients are added to."""
     width, n = size(D), start[steps]
     none = splat(c.dtype.type(0), L)

@@ -317,8 +317,10 @@ def transpose_block(typing, A, a, row_a, B, b, row_b):
 
 @intrinsic
 def maximum(typing, x, y):
+    """The larger one; NaN if x is: relu(NaN) is NaN, and so is the loss, which stops the run."""
+
     def code(context, builder, sig, args):
-        return builder.select(builder.fcmp_ordered(">", *args), *args)
+        return builder.select(builder.fcmp_ordered("<", *args), args[1], args[0])
 
     return x(x, y), code
 

@@ -106,8 +106,13 @@ class CommonSpace:
 
     F_M_forward, F_M_backward = staticmethod(perceptron_forward), staticmethod(perceptron_backward)
 
+    def seen(self, batch):
+        """What the model sees of a batch; all of it, but for variants."""
+        return batch
+
     def forward(self, params, batch, table_scale=1.0):
         """-> S [N,D], h [T,D], bias [T], cache. Tables are stored divided by table_scale (see optimizer)."""
+        batch = self.seen(batch)
         dtype = params[f"F_M.{self.groups[0].name}.W"].dtype
         scale = dtype.type(table_scale)
         S = np.zeros((len(batch.object), self.width), dtype)

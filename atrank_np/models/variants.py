@@ -1,7 +1,7 @@
 """ATRank with one thing changed, to answer the paper's claims and the departures of the authors' code: `--variant NAME`.
 
 Each is a class that overrides the fewest methods of ATRank, or of the common space below it; NumPy computes them all, the
-compiled step `residual` too. What flags alone can change, such as the number of spaces or the loss, is no variant.
+compiled step `residual` and `no_time` too. What flags alone can change, such as the number of spaces or the loss, is no variant.
 """
 
 from typing import NamedTuple
@@ -37,11 +37,11 @@ class NoSelfAttention(ATRank):
 class NoTime(CommonSpace):
     """All behaviours fall into bucket 0, as with buckets = 1 in the schema: one row for all, and for the target."""
 
-    def behaviour_forward(self, params, g, objects, bucket, action, scale):
-        return super().behaviour_forward(params, g, objects, np.zeros(len(objects), int), action, scale)
+    def seen(self, batch):
+        return batch._replace(bucket=np.zeros_like(batch.bucket))
 
 
-class ContinuousTime(NoTime):
+class ContinuousTime(CommonSpace):
     """u = emb(o) + x w + b + lookup_action(a), x = 2 log2(1 + elapsed) / buckets - 1: from -1 to 1 where buckets go from first to
     last. (Row 0 of the time table is left, a second b.)"""
 
@@ -49,11 +49,11 @@ class ContinuousTime(NoTime):
         own = {f"elapsed.{g.name}.{name}": (g.width,) for g in self.groups for name in "wb"}
         return super().shapes() | own
 
-    def forward(self, params, batch, table_scale=1.0):
-        return super().forward(params, batch._replace(bucket=batch.elapsed), table_scale)  # what is looked up: a time
+    def seen(self, batch):
+        return batch._replace(bucket=batch.elapsed)  # what is looked up: a time
 
     def behaviour_forward(self, params, g, objects, elapsed, action, scale):
-        u, caches = super().behaviour_forward(params, g, objects, elapsed, action, scale)
+        u, caches = super().behaviour_forward(params, g, objects, np.zeros(len(objects), int), action, scale)
         x = (2 * np.log2(1 + elapsed) / g.buckets - 1).astype(u.dtype)
         time, time_cache = number_forward(x, *(params[f"elapsed.{g.name}.{name}"] for name in "wb"))
         return u + time, (caches, time_cache)
@@ -224,7 +224,7 @@ VARIANTS = {
     "": Variant("ATRank itself", compiled=True),
     "residual": Variant("C = F_self(S + attention): a residual connection around the self-attention", Residual, compiled=True),
     "no_self_attention": Variant("C = F_self(S): behaviours do not attend to each other", NoSelfAttention),
-    "no_time": Variant("no elapsed time", space=NoTime),
+    "no_time": Variant("no elapsed time", space=NoTime, compiled=True),
     "continuous_time": Variant("the logarithm of the elapsed time, a number, for its bucket", space=ContinuousTime),
     "scaled_scores": Variant("scores of two relu projections, scaled by 1/√d, for the bilinear ones", ScaledScores),
     "time_concat": Variant("a one-hot of the bucket beside the embedding, for the sum", space=TimeConcat),
