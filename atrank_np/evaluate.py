@@ -253,6 +253,9 @@ def open_run(run, data=None):
     try:
         options = json.loads(path.read_text())["data"]
         options = {name: options[name] for name in ("data", "features", "history", "target", "embedding_size")}
+        folder, *lists, size = options.values()
+        if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
+            raise TypeError
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"{path}: expected the run's settings, as train writes them") from None
     if data is not None:

@@ -212,7 +212,11 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(trained_run), "--data", str(other)])
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{", '{"data": {}}', '{"data": 7}'])
+SETTINGS = '{"data": {"data": %s, "features": %s, "history": null, "target": null, "embedding_size": null}}'
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{", '{"data": {}}', '{"data": 7}', SETTINGS % ("5", "null"),
+                                     SETTINGS % ('"x"', '"object"')])
 def test_a_run_without_its_settings(content, trained_run, tmp_path):
     run = shutil.copytree(trained_run, tmp_path / "run")
     (run / "config.json").unlink()

@@ -36,6 +36,11 @@ def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N]
     return np.minimum(np.frexp(units)[1], buckets - 1).astype(np.int32)
 
 
+def ranges(start, length):  # [S], [S] -> [sum of the lengths]
+    """start[0], start[0] + 1, …, so many as length[0] says, then those from start[1] on, …"""
+    return np.arange(length.sum()) + np.repeat(start - np.cumsum(length) + length, length)
+
+
 def pack(schema, events, samples, candidates, positives=1):
     """samples: Samples [S]; candidates [S, R]: object rows to be ranked, the first `positives` of them positive.
 
@@ -43,9 +48,7 @@ def pack(schema, events, samples, candidates, positives=1):
     """
     S, R = candidates.shape
     length = samples.end - samples.start
-    offsets = np.concatenate([[0], np.cumsum(length)])
-    # Row i of history b is event start[b] + i.
-    rows = np.arange(offsets[-1]) + np.repeat(samples.start - offsets[:-1], length)
+    rows = ranges(samples.start, length)  # row i of history b is event start[b] + i
     group = events.group[rows]
     unit = np.array([g.unit for g in schema.groups])[group]
     elapsed = np.repeat(samples.time, length) - events.time[rows]
@@ -53,7 +56,7 @@ def pack(schema, events, samples, candidates, positives=1):
     label = np.zeros((S, R), np.float32)
     label[:, :positives] = 1
     return Batch(
-        offsets=offsets,
+        offsets=np.concatenate([[0], np.cumsum(length)]),
         group=group,
         object=events.object[rows],
         bucket=bucketize(elapsed, unit, buckets[group]),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .packing import ranges
 from .schema import DataError
 
 BLOCK = 2**16  # events or samples that are looked up at a time: a large log needs little room beside its arrays
@@ -299,7 +300,7 @@ class Negatives:
         start, end = (np.searchsorted(self.shown_at[g], at, "right") for at in (np.maximum(before, user - 1), here))
         length = end - start
         row = np.repeat(np.arange(len(length)), length)
-        object = self.shown[g][np.arange(length.sum()) + np.repeat(start - np.cumsum(length) + length, length)]
+        object = self.shown[g][ranges(start, length)]
         return np.divmod(np.unique(row * self.sizes[g] + object), self.sizes[g])
 
     def uniform(self, samples, count=1):

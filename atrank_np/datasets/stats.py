@@ -9,7 +9,7 @@ import numpy as np
 from ..command import Parser, find_data, run, table
 from ..config import Config
 from ..evaluate import auc, read_data, test_task
-from .packing import bucketize
+from .packing import bucketize, ranges
 from .sampling import split
 from .schema import DataError
 from .shop import ceiling
@@ -53,7 +53,7 @@ def bucket_counts(schema, events, all_samples):
         for start in range(0, len(samples.user), CHUNK):
             some = samples.take(slice(start, start + CHUNK))
             length = some.end - some.start
-            rows = np.arange(length.sum()) + np.repeat(some.start - np.cumsum(length) + length, length)
+            rows = ranges(some.start, length)
             elapsed = np.repeat(some.time, length) - events.time[rows]
             for g, group in enumerate(schema.groups):
                 mine = elapsed[events.group[rows] == g]
@@ -87,9 +87,9 @@ def _mean(values):
 
 def describe(found, schema):
     """The figures as a list of tables in Markdown, and lines."""
-    row = {"users": found["users"], **found["objects"], **found["features"], "records": found["records"]}
+    row = [("users", found["users"]), *found["objects"].items(), *found["features"].items(), ("records", found["records"])]
     means = [f"{found[name]:.1f}" for name in ("records_per_user", "history_length")]
-    names = [*row, "records of a user", "mean history length"]
+    names = [*(name for name, _ in row), "records of a user", "mean history length"]
     samples = []
     for name, own in found["samples"].items():
         for what in ("training", "test"):
@@ -97,7 +97,7 @@ def describe(found, schema):
             samples.append([name, what, f"{own[what]['samples']:,}", users, f"{own[what]['history_length']:.1f}"])
     blocks = [
         "The data, as in Tables 1 and 2:",
-        table(*names, rows=[[*(f"{n:,}" for n in row.values()), *means]]),
+        table(*names, rows=[[*(f"{n:,}" for _, n in row), *means]]),
         "Records: " + ", ".join(f"{n:,} of {name}" for name, n in found["records_by_group"].items()),
         "Samples, and the behaviours in a history (at most the cap's):",
         table("target", "", "samples", "users", "mean length", rows=samples),

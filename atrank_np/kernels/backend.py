@@ -12,6 +12,7 @@ from ..models.atrank import ATRank
 from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
+from ..models.common_space import bags_of
 from ..models.variants import Residual
 from ..optimizer import FOLD
 from ..parameters import is_decayed, kind
@@ -347,11 +348,10 @@ class NumbaBackend:
             part = du[:, start : start + column.size]
             start += column.size
             if column.kind == "tokens":
-                first, size = column.values.offsets[objects], np.diff(column.values.offsets)[objects]
-                owner = np.repeat(np.arange(len(objects)), size)
-                within = np.arange(len(owner)) - np.repeat(np.cumsum(size) - size, size)
-                value = part[owner] / size[owner][:, None].astype(self.dtype)
-                found.setdefault(f"table.{column.table}", []).append((column.values.ids[first[owner] + within], value))
+                ids, offsets = bags_of(column.values, objects)
+                size = np.diff(offsets)
+                value = np.repeat(part / np.maximum(size, 1)[:, None].astype(self.dtype), size, axis=0)
+                found.setdefault(f"table.{column.table}", []).append((ids, value))
             elif column.kind != "number":
                 found.setdefault(f"table.{column.table}", []).append((column.values[objects], part))
 
