@@ -728,8 +728,8 @@ BUGS = [
         ),
         (
             "history includes the target",
-            "samples.start - offsets[:-1], length)",
-            "samples.start - offsets[:-1] + 1, length)",
+            "ranges(samples.start, length)",
+            "ranges(samples.start + 1, length)",
             "test_history_does_not_hold_its_target",
         ),
         ("unit of another group", "g in schema.groups])[group]", "g in schema.groups])[0 * group]", "test_pack_by_hand"),
