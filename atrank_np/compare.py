@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import command, train
-from .assembly import digest_of_events, load
+from .assembly import digest_of_events, digest_of_features, load
 from .config import LABELS, MODELS
 from .datasets.schema import DataError, Schema
 from .evaluate import read_data
@@ -56,7 +56,8 @@ def run_all(rows, seeds, out, shared, needed):
     """
     diverged = {}
     data, _ = train.settings(train.parse(shared))
-    events = digest_of_events(read_data(data)[0])
+    log, _ = read_data(data)
+    digests = digest_of_events(log), digest_of_features(log)
     todo = [(row, seed) for seed in range(seeds) for row in rows]
     for i, (row, seed) in enumerate(todo, 1):
         if row in diverged:
@@ -64,7 +65,7 @@ def run_all(rows, seeds, out, shared, needed):
         flags = [*row.flags, "--seed", str(seed)]
         print(f"[{i}/{len(todo)}] {row.label}: {' '.join(flags)}", file=sys.stderr)
         try:
-            train_or_resume(out / f"{row.name}-{seed}", [*shared, *flags], events)
+            train_or_resume(out / f"{row.name}-{seed}", [*shared, *flags], digests)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(f"{str(stop).split(';')[0] or 'stopped'}; the same command goes on") from None
         except command.Diverged as fault:
@@ -76,15 +77,16 @@ def run_all(rows, seeds, out, shared, needed):
     return {row: read_runs(row.label, folders(row)) for row in rows if row not in diverged}, diverged
 
 
-def train_or_resume(folder, arguments, events):
-    """Leaves a finished run in a folder, whatever of it is there already. DataError if that is another run, or one of
-    other events than these (a digest)."""
+def train_or_resume(folder, arguments, digests):
+    """Leaves a finished run in a folder, whatever of it is there already. DataError if that is another run, or one on
+    other data than those of these digests (of events and features)."""
     path, wanted = folder / "config.json", train.config_text(*train.settings(train.parse(arguments)))
     without_threads = lambda text: re.sub(r'"threads": \d+', "", text)  # no bit depends on their number
     if path.exists() and without_threads(path.read_text()) != without_threads(wanted):
         raise DataError(f"{folder}: holds a run with other settings; choose another --out, or remove it")
     if all((folder / name).exists() for name in train.FILES):
-        if load(folder).events != events:
+        held = load(folder)
+        if (held.events, held.features) != digests:
             raise DataError(f"{folder}: the data have changed since this run; choose another --out, or remove it")
         return
     if (folder / "model.npz").exists():

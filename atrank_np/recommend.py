@@ -16,7 +16,7 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
 
     user: a user of the log, or history: Events in time order. Behaviours before the time `at` count, all by default;
     ranking then happens one tick after the last. Objects of the history itself are left out unless the schema keeps
-    repeated targets. The log may have grown since the training, but objects and features must be those of the model.
+    repeated targets. The log may have grown since the training, but its objects and actions must be the model's, in that order.
     DataError if they are not, for a user that the log does not hold, a group that is not ranked, a history that leaves no
     object to rank, or one without a user before a model that knows users only.
     """

@@ -393,10 +393,13 @@ def test_seeds_that_were_judged_on_other_candidates(own, tiny):
 def test_data_that_have_changed(own, tiny, tmp_path):
     data = shutil.copytree(tiny, tmp_path / "data")
     command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
-    with (data / "events.csv").open("a") as file:
-        file.write("u3,items,click,i1,5000\n")
-    with pytest.raises(DataError, match="bpr_mf-0: the data have changed since this run; choose another --out, or remove it$"):
-        command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
+    for name, change in (("events.csv", lambda text: text + "u3,items,click,i1,5000\n"),
+                         ("items.csv", lambda text: text.replace(",c1,", ",c2,", 1))):  # fmt: skip
+        before = (data / name).read_text()
+        (data / name).write_text(change(before))
+        with pytest.raises(DataError, match="bpr_mf-0: the data have changed since this run; choose another --out, or remove it$"):
+            command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
+        (data / name).write_text(before)
 
 
 def test_a_fault_is_one_line(tmp_path):
