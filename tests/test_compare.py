@@ -397,7 +397,7 @@ def test_data_that_have_changed(own, tiny, tmp_path):
                          ("items.csv", lambda text: text.replace(",c1,", ",c2,", 1))):  # fmt: skip
         before = (data / name).read_text()
         (data / name).write_text(change(before))
-        with pytest.raises(DataError, match="bpr_mf-0: the data have changed since this run; choose another --out, or remove it$"):
+        with pytest.raises(DataError, match="bpr_mf-0: the data have changed since this run; choose another --out, or remove"):
             command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
         (data / name).write_text(before)
 
