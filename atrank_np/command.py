@@ -85,8 +85,13 @@ def find_data(name):
 
 
 def table(*columns, rows):
-    """Markdown; the columns are padded, so that it is read as easily in a terminal."""
+    """`markdown` of anything, padded, so that it is read as easily in a terminal."""
     cells = [[str(cell) for cell in row] for row in [columns, *rows]]
     width = [max(map(len, column)) for column in zip(*cells)]
-    line = lambda row: "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, width)) + " |"
-    return "\n".join([line(cells[0]), "|" + "|".join("-" * (w + 2) for w in width) + "|", *map(line, cells[1:])])
+    header, *padded = [[cell.ljust(w) for cell, w in zip(row, width)] for row in cells]
+    return markdown(header, padded)
+
+
+def markdown(header, rows):
+    """A Markdown table of strings."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["-" * max(len(name), 3) for name in header], *rows])

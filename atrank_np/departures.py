@@ -94,9 +94,8 @@ DEPARTURES = (
 
 def markdown():
     """The list as a Markdown table."""
-    rows = [("what", "paper", "here", "otherwise", "measured effect"), ("---",) * 5]
-    rows += [(d.what, d.paper, d.here, f"`{d.flag}`" if d.flag else "", d.effect) for d in DEPARTURES]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+    rows = [(d.what, d.paper, d.here, f"`{d.flag}`" if d.flag else "", d.effect) for d in DEPARTURES]
+    return command.markdown(("what", "paper", "here", "otherwise", "measured effect"), rows)
 
 
 def main(arguments):

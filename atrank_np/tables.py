@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .command import markdown
 from .datasets.schema import DataError
 from .evaluate import auc, by_length, known
 from .metrics import standard_error
@@ -89,10 +90,6 @@ def behind(cell):
 
 def with_difference(cell, auc=mean_and_sd):
     return auc(cell) + (f" ({behind(cell)})" if behind(cell) else "")
-
-
-def markdown(header, rows):
-    return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *rows])
 
 
 def protocol(runs, label):

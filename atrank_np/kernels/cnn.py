@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
-from .options import KERNEL, SET, STEP, ZERO
+from .options import INNER, KERNEL, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .ranking import DeepAt
 from .step import part, rank, share, share_backward
@@ -38,13 +38,20 @@ class Places(NamedTuple):
     user_b: int
 
 
+@njit(**INNER)
+def windows_in(offset, h, w):
+    """How many windows of w behaviours history h has: a shorter one has one, an empty one none."""
+    n = offset[h + 1] - offset[h]
+    return max(n - w + 1, min(n, 1))
+
+
 @njit(**KERNEL)
 def lay_out(x, offset, count, w, laid, D):
     """F1: the windows of w behaviours, one after another: they are w D numbers in a row of x. -> number of places."""
     nothing = splat(laid.dtype.type(0), D)
     places = row = 0
     for h in range(count):
-        for p in range(offset[h], max(offset[h + 1] - w + 1, min(offset[h] + 1, offset[h + 1]))):
+        for p in range(offset[h], offset[h] + windows_in(offset, h, w)):
             for i in range(p, p + w):
                 store(laid, row * size(D), load(x, i * size(D), D) if i < offset[h + 1] else nothing)
                 row += 1
@@ -63,7 +70,7 @@ def convolution_forward(x, offset, count, w, P, W, b, F, laid, z, pooled, best, 
         row, at = pooled[h * columns + first : h * columns + first + F], best[first : first + F, h]
         row[:] = 0
         at[:] = -1
-        for _ in range(max(offset[h + 1] - offset[h] - w + 1, min(1, offset[h + 1] - offset[h]))):
+        for _ in range(windows_in(offset, h, w)):
             for f in range(F):
                 value = z[place * F + f] + P[b + f]
                 if value > row[f]:  # F3
@@ -86,7 +93,7 @@ def convolution_backward(dpooled, x, offset, count, w, PT, dP, W, b, F, laid, dz
     product(dz, ZERO, n, F, PT, W, w * size(D), laid, ZERO, SET)
     row = 0
     for h in range(count):  # B1
-        for p in range(offset[h], max(offset[h + 1] - w + 1, min(offset[h] + 1, offset[h + 1]))):
+        for p in range(offset[h], offset[h] + windows_in(offset, h, w)):
             for i in range(p, min(p + w, offset[h + 1])):
                 store(dx, i * size(D), load(dx, i * size(D), D) + load(laid, (row + i - p) * size(D), D))
             row += w
