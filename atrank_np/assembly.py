@@ -92,7 +92,8 @@ def assemble(log, split, config):
         for feature in group.features:
             if feature.kind == "number":
                 values = log.catalogues[group.name].features[feature.name]
-                statistics[f"{group.name}.{feature.name}"] = _mean_and_deviation(values, popularity)
+                name = f"{group.name}.{feature.name}"
+                statistics[name] = _mean_and_deviation(name, values, popularity)
     trained = Trained(
         config=config,
         schema=log.schema,
@@ -136,11 +137,13 @@ def _digest(columns):
     return found.hexdigest()
 
 
-def _mean_and_deviation(values, weight):
+def _mean_and_deviation(name, values, weight):
     """Over the training events: an object counts as often as it was acted on. A constant feature has deviation 1."""
     known = ~np.isnan(values) & (weight > 0)
     if not known.any():
         return [0.0, 1.0]
+    if (largest := abs(values[known]).max()) > 1e150:
+        raise DataError(f"{name}: expected numbers whose squares can be added up, got one of size {largest}")
     if np.ptp(values[known]) == 0:  # exactly; the rounding of a mean would be taken for a deviation
         return [float(values[known][0]), 1.0]
     mean = np.average(values[known], weights=weight[known])

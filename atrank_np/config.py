@@ -61,7 +61,7 @@ class Config:
         for name in ("width", "spaces", "epochs", "negatives", "cap", "eval_negatives", "evaluations", "shards", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.width % self.spaces:
+        if self.model in ("atrank", "bilstm_attention") and self.width % self.spaces:
             raise ValueError(f"width {self.width} does not divide into {self.spaces} equal spaces")
         if self.batch_size < 1 + self.negatives or self.batch_size % (1 + self.negatives):
             raise ValueError(

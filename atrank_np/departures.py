@@ -48,6 +48,25 @@ DEPARTURES = (
     Departure("loss", "a sum", "the mean over a batch's targets", "", "a matter of the learning rate's unit"),
     Departure("batch of 32", "not said what counts", "targets: 16 histories, each with a positive and a negative",
               "--batch-size", "-0.0038 ± 0.0011 with 64: 32 positives"),
+    Departure("embeddings of features", "a query is a bag of words; how numbers enter is not said",
+              "a bag is the mean of its rows, zeros if empty; a number is standardised by the training events, x · w + b, as "
+              "wide as a feature; queries have no id of their own", "schema.toml", "not measured"),
+    Departure("what is not known", "not said", "an empty cell is the value `missing`; an object never seen before is row 0, "
+              "`unknown`: zeros that never train", "", "not measured"),
+    Departure("time and action of a behaviour", "the formula adds them to emb(o), a sentence says concatenation", "added",
+              "--variant time_concat", "not measured"),
+    Departure("time buckets", "[0,1), [1,2), [2,4), …, how many not said", "14 of days, the last one open",
+              "buckets, bucket_unit in schema.toml", "not measured"),
+    Departure("spaces", "of any sizes", "of equal sizes", "", "not measured"),
+    Departure("layer norm", "no epsilon", "1e-5 under the root", "", "not measured"),
+    Departure("histories of several groups", "not said what is earlier", "all behaviours that come first by (time, place in the "
+              "file); n and k count the target group's", 'history_rule = "before_time" in schema.toml', "not measured"),
+    Departure("all2all", "one model for all groups", "one loss, the mean over the targets of all groups, which batches mix in "
+              "proportion", "", "not measured"),
+    Departure("competitors in Table 5", "not said", "one2one", "", "not measured"),
+    Departure("the CNN's short histories", "not said", "filled up with zeros behind the last behaviour", "", "not measured"),
+    Departure("Table 4", "averages over the whole data set", "over spaces, then over all behaviours of a bucket in the "
+              "histories of training and test; one more row, [128, ∞)", "explain --samples", "not measured"),
     Departure("dropout", "in F_self and F_vanilla, rate not said", "0", "--dropout",
               "+0.0009 ± 0.0009 at 0.1"),
     Departure("clipping", "none (the authors' code: 5)", "none, but for competitors (below)", "--clip",

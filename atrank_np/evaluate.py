@@ -64,7 +64,10 @@ def auc(scores, user=None):
 
 
 def swapped(samples):
-    """Each ranking with the history (and name) of the next one, a fixed cyclic shift; elapsed times are the history's own."""
+    """Each ranking with the history (and name) of the next one, a fixed cyclic shift; elapsed times are the history's own.
+
+    Where there is but one ranking it keeps its history.
+    """
     other = np.roll(np.arange(len(samples.user)), -1)
     return samples._replace(**{name: getattr(samples, name)[other] for name in ("user", "start", "end", "time")})
 
@@ -118,6 +121,7 @@ def test_report(backend, log, split, task, scores, world=None):
         "test_auc_se": known(whole.se),
         "test_auc_by_group": by_group,
         "test_users": int(len(np.unique(task.samples.user))),
+        "test_rankings": len(groups),
         "negatives": _negatives_in_words(task),
         "tie_rule": "a tie counts 1/2",
         "popularity_auc": auc(popularity).mean,
@@ -145,7 +149,8 @@ def describe(report, validate):
     number = lambda value: "-" if value is None else f"{value:.4f}"
     lines = [
         f"{'validation' if validate else 'test'} AUC {number(report['test_auc'])} ± {number(report['test_auc_se'])} "
-        f"(1 s.e., {report['test_users']} users, negatives: {report['negatives']}; {report['tie_rule']})"
+        f"(1 s.e., {report['test_rankings']} positives of {report['test_users']} users, negatives: {report['negatives']}; "
+        f"{report['tie_rule']})"
     ]
     if len(report["test_auc_by_group"]) > 1:
         for name, own in report["test_auc_by_group"].items():
@@ -158,7 +163,7 @@ def describe(report, validate):
 
 
 def full_ranks(backend, schema, split, samples, show=False):
-    """The place of each positive among all objects of its group that the user had not had before: [S], 0 is the first.
+    """The place of each positive among all objects of its group that are not in the user's history: [S], 0 is the first.
 
     Ties count half, as in the AUC: with a constant score a positive is in the middle.
     """
@@ -236,11 +241,13 @@ def main(arguments):
         report["auc_by_length"] = [dict(zip(("length", "rankings", "auc", "se"), row)) for row in rows]
         lines.append("AUC by behaviours in the history")
         lines += [f"  {label:>7} {value:.4f} ± {'-' if se is None else f'{se:.4f}'} ({n})" for label, n, value, se in rows]
-        some = parts.test.take(slice(0, options.users))
+        users = np.unique(parts.test.user)[: options.users]
+        some = parts.test.take(np.isin(parts.test.user, users))
         report |= rank_metrics(full_ranks(backend, log.schema, parts, some, show=not options.json))
-        report["ranked_users"] = len(some.user)
+        report["ranked_users"] = len(users)
         lines.append(
-            f"whole catalogue, {len(some.user)} rankings: HR@10 {report['hr@10']:.4f}, NDCG@10 {report['ndcg@10']:.4f}"
+            f"whole catalogue, {len(some.user)} positives of {len(users)} users: HR@10 {report['hr@10']:.4f}, "
+            f"NDCG@10 {report['ndcg@10']:.4f}"
         )
     print(json.dumps(report, indent=2) if options.json else "\n".join(lines))
     return 0

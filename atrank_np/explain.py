@@ -1,6 +1,7 @@
 """Looks inside a trained run: `python -m atrank_np.explain RUN --user U` draws Figures 3 and 4 and prints Table 4."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,10 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from . import command
-from .datasets.packing import pack
+from .backend import NumpyBackend
+from .datasets.packing import Batch, pack
 from .datasets.sampling import Samples, split
 from .datasets.schema import DataError
 from .evaluate import open_run
+from .layers.embedding import Rows
 from .models.common_space import bags_of
 from .recommend import history_of, moment, place_of, rank, target_group, visible
 
@@ -31,6 +34,7 @@ class Inside(NamedTuple):
     vanilla_attention: np.ndarray  # [K, n]: (7)
     C: np.ndarray  # [n, D]: (6)
     e: np.ndarray  # [D]: (7)
+    batch: Batch  # of this one ranking, the target taken for a positive
 
 
 def look_inside(trained, log, user, target=None, at=None, group=None):
@@ -57,7 +61,22 @@ def look_inside(trained, log, user, target=None, at=None, group=None):
         np.zeros((K, n)) if vanilla is None else vanilla[:, 0],
         cache.user.C,
         cache.e[0],
+        batch,
     )
+
+
+def arrays(trained, inside):
+    """name -> array: the attention weights, C and e of a ranking, and of every parameter ("parameter/…", as the formulas
+    mean it) the gradient ("gradient/…") of that ranking's loss, -log σ(f)."""
+    config = replace(trained.config, backend="numpy", loss="point", dropout=0.0)
+    _, gradients = NumpyBackend(trained.model(), trained.params, config, table_scale=trained.table_scale).gradients(inside.batch)
+    found = {name: getattr(inside, name) for name in ("self_attention", "vanilla_attention", "C", "e")}
+    for name, w in trained.meaning().items():
+        gradient = gradients.get(name, 0)
+        rows, values = gradient if isinstance(gradient, Rows) else (slice(None), gradient)
+        found[f"parameter/{name}"], found[f"gradient/{name}"] = w, np.zeros_like(w)
+        found[f"gradient/{name}"][rows] = values
+    return found
 
 
 def row_of(trained, group, name):
@@ -122,7 +141,7 @@ def nearest(trained, group, name, top=5):
     length = np.linalg.norm(emb, axis=1)
     cosine = emb @ emb[row] / np.maximum(length * length[row], 1e-30)
     cosine[[0, row]] = -np.inf
-    best = np.argsort(-cosine, kind="stable")[:top]
+    best = np.argsort(-cosine, kind="stable")[: min(top, g.objects - 2)]
     return [(str(trained.catalogues[group].objects[i]), float(cosine[i])) for i in best]
 
 
@@ -248,13 +267,15 @@ def main(arguments):
     group = target_group(trained.schema, options.group)
     alike = nearest(trained, group, inside.target)
     write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
+    np.savez(out / "arrays.npz", **arrays(trained, inside))
     print(f"user {options.user}: {n} behaviours; {inside.target} is ranked with logit {inside.score:.3f}")
     print("Table 4: mean vanilla attention by elapsed days, beside the share that equal weights would give")
     for first, last, count, mean, uniform in table:
         label = f"[{first}, {'∞' if last == np.inf else int(last)})"
         print(f"  {label:<10} {mean:.4f}   uniform {uniform:.4f}   ratio {mean / uniform if uniform else 0:.2f}   ({count})")
     print(f"nearest to {inside.target}: " + ", ".join(f"{name} {cosine:.2f}" for name, cosine in alike))
-    print(f"written to {out}: self_attention.png, vanilla_attention.png, and their numbers as CSV")
+    print(f"written to {out}: self_attention.png, vanilla_attention.png, their numbers as CSV, and arrays.npz with attention, "
+          "parameters and this ranking's gradients by name")  # fmt: skip
     return 0
 
 

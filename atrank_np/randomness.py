@@ -1,4 +1,6 @@
-"""Everything random is a function of (seed, purpose, epoch or step). The purposes are named here and nowhere else."""
+"""Everything random is a function of (seed, purpose, epoch or step). The purposes are named here; the simulated shop, whose
+bytes must never change, has streams of its own.
+"""
 
 import numpy as np
 
@@ -8,7 +10,7 @@ PURPOSES = {
     "negatives": 2,  # (seed, epoch): the negatives that an epoch trains on
     "evaluation negatives": 3,  # (eval_seed, group): the negatives that every model and seed is judged on
     "dropout": 4,  # (seed, step): the key of the hash below
-    "gradient check": 5,  # (seed,): where and in which directions gradients are checked
+    "gradient check": 5,  # (seed, attempt): where and in which directions gradients are checked
     "simulation": 6,  # (seed,): made-up behaviour logs
 }
 

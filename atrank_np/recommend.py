@@ -5,7 +5,7 @@ import numpy as np
 from . import command
 from .assembly import load
 from .backend import make_backend
-from .datasets.reading import read_history
+from .datasets.reading import LATEST, read_history
 from .datasets.sampling import Events, Samples, not_taken
 from .datasets.schema import DataError
 from .evaluate import catalogue_scores, open_run
@@ -54,9 +54,14 @@ def target_group(schema, group=None):
 
 
 def moment(history, at=None):
-    """-> the time of ranking, by default one tick after the last behaviour, and how many behaviours come before it."""
+    """-> the time of ranking, by default one tick after the last behaviour, and how many behaviours come before it.
+
+    DataError for a time that no log can hold.
+    """
     if at is None:
         at = int(history.time[-1]) + 1 if len(history.time) else 0
+    if abs(at) > LATEST:
+        raise DataError(f"--at: expected an integer below 2^62, got {at}")
     return at, int(np.searchsorted(history.time, at))
 
 

@@ -14,6 +14,7 @@ from .command import markdown
 from .datasets.schema import DataError
 from .evaluate import auc, by_length, known
 from .metrics import standard_error
+from .models.variants import VARIANTS
 from .train import SCHEMA_VERSION
 
 
@@ -107,6 +108,7 @@ def table(results, reference):
     figures, lines, evaluations = {}, [], len(reference.curves[0]["step"])
     buckets = [(label, places, reference.at(places)) for label, places in by_length(reference.tested["length"])]
     claims = any(row.claim for row in results)
+    compiled = " and ".join(name for name, variant in VARIANTS.items() if name and variant.compiled)
     for row, runs in results.items():
         mean = lambda name, reports=runs.reports: float(np.mean([report[name] for report in reports]))
         own = figures[row.name] = cell(runs, reference)
@@ -134,7 +136,7 @@ def table(results, reference):
         markdown(header[: len(lines[0])], lines),
         f"{protocol(reference, reference.label)} {report['test_users']} users. Seconds are of training; to 99 %: until the first "
         f"of the {evaluations} evaluations that reaches 99 % of the final AUC."
-        + " NumPy computes what --variant names, but for residual: its speed says nothing." * claims,
+        + f" NumPy computes what --variant names, but for {compiled}: its speed says nothing." * claims,
         f"Controls: {', '.join(controls)}.",
         markdown(["behaviours in the history", "rankings", *(runs.label for runs in results.values())], lengths),
     ]), figures  # fmt: skip

@@ -315,8 +315,8 @@ def parser():
     training.add_argument("--gain-init", type=float, default=d.gain_init, help="initial gain of F_vanilla's layer norm")
     training.add_argument("--seed", type=command.seed, default=d.seed, help="of everything random in training")
     training.add_argument("--paper", action="store_true", default=argparse.SUPPRESS,
-                          help="exactly the paper's numbers: learning rate 1.0, no item bias, embeddings of 64; a flag "
-                          "beside it wins")
+                          help="exactly the paper's numbers: learning rate 1.0, no item bias, embeddings of 64; what it "
+                          "does not say stays as the model has it, and a flag beside it wins")
     scoring = p.add_argument_group("scoring")
     scoring.add_argument("--eval-seed", type=command.seed, default=d.eval_seed,
                          help="of the test negatives, the same for all models")

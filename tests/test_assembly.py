@@ -47,6 +47,12 @@ def test_a_number_that_is_constant_or_never_seen(log):
         assert np.isfinite(trained.model().space.groups[0].columns[2].values).all()
 
 
+def test_a_number_too_large_to_square(log):
+    log.catalogues["items"].features["price"][3] = -1e200
+    with pytest.raises(DataError, match=r"^items\.price: expected numbers whose squares can be added up, got .* 1e\+200$"):
+        assembled(log)
+
+
 def test_the_model_has_the_logs_shapes(log):
     trained = assembled(log)
     shapes = {name: w.shape for name, w in trained.params.items()}

@@ -320,6 +320,7 @@ def test_variants(tiny, tmp_path, no_picture, capsys):
     assert text == (tmp_path / "variants.md").read_text() and (tmp_path / "variants.png").exists()
     header, *rows = cells(text.split("\n\n")[0])
     assert header[-2:] == ["flags", "the paper"]
+    assert "NumPy computes what --variant names, but for residual and no_time: its speed says nothing." in text
     default = report(tmp_path / "atrank-0")["config"]
     assert rows[0][0] == "ATRank" and len(rows) == 1 + len(several) > 10
     for row, variant in zip(rows[1:], several):

@@ -54,8 +54,9 @@ def test_in_words(trained_run, capsys):
     first, *others = capsys.readouterr().out.splitlines()
     report = json.loads((trained_run / "report.json").read_text())
     assert first == (
-        f"test AUC {report['test_auc']:.4f} ± {report['test_auc_se']:.4f} (1 s.e., {report['test_users']} users, negatives: "
-        "1 per positive, uniform over objects that the user never touches; a tie counts 1/2)"
+        f"test AUC {report['test_auc']:.4f} ± {report['test_auc_se']:.4f} (1 s.e., {report['test_rankings']} positives of "
+        f"{report['test_users']} users, negatives: 1 per positive, uniform over objects that the user never touches; "
+        "a tie counts 1/2)"
     )
     assert [line.split()[0] for line in others] == ["items:", "queries:", "controls", "popularity"]
 
@@ -69,7 +70,8 @@ def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
     found = figures(trained_run, capsys, "--full")
     parts = split(read_log(tiny))
     length = parts.test.end - parts.test.start
-    assert sum(row["rankings"] for row in found["auc_by_length"]) == found["ranked_users"] == len(length)
+    assert sum(row["rankings"] for row in found["auc_by_length"]) == found["test_rankings"] == len(length)
+    assert found["ranked_users"] == found["test_users"] == len(np.unique(parts.test.user)) < len(length)
     mean = sum(row["rankings"] * row["auc"] for row in found["auc_by_length"]) / len(length)
     assert mean == pytest.approx(found["test_auc"], abs=1e-12)
     assert 0 <= found["ndcg@10"] <= found["hr@10"] <= 1

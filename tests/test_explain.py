@@ -52,10 +52,26 @@ def test_the_command_writes_pictures_and_numbers(trained_run, opened, tmp_path, 
     assert explain.main([str(trained_run), "--user", longest(opened[1]), "--out", str(tmp_path)]) == 0
     assert "Table 4" in capsys.readouterr().out
     names = {"self_attention.png", "vanilla_attention.png", "self_attention.csv", "vanilla_attention.csv",
-             "attention_by_elapsed.csv", "nearest.csv"}  # fmt: skip
+             "attention_by_elapsed.csv", "nearest.csv", "arrays.npz"}  # fmt: skip
     assert names == {path.name for path in tmp_path.iterdir()}
     rows = list(csv.reader((tmp_path / "self_attention.csv").open()))[1:]
     np.testing.assert_allclose([sum(map(float, row[2:])) for row in rows], 1, rtol=1e-5)
+
+
+def test_arrays_are_those_of_the_ranking(opened):
+    """A parameter's gradient is that of -log σ(f): for the target's own bias σ(f) - 1, and 0 for any other."""
+    trained, log = opened
+    inside = explain.look_inside(trained, log, longest(log))
+    found = explain.arrays(trained, inside)
+    assert found["self_attention"] is inside.self_attention
+    assert {name.partition("/")[2] for name in found if "/" in name} == set(trained.params)
+    for name, w in trained.meaning().items():
+        np.testing.assert_array_equal(found[f"parameter/{name}"], w)
+        assert found[f"gradient/{name}"].shape == w.shape
+    bias = found["gradient/bias.items"]
+    row = explain.row_of(trained, "items", inside.target)
+    np.testing.assert_allclose(bias[row], 1 / (1 + np.exp(-inside.score)) - 1, rtol=1e-5)
+    assert np.count_nonzero(bias) == 1 and found["gradient/table.items.object"].any()
 
 
 def test_a_model_without_self_attention_is_one_line(competitor_run):
@@ -95,6 +111,12 @@ def test_nearest_by_all_features(opened):
     assert len(others) == 6 and all(value <= cosine for _, value in others)
 
 
+def test_nearest_of_a_small_group(opened):
+    """Neither the object itself nor `unknown` stands in for others."""
+    names = {name for name, _ in explain.nearest(opened[0], "queries", "q5", top=9)}
+    assert len(names) == 7 and not names & {"q5", "unknown"}
+
+
 def test_wrong_names_are_one_line(trained_run):
     result = process("explain", trained_run, "--user", "nobody")
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
@@ -105,6 +127,7 @@ def test_wrong_names_are_one_line(trained_run):
 def test_what_cannot_be_drawn_is_one_line(trained_run, opened, tmp_path):
     user, run = longest(opened[1]), str(trained_run)
     for flags, fault in (("--at 0", f"user {user!r}: no behaviour before the time of ranking, so there is no attention to draw"),
+                         (f"--at {2**70}", f"--at: expected an integer below 2^62, got {2**70}"),
                          ("--samples -1", "--samples: expected at least 0, got -1"),
                          ("--group nothing", "group 'nothing': expected one that the model ranks: ")):  # fmt: skip
         with pytest.raises(DataError) as raised:

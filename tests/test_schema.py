@@ -115,7 +115,7 @@ def test_select_features_faults(names, text):
 
 NAMES = "expected a list of different names"
 SOME = "expected a list of at least one name, all different"
-COUNT = "expected a whole number of at least 1"
+COUNT = "expected a whole number of at least 1 and less than 2^31"
 FEATURE = "schema.toml: groups.items.features."
 
 
@@ -134,6 +134,7 @@ FEATURE = "schema.toml: groups.items.features."
     ('"before_time"', '"before"', "schema.toml: history_rule: expected one of before_event, before_time, got 'before'"),
     ('"keep"', "true", "schema.toml: target_repeats: expected one of drop, keep, got True"),
     ("12", "0", f"schema.toml: groups.items.buckets: {COUNT}, got 0"),
+    ("12", "2147483648", f"schema.toml: groups.items.buckets: {COUNT}, got 2147483648"),
     ("12", "true", f"schema.toml: groups.items.buckets: {COUNT}, got True"),
     ("size = 5", "size = 0", f"{FEATURE}price.size: {COUNT}, got 0"),
     ("size = 5", "size = 5.0", f"{FEATURE}price.size: {COUNT}, got 5.0"),

@@ -29,7 +29,7 @@ from atrank_np.datasets.schema import DataError
 from atrank_np.evaluate import auc
 from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
 
-REPORT = tuple("""schema_version test_auc test_auc_se test_auc_by_group test_users negatives tie_rule popularity_auc
+REPORT = tuple("""schema_version test_auc test_auc_se test_auc_by_group test_users test_rankings negatives tie_rule popularity_auc
     swapped_history_auc in_history_auc features_shared_auc ceiling_auc repeat_share train_samples epochs seconds compile_seconds
     samples_per_second peak_rss_mb backend shards threads seed eval_seed config counted""".split())  # noqa: SIM905
 CINEMA = Path(__file__).parent.parent / "data" / "cinema"
@@ -137,6 +137,12 @@ def test_features_history_and_target(tiny, tmp_path, no_picture):
     assert [[f.name for f in group.features] for group in trained.schema.groups] == [["category"], ["words"]]
     assert (trained.schema.history, trained.schema.targets) == (("items",), ("queries",))
     assert trained.params["table.words"].shape[1] == 3
+
+
+def test_only_a_model_with_spaces_divides_its_width():
+    assert Config(model="cnn", width=10, spaces=8).width == 10
+    with pytest.raises(ValueError, match="^width 10 does not divide into 8 equal spaces$"):
+        Config(model="bilstm_attention", width=10, spaces=8)
 
 
 def test_the_papers_numbers(tiny, tmp_path, no_picture):

@@ -17,6 +17,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from atrank_np.command import Parser, run
+from atrank_np.datasets.reading import LATEST
 from atrank_np.datasets.schema import DataError
 from atrank_np.datasets.writing import whole_files
 
@@ -79,7 +80,7 @@ def _review(line):  # -> user, asin, time
     user, asin, time = (record.get(key) for key in ("reviewerID", "asin", "unixReviewTime"))
     _expect(is_text(user) and user, "reviewerID: expected a name", user)
     _expect(is_text(asin) and asin, "asin: expected a name", asin)
-    _expect(type(time) is int and -(2**63) <= time < 2**63, "unixReviewTime: expected an integer of 64 bits", time)
+    _expect(type(time) is int and abs(time) < LATEST, "unixReviewTime: expected an integer below 2^62", time)
     return user, asin, time
 
 

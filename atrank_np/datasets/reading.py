@@ -16,6 +16,7 @@ from atrank_np.datasets.schema import DataError, Schema, open_csv
 
 BLOCK = 4_096  # rows; larger is no faster and only costs memory
 LONGEST = 1_000  # characters of a name
+LATEST = 2**62  # times are nearer to 0: so the difference of two is exact in 64 bits
 
 
 @dataclass(frozen=True)
@@ -233,10 +234,12 @@ def _codes(name, cells, numbers, dtype):
 def _integers(name, cells):
     try:
         if "_" not in "".join(cells[name]):  # int() reads 1_000 as 1000
-            return np.fromiter(map(int, cells[name]), np.int64, len(cells[name]))
+            values = np.fromiter(map(int, cells[name]), np.int64, len(cells[name]))
+            if values.min() > -LATEST and values.max() < LATEST:
+                return values
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"{name}: expected an integer, got {cells[name][0]!r}")
+    raise ValueError(f"{name}: expected an integer below 2^62, got {cells[name][0]!r}")
 
 
 def _numbers(name, cells, _no_vocabulary):

@@ -212,7 +212,7 @@ def _in_history(events, samples, first):
 
 
 class Negatives:
-    """Draws objects that a user never takes in any of his events (EQUATIONS: as the authors do).
+    """Draws objects that a user never takes in any of his events (as the authors do).
 
     First those that he was shown and did not take (`negative_actions`), at times after his positive before, of the same
     group, up to that of his positive; then, for want of those, any, uniformly.

@@ -170,8 +170,9 @@ def _one_of(*words):
 
 # One table per level of schema.toml: key -> (test of its value, what is expected).
 # `type(v) is int`, because True is an int too.
-COUNT = (lambda v: type(v) is int and v >= 1, "a whole number of at least 1")
-UNIT = (lambda v: COUNT[0](v) or isinstance(v, str) and v in UNITS, "ticks, at least 1, or one of " + ", ".join(UNITS))
+COUNT = (lambda v: type(v) is int and 1 <= v < 2**31, "a whole number of at least 1 and less than 2^31")
+UNIT = (lambda v: type(v) is int and 1 <= v < 2**62 or isinstance(v, str) and v in UNITS,
+        "ticks, at least 1, or one of " + ", ".join(UNITS))
 TEXT = (lambda v: isinstance(v, str) and v != "", "a name")
 NAMES = (lambda v: isinstance(v, list) and all(map(TEXT[0], v)) and len(set(v)) == len(v), "a list of different names")
 SOME = (lambda v: NAMES[0](v) and v != [], "a list of at least one name, all different")

@@ -242,7 +242,7 @@ def ceiling(world, log, user, time, group, candidates=None, history=None):
             rows, moment = _known(code[g][candidates[s]]), context(log.offsets[user[s]], end[s], time[s])
             p = chance(world, g, tastes[None, None], rows[:, :, None], moment, view)
             scores[s] = np.einsum("srt,st->sr", p, belief[s])
-    return scores
+    return scores.astype(np.float32)  # chances that are equal but for the last bits of the sums become ties
 
 
 def _rows_of(world, group, names):  # the world's row of each name; -1: none
@@ -335,7 +335,7 @@ def main(arguments):
         "is known exactly, and so is the best AUC (python -m atrank_np.datasets.stats DIR --ceilings). The same arguments "
         "give the same bytes."))
     p.add_argument("--out", metavar="DIR", required=True, help="the folder to write, for example data/shop")
-    p.add_argument("--users", type=int, default=2000, help="about 12 events each (default: %(default)s)")
+    p.add_argument("--users", type=int, default=2000, help="about 11 events each (default: %(default)s)")
     p.add_argument("--seed", type=seed, default=0, help="of the shop and its users (default: %(default)s)")
     p.add_argument("--noise", action="store_true", help="the twin whose objects are all drawn uniformly")
     options = p.parse_args(arguments)

@@ -115,7 +115,7 @@ class SpaceOrder:
 
 
 class NumbaBackend:
-    """The same numbers as backend.NumpyBackend, from one compiled call per step."""
+    """The same numbers as backend.NumpyBackend, from two compiled calls: `shard` for each shard, `update` for each thread."""
 
     name = "numba"
 

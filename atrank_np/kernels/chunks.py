@@ -38,7 +38,7 @@ class Work(NamedTuple):
 
 
 class SpaceAt(NamedTuple):
-    """Places of what section 2 and (1) need of each group [G]; item_bias is a place among the item biases, -1: none."""
+    """Places of what embeddings and (1) need of each group [G]; item_bias is a place among the item biases, -1: none."""
 
     F_M_W: np.ndarray
     F_M_b: np.ndarray

@@ -1,7 +1,7 @@
 """A training step as two compiled calls: a model's `shard`, forward and backward of a part of the batch, and `update`.
 
-They call kernels and matrix products, and hold no formula of their own. Why compiled whole: a call from Python costs
-microseconds, and a step has about forty products of a few dozen rows.
+They call kernels and matrix products, and hold no formula of their own (but for BPR-MF's product). Why compiled whole: a call
+from Python costs microseconds, and a step has about forty products of a few dozen rows.
     1. Each shard goes forward and backward, chunk by chunk: so many histories that their rows stay in the cache. Dense
        gradients add up in its own dP, the embeddings' gradients stay in its du. Shards may run on threads of their own.
     2. The update takes the shards in order, so no bit depends on the number of threads. Threads share its parameters.
@@ -289,6 +289,7 @@ def update_tables(features, at, tables, biases, batch, work, rate, table_rate, p
 def update(held, pieces, batch, rate, keep, table_rate, part, parts):
     """w <- keep w - rate dw for all parameters, from what the shards left in work; and PT, the matrices transposed.
 
+    keep is 1 for what does not decay; what tables keep is in the factor that they are stored divided by.
     Each of so many parts takes every parts-th piece of P and the rows of tables whose id leaves `part` over when divided
     by `parts`, and adds up in the order of the shards: neither what runs at the same time nor `parts` changes a bit.
     """

@@ -1,4 +1,4 @@
-"""The recurrent competitors (EQUATIONS section 10): a bidirectional LSTM over the history, depth 1, D hidden units each way.
+"""The recurrent competitors of the paper: a bidirectional LSTM over the history, depth 1, D hidden units each way.
 
 Plain, its two final states make one user vector for all targets; with attention, each target attends over its outputs.
 """

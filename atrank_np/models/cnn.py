@@ -1,4 +1,4 @@
-"""The convolutional competitor (EQUATIONS section 10): windows of 1 to 10 behaviours, 32 feature maps each, max over time."""
+"""The convolutional competitor of the paper: windows of 1 to 10 behaviours, 32 feature maps each, max over time."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""From behaviours to the common space: section 2 and (1), shared by all models that read histories.
+"""From behaviours to the common space: their embeddings and (1), shared by all models that read histories.
 
 S = F_M(u) for the behaviours of a history, h_t = F_M(q_t) for the targets; both go through the same tables and the same
 F_M of their group, so their gradients add up. All groups have their own width, time table and projection; a feature
