@@ -679,7 +679,7 @@ def test_no_progress_bar_without_a_terminal(tiny, tmp_path):
     flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--out", tmp_path / "run"]
     result = process("train", "--data", tiny, *flags)
     assert (result.returncode, result.stderr) == (0, "")
-    assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ users, negatives: 1 per positive, ", result.stdout)
+    assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per positive, ", result.stdout)
     assert result.stdout.count("\n") == 8
 
 
