@@ -73,7 +73,7 @@ class Config:
                              ("loss", ("point", "pair")), ("schedule", ("exponential", "step")),
                              ("backend", ("numpy", "numba"))):  # fmt: skip
             if getattr(self, name) not in values:
-                raise ValueError(f"{name} must be one of {', '.join(values)}, not {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be one of {', '.join(filter(None, values))}, not {getattr(self, name)!r}")
         if self.model == "bpr_mf" and self.ranking == "deep":
             raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
         if self.variant and self.model != "atrank":

@@ -104,8 +104,8 @@ def label_of(trained, group, row):
     return (f"{group.name}: " if len(trained.schema.groups) > 1 else "") + ", ".join(label)
 
 
-def attention_by_elapsed(trained, log, most=None, show=False):
-    """Table 4: rows of (from, to) days, behaviours, mean vanilla attention, mean uniform share 1/n.
+def attention_by_elapsed(trained, log, most=None, show=False, tick=1.0):
+    """Table 4: rows of (from, to) days, behaviours, mean vanilla attention, mean uniform share 1/n. tick: its seconds.
 
     Mean over spaces, then over all behaviours of a bucket, in the histories of the positives of training and test.
     """
@@ -124,7 +124,7 @@ def attention_by_elapsed(trained, log, most=None, show=False):
             if weight is None:
                 continue
             elapsed = some.time[s] - parts.events.time[some.start[s] : some.end[s]]
-            bucket = np.searchsorted(EDGES, elapsed / DAY, side="right") - 1
+            bucket = np.searchsorted(EDGES, elapsed * tick / DAY, side="right") - 1
             total += np.bincount(bucket, weights=weight[:, 0].mean(0), minlength=len(EDGES))
             uniform += np.bincount(bucket, minlength=len(EDGES)) / len(bucket)
             count += np.bincount(bucket, minlength=len(EDGES))
@@ -145,12 +145,13 @@ def nearest(trained, group, name, top=5):
     return [(str(trained.catalogues[group].objects[i]), float(cosine[i])) for i in best]
 
 
-def draw_self_attention(path, inside):
+def draw_self_attention(path, inside, tick=1.0):
     """Figure 3: a heat map for each space; row i shows where behaviour i looks."""
     plt = _pyplot()
     K, n, _ = inside.self_attention.shape
     columns, brightest = min(4, K), inside.self_attention.max(initial=0)
-    figure, axes = plt.subplots(-(-K // columns), columns, figsize=(3.1 * columns + 2, 3.1 * -(-K // columns) + 1.2),
+    side = max(3.1, 0.14 * min(n, 25) if columns > 1 else 4.5)  # inches: 25 labels need room
+    figure, axes = plt.subplots(-(-K // columns), columns, figsize=(side * columns + 3.5, side * -(-K // columns) + 1),
                                 layout="constrained", squeeze=False, sharex=True, sharey=True)
     for k, panel in enumerate(axes.flat):
         if k >= K:
@@ -158,26 +159,27 @@ def draw_self_attention(path, inside):
             continue
         image = panel.imshow(inside.self_attention[k], vmin=0, vmax=brightest, cmap="viridis")
         panel.set_title(f"space {k + 1}", fontsize=10)
-        ticks = np.arange(n) if n <= 25 else np.arange(0, n, -(-n // 25))
-        panel.set_xticks(ticks, [str(i + 1) for i in ticks], fontsize=7)
-        panel.set_yticks(ticks, [_short(inside, i) for i in ticks], fontsize=7)
+        few, many = (np.arange(0, n, -(-n // most)) for most in (10, 25))
+        panel.set_xticks(few, [str(i + 1) for i in few], fontsize=7)
+        panel.set_yticks(many, [_short(inside, i, tick) for i in many], fontsize=7)
     figure.colorbar(image, ax=axes, shrink=0.7, label="weight: the row's behaviour looks at the column's")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
-def draw_vanilla_attention(path, inside):
+def draw_vanilla_attention(path, inside, tick=1.0):
     """Figure 4: (a) averaged over the spaces, with the uniform share; (b) per space."""
     plt = _pyplot()
     K, n = inside.vanilla_attention.shape
     figure, (mean, spaces) = plt.subplots(1, 2, figsize=(12, 0.28 * n + 2.4), layout="constrained", sharey=True)
     mean.barh(np.arange(n), inside.vanilla_attention.mean(0), color="C0")
     mean.axvline(1 / max(n, 1), color="C1", linestyle="--", label="uniform share 1/n")
-    mean.set_yticks(np.arange(n), [_short(inside, i) for i in range(n)], fontsize=8)
+    mean.set_yticks(np.arange(n), [_short(inside, i, tick) for i in range(n)], fontsize=8)
     mean.invert_yaxis()
     mean.set_xlabel("weight, mean over the spaces")
-    mean.set_title(f"(a) ranking {_as_text(inside.target)}, logit {inside.score:.2f}", fontsize=10)
-    mean.legend(fontsize=8)
+    mean.xaxis.set_major_locator(plt.MaxNLocator(5))
+    mean.set_title(f"(a) ranking {_as_text(_cut(inside.target))}, logit {inside.score:.2f}", fontsize=10)
+    figure.legend(loc="outside lower left", fontsize=8)
     image = spaces.imshow(inside.vanilla_attention.T, aspect="auto", vmin=0, cmap="viridis")
     spaces.set_xticks(np.arange(K), [str(k + 1) for k in range(K)])
     spaces.set_xlabel("space")
@@ -196,13 +198,15 @@ def _pyplot():
     return pyplot
 
 
-def _short(inside, i):
+def _short(inside, i, tick):
     """Number, label and age of behaviour i, cut to fit beside an axis."""
-    label = inside.behaviours[i]
-    label = label if len(label) <= 26 else label[:25] + "…"
-    elapsed = int(inside.elapsed[i])
-    age = f"{elapsed // DAY} d" if elapsed >= DAY else f"{elapsed // 60} min"
-    return f"{i + 1}  {_as_text(label)}, {age}"
+    seconds = int(inside.elapsed[i] * tick)
+    age = f"{seconds // DAY} d" if seconds >= DAY else f"{seconds // 60} min"
+    return f"{i + 1}  {_as_text(_cut(inside.behaviours[i]))}, {age}"
+
+
+def _cut(label):
+    return label if len(label) <= 26 else label[:25] + "…"
 
 
 def _as_text(name):
@@ -230,6 +234,8 @@ def parser():
     p.add_argument("--at", type=int, metavar="TIME", help="the time of ranking (default: one tick after the last behaviour)")
     p.add_argument("--out", metavar="DIR", help="where pictures and tables go (default: RUN/explain)")
     p.add_argument("--samples", type=int, default=20000, help="rankings that Table 4 averages, 0: all (default: %(default)s)")
+    p.add_argument("--tick", type=float, default=1.0, metavar="SECONDS", help="how long a tick of the log's time is, for ages "
+                   "and days (default: %(default)s)")
     p.add_argument("--data", metavar="DIR", help="the data folder, if it has moved since")
     return p
 
@@ -238,6 +244,8 @@ def main(arguments):
     options = parser().parse_args(arguments)
     if options.samples < 0:
         raise DataError(f"--samples: expected at least 0, got {options.samples}")
+    if not 0 < options.tick < np.inf:
+        raise DataError(f"--tick: expected seconds above 0, got {options.tick}")
     trained, log, _ = open_run(options.run, options.data)
     name = trained.config.variant or trained.config.model
     if trained.config.model != "atrank" or name == "no_self_attention":
@@ -247,8 +255,8 @@ def main(arguments):
         raise DataError(f"user {options.user!r}: no behaviour before the time of ranking, so there is no attention to draw")
     out = Path(options.out or Path(options.run) / "explain")
     out.mkdir(parents=True, exist_ok=True)
-    draw_self_attention(out / "self_attention.png", inside)
-    draw_vanilla_attention(out / "vanilla_attention.png", inside)
+    draw_self_attention(out / "self_attention.png", inside, options.tick)
+    draw_vanilla_attention(out / "vanilla_attention.png", inside, options.tick)
     K, n = inside.vanilla_attention.shape
     spaces = range(1, K + 1)
     write_csv(
@@ -262,7 +270,7 @@ def main(arguments):
         [(i + 1, inside.behaviours[i], int(inside.elapsed[i]), *w.tolist(), float(w.mean()))
          for i, w in enumerate(inside.vanilla_attention.T)],
     )  # fmt: skip
-    table = attention_by_elapsed(trained, log, options.samples or None, show=True)
+    table = attention_by_elapsed(trained, log, options.samples or None, show=True, tick=options.tick)
     write_csv(out / "attention_by_elapsed.csv", ("from_days", "to_days", "behaviours", "mean_attention", "uniform"), table)
     group = target_group(trained.schema, options.group)
     alike = nearest(trained, group, inside.target)
@@ -272,7 +280,8 @@ def main(arguments):
     print("Table 4: mean vanilla attention by elapsed days, beside the share that equal weights would give")
     for first, last, count, mean, uniform in table:
         label = f"[{first}, {'∞' if last == np.inf else int(last)})"
-        print(f"  {label:<10} {mean:.4f}   uniform {uniform:.4f}   ratio {mean / uniform if uniform else 0:.2f}   ({count})")
+        shares = f"{mean:.4f}   uniform {uniform:.4f}   ratio {mean / uniform:.2f}" if count else "-"
+        print(f"  {label:<10} {shares}   ({count})")
     print(f"nearest to {inside.target}: " + ", ".join(f"{name} {cosine:.2f}" for name, cosine in alike))
     print(f"written to {out}: self_attention.png, vanilla_attention.png, their numbers as CSV, and arrays.npz with attention, "
           "parameters and this ranking's gradients by name")  # fmt: skip

@@ -23,6 +23,8 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     schema, config = trained.schema, trained.config
     if history is not None and config.model == "bpr_mf":
         raise DataError("bpr_mf ranks for users of its training data, not for a history of somebody else")
+    if top < 1:
+        raise DataError(f"--top: expected at least 1, got {top}")
     group = target_group(schema, group)
     place = -1  # nobody's
     if history is None:
@@ -106,8 +108,6 @@ def parser():
 
 def main(arguments):
     options = parser().parse_args(arguments)
-    if options.top < 1:
-        raise DataError(f"--top: expected at least 1, got {options.top}")
     if options.history:
         trained = load(options.run)
         history = Events(**read_history(options.history, trained.schema, trained.actions, trained.catalogues))

@@ -14,7 +14,6 @@ from .command import markdown
 from .datasets.schema import DataError
 from .evaluate import auc, by_length, known
 from .metrics import standard_error
-from .models.variants import VARIANTS
 from .train import SCHEMA_VERSION
 
 
@@ -105,10 +104,10 @@ def protocol(runs, label):
 
 def table(results, reference):
     """Table 3 and the AUC by history length, of row -> Runs: -> Markdown and figures."""
-    figures, lines, evaluations = {}, [], len(reference.curves[0]["step"])
+    figures, lines, evaluations, report = {}, [], len(reference.curves[0]["step"]), reference.reports[0]
     buckets = [(label, places, reference.at(places)) for label, places in by_length(reference.tested["length"])]
     claims = any(row.claim for row in results)
-    compiled = " and ".join(name for name, variant in VARIANTS.items() if name and variant.compiled)
+    by_numpy = [row.label for row, runs in results.items() if runs.reports[0]["backend"] == "numpy" != report["backend"]]
     for row, runs in results.items():
         mean = lambda name, reports=runs.reports: float(np.mean([report[name] for report in reports]))
         own = figures[row.name] = cell(runs, reference)
@@ -122,7 +121,6 @@ def table(results, reference):
         flags = [f"`{' '.join(row.flags)}`" if row.flags else "", row.claim] if claims else []
         lines.append([row.label, mean_and_sd(own), behind(own), f"{own['swapped_history_auc']:.4f}", *speed, *flags])
     header = ["model", "AUC", "difference", "histories swapped", "samples/s", "seconds", "seconds to 99 %", "flags", "the paper"]
-    report = reference.reports[0]
     controls = {"popularity alone": "popularity_auc", "is it in the history": "in_history_auc",
                 "features shared with the history, then popularity": "features_shared_auc",
                 "ceiling": "ceiling_auc"}  # fmt: skip
@@ -136,7 +134,7 @@ def table(results, reference):
         markdown(header[: len(lines[0])], lines),
         f"{protocol(reference, reference.label)} {report['test_users']} users. Seconds are of training; to 99 %: until the first "
         f"of the {evaluations} evaluations that reaches 99 % of the final AUC."
-        + f" NumPy computes what --variant names, but for {compiled}: its speed says nothing." * claims,
+        + (f" The speed of {', '.join(by_numpy)} is that of NumPy, and says nothing." if by_numpy else ""),
         f"Controls: {', '.join(controls)}.",
         markdown(["behaviours in the history", "rankings", *(runs.label for runs in results.values())], lengths),
     ]), figures  # fmt: skip

@@ -50,9 +50,11 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
     config: by default that of the model or variant that settings name, or of ATRank. settings: fields of Config, such as
     epochs=3. out: a folder for model.npz and metrics.csv, written at each evaluation; resume: the Trained that such a folder
     holds, to go on with its own settings (but for the threads). world: the simulator that made the log, for its ceiling.
-    DataError if the log leaves nothing to train or test on, or is not the resumed one; Diverged if the loss is no number
-    any more.
+    DataError if the log leaves nothing to train or test on, or is not the resumed one, or if `out` holds a run that is not
+    resumed; Diverged if the loss is no number any more.
     """
+    if out is not None and resume is None:
+        _refuse_run(Path(out))
     own = resume.config if resume else defaults(settings.get("model", "atrank"), settings.get("variant", ""))
     config = replace(config or own, **settings)
     if resume and replace(config, threads=own.threads) != own:
@@ -228,6 +230,8 @@ def draw_curve(path, rows, report):
     from matplotlib import pyplot as plt
 
     table, label = dict(zip(COLUMNS, np.array(rows).T)), LABELS[report["config"]["model"]]
+    if variant := report["config"]["variant"]:
+        label += f", {variant}"
     figure, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
     axes.fill_between(table["samples"], table["test_auc"] - table["test_auc_se"], table["test_auc"] + table["test_auc_se"],
                       alpha=0.25, linewidth=0)
@@ -252,8 +256,9 @@ def describe_run(report):
     peak = report["peak_rss_mb"]
     lines = [
         *describe(report, report["config"]["validate"]),
-        f"trained on {report['train_samples']} samples x {report['epochs']} epochs in {report['seconds']:.1f} s "
-        f"({report['samples_per_second']:.0f} samples/s, compiling {report['compile_seconds']:.1f} s apart)"
+        f"trained on {report['train_samples']} samples (positives and negatives) x {report['epochs']} epochs in "
+        f"{report['seconds']:.1f} s ({report['samples_per_second']:.0f} samples/s, "
+        f"compiling {report['compile_seconds']:.1f} s apart)"
         + (f", peak memory {peak:.0f} MB" if peak else ""),
     ]
     counted = [f"{n} {what}" for what, n in report["counted"].items() if n]
@@ -289,13 +294,15 @@ def parser():
     model.add_argument("--model", choices=MODELS, default=d.model, help="ATRank or a competitor; each has its own defaults")
     model.add_argument("--variant", choices=VARIANTS, default=d.variant, metavar="V",
                        help="ATRank with one thing changed: " + ", ".join(filter(None, VARIANTS)))
-    model.add_argument("--width", type=int, default=d.width, help="s_all of (1), the hidden size of all layers")
-    model.add_argument("--spaces", type=int, default=d.spaces, help="K of (2), the number of latent semantic spaces")
+    model.add_argument("--width", type=int, default=d.width, help="s_all of (1), the hidden size of all layers (of bpr_mf none)")
+    model.add_argument("--spaces", type=int, default=d.spaces,
+                       help="K of (2), the number of latent semantic spaces (atrank, bilstm_attention)")
     model.add_argument("--embedding-size", type=int, metavar="E", default=argparse.SUPPRESS,
                        help="width of every feature embedding (default: what the schema says, else 64)")
     model.add_argument("--ranking", choices=("dot", "deep"), default=d.ranking, help="f of (8)")
     model.add_argument("--loss", choices=("point", "pair"), default=d.loss, help="(8), or its pair-wise form")
-    model.add_argument("--dropout", type=float, default=d.dropout, help="rate in F_self (6) and F_vanilla (7)")
+    model.add_argument("--dropout", type=float, default=d.dropout,
+                       help="rate in F_self (6) and F_vanilla (7), where a model has them")
     model.add_argument("--no-item-bias", dest="item_bias", action="store_false", default=d.item_bias,
                        help="no bias per object in f; the paper's formula has none, the authors' code has one")
     training = p.add_argument_group("training")
@@ -310,7 +317,8 @@ def parser():
     training.add_argument("--negatives-once", dest="fresh_negatives", action="store_false", default=d.fresh_negatives,
                           help="draw the negatives once, not afresh each epoch")
     training.add_argument("--clip", type=float, default=d.clip, help="limit of the gradient's global norm, 0: none")
-    training.add_argument("--dense-init", type=float, default=d.dense_init, help="deviation of the initial matrices")
+    training.add_argument("--dense-init", type=float, default=d.dense_init,
+                          help="deviation of the initial matrices, 1/√128; a narrower model may want more")
     training.add_argument("--table-init", type=float, default=d.table_init, help="deviation of the initial embeddings")
     training.add_argument("--gain-init", type=float, default=d.gain_init, help="initial gain of F_vanilla's layer norm")
     training.add_argument("--seed", type=command.seed, default=d.seed, help="of everything random in training")
@@ -419,24 +427,33 @@ def _new_run(options):
     given, (data, config) = vars(options), settings(options)
     text = config_text(data, config)
     if "out" in given:
-        _refuse_taken(Path(given["out"]), text)
-    log, world = read_data(data)
-    if "out" in given:
         out = Path(given["out"])
+        _refuse_taken(out, text)
         out.mkdir(parents=True, exist_ok=True)
-    else:
+        write_text(out / "config.json", text)  # before the data are read: another run now finds the folder taken
+    try:
+        log, world = read_data(data)
+    except BaseException:
+        if "out" in given:
+            _remove(out)
+        raise
+    if "out" not in given:
         out = _free_folder(Path(data["data"]).name)
-    write_text(out / "config.json", text)
+        write_text(out / "config.json", text)
     return out, config, log, world
 
 
 def _refuse_taken(out, text):
     """DataError if a new run would overwrite a file; the same config.json may be there, of a run that was killed early."""
-    if (out / "model.npz").exists():
-        raise DataError(f"{out}: holds a run already; go on with --resume {out}, or choose another --out")
+    _refuse_run(out)
     for name in filter(lambda name: (out / name).exists(), FILES):
         if name != "config.json" or (out / name).read_text(errors="replace") != text:
             raise DataError(f"{out / name}: exists, and is not of this run; choose another --out, or remove it")
+
+
+def _refuse_run(out):
+    if (out / "model.npz").exists():
+        raise DataError(f"{out}: holds a run already; go on with --resume {out}, or choose another --out")
 
 
 def _free_folder(name):

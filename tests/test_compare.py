@@ -149,7 +149,7 @@ def runs(label, each, user, step_auc=((0.5, 0.7),), candidates=None):
     about = {"test_users": 3, "negatives": "one", "tie_rule": "½", "popularity_auc": 0.6, "in_history_auc": 0.5,
              "features_shared_auc": 0.5,
              "ceiling_auc": None, "swapped_history_auc": 0.5, "samples_per_second": 7, "seconds": 9,
-             "config": {"validate": False}}  # fmt: skip
+             "config": {"validate": False}, "backend": "numba"}  # fmt: skip
     return Runs(label, [about] * len(each), curves, np.array(each, float), tested)
 
 
@@ -175,6 +175,17 @@ def test_only_equal_rankings_are_paired():
     for other in (runs("b", [[1, 0]], [4, 6]), runs("b", [[1, 0]], [4, 5], candidates=np.array([[0, 0], [0, 1]]))):
         with pytest.raises(DataError, match="^a and b were judged on different rankings: the data have changed"):
             paired(one, other)
+
+
+def test_whose_speed_says_nothing():
+    """A row that numba does not compute is told, but not where NumPy computes all."""
+    one, other = runs("ATRank", [[1, 0]], [4, 5]), runs("a variant", [[1, 0]], [4, 5])
+    text = lambda: tables.table({compare.ATRANK: one, compare.ONE_CHANGE[0]: other}, one)[0]
+    assert "that of NumPy" not in text()
+    other.reports[0]["backend"] = "numpy"
+    assert f"The speed of {compare.ONE_CHANGE[0].label} is that of NumPy, and says nothing." in text()
+    one.reports[0]["backend"] = "numpy"
+    assert "that of NumPy" not in text()
 
 
 def test_seconds_to_99_percent():
@@ -320,7 +331,6 @@ def test_variants(tiny, tmp_path, no_picture, capsys):
     assert text == (tmp_path / "variants.md").read_text() and (tmp_path / "variants.png").exists()
     header, *rows = cells(text.split("\n\n")[0])
     assert header[-2:] == ["flags", "the paper"]
-    assert "NumPy computes what --variant names, but for residual and no_time: its speed says nothing." in text
     default = report(tmp_path / "atrank-0")["config"]
     assert rows[0][0] == "ATRank" and len(rows) == 1 + len(several) > 10
     for row, variant in zip(rows[1:], several):

@@ -48,6 +48,14 @@ def test_table_4_uniform_shares_add_up(opened):
     np.testing.assert_allclose((count * mean).sum(), (count * uniform).sum(), rtol=1e-5)
 
 
+def test_a_tick_may_be_a_minute(opened):
+    """Then what was two minutes ago by the log stands where two hours do."""
+    rows, longer = (explain.attention_by_elapsed(*opened, tick=tick) for tick in (1, 3600))
+    assert sum(row[2] for row in rows) == sum(row[2] for row in longer)
+    mean = lambda table: sum(first * count for first, _, count, *_ in table)
+    assert mean(longer) > mean(rows)
+
+
 def test_the_command_writes_pictures_and_numbers(trained_run, opened, tmp_path, capsys):
     assert explain.main([str(trained_run), "--user", longest(opened[1]), "--out", str(tmp_path)]) == 0
     assert "Table 4" in capsys.readouterr().out
@@ -128,6 +136,7 @@ def test_what_cannot_be_drawn_is_one_line(trained_run, opened, tmp_path):
     user, run = longest(opened[1]), str(trained_run)
     for flags, fault in (("--at 0", f"user {user!r}: no behaviour before the time of ranking, so there is no attention to draw"),
                          (f"--at {2**70}", f"--at: expected an integer below 2^62, got {2**70}"),
+                         ("--tick 0", "--tick: expected seconds above 0, got 0.0"),
                          ("--samples -1", "--samples: expected at least 0, got -1"),
                          ("--group nothing", "group 'nothing': expected one that the model ranks: ")):  # fmt: skip
         with pytest.raises(DataError) as raised:

@@ -601,6 +601,13 @@ def test_a_folder_with_a_run_is_not_overwritten(trained_run, tiny):
     assert {path: path.read_bytes() for path in trained_run.iterdir()} == before
 
 
+def test_fit_does_not_overwrite_a_run(trained_run, tiny):
+    before = {path: path.read_bytes() for path in trained_run.iterdir()}
+    with pytest.raises(DataError, match="holds a run already"):
+        train.fit(read_log(tiny), epochs=1, out=trained_run)
+    assert {path: path.read_bytes() for path in trained_run.iterdir()} == before
+
+
 def test_resume_refuses_other_choices(trained_run, tmp_path):
     for flag in ("--epochs 10", "--no-item-bias", "--backend numpy", "--out x", "--batch-size 8", "--paper"):
         with pytest.raises(DataError, match="^--resume: goes on as the run was started; "):
@@ -679,7 +686,7 @@ def test_no_progress_bar_without_a_terminal(tiny, tmp_path):
     flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--out", tmp_path / "run"]
     result = process("train", "--data", tiny, *flags)
     assert (result.returncode, result.stderr) == (0, "")
-    assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per positive, ", result.stdout)
+    assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", result.stdout)
     assert result.stdout.count("\n") == 8
 
 

@@ -11,6 +11,7 @@ from runs import assert_fault, process, run_train
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import VARIANTS, Config, defaults
 from atrank_np.gradcheck import check_model, redrawn
+from atrank_np.kernels import NumbaBackend
 from atrank_np.made_up import made_up
 from atrank_np.models.atrank import ATRank
 from atrank_np.models.common_space import CommonSpace
@@ -167,6 +168,29 @@ def test_activation_l2_changes_gradients_alone():
     assert_close(scores, same)
     h, e = cache.ranking[:2]
     assert problem.model.penalty(cache) == pytest.approx(2.5e-5 * ((h**2).sum() + (e**2).sum()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attention_can_be_looked_at(name):
+    problem = problem_of(name)
+    weights = problem.model.forward(problem.params, problem.batch, problem.table_scale)[1].user.weights()
+    for layer in ("vanilla",) if name == "no_self_attention" else ("self", "vanilla"):
+        for length, weight in zip(np.diff(problem.batch.offsets), weights[layer], strict=True):
+            assert length == 0 or weight.shape[0::2] == (3, length) and np.allclose(weight.sum(2), 1)
+
+
+def test_what_has_no_kernels_is_refused():
+    """A variant that is marked compiled by mistake must not be trained as ATRank itself."""
+    problem = problem_of("linear_projection")
+    with pytest.raises(ValueError, match="^ATRank with LinearProjection: has no kernels, NumPy computes it$"):
+        NumbaBackend(problem.model, problem.params, problem.config)
+
+
+def test_a_kind_of_feature_that_nothing_embeds():
+    groups = problem_of("").model.space.groups
+    column = groups[0].columns[0]._replace(kind="count")
+    with pytest.raises(ValueError, match="^feature 'object': a kind 'count' has no embedding$"):
+        CommonSpace([groups[0]._replace(columns=(column,))], 6, 3, {}, True)
 
 
 # Settings and commands

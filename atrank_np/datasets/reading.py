@@ -58,6 +58,8 @@ class Log:
 def read_log(folder, features=None):
     """The log in a data folder; `features` keeps only those of that name. Any fault of the data is a DataError."""
     folder = Path(folder)
+    if isinstance(features, str):
+        raise DataError(f"features: expected a list of names, got {features!r}")
     schema = Schema.load(folder)
     if features is not None:
         schema = schema.select_features(features)

@@ -12,8 +12,8 @@ from ..models.atrank import ATRank
 from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
-from ..models.common_space import bags_of
-from ..models.variants import Residual
+from ..models.common_space import CommonSpace, bags_of
+from ..models.variants import NoTime, Residual
 from ..optimizer import FOLD
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout
@@ -48,6 +48,7 @@ PLANS = {
     BPRMF: Plan(bpr_mf.shard, bpr_mf.places_of, lambda model: 1, alone=True),
     CNN: Plan(cnn.shard, cnn.places_of, cnn.buffers_of, lambda model: len(model.windows) * model.maps),
 }  # fmt: skip
+SPACES = (CommonSpace, NoTime)
 LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
 
 
@@ -120,6 +121,8 @@ class NumbaBackend:
     name = "numba"
 
     def __init__(self, model, params, config, step=0, table_scale=1.0):
+        if type(model) not in PLANS or type(model.space) not in SPACES:
+            raise ValueError(f"{type(model).__name__} with {type(model.space).__name__}: has no kernels, NumPy computes it")
         self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
         self.plan, shapes = PLANS[type(model)], model.shapes()
         self.groups = [*model.space.groups, *(model.user_groups() if isinstance(model, BPRMF) else [])]

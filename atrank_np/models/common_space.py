@@ -22,9 +22,13 @@ from ..layers.embedding import (
 from ..layers.perceptron import perceptron_backward, perceptron_forward
 from ..parameters import has_unknown
 
+# A kind more is read by reading.CONVERT, embedded by `_feature_forward` and its backward below, and has its own part in
+# object_shapes, kernels.embedding and NumbaBackend._features and ._collect.
+KINDS = ("id", "categorical", "tokens", "number")
+
 
 class FeatureColumn(NamedTuple):
-    """One feature of a group's objects: values are codes [M], a Bag, or standardised numbers [M]."""
+    """One feature of a group's objects: values are codes [M], a Bag, or standardised numbers [M]. kind: one of KINDS."""
 
     name: str
     kind: str
@@ -79,6 +83,9 @@ class CommonSpace:
 
     def __init__(self, groups, width, actions, tables, item_bias):
         self.groups, self.width, self.actions, self.tables, self.item_bias = groups, width, actions, tables, item_bias
+        for column in (column for g in groups for column in g.columns):
+            if column.kind not in KINDS:
+                raise ValueError(f"feature {column.name!r}: a kind {column.kind!r} has no embedding")
 
     def shapes(self):
         """Parameter name -> shape."""

@@ -2,6 +2,8 @@
 
 Each is a class that overrides the fewest methods of ATRank, or of the common space below it; NumPy computes them all, the
 compiled step `residual` and `no_time` too. What flags alone can change, such as the number of spaces or the loss, is no variant.
+A parameter's name decides how it starts and whether it decays (`parameters`), and the last thing in the cache of an attention's
+forward pass is that of `attend_forward`, whose last thing are the weights, for `explain`.
 """
 
 from typing import NamedTuple

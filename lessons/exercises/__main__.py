@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 if __package__ != "lessons.exercises":
     sys.exit(f"start it from the repository's root:\n    cd {ROOT}\n    python -m lessons.exercises")
 
+from atrank_np import command
+
 from . import exercise, judge, names
 
 ANSWERS = Path(os.environ.get("LESSON_ANSWERS", ROOT / "lessons" / "answers"))
@@ -165,4 +167,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command.run(lambda _: main())
