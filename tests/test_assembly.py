@@ -53,6 +53,14 @@ def test_a_number_too_large_to_square(log):
         assembled(log)
 
 
+def test_a_number_that_is_constant_where_training_sees_it(log):
+    """What the others have is not known to matter; and 0.1 would have a deviation of 1e-17."""
+    seen = split(log).popularity[0] > 0
+    assert not seen.all()
+    log.catalogues["items"].features["price"][:] = np.where(seen, 0.1, 5.0)
+    assert assembled(log).statistics["items.price"] == [0.1, 1.0]
+
+
 def test_the_model_has_the_logs_shapes(log):
     trained = assembled(log)
     shapes = {name: w.shape for name, w in trained.params.items()}
@@ -129,6 +137,20 @@ def test_other_logs_do_not_fit(log, tiny):
     other = read_log(tiny)
     other.catalogues["queries"].features["words"].ids[0] += 1
     assert not trained.fits(other)
+    changes = (lambda log: log.catalogues["queries"].features["words"].offsets, lambda log: log.offsets)
+    for column in changes:  # what a bag, and what a user ends with
+        other = read_log(tiny)
+        column(other)[3] += 1
+        assert trained.reads(other) and not trained.fits(other)
+    other = read_log(tiny)
+    other.tables["words"][2] = "x"  # the same numbers for other words
+    assert trained.reads(other) and not trained.fits(other)
+    other = read_log(tiny)
+    other.schema = other.schema.choose(targets=["items"])
+    assert trained.reads(other) and not trained.fits(other)
+    other = read_log(tiny)
+    other.actions = other.actions[::-1]
+    assert not trained.fits(other) and not trained.reads(other)
     other = read_log(tiny)
     other.catalogues["items"].objects[3] = "x"
     assert not trained.fits(other) and not trained.reads(other)

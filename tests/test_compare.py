@@ -11,7 +11,7 @@ from runs import assert_fault, process
 from atrank_np import compare, tables, train
 from atrank_np.command import Diverged
 from atrank_np.config import MODELS, Config
-from atrank_np.datasets.schema import DataError
+from atrank_np.datasets.schema import DataError, Schema
 from atrank_np.models.variants import VARIANTS
 from atrank_np.tables import Runs, paired
 
@@ -71,6 +71,7 @@ def test_what_it_leaves(compared):
     for name in runs:
         assert report(compared / name)["config"]["seed"] == int(name[-1])
         assert report(compared / name)["config"]["model"] == name[:-2]
+        assert len((compared / name / "metrics.csv").read_text().splitlines()) == 1 + 4  # --evaluations beside it wins
         assert (compared / name / "curve.png").exists()  # a run folder like any other
 
 
@@ -310,6 +311,23 @@ def test_tasks_of_some_groups():
         "ATRank all2one": {"b": ("--history", "a,b", "--target", "b")},
         "ATRank all2all": {"b": ("--history", "a,b", "--target", "b")},
     }
+
+
+def test_the_tasks_that_are_run_by_default(tmp_path, monkeypatch):
+    """All groups of a history, though the schema ranks films alone; of all models but BPR-MF and the residual."""
+    asked = []
+
+    def run_all(rows, seeds, out, shared, needed):
+        asked.extend(row.name for row in rows)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "run_all", run_all)
+    assert Schema.load(CINEMA).targets == ("films",)
+    with pytest.raises(KeyboardInterrupt):
+        command(CINEMA, tmp_path, "--tasks")
+    models = [name for name in MODELS if name not in ("atrank", "bpr_mf")]
+    one2one = [f"{name}-one2one-{group}" for name in [*models, "atrank"] for group in ("films", "searches")]
+    assert asked == [*one2one, "atrank-all2one-films", "atrank-all2one-searches", "atrank-all2all"]
 
 
 def test_ceilings_stand_beside_table_5():

@@ -92,6 +92,16 @@ def test_the_log_that_is_read(tmp_path):
     assert len(history) == 6 and history.max() == at("2017-07-11T00:30:00")
 
 
+def test_a_matched_coupon_is_one_too():
+    """A basket in which the retailer's discount alone is noted has used a coupon all the same."""
+    one, other = tables(), tables()
+    lines = other["transactions"]
+    lines["coupon_match_disc"], lines["coupon_disc"] = lines["coupon_disc"], lines["coupon_match_disc"]
+    seconds = complete_journey._local(complete_journey._seconds(lines["transaction_timestamp"]))
+    times = [_redemption_times(of, seconds)[0].tolist() for of in (one, other)]
+    assert times[0] == times[1] and times[0][0] == at("2017-07-11T16:00:00")
+
+
 def test_fewer_households(tmp_path):
     convert(tables(), tmp_path, households=1)
     assert {line.split(",")[0] for line in (tmp_path / "events.csv").read_text().splitlines()[1:]} == {"1"}

@@ -15,7 +15,7 @@ from atrank_np.assembly import load
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
+from atrank_np.datasets.sampling import Samples, split
 from atrank_np.datasets.schema import DataError
 from atrank_np.evaluate import Task, auc, auc_by_length, features_shared, in_history, score, swapped
 from atrank_np.evaluate import test_report as report_of  # pytest would collect these by their own names
@@ -85,6 +85,31 @@ def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
     scores = np.array([0.0, 3, 3, 3, 2, 1, 1, 1])
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: scores)
     assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [0]
+
+
+def test_a_constant_score_ranks_in_the_middle(tmp_path):
+    """c, d, e, f, g tie with the positive b; a was there before."""
+    log = one_group(tmp_path, "u a 1,u b 2")
+    parts = split(log)
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.ones(8))
+    assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [2.5]
+
+
+def test_an_object_of_another_group_is_ranked(tmp_path):
+    """u searched for query c; item c is new to him, and stands before b."""
+    log = several_groups(tmp_path, "u q c 1,u i a 2,u i b 3", "targets = ['items']")
+    parts = split(log)
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 9, 1, 5, 0, 0, 0, 0]))
+    assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [1]
+
+
+def test_how_many_are_scored_at_a_time_changes_nothing(tmp_path, monkeypatch):
+    log = one_group(tmp_path, EVENTS)
+    parts = split(log)
+    task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
+    for size in (1, 2, 3, 256):
+        monkeypatch.setattr(evaluate, "HISTORIES", size)
+        assert score(ByObject(), log.schema, parts.events, task).tolist() == task.candidates.tolist()
 
 
 # The controls
@@ -188,6 +213,36 @@ def test_a_report_by_hand(tmp_path):
     assert found["test_auc_by_group"] == {"items": {"auc": 1 / 3, "se": found["test_auc_se"], "users": 3, "ceiling": None}}
 
 
+def test_a_report_of_two_groups_by_hand(tmp_path, monkeypatch):
+    """u wins both of his rankings, v loses both; in each group it is the negative of u that is popular."""
+    log = several_groups(tmp_path, "u i a 1,u i b 2,u q c 3,u q d 4,v i a 1,v i b 2,v q c 3,v q d 4")
+    parts = split(log)
+    assert parts.test.group.tolist() == [0, 0, 1, 1] and parts.test.user.tolist() == [0, 1, 0, 1]
+    task = Task(parts.test, np.array([[b, a], [b, c], [d, c], [d, e]], np.int32))
+    monkeypatch.setattr(evaluate, "ceiling", lambda *_: np.array([[1, 0], [1, 0], [1, 0], [0, 1]]))
+    found = report_of(ByObject(), log, parts, task, score(ByObject(), log.schema, parts.events, task), world="a shop")
+    assert (found["test_auc"], found["test_auc_se"]) == (0.5, pytest.approx(0.5))  # as of two users; of four it were 0.29
+    assert found["popularity_auc"] == 0.25  # 0 < 2 and 0 = 0 in both groups
+    assert {name: own["ceiling"] for name, own in found["test_auc_by_group"].items()} == {"items": 1.0, "queries": 0.5}
+    assert found["ceiling_auc"] == 0.75
+
+
+class ByUser:
+    """Users of an even number like high objects, the others low ones."""
+
+    def scores(self, batch):
+        return np.where(np.repeat(batch.user, np.diff(batch.target_offsets)) % 2, -1.0, 1.0) * batch.target_object
+
+
+def test_a_report_swaps_the_histories(tmp_path):
+    """u, v, w are users 1, 2, 3: with their own histories d < c, f > a, c < b lose, win and lose; as 2, 3, 1 all is turned."""
+    log = one_group(tmp_path, EVENTS)
+    parts = split(log)
+    task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
+    found = report_of(ByUser(), log, parts, task, score(ByUser(), log.schema, parts.events, task))
+    assert (found["test_auc"], found["swapped_history_auc"]) == (1.0, 1 / 3)
+
+
 def test_auc_puts_the_positive_first():
     assert auc(np.array([[2.0, 1.0, 3.0], [5.0, 5.0, 0.0]])).each.tolist() == [0.5, 0.75]
 
@@ -196,6 +251,14 @@ def test_auc_by_length(tmp_path):
     parts = split(one_group(tmp_path, "u a 1,u b 2,v a 1,v b 2,v c 3,w a 1,w b 2,w c 3,w d 4,x a 1,x b 2"))
     scores = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])  # u, v, w, x with 1, 2, 3, 1 behaviours
     assert auc_by_length(scores, parts.test) == [("1", 2, 0.5, pytest.approx(0.5)), ("2-3", 2, 0.5, pytest.approx(0.5))]
+
+
+def test_the_error_of_a_length_is_over_users():
+    """Of users 0, 0, 1, 1 the first wins twice and the other loses twice: ½; as four users it would be 0.29."""
+    column = np.zeros(4, int)
+    samples = Samples(np.array([0, 0, 1, 1]), column, column + 1, column, column, column)
+    scores = np.array([[1.0, 0], [1, 0], [0, 1], [0, 1]])
+    assert auc_by_length(scores, samples) == [("1", 4, 0.5, pytest.approx(0.5))]
 
 
 # Faults

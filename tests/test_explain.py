@@ -4,11 +4,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from runs import assert_fault, process, run_train
+from test_reading import HEAD, write
 
 from atrank_np import explain
-from atrank_np.assembly import load
+from atrank_np.assembly import assemble, load
+from atrank_np.config import Config
+from atrank_np.datasets.reading import read_log
+from atrank_np.datasets.sampling import split
 from atrank_np.datasets.schema import DataError
 from atrank_np.evaluate import open_run
+from atrank_np.parameters import kind
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,64 @@ def test_a_tick_may_be_a_minute(opened):
     assert sum(row[2] for row in rows) == sum(row[2] for row in longer)
     mean = lambda table: sum(first * count for first, _, count, *_ in table)
     assert mean(longer) > mean(rows)
+
+
+DAYS = {"a": 0, "b": 1, "c": 2, "d": 10}
+
+
+@pytest.fixture
+def in_days(tmp_path):
+    """A model as it starts and one user, who trains b after a, c after a and b, and is tested with d."""
+    events = HEAD + "".join(f"u,{name},{explain.DAY * day}\n" for name, day in DAYS.items())
+    log = read_log(write(tmp_path, events_csv=events, items_csv="object\n" + "\n".join("abcdefg") + "\n"))
+    return assemble(log, split(log), Config(width=16, spaces=2, dense_init=0.4, table_init=0.6)), log
+
+
+def test_table_4_by_hand(in_days):
+    """Ages in days: 1; 2 and 1; 10, 9 and 8. Two days are of the second row."""
+    rows = explain.attention_by_elapsed(*in_days)
+    assert [row[:3] for row in rows[:5]] == [(0, 2, 2), (2, 4, 1), (4, 8, 0), (8, 16, 3), (16, 32, 0)]
+    assert [row[4] for row in rows[:4]] == pytest.approx([(1 + 1 / 2) / 2, 1 / 2, 0, 1 / 3])
+    of_a, of_b = explain.look_inside(*in_days, "u", target="c", at=2 * explain.DAY).vanilla_attention.T
+    assert [row[3] for row in rows[:4]] == pytest.approx([(1 + of_b.mean()) / 2, of_a.mean(), 0, 1 / 3], rel=1e-5)
+    assert abs(of_a[0] - of_a[1]) > 1e-3  # the spaces differ, so that a mean is not one of them
+
+
+def test_what_is_drawn_is_what_the_model_sees(in_days, monkeypatch):
+    """The last behaviours up to the cap, and the first choice at that time."""
+    trained, log = in_days
+    capped = replace(trained, config=replace(trained.config, cap=2))
+    assert explain.look_inside(capped, log, "u", target="g").behaviours == ["c", "d"]
+    asked = []
+    monkeypatch.setattr(explain, "rank", lambda *_, at, **others: asked.append(at) or [("g", 0.0)])
+    assert explain.look_inside(trained, log, "u", at=5 * explain.DAY).target == "g" and asked == [5 * explain.DAY]
+
+
+def rescaled(trained):
+    """The same model: tables twice as large, stored divided by half the scale."""
+    params = {name: w * (2 if kind(name) == "table" else 1) for name, w in trained.params.items()}
+    return replace(trained, params=params, table_scale=trained.table_scale / 2)
+
+
+def test_the_stored_scale_does_not_matter(opened, in_days):
+    trained, log = opened
+    one, same = (explain.look_inside(t, log, longest(log)) for t in (trained, rescaled(trained)))
+    assert (same.target, same.score) == (one.target, pytest.approx(one.score, rel=1e-5))
+    one, same = (explain.nearest(t, "items", "i1") for t in (trained, rescaled(trained)))
+    assert [cosine for _, cosine in same] == pytest.approx([cosine for _, cosine in one], rel=1e-5)
+    trained, log = in_days
+    one, same = (explain.attention_by_elapsed(t, log) for t in (trained, rescaled(trained)))
+    assert [row[3] for row in same] == pytest.approx([row[3] for row in one], rel=1e-5)
+
+
+def test_table_4_of_some_samples(trained_run, opened, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(explain, "attention_by_elapsed", lambda trained, log, most, **others: asked.append(most) or [])
+    for draw in ("draw_self_attention", "draw_vanilla_attention"):
+        monkeypatch.setattr(explain, draw, lambda *_: None)
+    for samples in ("7", "0"):
+        explain.main([str(trained_run), "--user", longest(opened[1]), "--out", str(tmp_path), "--samples", samples])
+    assert asked == [7, None]
 
 
 def test_the_command_writes_pictures_and_numbers(trained_run, opened, tmp_path, capsys):
@@ -117,6 +180,7 @@ def test_nearest_by_all_features(opened):
     row = 1 + int(name[1:])
     assert cosine == pytest.approx(emb[row] @ emb[6] / np.linalg.norm(emb[row]) / np.linalg.norm(emb[6]), rel=1e-5)
     assert len(others) == 6 and all(value <= cosine for _, value in others)
+    assert "q5" not in dict([(name, cosine), *others])
 
 
 def test_nearest_of_a_small_group(opened):

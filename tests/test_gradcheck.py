@@ -82,6 +82,17 @@ def test_command(monkeypatch, capsys):
     assert "a term missing or wrong" in capsys.readouterr().out
 
 
+def test_every_model_is_checked_with_all_that_it_can_be(monkeypatch, capsys):
+    """A dot and a deep f, both losses, always with dropout; a variant, which changes nothing behind the scores, with one."""
+    seen = []
+    monkeypatch.setattr(gradcheck, "check_model", lambda problem: seen.append(problem.config) or [])
+    for name, count in (("atrank", 4), ("bpr_mf", 2), ("no_time", 2)):
+        seen.clear()
+        assert gradcheck.main(["--model", name]) == 0
+        assert len({(config.ranking, config.loss) for config in seen}) == len(seen) == count
+        assert all(name in (config.model, config.variant) and config.dropout for config in seen)
+
+
 def test_a_wrong_flag_is_one_line():
     assert_fault(process("gradcheck", "--seed", "-1"),
                  "argument --seed: expected at least 0, got -1 (see python -m atrank_np.gradcheck --help)")  # fmt: skip

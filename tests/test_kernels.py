@@ -1,12 +1,19 @@
 """The compiled step against the definition: the same losses, scores, gradients and updates, whatever the model."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from atrank_np.backend import NumpyBackend
-from atrank_np.config import MODELS
+from atrank_np.assembly import assemble
+from atrank_np.backend import NumpyBackend, make_backend
+from atrank_np.config import MODELS, Config
+from atrank_np.datasets.reading import read_log
+from atrank_np.datasets.sampling import split
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.backend import Flat
+from atrank_np.kernels.catalogue import BLOCK
 from atrank_np.kernels.chunks import CHUNK
 from atrank_np.kernels.embedding import take_square
 from atrank_np.kernels.step import KEPT
@@ -16,6 +23,7 @@ from atrank_np.made_up import made_up, random_batch
 from atrank_np.optimizer import FOLD
 from atrank_np.randomness import Dropout
 
+SHOP = Path(__file__).parent.parent / "data" / "shop"
 VARIANTS = [
     {},
     {"ranking": "deep"},
@@ -211,6 +219,20 @@ def test_a_whole_catalogue(settings, length):
             assert_close(scores, numpy.catalogue_scores(batch, group), 1e-11)
             for backend in (numpy, numba):
                 backend.train_step(problem.batch, 0.1)
+
+
+@pytest.mark.parametrize("model", ["atrank", "cnn"])
+def test_a_catalogue_of_several_blocks(model):
+    """The shop's 320 items: more than a block of each of two shards, and than a chunk."""
+    log = read_log(SHOP)
+    config = Config(model=model, width=16, spaces=2, dense_init=0.5, table_init=1.0, gain_init=1.0)
+    trained, rng = assemble(log, split(log), config), np.random.default_rng(18)
+    bias, groups = trained.params["bias.items"], trained.model().space.groups
+    assert len(bias) > max(2 * BLOCK, CHUNK)
+    bias[1:] = 0.1 * rng.standard_normal(len(bias) - 1)
+    numpy, numba = (make_backend(trained.model(), trained.params, replace(config, backend=name)) for name in ("numpy", "numba"))
+    batch = random_batch(rng, groups, [3], [0])
+    assert_close(numba.catalogue_scores(batch, 0), numpy.catalogue_scores(batch, 0), 1e-5)
 
 
 def test_workspace_is_linear_in_the_longest_history():

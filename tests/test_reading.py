@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from atrank_np.datasets import reading
-from atrank_np.datasets.reading import Bag, read_log
+from atrank_np.datasets.reading import Bag, read_history, read_log
 from atrank_np.datasets.schema import DataError
 
 EVENTS = "user,object,time\nb,x,5\na,y,9\nb,z,5\nb,y,4\nc,x,-1\n"
@@ -110,6 +110,15 @@ def test_one_declared_group_and_action_need_no_columns(tmp_path):
     schema = 'actions = ["buy"]\n[groups.goods.features]\nobject = "id"\n'
     log = read_log(write(tmp_path, schema_toml=schema, goods_csv=ITEMS, events_csv=EVENTS))
     assert log.actions == ("buy",) and list(log.catalogues) == ["goods"]
+
+
+def test_a_history_keeps_the_order_of_its_ties(tmp_path):
+    """Those of one basket, as in the file; what is later stands before them there."""
+    items = "object\n" + "".join(f"o{n}\n" for n in range(60))
+    rows = "".join(f"o{n},{5 - n % 2}\n" for n in range(60))
+    log = read_log(write(tmp_path, events_csv=EVENTS, items_csv=items, history_csv="object,time\n" + rows))
+    found = read_history(tmp_path / "history.csv", log.schema, log.actions, log.catalogues)
+    equal(found["object"], [*range(2, 61, 2), *range(1, 61, 2)])
 
 
 def test_selected_features_leave_the_others_unread(tmp_path):

@@ -106,6 +106,14 @@ def test_at_a_time(trained_run, tiny):
     assert_ranked(rank(trained, log, user="u2", at=0, top=99), scores_of(trained, history, 0, "items"), set())
 
 
+def test_the_command_ranks_at_a_time(trained_run, tiny, capsys):
+    trained, log = load(trained_run), read_log(tiny)
+    at = int(history_of(log, "u2").time[3])
+    early, whole = ([name for name, _ in rank(trained, log, user="u2", at=when)] for when in (at, None))
+    recommend.main([str(trained_run), "--user", "u2", "--at", str(at)])
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == early != whole
+
+
 def test_the_cap_and_repeats_and_the_groups_of_a_history(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "draw_curve", lambda *_: None)
     data = shutil.copytree(tiny, tmp_path / "data")

@@ -111,6 +111,17 @@ def test_history_groups_and_target_groups(tmp_path):
     assert parts.popularity[1].tolist() == [0, 2, 1, 0, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("targets", ["items,queries", "queries,items"])
+def test_the_first_tested_event_ends_what_training_knows(tmp_path, targets):
+    """Of films, which are not ranked: u's a stands before his tested query, his b behind it, though before his tested item."""
+    events = "u items a 1,u queries a 2,u films a 3,u queries b 4,u films b 5,u items b 6,u films c 7"
+    text = "\n".join(["user,group,object,time", *(event.replace(" ", ",") for event in events.split(","))]) + "\n"
+    schema = "".join(f"[groups.{name}.features]\nobject = 'id'\n" for name in ("items", "queries", "films"))
+    log = read_log(write(tmp_path, events_csv=text, items_csv=ITEMS, queries_csv=ITEMS, films_csv=ITEMS, schema_toml=schema))
+    log.schema = log.schema.choose(targets=targets.split(","))
+    assert split(log).popularity[2].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+
+
 def test_before_time_leaves_ties_out(tmp_path):
     """Baskets: b and c are bought at once, and so are d and e."""
     events = "u a 1,u b 2,u c 2,u d 3,u e 3,v a 3,v b 3"
@@ -176,6 +187,7 @@ def test_a_repeat_beyond_the_cap_is_one_all_the_same(tmp_path):
     parts = split(one_group(tmp_path, "u a 1,u b 2,u c 3,u a 4"), cap=1)
     assert parts.repeat_share == 1
     assert rows(parts.test) == []
+    assert parts.counts["histories cut at the cap"] == 1  # that of c: what is dropped is not counted
 
 
 def test_how_many_are_looked_up_at_a_time_changes_nothing(monkeypatch):
@@ -270,6 +282,15 @@ def test_the_last_object_left_is_found(tmp_path):
     assert negatives.draw(stream(0, "negatives", 0), moments([0] * 3), 2).tolist() == [[5000, 5000]] * 3
 
 
+def test_the_last_objects_left_are_drawn_alike(tmp_path):
+    """Two of five thousand: one is as good as the other."""
+    objects = [f"o{i}" for i in range(5000)]
+    events = "user,object,time\n" + "".join(f"u,{o},1\n" for o in objects[:-2])
+    negatives = Negatives(read_log(write(tmp_path, events_csv=events, items_csv="object\n" + "\n".join(objects) + "\n")))
+    drawn = negatives.draw(stream(0, "negatives", 0), moments([0] * 20), 2)
+    assert min((drawn == o).sum() for o in (4999, 5000)) > 10
+
+
 def test_a_user_who_touches_everything(tmp_path):
     log = one_group(tmp_path, "v a 1," + ",".join(f"u {o} 1" for o in "abcdefg"))
     with pytest.raises(DataError) as fault:
@@ -320,6 +341,12 @@ def test_negatives_that_were_shown(tmp_path):
         drawn = negatives.draw(stream(n, "negatives", 0), parts.test, 2)
         assert drawn[0, 0] == f and set(drawn[1].tolist()) <= {d, e, f, g} and sorted(drawn[2].tolist()) == [e, f]
     assert {tuple(negatives.draw(stream(n, "negatives", 0), parts.test, 2)[2].tolist()) for n in range(20)} == {(e, f), (f, e)}
+
+
+def test_only_what_may_be_a_target_ends_the_time_of_showing(tmp_path):
+    """u buys a and e, which are ranked; that he views c between them does not make b an old story."""
+    log = one_group(tmp_path, "u a 1 buy,u b 2 show,u c 3 view,u d 4 show,u e 5 buy", f"{NEGATIVE}\ntarget_actions = ['buy']")
+    assert Negatives(log).shown_to(split(log).test, 0)[1].tolist() == [b, d]
 
 
 def test_negatives_that_were_shown_when_validating(tmp_path):

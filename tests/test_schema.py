@@ -97,6 +97,11 @@ def test_missing_folder(tmp_path):
     assert str(fault.value) == f"{tmp_path / 'none'}: expected a folder with events.csv, found none"
 
 
+def test_one_size_for_all_features():
+    sizes = [[f.size for f in group.features] for group in FULL_SCHEMA.choose(size=3).groups]
+    assert sizes == [[3, 3, 3], [3, 3]] and FULL_SCHEMA.choose() == FULL_SCHEMA
+
+
 def test_select_features():
     schema = FULL_SCHEMA.select_features(["words", "shop", "object"])
     assert [[f.name for f in group.features] for group in schema.groups] == [["object", "shop"], ["words"]]

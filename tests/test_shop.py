@@ -237,6 +237,18 @@ def test_same_arguments_same_bytes(tmp_path):
     assert read("a") == read("b") != read("c")
 
 
+def test_a_shop_of_another_seed_is_known_again(tmp_path):
+    shop.main(["--out", str(tmp_path), "--users", "3", "--seed", "4"])
+    assert shop.load_world(tmp_path).objects == shop.make_world(4).objects != shop.make_world().objects
+
+
+def test_no_user_comes_twice():
+    """They are made in blocks of 2,000; those of the second have numbers and times of their own."""
+    one, other = ((user, time) for user, _, _, _, time in shop.simulate(shop.make_world(), 4000))
+    assert np.unique(one[0]).tolist() == [*range(2000)] and np.unique(other[0]).tolist() == [*range(2000, 4000)]
+    assert not np.isin(other[1][:100], one[1]).any()
+
+
 def test_the_committed_data_are_what_the_command_makes(tmp_path):
     shop.main(["--out", str(tmp_path)])
     sums = lambda folder: {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}

@@ -1,6 +1,7 @@
 """The figures of a data set, by value on tiny logs."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ from runs import assert_fault, process
 from test_sampling import several_groups
 from test_shop import DATA, noise  # noqa: F401, a fixture
 
+from atrank_np.config import Config
 from atrank_np.datasets import shop, stats
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
+from atrank_np.evaluate import auc
+from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
 
 EVENTS = "u q a 0,u i a 5,u i b 5,u q b 16,u i c 47,u i d 60,v i e 1,v q d 2,v q e 3,w i a 9"
 UNITS = "[groups.items]\nbucket_unit = 10\nbuckets = 4\n[groups.queries]\nbucket_unit = 2\nbuckets = 6"
@@ -88,6 +92,15 @@ def test_ceilings(capsys, noise):  # noqa: F811
     for target, own in best.items():
         assert own[target]["gain"] == 0 and own["items,queries,coupons"]["gain"] > 2 * own["items,queries,coupons"]["gain_se"]
     assert best["items"]["items,queries,coupons"]["gain"] > 0.03
+    # On the candidates that train and evaluate draw without further flags; the gain's error is that of the differences.
+    log, world = read_log(DATA), shop.load_world(DATA)
+    log = replace(log, schema=log.schema.choose(targets=["items"]))
+    samples, candidates, _ = task_of(log, split(log).test, Config())
+    moments = samples.user, samples.time, samples.group, candidates
+    all_, alone = (auc(shop.ceiling(world, log, *moments, history)) for history in (None, ["items"]))
+    gain = all_.each - alone.each
+    expected = all_.mean, all_.se, gain.mean(), gain.std(ddof=1) / np.sqrt(len(gain))
+    assert [*best["items"]["items,queries,coupons"].values()] == pytest.approx(expected, rel=1e-12)
     for own in figures(capsys, noise, "--ceilings")["ceilings"].values():
         assert all(figures == dict(auc=0.5, se=0, gain=0, gain_se=0) for figures in own.values())
 

@@ -21,7 +21,7 @@ from runs import assert_fault, command_line, environment, outcome, process, run_
 
 from atrank_np import optimizer, train
 from atrank_np.assembly import load
-from atrank_np.command import Diverged
+from atrank_np.command import Diverged, find_data, peak_rss_mb
 from atrank_np.config import MODELS, Config
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
@@ -86,7 +86,9 @@ def test_the_scores_of_every_ranking(trained_run, tiny):
     figures, (log, parts) = report(trained_run), (read_log(tiny), split(read_log(tiny)))
     with np.load(trained_run / "test_scores.npz") as file:
         tested = dict(file)
-    assert auc(tested["scores"]).mean == figures["test_auc"]
+    found = auc(tested["scores"], tested["user"])
+    assert (found.mean, found.se) == (figures["test_auc"], figures["test_auc_se"])
+    assert found.se != auc(tested["scores"]).se  # some users are ranked in both groups
     task = task_of(log, parts.test, Config())
     np.testing.assert_array_equal(tested["candidates"], task.candidates)
     np.testing.assert_array_equal(tested["length"], parts.test.end - parts.test.start)
@@ -103,9 +105,25 @@ def test_metrics_csv(trained_run):
     assert int(rows[-1]["samples"]) == 2 * figures["train_samples"]
     assert float(rows[-1]["epoch"]) == 2
     assert float(rows[-1]["test_auc"]) == figures["test_auc"]
+    assert float(rows[-1]["test_auc_se"]) == figures["test_auc_se"]
     assert float(rows[0]["loss"]) == pytest.approx(np.log(2), abs=0.1)
     last_rate = 0.5 * 0.1 ** ((2 * steps - 1) / (2 * steps))
     assert float(rows[-1]["learning_rate"]) == pytest.approx(last_rate)
+
+
+def test_the_loss_of_a_row_is_that_since_the_row_before(tiny, monkeypatch):
+    """1 in the first epoch, 3 in the second."""
+    make = train.make_backend
+
+    def make_and_tell(*arguments):
+        backend = make(*arguments)
+        step, half = backend.train_step, batches_of(tiny).per_epoch
+        backend.train_step = lambda batch, rate: 0 * step(batch, rate) + (1 if backend.step <= half else 3)
+        return backend
+
+    monkeypatch.setattr(train, "make_backend", make_and_tell)
+    config = Config(width=4, spaces=1, epochs=2, evaluations=2, batch_size=8, backend="numpy")
+    assert [row[train.COLUMNS.index("loss")] for row in train.fit(read_log(tiny), config).rows] == [1, 3]
 
 
 def test_one_tested_user(tmp_path, no_picture):
@@ -129,6 +147,21 @@ def test_data_are_found_by_name(tiny, tmp_path, monkeypatch, no_picture):
     monkeypatch.chdir(tmp_path)
     out = run_train("tiny", tmp_path / "run")
     assert json.loads((out / "config.json").read_text())["data"]["data"] == str(tiny)
+
+
+def test_a_folder_of_that_name_comes_before_the_variables(tmp_path, monkeypatch):
+    for folder in (tmp_path / "here" / "tiny", tmp_path / "there" / "tiny"):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("ATRANK_DATA", str(tmp_path / "there"))
+    monkeypatch.chdir(tmp_path / "here")
+    assert find_data("tiny").resolve() == tmp_path / "here" / "tiny"
+    assert find_data("tiny/../other") == Path("tiny/../other")
+
+
+def test_peak_memory_is_in_megabytes():
+    """Python with NumPy takes some 30; a machine that has 100,000 does not give them to a test."""
+    peak = peak_rss_mb()
+    assert peak is None or 10 < peak < 100_000
 
 
 def test_features_history_and_target(tiny, tmp_path, no_picture):
@@ -219,6 +252,18 @@ def test_an_epoch_has_every_sample_once(tiny):
         assert [len(b.label) for b in seen] == [8] * (len(seen) - 1) + [batches.targets - 8 * (len(seen) - 1)]
         orders.append(positives)
     assert orders[0] != orders[1]
+
+
+def test_the_negatives_of_a_batch_are_those_of_its_users(tiny):
+    """In whatever order the samples come: never what that user touches."""
+    log, batches = read_log(tiny), batches_of(tiny, negatives=3)
+    users = np.repeat(np.arange(len(log.users)), np.diff(log.offsets))
+    touched = set(zip(users.tolist(), log.group.tolist(), log.object.tolist()))
+    for i in range(batches.per_epoch):
+        batch = batches.batch(1, i)
+        user = np.repeat(batch.user - 1, np.diff(batch.target_offsets))
+        drawn = [column[batch.label == 0].tolist() for column in (user, batch.target_group, batch.target_object)]
+        assert touched.isdisjoint(zip(*drawn))
 
 
 def test_a_batch_is_a_function_of_its_place(tiny):
@@ -627,6 +672,14 @@ def test_fit_goes_on_with_the_runs_own_settings(trained_run, tiny, tmp_path):
     assert run.report["config"] == resume.config.to_dict() | {"threads": 1}
     assert run.report["test_auc"] == report(trained_run)["test_auc"]
     assert (tmp_path / "new" / "folder" / "model.npz").exists()
+
+
+def test_fit_takes_the_models_own_defaults(tiny):
+    small = dict(width=4, spaces=1, epochs=1, evaluations=1, batch_size=8, backend="numpy")
+    for model in ("bpr_mf", "cnn"):
+        config = train.fit(read_log(tiny), model=model, **small).trained.config
+        assert config == Config(**{"model": model} | MODELS[model] | small)
+    assert train.fit(read_log(tiny), variant="activation_l2", **small).trained.config.l2 == 0
 
 
 def test_a_model_that_there_is_not(tiny):

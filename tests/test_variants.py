@@ -203,6 +203,13 @@ def test_own_defaults(name):
     assert (config.l2 == 0) == (name in ("activation_l2", "authors"))
 
 
+def test_the_authors_settings():
+    """Their code: no L2 on weights but 5e-5 on activations, gradients clipped at 5, rate 1 in steps, negatives drawn once."""
+    config = defaults(variant="authors")
+    assert (config.l2, config.clip, config.learning_rate, config.schedule, config.fresh_negatives) == (0, 5, 1, "step", False)
+    assert problem_of("authors").model.L2 == problem_of("activation_l2").model.L2 == Config().l2 == 5e-5
+
+
 def test_faults_of_the_configuration():
     for settings, words in (
         (dict(variant="raw_query"), "variant 'raw_query' is computed by the backend 'numpy' alone, not by 'numba'"),

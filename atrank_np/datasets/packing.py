@@ -41,8 +41,8 @@ def ranges(start, length):  # [S], [S] -> [sum of the lengths]
     return np.arange(length.sum()) + np.repeat(start - np.cumsum(length) + length, length)
 
 
-def pack(schema, events, samples, candidates, positives=1):
-    """samples: Samples [S]; candidates [S, R]: object rows to be ranked, the first `positives` of them positive.
+def pack(schema, events, samples, candidates):
+    """samples: Samples [S]; candidates [S, R]: object rows to be ranked, the positive first.
 
     The arrays have the types of a Batch, whatever those of the samples: for others the kernels would be compiled anew.
     """
@@ -54,7 +54,7 @@ def pack(schema, events, samples, candidates, positives=1):
     elapsed = np.repeat(samples.time, length) - events.time[rows]
     buckets = np.array([g.buckets for g in schema.groups])
     label = np.zeros((S, R), np.float32)
-    label[:, :positives] = 1
+    label[:, :1] = 1
     return Batch(
         offsets=np.concatenate([[0], np.cumsum(length)]),
         group=group,

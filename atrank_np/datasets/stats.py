@@ -61,7 +61,7 @@ def bucket_counts(schema, events, all_samples):
     return counts
 
 
-def ceilings(log, world, config=None):
+def ceilings(log, world):
     """{target group: {history groups, as --history takes them: best AUC on its test events, its standard error, its gain
     over the target group alone, and the standard error of that: the candidates are the same}}."""
     names, found = [group.name for group in log.schema.groups], {}
@@ -70,7 +70,7 @@ def ceilings(log, world, config=None):
         found[target], alone = {}, None
         for history in [(target, *more) for n in range(len(names)) for more in combinations(others, n)]:
             view = replace(log, schema=log.schema.choose(history, [target]))
-            samples, candidates, _ = test_task(view, split(view).test, config or Config())
+            samples, candidates, _ = test_task(view, split(view).test, Config())
             if len(candidates) < 2:
                 raise DataError(f"--ceilings: expected at least two test samples of {target}, got {len(candidates)}")
             best = auc(ceiling(world, view, samples.user, samples.time, samples.group, candidates))
