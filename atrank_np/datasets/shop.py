@@ -190,7 +190,7 @@ def ceiling(world, log, user, time, group, candidates=None, history=None):
     """p(candidate | the user's events before `time`): no score of what is visible ranks better on average.
 
     user, time [S]; group: index in log.schema.groups, [S] or one for all; candidates: rows of that group's catalogue,
-    [S, R] or [R], None: all but `unknown`; history: names of the visible groups, None: the schema's.  -> [S, R]
+    [S, R] or [R], None: all but `unknown`; history: names of the visible groups, None: the schema's.  -> [S, R] float32
     DataError if an object is not of this shop.
     """
     names = [g.name for g in log.schema.groups]
