@@ -1,5 +1,6 @@
 """Looks inside a trained run: `python -m atrank_np.explain RUN --user U` draws Figures 3 and 4 and prints Table 4."""
 
+import contextlib
 import csv
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,12 @@ from .datasets.schema import DataError
 from .evaluate import open_run
 from .layers.embedding import Rows
 from .models.common_space import bags_of
+from .pictures import DAY, draw_self_attention, draw_vanilla_attention, write_page
 from .recommend import history_of, moment, place_of, rank, target_group, visible
 
-DAY = 86400
 EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the rows of Table 4, and one more that is open
 HISTORIES = 256  # per forward pass of Table 4
+TARGETS = 10  # that the page has to choose from
 
 
 class Inside(NamedTuple):
@@ -63,6 +65,38 @@ def look_inside(trained, log, user, target=None, at=None, group=None):
         cache.e[0],
         batch,
     )
+
+
+def left_out(trained, batch):
+    """By how much each score falls when behaviour i, and nothing else, is left out: [n, T] for a Batch of one history.
+
+    This is what a behaviour does for a ranking; its attention weight is not (lesson 26).
+    """
+    model = trained.model()
+    score = lambda batch: model.forward(trained.params, batch, trained.table_scale)[0]
+    whole = score(batch)
+    return np.array([whole - score(without(batch, i)) for i in range(len(batch.object))]).reshape(-1, len(whole))
+
+
+def without(batch, i):
+    """A Batch of one history without its behaviour i."""
+    kept = {name: np.delete(getattr(batch, name), i) for name in ("group", "object", "bucket", "action", "elapsed")}
+    return batch._replace(offsets=np.array([0, len(kept["object"])]), **kept)
+
+
+def with_targets(batch, rows):
+    """A Batch of one history that ranks the objects [T] in the place of its target."""
+    T = len(rows)
+    return batch._replace(target_offsets=np.array([0, T]), target_group=np.repeat(batch.target_group, T),
+                          target_object=np.array(rows, np.int32), label=np.zeros(T, np.float32))  # fmt: skip
+
+
+def targets_of(trained, log, inside, options, group):
+    """The target that is explained, and those that the model ranks first: names."""
+    best = []
+    with contextlib.suppress(DataError):  # the history may hold all objects
+        best = rank(trained, log, user=options.user, at=options.at, top=TARGETS, group=group)
+    return list(dict.fromkeys([inside.target, *(name for name, _ in best)]))[:TARGETS]
 
 
 def arrays(trained, inside):
@@ -145,75 +179,6 @@ def nearest(trained, group, name, top=5):
     return [(str(trained.catalogues[group].objects[i]), float(cosine[i])) for i in best]
 
 
-def draw_self_attention(path, inside, tick=1.0):
-    """Figure 3: a heat map for each space; row i shows where behaviour i looks."""
-    plt = _pyplot()
-    K, n, _ = inside.self_attention.shape
-    columns, brightest = min(4, K), inside.self_attention.max(initial=0)
-    side = max(3.1, 0.14 * min(n, 25) if columns > 1 else 4.5)  # inches: 25 labels need room
-    figure, axes = plt.subplots(-(-K // columns), columns, figsize=(side * columns + 3.5, side * -(-K // columns) + 1),
-                                layout="constrained", squeeze=False, sharex=True, sharey=True)
-    for k, panel in enumerate(axes.flat):
-        if k >= K:
-            panel.axis("off")
-            continue
-        image = panel.imshow(inside.self_attention[k], vmin=0, vmax=brightest, cmap="viridis")
-        panel.set_title(f"space {k + 1}", fontsize=10)
-        few, many = (np.arange(0, n, -(-n // most)) for most in (10, 25))
-        panel.set_xticks(few, [str(i + 1) for i in few], fontsize=7)
-        panel.set_yticks(many, [_short(inside, i, tick) for i in many], fontsize=7)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="weight: the row's behaviour looks at the column's")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
-def draw_vanilla_attention(path, inside, tick=1.0):
-    """Figure 4: (a) averaged over the spaces, with the uniform share; (b) per space."""
-    plt = _pyplot()
-    K, n = inside.vanilla_attention.shape
-    figure, (mean, spaces) = plt.subplots(1, 2, figsize=(12, 0.28 * n + 2.4), layout="constrained", sharey=True)
-    mean.barh(np.arange(n), inside.vanilla_attention.mean(0), color="C0")
-    mean.axvline(1 / max(n, 1), color="C1", linestyle="--", label="uniform share 1/n")
-    mean.set_yticks(np.arange(n), [_short(inside, i, tick) for i in range(n)], fontsize=8)
-    mean.invert_yaxis()
-    mean.set_xlabel("weight, mean over the spaces")
-    mean.xaxis.set_major_locator(plt.MaxNLocator(5))
-    mean.set_title(f"(a) ranking {_as_text(_cut(inside.target))}, logit {inside.score:.2f}", fontsize=10)
-    figure.legend(loc="outside lower left", fontsize=8)
-    image = spaces.imshow(inside.vanilla_attention.T, aspect="auto", vmin=0, cmap="viridis")
-    spaces.set_xticks(np.arange(K), [str(k + 1) for k in range(K)])
-    spaces.set_xlabel("space")
-    spaces.set_title("(b) weight in each space", fontsize=10)
-    figure.colorbar(image, ax=spaces)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
-
-
-def _pyplot():
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def _short(inside, i, tick):
-    """Number, label and age of behaviour i, cut to fit beside an axis."""
-    seconds = int(inside.elapsed[i] * tick)
-    age = f"{seconds // DAY} d" if seconds >= DAY else f"{seconds // 60} min"
-    return f"{i + 1}  {_as_text(_cut(inside.behaviours[i]))}, {age}"
-
-
-def _cut(label):
-    return label if len(label) <= 26 else label[:25] + "…"
-
-
-def _as_text(name):
-    """For matplotlib, which sets as mathematics what stands between two $."""
-    return name.replace("$", r"\$")
-
-
 def write_csv(path, header, rows):
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -255,8 +220,14 @@ def main(arguments):
         raise DataError(f"user {options.user!r}: no behaviour before the time of ranking, so there is no attention to draw")
     out = Path(options.out or Path(options.run) / "explain")
     out.mkdir(parents=True, exist_ok=True)
+    group = target_group(trained.schema, options.group)
+    targets = targets_of(trained, log, inside, options, group)
+    rows = [row_of(trained, group, name) for name in targets]
+    effects = left_out(trained, with_targets(inside.batch, rows)).T
+    insides = [inside, *(look_inside(trained, log, options.user, name, options.at, group) for name in targets[1:])]
     draw_self_attention(out / "self_attention.png", inside, options.tick)
-    draw_vanilla_attention(out / "vanilla_attention.png", inside, options.tick)
+    draw_vanilla_attention(out / "vanilla_attention.png", inside, effects[0], options.tick)
+    write_page(out / "explore.html", options.user, insides, effects, options.tick)
     K, n = inside.vanilla_attention.shape
     spaces = range(1, K + 1)
     write_csv(
@@ -266,25 +237,27 @@ def main(arguments):
     )
     write_csv(
         out / "vanilla_attention.csv",
-        ("behaviour", "label", "elapsed", *(f"space {k}" for k in spaces), "mean"),
-        [(i + 1, inside.behaviours[i], int(inside.elapsed[i]), *w.tolist(), float(w.mean()))
+        ("behaviour", "label", "elapsed", *(f"space {k}" for k in spaces), "mean", "effect"),
+        [(i + 1, inside.behaviours[i], int(inside.elapsed[i]), *w.tolist(), float(w.mean()), float(effects[0, i]))
          for i, w in enumerate(inside.vanilla_attention.T)],
     )  # fmt: skip
     table = attention_by_elapsed(trained, log, options.samples or None, show=True, tick=options.tick)
     write_csv(out / "attention_by_elapsed.csv", ("from_days", "to_days", "behaviours", "mean_attention", "uniform"), table)
-    group = target_group(trained.schema, options.group)
     alike = nearest(trained, group, inside.target)
     write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
     np.savez(out / "arrays.npz", **arrays(trained, inside))
     print(f"user {options.user}: {n} behaviours; {inside.target} is ranked with logit {inside.score:.3f}")
+    most = sorted(range(n), key=lambda i: -abs(effects[0, i]))[:3]
+    print("what matters most, how far the logit falls without it: "
+          + "; ".join(f"{i + 1} {inside.behaviours[i]} {effects[0, i]:+.3f}" for i in most))  # fmt: skip
     print("Table 4: mean vanilla attention by elapsed days, beside the share that equal weights would give")
     for first, last, count, mean, uniform in table:
         label = f"[{first}, {'∞' if last == np.inf else int(last)})"
         shares = f"{mean:.4f}   uniform {uniform:.4f}   ratio {mean / uniform:.2f}" if count else "-"
         print(f"  {label:<10} {shares}   ({count})")
     print(f"nearest to {inside.target}: " + ", ".join(f"{name} {cosine:.2f}" for name, cosine in alike))
-    print(f"written to {out}: self_attention.png, vanilla_attention.png, their numbers as CSV, and arrays.npz with attention, "
-          "parameters and this ranking's gradients by name")  # fmt: skip
+    print(f"written to {out}: explore.html, a page to look around in; self_attention.png, vanilla_attention.png, their numbers "
+          "as CSV, and arrays.npz with attention, parameters and this ranking's gradients by name")  # fmt: skip
     return 0
 
 

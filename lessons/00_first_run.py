@@ -144,7 +144,7 @@ for line in MAP.strip().splitlines():
         assert hasattr(import_module(f"atrank_np.layers.{module}"), function.removesuffix("forward") + "backward")
     assert all(list(HERE.glob(f"{number}_*.py")) for number in numbers.split())
 print("then: 14 the whole model backward, 15 descent, 16 what an AUC means, 17 speed, 18 the authors' code,")
-print("19 to 21 the competitors, 22 Table 3, 23 groups, 24 tasks, 25 reading attention")
+print("19 to 21 the competitors, 22 Table 3, 23 groups, 24 tasks, 25 and 26 reading attention")
 some = {name: trained.params[name].shape for name in ("table.kind", "F_M.items.W", "self.W")}
 print(len(trained.params), "arrays of parameters by name, such as", some)
 

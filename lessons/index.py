@@ -120,6 +120,8 @@ ROWS = (
     Row("looking inside", "$A_k$, weights of (7), Table 4", "explain.py::look_inside explain.py::attention_by_elapsed", "", "",
         "test_explain.py::test_weights_are_those_of_the_history "
         "test_explain.py::test_table_4_uniform_shares_add_up", "25"),
+    Row("leaving out", "$f(u_1, …, u_n) - f(…, u_{i-1}, u_{i+1}, …)$", "explain.py::left_out", "", "",
+        "test_explain.py::test_left_out_is_ranking_again_without_it", "26"),
     Row("AUC", "mean over users of $\\delta(p_{ui} > p_{uj})$, a tie ½", "metrics.py::user_auc", "", "",
         "test_metrics.py::test_against_the_double_loop_with_ties test_metrics.py::test_tiny_values", "00 16 22"),
     Row("Table 3", "two models: mean of $a_u - b_u$, and its error", "tables.py::paired", "", "",

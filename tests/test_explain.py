@@ -1,4 +1,8 @@
 import csv
+import json
+import re
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -6,14 +10,16 @@ import pytest
 from runs import assert_fault, process, run_train
 from test_reading import HEAD, write
 
-from atrank_np import explain
+from atrank_np import explain, pictures
 from atrank_np.assembly import assemble, load
 from atrank_np.config import Config
+from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
+from atrank_np.datasets.sampling import Events, Samples, split
 from atrank_np.datasets.schema import DataError
 from atrank_np.evaluate import open_run
 from atrank_np.parameters import kind
+from atrank_np.recommend import rank
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +118,7 @@ def test_the_stored_scale_does_not_matter(opened, in_days):
 def test_table_4_of_some_samples(trained_run, opened, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(explain, "attention_by_elapsed", lambda trained, log, most, **others: asked.append(most) or [])
-    for draw in ("draw_self_attention", "draw_vanilla_attention"):
+    for draw in ("draw_self_attention", "draw_vanilla_attention", "write_page"):
         monkeypatch.setattr(explain, draw, lambda *_: None)
     for samples in ("7", "0"):
         explain.main([str(trained_run), "--user", longest(opened[1]), "--out", str(tmp_path), "--samples", samples])
@@ -123,8 +129,14 @@ def test_the_command_writes_pictures_and_numbers(trained_run, opened, tmp_path, 
     assert explain.main([str(trained_run), "--user", longest(opened[1]), "--out", str(tmp_path)]) == 0
     assert "Table 4" in capsys.readouterr().out
     names = {"self_attention.png", "vanilla_attention.png", "self_attention.csv", "vanilla_attention.csv",
-             "attention_by_elapsed.csv", "nearest.csv", "arrays.npz"}  # fmt: skip
+             "attention_by_elapsed.csv", "nearest.csv", "arrays.npz", "explore.html"}  # fmt: skip
     assert names == {path.name for path in tmp_path.iterdir()}
+    targets, (_, *rows) = data_of(tmp_path / "explore.html")["targets"], csv.reader((tmp_path / "vanilla_attention.csv").open())
+    assert len(targets) == explain.TARGETS and [target["score"] for target in targets] == sorted(
+        (target["score"] for target in targets), reverse=True)  # fmt: skip
+    trained, log = opened
+    effect = explain.left_out(trained, explain.look_inside(trained, log, longest(log)).batch)[:, 0]
+    np.testing.assert_allclose([float(row[-1]) for row in rows], effect, atol=1e-7)
     rows = list(csv.reader((tmp_path / "self_attention.csv").open()))[1:]
     np.testing.assert_allclose([sum(map(float, row[2:])) for row in rows], 1, rtol=1e-5)
 
@@ -165,9 +177,112 @@ def test_names_that_look_like_mathematics(opened, tmp_path):
     trained, log = opened
     inside = explain.look_inside(trained, log, longest(log))
     inside = inside._replace(target="$x_$", behaviours=["$5_$10"] * len(inside.behaviours))
-    explain.draw_self_attention(tmp_path / "self.png", inside)
-    explain.draw_vanilla_attention(tmp_path / "vanilla.png", inside)
+    pictures.draw_self_attention(tmp_path / "self.png", inside)
+    pictures.draw_vanilla_attention(tmp_path / "vanilla.png", inside, np.zeros(len(inside.behaviours)))
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_left_out_is_ranking_again_without_it(in_days):
+    """Each history is packed anew from fewer events; two targets at once."""
+    trained, log = in_days
+    at, events = 12 * explain.DAY, Events(log.group, log.object, log.action, log.time)
+    look = explain.look_inside(trained, log, "u", target="f", at=at)
+    rows = [explain.row_of(trained, "items", name) for name in "fg"]
+
+    def scores(events):
+        n = len(events.time)
+        sample = Samples(*(np.array([value]) for value in (0, 0, n, at, 0, 0)))
+        batch = pack(log.schema, events, sample, np.array([rows], np.int32))
+        return trained.model().forward(trained.params, batch, trained.table_scale)[0]
+
+    expected = [scores(events) - scores(Events(*(np.delete(column, i) for column in events))) for i in range(len(DAYS))]
+    found = explain.left_out(trained, explain.with_targets(look.batch, rows))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+    assert found.shape == (4, 2) and np.abs(found).min() > 1e-6 and np.ptp(found) > 1e-3
+    np.testing.assert_allclose(found[:, 0], explain.left_out(trained, look.batch)[:, 0], rtol=1e-4, atol=1e-7)
+
+
+def test_left_out_of_one(in_days):
+    """Without his only behaviour a user is nobody: e is what zeros give."""
+    trained, log = in_days
+    look = explain.look_inside(trained, log, "u", target="f", at=1)
+    (effect,), = explain.left_out(trained, look.batch)
+    assert look.behaviours == ["a"] and effect != 0
+    nobody = explain.look_inside(trained, log, "u", target="f", at=0)
+    assert effect == pytest.approx(look.score - nobody.score, rel=1e-5)
+    assert explain.left_out(trained, nobody.batch).shape == (0, 1)
+
+
+def data_of(page):
+    """What `write_page` handed to its script."""
+    return json.loads(re.search(r"^const data = (.*?); //", page.read_text("utf-8"), flags=re.M)[1])
+
+
+@pytest.fixture
+def two_targets(in_days):
+    """Inside of two targets of one history, and their effects, which differ."""
+    trained, log = in_days
+    insides = [explain.look_inside(trained, log, "u", target=name, at=12 * explain.DAY) for name in "fg"]
+    return insides, np.array([explain.left_out(trained, inside.batch)[:, 0] for inside in insides])
+
+
+def test_the_page_holds_all_that_is_drawn(two_targets, tmp_path):
+    insides, effects = two_targets
+    insides[1] = insides[1]._replace(target="</script><b>&")
+    pictures.write_page(tmp_path / "page.html", "u<1>", insides, effects, tick=60)
+    data, one = data_of(tmp_path / "page.html"), insides[0]
+    assert (tmp_path / "page.html").read_text("utf-8").count("</script>") == 1
+    assert (data["user"], [target["name"] for target in data["targets"]]) == ("u<1>", ["f", "</script><b>&"])
+    assert [row["label"] for row in data["behaviours"]] == one.behaviours
+    assert data["behaviours"][0]["age"] == f"{int(one.elapsed[0]) * 60 // explain.DAY} d"
+    np.testing.assert_allclose(data["self"], one.self_attention, atol=6e-5)
+    for target, inside, effect in zip(data["targets"], insides, effects):
+        np.testing.assert_allclose(target["vanilla"], inside.vanilla_attention, atol=6e-5)
+        np.testing.assert_allclose(target["effect"], effect, atol=6e-5)
+        assert target["score"] == pytest.approx(inside.score, abs=6e-4)
+
+
+@pytest.mark.parametrize("seconds, age", [(59, "0 min"), (3599, "59 min"), (3600, "1 h"), (86399, "23 h"), (2 * 86400, "2 d")])
+def test_ages_in_words(opened, seconds, age):
+    inside = explain.look_inside(*opened, longest(opened[1]))._replace(elapsed=np.array([seconds]), behaviours=["x"])
+    assert pictures._label(inside, 0, 1) == f"1  x, {age}"
+    assert pictures._label(inside._replace(elapsed=np.array([seconds / 60])), 0, 60) == f"1  x, {age}"
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs a browser")
+def test_the_page_in_a_browser(two_targets, tmp_path):
+    """A target and a space chosen, a behaviour touched and a key pressed: a row each, with the numbers of that choice."""
+    insides, effects = two_targets
+    pictures.write_page(tmp_path / "page.html", "u", insides, effects)
+    act = """<script>find("#target").value = 1; find("#space").value = 1; find("#space").onchange();
+        document.querySelectorAll("tbody tr")[0].click();
+        document.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowDown"}));</script>"""
+    (tmp_path / "acted.html").write_text((tmp_path / "page.html").read_text("utf-8") + act, "utf-8")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--dump-dom"]
+    page = subprocess.run(["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", f"file://{tmp_path / 'acted.html'}"],
+                          capture_output=True, text=True, timeout=60).stdout  # fmt: skip
+    rows = re.findall(r"<tr aria-selected=\"(true|false)\">(.*?)</tr>", page)
+    assert [selected for selected, _ in rows] == ["false", "true"] + ["false"] * (len(insides[0].behaviours) - 2)
+    shown = [[float(number) for number in re.findall(r'class="number">([-\d.]+)<', row)] for _, row in rows]
+    expected = np.transpose([insides[1].vanilla_attention[1], effects[1], insides[1].self_attention[1, 1]])
+    np.testing.assert_allclose(shown, expected, atol=6e-4)
+
+
+def test_the_targets_that_the_page_offers(opened, monkeypatch):
+    """The explained one, then those that the model ranks first; alone if the history leaves none."""
+    trained, log = opened
+    user = longest(log)
+    best = [name for name, _ in rank(trained, log, user=user, top=explain.TARGETS)]
+    options = explain.parser().parse_args(["run", "--user", user])
+    look = explain.look_inside(trained, log, user, target="i1")
+    others = [name for name in best if name != "i1"]
+    assert explain.targets_of(trained, log, look, options, "items") == ["i1", *others][: explain.TARGETS]
+
+    def nothing_left(*_, **others):
+        raise DataError("no object is left")
+
+    monkeypatch.setattr(explain, "rank", nothing_left)
+    assert explain.targets_of(trained, log, look, options, "items") == ["i1"]
 
 
 def test_nearest_by_all_features(opened):
