@@ -48,6 +48,9 @@ def run(main):
     except OSError as fault:  # a file that cannot be written, a full disk
         print(f"error: {fault.filename or 'a file'}: {fault.strerror or fault}", file=sys.stderr)
         code = USER_FAULT
+    except MemoryError as fault:
+        print(f"error: there is not memory enough: {fault}", file=sys.stderr)
+        code = USER_FAULT
     except Diverged as fault:
         print(f"error: {fault}", file=sys.stderr)
         code = DIVERGED

@@ -58,9 +58,12 @@ class Config:
 
     def __post_init__(self):
         """ValueError, one line, for a value that no run can have."""
-        for name in ("width", "spaces", "epochs", "negatives", "cap", "eval_negatives", "evaluations", "shards", "threads"):
+        for name in ("width", "spaces", "epochs", "batch_size", "negatives", "cap", "eval_negatives", "evaluations", "shards",
+                     "threads"):  # fmt: skip
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+            if getattr(self, name) >= 2**31:
+                raise ValueError(f"{name} must be below 2^31, not {getattr(self, name)}")
         if self.model in ("atrank", "bilstm_attention") and self.width % self.spaces:
             raise ValueError(f"width {self.width} does not divide into {self.spaces} equal spaces")
         if self.batch_size < 1 + self.negatives or self.batch_size % (1 + self.negatives):

@@ -121,7 +121,8 @@ def main(arguments):
     group = target_group(trained.schema, options.group)
     rows = {name: row for row, name in enumerate(trained.catalogues[group].objects[1:].tolist(), 1)}
     for place, (name, value) in enumerate(ranked, 1):
-        print(f"{place:>3}  {value:8.4f}  {name:<16} {describe(trained, group, rows[name])}")
+        line = f"{place:>3}  {value:8.4f}  {name:<16} {describe(trained, group, rows[name])}"
+        print(" ".join(line.splitlines()))  # a name may hold line ends
     return 0
 
 

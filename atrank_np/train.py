@@ -75,7 +75,8 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
     task = test_task(log, parts.test, config)
     batches = Batches(log, parts, config)
     total = config.epochs * batches.per_epoch
-    marks = {round(total * i / config.evaluations) for i in range(1, config.evaluations + 1)}
+    evaluations = min(config.evaluations, total)
+    marks = {round(total * i / evaluations) for i in range(1, evaluations + 1)}
     if show and sys.stderr.isatty() and config.backend == "numba":
         print("compiling the kernels (the first time half a minute or so), or loading them …", file=sys.stderr)
     state["compile_seconds"] += backend.warm_up(batches.batch(0, 0))

@@ -153,6 +153,14 @@ def test_what_is_not_taken_is_no_part_of_a_history(tmp_path):
     assert visible(recommend.history_of(log, "u"), log.schema, log.actions).object.tolist() == [a, d, g]
 
 
+def test_a_line_for_each_object(trained_run, capsys, monkeypatch):
+    """Whatever stands in a name."""
+    monkeypatch.setattr(recommend, "describe", lambda *_: "category a\nb\r\nc")
+    assert recommend.main([str(trained_run), "--user", "u1", "--top", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and all(line.endswith("  category a b c") for line in lines)
+
+
 def test_a_history_from_a_file(trained_run, tiny, tmp_path, capsys):
     """The same events give the same ranking, in any order of rows, with the data folder gone."""
     recommend.main([str(trained_run), "--user", "u2"])

@@ -19,7 +19,7 @@ import pytest
 from helpers import assert_same
 from runs import assert_fault, command_line, environment, outcome, process, run_train, write_tiny
 
-from atrank_np import optimizer, train
+from atrank_np import command, optimizer, train
 from atrank_np.assembly import load
 from atrank_np.command import Diverged, find_data, peak_rss_mb
 from atrank_np.config import MODELS, Config
@@ -579,6 +579,8 @@ FAULTS = {
     "--seed -1": "argument --seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
     "--eval-seed -1": "argument --eval-seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
     "--cap 0": "cap must be at least 1, not 0",
+    f"--shards {10**24}": f"shards must be below 2^31, not {10**24}",
+    f"--batch-size {2**31}": f"batch_size must be below 2^31, not {2**31}",
     "--embedding-size 0": "--embedding-size: expected at least 1, got 0",
     "--features color": "--features: expected features among object, category, price, words, got 'color'",
     "--history shops": "--history and --target: expected groups among items, queries, got 'shops'",
@@ -592,6 +594,23 @@ def test_faulty_flags(flags, tiny, tmp_path):
         train.main(["--data", str(tiny), "--out", str(tmp_path / "run"), *flags.split()])
     assert str(fault.value).startswith(FAULTS[flags])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_memory_is_one_line(tiny, tmp_path, monkeypatch, capsys):
+    """And leaves no folder."""
+    monkeypatch.setattr(train, "make_backend", lambda *_: np.empty(2**59))  # 4 exabytes
+    monkeypatch.setattr(sys, "argv", ["train", "--data", str(tiny), "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as ended:
+        command.run(train.main)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and error.startswith("error: there is not memory enough: Unable to allocate ")
+    assert error.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_at_each_step_at_most(tiny, tmp_path):
+    run = run_train(tiny, tmp_path / "run", "--backend", "numpy", "--epochs", "1", "--evaluations", str(2**31 - 1))
+    steps = [row[0] for row in load(run).state["rows"]]
+    assert steps == list(range(1, len(steps) + 1)) and steps[-1] == load(run).step
 
 
 def test_faults_are_one_line(tiny, tmp_path):
