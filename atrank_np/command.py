@@ -87,6 +87,11 @@ def find_data(name):
     return path
 
 
+def one_line(name):
+    """A name of the data as it is shown: it may hold line ends."""
+    return " ".join(name.split())
+
+
 def table(*columns, rows):
     """`markdown` of anything, padded, so that it is read as easily in a terminal."""
     cells = [[str(cell) for cell in row] for row in [columns, *rows]]

@@ -1,4 +1,5 @@
-"""Looks inside a trained run: `python -m atrank_np.explain RUN --user U` draws Figures 3 and 4 and prints Table 4."""
+"""Looks inside a trained run: `python -m atrank_np.explain RUN --user U` draws Figures 3 and 4, makes a page of them, leaves
+each behaviour out to see what it does, and prints Table 4."""
 
 import contextlib
 import csv
@@ -31,6 +32,7 @@ class Inside(NamedTuple):
     behaviours: list  # n labels, oldest first
     elapsed: np.ndarray  # [n] ticks to the moment of ranking
     target: str  # the object whose vanilla attention is shown
+    label: str  # the same in words
     score: float
     self_attention: np.ndarray  # [K, n, n], rows sum to one: (3)
     vanilla_attention: np.ndarray  # [K, n]: (7)
@@ -58,6 +60,7 @@ def look_inside(trained, log, user, target=None, at=None, group=None):
         labels,
         at - history.time[start:end],
         target,
+        label_of(trained, schema.index(group), row),
         float(scores[0]),
         np.zeros((K, n, n)) if own is None else own,
         np.zeros((K, n)) if vanilla is None else vanilla[:, 0],
@@ -67,15 +70,16 @@ def look_inside(trained, log, user, target=None, at=None, group=None):
     )
 
 
-def left_out(trained, batch):
-    """By how much each score falls when behaviour i, and nothing else, is left out: [n, T] for a Batch of one history.
+def left_out(trained, batch, show=False):
+    """By how much each score falls when behaviour i is left out, and nothing older comes in: [n, T] for a Batch of one history.
 
     This is what a behaviour does for a ranking; its attention weight is not (lesson 26).
     """
     model = trained.model()
     score = lambda batch: model.forward(trained.params, batch, trained.table_scale)[0]
     whole = score(batch)
-    return np.array([whole - score(without(batch, i)) for i in range(len(batch.object))]).reshape(-1, len(whole))
+    bar = tqdm(range(len(batch.object)), disable=None if show else True, unit=" behaviours", dynamic_ncols=True)
+    return np.array([whole - score(without(batch, i)) for i in bar]).reshape(-1, len(whole))
 
 
 def without(batch, i):
@@ -85,18 +89,18 @@ def without(batch, i):
 
 
 def with_targets(batch, rows):
-    """A Batch of one history that ranks the objects [T] in the place of its target."""
+    """A Batch of one history and one target that ranks the objects [T] in the place of that."""
     T = len(rows)
     return batch._replace(target_offsets=np.array([0, T]), target_group=np.repeat(batch.target_group, T),
                           target_object=np.array(rows, np.int32), label=np.zeros(T, np.float32))  # fmt: skip
 
 
-def targets_of(trained, log, inside, options, group):
-    """The target that is explained, and those that the model ranks first: names."""
+def targets_of(trained, log, user, target, at, group):
+    """The target that is explained, then those that the model ranks first: names."""
     best = []
     with contextlib.suppress(DataError):  # the history may hold all objects
-        best = rank(trained, log, user=options.user, at=options.at, top=TARGETS, group=group)
-    return list(dict.fromkeys([inside.target, *(name for name, _ in best)]))[:TARGETS]
+        best = rank(trained, log, user=user, at=at, top=TARGETS, group=group)
+    return [target, *(name for name, _ in best if name != target)][:TARGETS]
 
 
 def arrays(trained, inside):
@@ -135,7 +139,7 @@ def label_of(trained, group, row):
             ids, _ = bags_of(values, np.array([row]))
             label.append(" ".join(trained.tables[feature.table][ids]))
             break
-    return (f"{group.name}: " if len(trained.schema.groups) > 1 else "") + ", ".join(label)
+    return command.one_line((f"{group.name}: " if len(trained.schema.groups) > 1 else "") + ", ".join(label))
 
 
 def attention_by_elapsed(trained, log, most=None, show=False, tick=1.0):
@@ -190,7 +194,8 @@ def parser():
     p = command.Parser(
         prog="python -m atrank_np.explain",
         description="Look inside a trained run: self-attention (Figure 3) and vanilla attention (Figure 4) of one user as "
-        "PNG and CSV, mean attention by elapsed days (Table 4), and the nearest objects in the embedding.",
+        "PNG and CSV, what each behaviour adds to the logit, all that in a page to look around in (explore.html), mean attention "
+        "by elapsed days (Table 4), and the nearest objects in the embedding.",
     )
     p.add_argument("run", metavar="RUN", help="the folder that train wrote")
     p.add_argument("--user", metavar="U", required=True, help="a user of the data that the run was trained on")
@@ -209,8 +214,8 @@ def main(arguments):
     options = parser().parse_args(arguments)
     if options.samples < 0:
         raise DataError(f"--samples: expected at least 0, got {options.samples}")
-    if not 0 < options.tick < np.inf:
-        raise DataError(f"--tick: expected seconds above 0, got {options.tick}")
+    if not 0 < options.tick <= 1e9:
+        raise DataError(f"--tick: expected seconds above 0 and at most 1e9, got {options.tick}")
     trained, log, _ = open_run(options.run, options.data)
     name = trained.config.variant or trained.config.model
     if trained.config.model != "atrank" or name == "no_self_attention":
@@ -221,9 +226,9 @@ def main(arguments):
     out = Path(options.out or Path(options.run) / "explain")
     out.mkdir(parents=True, exist_ok=True)
     group = target_group(trained.schema, options.group)
-    targets = targets_of(trained, log, inside, options, group)
+    targets = targets_of(trained, log, options.user, inside.target, options.at, group)
     rows = [row_of(trained, group, name) for name in targets]
-    effects = left_out(trained, with_targets(inside.batch, rows)).T
+    effects = left_out(trained, with_targets(inside.batch, rows), show=True).T
     insides = [inside, *(look_inside(trained, log, options.user, name, options.at, group) for name in targets[1:])]
     draw_self_attention(out / "self_attention.png", inside, options.tick)
     draw_vanilla_attention(out / "vanilla_attention.png", inside, effects[0], options.tick)
@@ -246,7 +251,7 @@ def main(arguments):
     alike = nearest(trained, group, inside.target)
     write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
     np.savez(out / "arrays.npz", **arrays(trained, inside))
-    print(f"user {options.user}: {n} behaviours; {inside.target} is ranked with logit {inside.score:.3f}")
+    print(f"user {options.user}: {n} behaviours; {inside.label} is ranked with logit {inside.score:.3f}")
     most = sorted(range(n), key=lambda i: -abs(effects[0, i]))[:3]
     print("what matters most, how far the logit falls without it: "
           + "; ".join(f"{i + 1} {inside.behaviours[i]} {effects[0, i]:+.3f}" for i in most))  # fmt: skip
@@ -255,7 +260,7 @@ def main(arguments):
         label = f"[{first}, {'∞' if last == np.inf else int(last)})"
         shares = f"{mean:.4f}   uniform {uniform:.4f}   ratio {mean / uniform:.2f}" if count else "-"
         print(f"  {label:<10} {shares}   ({count})")
-    print(f"nearest to {inside.target}: " + ", ".join(f"{name} {cosine:.2f}" for name, cosine in alike))
+    print(f"nearest to {inside.label}: " + ", ".join(f"{command.one_line(name)} {cosine:.2f}" for name, cosine in alike))
     print(f"written to {out}: explore.html, a page to look around in; self_attention.png, vanilla_attention.png, their numbers "
           "as CSV, and arrays.npz with attention, parameters and this ranking's gradients by name")  # fmt: skip
     return 0

@@ -45,7 +45,7 @@ def draw_vanilla_attention(path, inside, effect, tick=1.0):
     mean.set_yticks(np.arange(n), [_label(inside, i, tick) for i in range(n)], fontsize=8)
     mean.invert_yaxis()
     mean.set_xlabel("weight, mean over the spaces")
-    mean.set_title(f"(a) ranking {_as_text(_cut(inside.target))}, logit {inside.score:.2f}", fontsize=10)
+    mean.set_title(f"(a) ranking {_as_text(_cut(inside.label))}, logit {inside.score:.2f}", fontsize=10)
     figure.legend(loc="outside lower left", fontsize=8)
     image = spaces.imshow(inside.vanilla_attention.T, aspect="auto", vmin=0, cmap="viridis")
     spaces.set_xticks(np.arange(K), [str(k + 1) for k in range(K)])
@@ -72,7 +72,7 @@ def write_page(path, user, insides, effects, tick=1.0):
         "user": str(user),
         "behaviours": [{"label": label, "age": _age(time, tick)} for label, time in zip(first.behaviours, first.elapsed)],
         "self": _rounded(first.self_attention),
-        "targets": [{"name": inside.target, "score": round(inside.score, 3), "vanilla": _rounded(inside.vanilla_attention),
+        "targets": [{"name": inside.label, "score": round(inside.score, 3), "vanilla": _rounded(inside.vanilla_attention),
                      "effect": _rounded(effect)} for inside, effect in zip(insides, effects)],
     }  # fmt: skip
     text = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c")  # a name cannot end the script that it stands in
@@ -80,7 +80,8 @@ def write_page(path, user, insides, effects, tick=1.0):
 
 
 def _rounded(array):
-    return np.round(array.astype(float), 4).tolist()
+    """To four digits, as nested lists."""
+    return [_rounded(part) for part in array] if array.ndim else float(f"{array:.4g}")
 
 
 def _pyplot():

@@ -121,8 +121,7 @@ def main(arguments):
     group = target_group(trained.schema, options.group)
     rows = {name: row for row, name in enumerate(trained.catalogues[group].objects[1:].tolist(), 1)}
     for place, (name, value) in enumerate(ranked, 1):
-        line = f"{place:>3}  {value:8.4f}  {name:<16} {describe(trained, group, rows[name])}"
-        print(" ".join(line.splitlines()))  # a name may hold line ends
+        print(f"{place:>3}  {value:8.4f}  {command.one_line(name):<16} {describe(trained, group, rows[name])}")
     return 0
 
 
@@ -131,7 +130,8 @@ def describe(trained, group, row):
     group = trained.schema.group(group)
     values = trained.catalogues[group.name].features
     return "  ".join(
-        f"{f.name} {trained.tables[f.table][values[f.name][row]]}" for f in group.features if f.kind == "categorical"
+        f"{f.name} {command.one_line(str(trained.tables[f.table][values[f.name][row]]))}"
+        for f in group.features if f.kind == "categorical"
     )
 
 

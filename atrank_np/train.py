@@ -219,7 +219,7 @@ def write_rows(path, rows):
 def write_text(path, text):
     """A file, whole or not at all."""
     beside = path.with_name(path.name + ".part")
-    beside.write_text(text, newline="")
+    beside.write_text(text, "utf-8", newline="")
     os.replace(beside, path)
 
 

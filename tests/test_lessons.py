@@ -21,7 +21,7 @@ WRONG = "\nWRONG = "
 
 def run(*command, cwd=ROOT, **environment):
     environment = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)} | environment
-    return subprocess.run([sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, *command], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

@@ -1,6 +1,7 @@
 """The command recommend: what it ranks is what the model scores, without what the history holds."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import Events, Samples, split
 from atrank_np.datasets.schema import DataError
+from atrank_np.evaluate import open_run
 from atrank_np.recommend import rank, visible
 
 
@@ -154,11 +156,18 @@ def test_what_is_not_taken_is_no_part_of_a_history(tmp_path):
 
 
 def test_a_line_for_each_object(trained_run, capsys, monkeypatch):
-    """Whatever stands in a name."""
-    monkeypatch.setattr(recommend, "describe", lambda *_: "category a\nb\r\nc")
-    assert recommend.main([str(trained_run), "--user", "u1", "--top", "3"]) == 0
+    """Whatever stands in a name or a feature."""
+    trained, log, _ = open_run(trained_run)
+    broken = lambda names: np.array([f"{name}\r\n!" for name in names])
+    objects = broken(trained.catalogues["items"].objects)
+    items = replace(trained.catalogues["items"], objects=objects)
+    trained = replace(trained, catalogues=trained.catalogues | {"items": items},
+                      tables={name: broken(names) for name, names in trained.tables.items()})  # fmt: skip
+    monkeypatch.setattr(recommend, "open_run", lambda *_: (trained, log, None))
+    monkeypatch.setattr(recommend, "rank", lambda *_, **asked: [(str(objects[1]), 0.5), (str(objects[2]), 0.25)])
+    assert recommend.main([str(trained_run), "--user", "u1"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and all(line.endswith("  category a b c") for line in lines)
+    assert len(lines) == 2 and " i0 ! " in lines[0] and lines[0].endswith("category c0 !")
 
 
 def test_a_history_from_a_file(trained_run, tiny, tmp_path, capsys):
