@@ -57,11 +57,7 @@ class NumpyBackend:
 
     def catalogue_scores(self, batch, group):
         """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
-        objects = np.arange(self.model.space.groups[group].objects, dtype=np.int32)
-        groups, label = np.full(len(objects), group, np.int8), np.zeros(len(objects), np.float32)
-        return self.scores(
-            batch._replace(target_offsets=np.array([0, len(objects)]), target_group=groups, target_object=objects, label=label)
-        )
+        return self.scores(batch.with_targets(group, np.arange(self.model.space.groups[group].objects)))
 
     def warm_up(self, batch):
         """Seconds that compiling took: none."""

@@ -1,5 +1,7 @@
-"""Looks inside a trained run: `python -m atrank_np.explain RUN --user U` draws Figures 3 and 4, makes a page of them, leaves
-each behaviour out to see what it does, and prints Table 4."""
+"""Looks inside a trained run: `python -m atrank_np.explain RUN --user U`.
+
+It draws Figures 3 and 4, makes a page of them, leaves each behaviour out to see what it does, and prints Table 4.
+"""
 
 import contextlib
 import csv
@@ -78,21 +80,9 @@ def left_out(trained, batch, show=False):
     model = trained.model()
     score = lambda batch: model.forward(trained.params, batch, trained.table_scale)[0]
     whole = score(batch)
-    bar = tqdm(range(len(batch.object)), disable=None if show else True, unit=" behaviours", dynamic_ncols=True)
-    return np.array([whole - score(without(batch, i)) for i in bar]).reshape(-1, len(whole))
-
-
-def without(batch, i):
-    """A Batch of one history without its behaviour i."""
-    kept = {name: np.delete(getattr(batch, name), i) for name in ("group", "object", "bucket", "action", "elapsed")}
-    return batch._replace(offsets=np.array([0, len(kept["object"])]), **kept)
-
-
-def with_targets(batch, rows):
-    """A Batch of one history and one target that ranks the objects [T] in the place of that."""
-    T = len(rows)
-    return batch._replace(target_offsets=np.array([0, T]), target_group=np.repeat(batch.target_group, T),
-                          target_object=np.array(rows, np.int32), label=np.zeros(T, np.float32))  # fmt: skip
+    rows = np.arange(len(batch.object))
+    bar = tqdm(rows, disable=None if show else True, unit=" behaviours", dynamic_ncols=True)
+    return np.array([whole - score(batch.with_behaviours(np.delete(rows, i))) for i in bar]).reshape(-1, len(whole))
 
 
 def targets_of(trained, log, user, target, at, group):
@@ -228,7 +218,7 @@ def main(arguments):
     group = target_group(trained.schema, options.group)
     targets = targets_of(trained, log, options.user, inside.target, options.at, group)
     rows = [row_of(trained, group, name) for name in targets]
-    effects = left_out(trained, with_targets(inside.batch, rows), show=True).T
+    effects = left_out(trained, inside.batch.with_targets(trained.schema.index(group), rows), show=True).T
     insides = [inside, *(look_inside(trained, log, options.user, name, options.at, group) for name in targets[1:])]
     draw_self_attention(out / "self_attention.png", inside, options.tick)
     draw_vanilla_attention(out / "vanilla_attention.png", inside, effects[0], options.tick)

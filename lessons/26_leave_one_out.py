@@ -188,8 +188,7 @@ with figure("26_leave_one_out", columns=3, size=(15, 4.4)) as (fig, axes):
 # %%
 most, trained = int(np.abs(effects).argmax()), models["as printed"]
 rows = np.append(np.arange(len(effects)), most)
-columns = {name: getattr(look.batch, name)[rows] for name in ("group", "object", "bucket", "action", "elapsed")}
-copies = left_out(trained, look.batch._replace(offsets=np.array([0, len(rows)]), **columns))[[most, -1], 0]
+copies = left_out(trained, look.batch.with_behaviours(rows))[[most, -1], 0]
 print(f"1. effects are no shares: here they sum to {effects.sum():.2f}, and the logit is {look.score:.2f}")
 print(f"2. who has a double is not missed: {effects[most]:.2f} alone; {copies[0]:.2f} and {copies[1]:.2f} with a copy")
 print("3. to explain the model is not to explain the user: older behaviours move it farther than they should, and elsewhere")

@@ -25,6 +25,17 @@ class Batch(NamedTuple):
     user: np.ndarray  # [B] int32, 1 + the user's place in the log, 0 for somebody unknown; BPR-MF alone reads it
     elapsed: np.ndarray  # [N] float32, units of the group up to the ranking; a variant with continuous time reads it
 
+    def with_behaviours(self, rows):
+        """Of a batch of one history, the same history made of the behaviours `rows` [n] of it."""
+        columns = {name: getattr(self, name)[rows] for name in ("group", "object", "bucket", "action", "elapsed")}
+        return self._replace(offsets=np.array([0, len(rows)]), **columns)
+
+    def with_targets(self, group, objects):
+        """Of a batch of one history, the same with the targets `objects` [T] of a group (its index), labels 0."""
+        T = len(objects)
+        return self._replace(target_offsets=np.array([0, T]), target_group=np.full(T, group, np.int8),
+                             target_object=np.asarray(objects, np.int32), label=np.zeros(T, np.float32))  # fmt: skip
+
 
 def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N] int32
     """[0,1) -> 0, [1,2) -> 1, [2,4) -> 2, …, [2^k, 2^(k+1)) -> k + 1 units; the last bucket is open.

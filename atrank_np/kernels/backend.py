@@ -214,10 +214,8 @@ class NumbaBackend:
         """The same for a competitor: the history is encoded again for every block of objects."""
         f = np.empty(objects, self.dtype)
         for first in range(0, objects, CHUNK):
-            some = np.arange(first, min(first + CHUNK, objects), dtype=np.int32)
-            f[some] = self.scores(batch._replace(
-                target_offsets=np.array([0, len(some)]), target_group=np.full(len(some), group, np.int8), target_object=some,
-                label=np.zeros(len(some), np.float32)))  # fmt: skip
+            some = np.arange(first, min(first + CHUNK, objects))
+            f[some] = self.scores(batch.with_targets(group, some))
         return f
 
     def _over_objects(self, objects, job):
