@@ -86,8 +86,9 @@ class Config:
         for name in ("seed", "eval_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        if self.learning_rate * self.l2 >= 1:
-            raise ValueError(f"learning_rate times l2 must be below 1, not {self.learning_rate * self.l2}: weights would turn")
+        if self.learning_rate * self.l2 >= 0.05:  # then the tables' scale, of up to FOLD steps, does not underflow
+            raise ValueError(f"learning_rate times l2 must be below 0.05, not {self.learning_rate * self.l2}: a step takes that "
+                             "share of a weight away")  # fmt: skip
         if not self.decay > 0:
             raise ValueError(f"decay must be above 0, not {self.decay}")
         for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):

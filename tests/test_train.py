@@ -575,6 +575,7 @@ FAULTS = {
     "--batch-size 7": "batch_size 7 must be a multiple of 2: a positive and its negatives",
     "--dropout 1": "dropout must be in [0, 1), not 1.0",
     "--learning-rate nan": "learning_rate must be a number of at least 0, not nan",
+    "--l2 0.2": "learning_rate times l2 must be below 0.05, not 0.1: a step takes that share of a weight away",
     "--decay 0": "decay must be above 0, not 0.0",
     "--seed -1": "argument --seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
     "--eval-seed -1": "argument --eval-seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
