@@ -157,10 +157,10 @@ class Site:
                 return samples / spent
 
     def packing(self):
-        """Seconds that packing a batch takes, and the floating-point operations of its training step: means of the pool."""
-        begin = time.perf_counter()
-        pool = self.problem.pool()
-        return (time.perf_counter() - begin) / len(pool), float(np.mean([atrank_flops(batch) for batch in pool]))
+        """Seconds that packing a batch takes, and the floating-point operations of its training step: means of the first ones."""
+        stream, begin = self.problem.stream, time.perf_counter()
+        batches = [stream.batch(0, i) for i in range(min(POOL * stream.together, stream.per_epoch))]
+        return (time.perf_counter() - begin) / len(batches), float(np.mean([atrank_flops(batch) for batch in batches]))
 
     def rank(self, number, **how):
         """Seconds for the scores of the whole catalogue for one test sample, and the scores."""

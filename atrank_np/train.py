@@ -31,6 +31,7 @@ from .randomness import stream
 
 SCHEMA_VERSION = 1  # of report.json
 FILES = ("model.npz", "metrics.csv", "test_scores.npz", "curve.png", "report.json", "config.json")  # of a run folder
+TOGETHER = 512  # histories that are packed at a time: NumPy's calls take as long for the few of a small batch
 COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")
 
 
@@ -160,6 +161,7 @@ class Batches:
         self.histories = config.batch_size // (1 + config.negatives)
         self.per_epoch = -(-len(self.train.user) // self.histories)
         self.targets = len(self.train.user) * (1 + config.negatives)
+        self.together = max(1, TOGETHER // self.histories)  # batches
         self.epoch = None
 
     def seen(self, step):
@@ -171,11 +173,16 @@ class Batches:
         """The Batch number i of an epoch; its last one may be smaller."""
         if epoch != self.epoch:
             config = self.config
-            self.epoch, self.order, self.drawn = epoch, None, None  # those of the epoch before can go first
+            self.epoch, self.order, self.drawn, self.block = epoch, None, None, None  # those of the epoch before can go first
             self.order = stream(config.seed, "order", epoch).permutation(np.arange(len(self.train.user), dtype=np.int32))
             rng = stream(config.seed, "negatives", epoch if config.fresh_negatives else 0)
             self.drawn = self.negatives.draw(rng, self.train, config.negatives)
-        return self.pack(self.order[i * self.histories : (i + 1) * self.histories])
+        block, place = divmod(i, self.together)
+        if block != self.block:
+            size = self.together * self.histories
+            packed = self.pack(self.order[block * size : (block + 1) * size])
+            self.block, self.packed = block, list(packed.cut(self.histories))
+        return self.packed[place]
 
     def pack(self, chosen):
         """The Batch of some samples, their places in an epoch's arrays."""

@@ -53,6 +53,18 @@ def test_pack_by_hand():
     assert {name: column.tolist() for name, column in batch._asdict().items()} == expected
 
 
+@pytest.mark.parametrize("histories", [1, 2, 3, 5])
+def test_cut_is_packed_in_parts(histories):
+    schema, events, samples, candidates = example()
+    parts = list(pack(schema, events, samples, candidates).cut(histories))
+    assert len(parts) == -(-3 // histories)
+    for place, part in enumerate(parts):
+        some = slice(place * histories, (place + 1) * histories)
+        alone = pack(schema, events, samples.take(some), candidates[some])
+        assert_same(tuple(part), tuple(alone))
+        assert [column.dtype for column in part] == [column.dtype for column in alone]
+
+
 def test_the_types_do_not_depend_on_those_of_the_samples():
     """One history to rank now, of Python's numbers, must not be compiled anew."""
     types = ["int64", "int8", "int32", "int32", "int16", "int64", "int8", "int32", "float32", "int32", "float32"]

@@ -266,11 +266,17 @@ def test_the_negatives_of_a_batch_are_those_of_its_users(tiny):
         assert touched.isdisjoint(zip(*drawn))
 
 
-def test_a_batch_is_a_function_of_its_place(tiny):
-    forwards, anew = batches_of(tiny), batches_of(tiny)
+@pytest.mark.parametrize("together", [1, 8, 512])
+def test_a_batch_is_a_function_of_its_place(together, tiny, monkeypatch):
+    """However many are packed at a time."""
+    anew = batches_of(tiny)
+    monkeypatch.setattr(train, "TOGETHER", together)
+    forwards = batches_of(tiny)
     first = [tuple(forwards.batch(epoch, i)) for epoch in range(2) for i in (0, 3)]
     assert_same(first[3], tuple(anew.batch(1, 3)))
     assert_same(first[0], tuple(anew.batch(0, 0)))
+    for i in range(anew.per_epoch):
+        assert_same(tuple(forwards.batch(0, i)), tuple(anew.batch(0, i)))
 
 
 @pytest.mark.parametrize("fresh", [True, False])

@@ -27,14 +27,32 @@ class Batch(NamedTuple):
 
     def with_behaviours(self, rows):
         """Of a batch of one history, the same history made of the behaviours `rows` [n] of it."""
-        columns = {name: getattr(self, name)[rows] for name in ("group", "object", "bucket", "action", "elapsed")}
-        return self._replace(offsets=np.array([0, len(rows)]), **columns)
+        return self._replace(offsets=np.array([0, len(rows)]), **self._behaviours(rows))
 
     def with_targets(self, group, objects):
         """Of a batch of one history, the same with the targets `objects` [T] of a group (its index), labels 0."""
         T = len(objects)
         return self._replace(target_offsets=np.array([0, T]), target_group=np.full(T, group, np.int8),
                              target_object=np.asarray(objects, np.int32), label=np.zeros(T, np.float32))  # fmt: skip
+
+    def cut(self, histories):
+        """The Batches of so many of its histories each, the last one perhaps of fewer; views of this one's arrays."""
+        for first in range(0, len(self.user), histories):
+            some = slice(first, first + histories + 1)
+            offsets, targets = self.offsets[some], self.target_offsets[some]
+            t = slice(targets[0], targets[-1])
+            yield Batch(
+                **self._behaviours(slice(offsets[0], offsets[-1])),
+                offsets=offsets - offsets[0],
+                target_offsets=targets - targets[0],
+                target_group=self.target_group[t],
+                target_object=self.target_object[t],
+                label=self.label[t],
+                user=self.user[first : first + histories],
+            )
+
+    def _behaviours(self, rows):
+        return {name: getattr(self, name)[rows] for name in ("group", "object", "bucket", "action", "elapsed")}
 
 
 def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N] int32
