@@ -9,8 +9,8 @@
 # $$ u \to (1)\ S \to (2)\ S_k \to (3, 4, 5)\ C_k \to (6)\ C \to (7)\ e_t \to f = h_t \cdot e_t \to (8)\ \text{loss} $$
 #
 # behaviours → one common space → K latent spaces → attention in each → joined → what matters for the target t → score →
-# loss. This package computes it, and every derivative of it, by hand. Today we only use it, and learn to read what it
-# prints.
+# loss. This package computes it, and every derivative of it, by hand (and adds a number per object to $f$: lesson 14). Today
+# we only use it, and learn to read what it prints.
 
 # %%
 import tempfile
@@ -54,6 +54,9 @@ print("the shop:", len(shop.users), "users,", len(shop.time), "events, groups", 
 
 # %% [markdown]
 # ## Train and rank
+#
+# A **step** is one update of all parameters, from 32 targets; an **epoch** is once through all training samples; the **learning
+# rate** says how large the steps are (lesson 15).
 # %%
 settings = dict(width=32, spaces=4, learning_rate=1.0, decay=0.3, dense_init=0.18, table_init=0.2)  # for a model so small
 settings["backend"] = "numpy"  # the one to read; "numba", the default, is much faster, once it is compiled
@@ -113,10 +116,11 @@ assert user_auc(np.array([2, 0.5, 2]), np.array([1, 0, 0]), np.array([0, 3])).me
 # %% [markdown]
 # ## A first gradient
 #
-# Training follows the derivative of the loss by every parameter. The first one, by the scores: with $p = \sigma(f)$ and
-# the loss $-y \ln p - (1-y)\ln(1-p)$, $dp = (-y/p + (1-y)/(1-p))/T$ for $T$ targets; and $\sigma' = p\,(1-p)$ makes
-# $df = (p - y)/T$: how wrong, per target. The board compares with the numeric derivative (lesson 02). Lessons 03 to 13
-# derive one step each of the way further back, and lesson 14 sends this $df$ through all of them.
+# Training moves every parameter a little against the derivative of the loss by it. The first derivative is by the scores.
+# With the chance $p = \sigma(f) = 1/(1+e^{-f})$, the label $y$, 1 for what was chosen and 0 for what was not, and the loss
+# $-y \ln p - (1-y)\ln(1-p)$, the derivative by $p$, which we write $dp$, is $(-y/p + (1-y)/(1-p))/T$ for $T$ targets; and
+# $\sigma' = p\,(1-p)$ makes $df = (p - y)/T$: how wrong, per target. The board compares with the numeric derivative (lesson
+# 02). Lessons 03 to 13 derive one step each of the way further back, and lesson 14 sends this $df$ through all of them.
 # %%
 f, y = rng.standard_normal(6), np.array([1.0, 0, 1, 0, 0, 1])
 p = sigmoid(f)

@@ -141,7 +141,7 @@ assert scoreboard(("rows x", dx, x, lambda x: (dy * means(x)).sum()))
 # ## The picture: why packed and never padded
 #
 # A rectangle must be as wide as the longest history. Each grey cell is stored, multiplied, and then masked away again; in
-# attention, where every behaviour scores every other, the waste is squared. Packed, there is nothing to mask, so no mask
+# attention, where every behaviour scores every other, the waste is nearly squared. Packed, there is nothing to mask, so no mask
 # to get wrong.
 # %%
 lengths = np.minimum(5 + np.exp(0.4 + 1.2 * rng.standard_normal(12)), 40).astype(int)  # the shape of a shop's histories

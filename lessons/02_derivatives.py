@@ -6,10 +6,11 @@
 # Every backward pass of this project is derived by hand, so every one could be wrong. This lesson builds the instrument
 # that finds out. A derivative says how much a number $f(x)$ changes if $x$ moves a little:
 #
-# $$ f'(x) = \lim_{h \to 0} \frac{f(x+h) - f(x-h)}{2h} $$
+# $$ f'(x) = \lim_{h \to 0} \frac{f(x+h) - f(x)}{h} \quad \text{and, if } f \text{ is smooth at } x, \quad
+#    f'(x) = \lim_{h \to 0} \frac{f(x+h) - f(x-h)}{2h} $$
 #
-# A computer cannot take the limit, but it can take a small $h$: the **central difference**. It needs no calculus at all,
-# only $f$. That makes it slow, and a judge that no wrong derivation can bribe.
+# A computer cannot take the limit, but it can take a small $h$ in the second quotient, the **central difference**. It needs no
+# calculus at all, only $f$. That makes it slow, and a judge that no wrong derivation can bribe.
 
 # %%
 import numpy as np
@@ -40,7 +41,7 @@ assert central(lambda x: x**2, 3, 1) == 6 and central(lambda x: x**3, 3, 1) == 2
 # $(f(x+h) - f(x))/h$ keeps the second term, $\frac{h}{2} f''$: only ten times smaller.
 #
 # Against it stands **rounding**. A float64 holds 16 digits; $f(x+h)$ and $f(x-h)$ agree in most of them, and the difference
-# keeps what is left. Its error is about $10^{-16} / h$: ten times *larger* for each tenth of $h$.
+# keeps what is left. The quotient's error is about $10^{-16} |f| / h$: ten times *larger* for each tenth of $h$.
 # %%
 x0 = 0.7
 exact = sigmoid(x0)  # softplus(x) = log(1 + e^x) has the derivative σ(x): the loss (8) is made of it
@@ -96,9 +97,13 @@ assert np.isclose(derivative(f, x, v), (sigmoid(x) * v).sum())
 #
 # $$ dx_i = \sum_j dy_j\, \frac{\partial y_j}{\partial x_i} $$
 #
+# In the package each layer is a pair: `x_forward(…)` returns $y$ and a **cache**, what the way back will need, and
+# `x_backward(dy, cache)` the gradients, `dx` for $\partial L/\partial x$ and so on, in the order of the inputs.
+#
 # To check a layer alone we invent the rest of the model: $L = \langle r, y\rangle = \sum_j r_j y_j$. Then $dy = r$
-# exactly. Two atoms show the game: $s = \sigma(x)$, then $y = x\,s$. Now `x` has two uses, and what flows back along both
-# **adds up**.
+# exactly. Two atoms show the game: $s = \sigma(x) = 1/(1+e^{-x})$, then $y = x\,s$. Now `x` has two uses, and what flows
+# back along both **adds up**. A **scoreboard** sets gradients beside numeric ones: name, gradient, array, and the loss as a
+# function of that array.
 # %%
 s = sigmoid(x)
 y = x * s

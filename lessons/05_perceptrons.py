@@ -10,8 +10,8 @@
 # $$ (1)\quad S = \mathrm{concat}_i\, F_{M_i}(u_{bg_i}), \qquad
 #    F_\theta(x) = \mathrm{relu}(x\,W + b), \qquad \mathrm{relu}(z) = \max(z, 0) $$
 #
-# $W$ of group $i$ is $[b_i, D]$: as many rows as the group is wide, always $D$ columns. "concat" stacks behaviours
-# *below* each other; each stays in its place in time.
+# $W$ of group $i$ is $[b_i, D]$: as many rows as the group is wide ($b_i$ is that width, not the bias), always $D$ columns.
+# "concat" stacks behaviours *below* each other; each stays in its place in time.
 
 # %%
 import numpy as np
@@ -117,7 +117,7 @@ assert scoreboard(("W, both uses", dW_history + dW_target, W, both))
 # %%
 problem = made_up(np.random.default_rng(5))
 space, params, batch = problem.model.space, problem.params, problem.batch
-S, h, bias, space_cache = space.forward(params, batch)
+S, h, bias, space_cache = space.forward(params, batch)  # bias: a number per target, of lesson 14
 print("widths", {g.name: g.width for g in space.groups}, " S", S.shape, " h", h.shape)
 dS, dh, gradients = rng.standard_normal(S.shape), rng.standard_normal(h.shape), Gradients()
 space.backward(dS, dh, np.zeros_like(bias), space_cache, gradients)

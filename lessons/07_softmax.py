@@ -8,7 +8,7 @@
 #
 # $$ a_i = \frac{e^{x_i}}{\sum_j e^{x_j}} \qquad (3)\quad A_k = \mathrm{softmax}(\text{scores}),\ \text{row by row} $$
 #
-# Its derivative is the first one of this course in which **every output depends on every input**.
+# Its derivative is the first one of this course in which **even the slopes depend on the whole row**.
 
 # %%
 import numpy as np
@@ -94,7 +94,7 @@ assert np.allclose(one_line.sum(1), 0)  # weight is moved around, never made: th
 #
 # All derivatives $\partial a_i / \partial x_j$ of a row make a matrix. For $i = j$ it is $a_i - a_i^2$; for $i \ne j$ it is
 # $-a_i a_j$: raising one score takes from all the others. Together $J = \mathrm{diag}(a) - a\,a^\top$. The line above is
-# $dx = J^\top da$ with $m$ products instead of $m^2$: for a history of 100 behaviours, 100 numbers instead of 10,000 per row.
+# $dx = J^\top da$ with $2m$ products instead of $m^2$: for a history of 100 behaviours, 200 instead of 10,000 per row.
 # %%
 row = a[0]
 J = np.diag(row) - np.outer(row, row)

@@ -9,9 +9,9 @@
 # $$ (4)\qquad a(S_k, S; \theta_k) = S_k\, W_k\, S^\top \qquad S_k: [n, d],\quad W_k: [d, D],\quad S: [n, D] $$
 #
 # $S$ holds the $n$ behaviours of a history in the common space, $S_k$ the same behaviours seen in space $k$. Row $i$ of
-# the result belongs to the behaviour that asks (the *query*), column $j$ to the one that is looked at. There is no
-# $1/\sqrt{d}$; $\theta_k$ is $W_k$. Below we write `s` for $S_k$ and `m` (for memory) for $S$: lesson 12 uses the
-# formula with other rows in these places.
+# the result belongs to the behaviour that asks (the *query*; no search is meant), column $j$ to the one that is looked at.
+# There is no $1/\sqrt{d}$; $\theta_k$ is $W_k$. Below we write `s` for $S_k$ and `m` (for memory) for $S$: lesson 12 uses
+# the formula with other rows in these places.
 
 # %%
 import numpy as np

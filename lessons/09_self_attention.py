@@ -197,4 +197,4 @@ assert relative_error(mixed, C) > 0.1
 #
 # Write it yourself, then find a fault in a stranger's: `python -m lessons.exercises check 09` (from the repository's root).
 # %%
-print("lesson 09 done: self-attention backward from four rules: 16 intermediates proved, then packed, then lean")
+print("lesson 09 done: self-attention backward from four rules: 16 gradients proved, then packed, then lean")

@@ -177,7 +177,7 @@ assert relative_error(other, dout) > 0.1
 
 first = np.random.default_rng(0).random(3)  # 4. a generator in place of the hash: the order decides
 late = np.random.default_rng(0).random(7 + 3)[7:]  # the same three numbers, drawn after seven others
-print("4. a generator gives the same rows, drawn in another order, other numbers:", first.round(2), late.round(2))
+print("4. a generator gives the same rows other numbers if they are drawn in another order:", first.round(2), late.round(2))
 assert (first != late).all()
 
 # %% [markdown]

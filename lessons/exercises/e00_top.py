@@ -31,8 +31,8 @@ not about the mathematics: write it down, and measure the same way as you recomm
 
 
 def check(answer, rng):
-    for M, n, k in ((11, 3, 5), (7, 1, 1), (13, 7, 5)):
-        scores, history = rng.standard_normal(M), rng.integers(1, M, size=n)
+    for M, n, k, shift in ((11, 3, 5, 0), (7, 1, 1, 0), (13, 7, 5, 0), (9, 1, 7, -3000)):  # all that are left, far below 0
+        scores, history = rng.standard_normal(M) * (1 - shift) + shift, rng.integers(1, M, size=n)
         scores[0], scores[history[0]] = scores.max() + 1, scores.max() + 2  # they would win
         history = np.append(history, history[0])
         best = np.argsort(-scores)

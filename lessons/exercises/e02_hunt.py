@@ -6,7 +6,7 @@ from lessons.exercises import Case
 TITLE = "bug hunt: every row to length one"
 TASK = """
 The forward pass divides every row by its length, y = x / |x|. One line of the backward pass is wrong.
-Find it with the scoreboard of lesson 02 or with atrank_np.gradcheck, then mend it:
+Find it with lesson 02's scoreboard (from lessons._common import scoreboard) or with atrank_np.gradcheck, then mend it:
 
     from atrank_np.gradcheck import check_layer
     from lessons.answers.e02_hunt import unit_backward, unit_forward

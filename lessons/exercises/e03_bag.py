@@ -6,7 +6,7 @@ from lessons.exercises import Case
 
 TITLE = "a bag of words: the backward pass"
 TASK = """
-Write bag_grad(dy, ids, offsets, V) (about 6 lines). The forward pass was, for each bag i,
+Write bag_grad(dy, ids, offsets, V) (about 5 lines). The forward pass was, for each bag i,
 y_i = mean of table[v] over v in ids[offsets[i] : offsets[i+1]], and zeros for an empty bag.
     dy       [N,E]  the derivative of the loss by y
     ids      [P]    the words of all bags, one bag after another; repeats count

@@ -24,18 +24,21 @@ HINTS = (
 )
 EXPLAIN = """
 Why it is so: the bit length grows by one exactly when a number reaches the next power of two. A logarithm is rounded,
-and just below a large power of two it rounds up to the wrong side. The package does the same for whole arrays, by the
-exponent of a float64.
+and just below a large power of two it rounds up to the wrong side; so does a division of floats. The package does the same
+for whole arrays, by the exponent of a float64, up to 2^50 units.
 """
 
 
 def check(answer, rng):
-    edges = [0] + [2**k + d for k in range(51) for d in (-1, 0, 1)]
+    edges = [0] + [2**k + d for k in range(61) for d in (-1, 0, 1)]
     for unit, buckets in ((1, 64), (86400, 14), (7, 5), (1, 1)):
-        elapsed = [e * unit + int(rng.integers(unit)) for e in edges if e * unit < 2**61]
-        expected = bucketize(np.array(elapsed), unit, buckets)
+        rests = (0, int(rng.integers(unit)), unit - 1)  # of the last unit hardly anything, something, all but a tick
+        elapsed = [e * unit + rest for e in edges for rest in rests if (e + 1) * unit < 2**61]
         units = np.array(elapsed) // unit
         digits = np.array([int(e).bit_length() for e in units])
+        expected = np.minimum(digits, buckets - 1)
+        short = units < 2**50  # as far as the package goes: more than 51 buckets are of no use to anybody
+        assert (bucketize(np.array(elapsed), unit, buckets) == expected)[short].all()
         below_edge = np.array([int(np.floor(np.log2(e))) + 1 if e else 0 for e in units.tolist()])
         yours = [answer.bucket(e, unit, buckets) for e in elapsed]
         yield Case(f"buckets of {len(elapsed)} times, unit {unit}, {buckets} buckets", yours, expected, {

@@ -7,8 +7,8 @@ from lessons.exercises import Case
 TITLE = "bug hunt: the sum u = emb + time + action"
 TASK = """
 u_backward gets du of a group's behaviours [N,E] and of its targets [T,E] and returns the gradients of the three tables.
-Two of its lines are wrong. Find and mend them: give its three results and numeric derivatives to a scoreboard, or to
-atrank_np.gradcheck.compare.
+Two of its lines are wrong. Find and mend them: give its three results to a scoreboard (lesson 02;
+`from lessons._common import scoreboard`), or with numeric derivatives to atrank_np.gradcheck.compare.
     objects [N], bucket [N], action [N]   of the behaviours: rows of the three tables
     target_objects [T]                    of the targets; they stand at elapsed time 0, with the action `target_action`
     rows                                  the numbers of rows of the three tables

@@ -46,7 +46,8 @@ def check(answer, rng):
         if I == O:
             causes[0]["W must be transposed"] = dz @ W
         expected = perceptron_backward(dy, cache)
-        for name, yours, right, why in zip(("dx", "dW", "db"), answer.perceptron_grad(dy, x, W, y), expected, causes):
+        dx, dW, db = answer.perceptron_grad(dy, x, W, y)
+        for name, yours, right, why in zip(("dx", "dW", "db"), (dx, dW, db), expected, causes, strict=True):
             yield Case(f"{name}, x [{N},{I}], W [{I},{O}]", yours, right, why)
 
 

@@ -6,7 +6,8 @@ from lessons.exercises import Case
 
 TITLE = "latent spaces: the backward pass of all K at once"
 TASK = """
-Write spaces_grad(dS_k, S_k, S, P) (about 4 lines), without a loop over the spaces. The forward pass of (2) was one product,
+Write spaces_grad(dS_k, S_k, S, P) (about 4 lines), without a loop over the spaces (though no check can see it). The forward
+pass of (2) was one product,
 z = S P + b [n,D], whose columns k·d … (k+1)·d - 1 are space k; S_k [K,n,d] holds the spaces of relu(z).
     dS_k [K,n,d]  the derivative of the loss by S_k
     S_k  [K,n,d]  the output of the forward pass
@@ -52,5 +53,6 @@ def check(answer, rng):
         }.items():
             for i, value in enumerate((dz @ P.T, S.T @ dz, dz.sum(0))):
                 causes[i][words] = value
-        for name, yours, right, why in zip(("dS", "dP", "db"), answer.spaces_grad(r, S_k, S, P), expected, causes):
+        dS, dP, db = answer.spaces_grad(r, S_k, S, P)
+        for name, yours, right, why in zip(("dS", "dP", "db"), (dS, dP, db), expected, causes, strict=True):
             yield Case(f"{name}, {n} behaviours, K = {K}, d = {d}", yours, right, why)

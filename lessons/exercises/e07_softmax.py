@@ -8,7 +8,7 @@ Write softmax_backward(da, a) (about 2 lines).
     a   [n,m]  the output of the forward pass: every row is a softmax
     da  [n,m]  the derivative of the loss by a
     returns dx [n,m], the derivative of the loss by the scores x
-Do not form any m × m matrix: two products and one sum along a row are enough.
+Do not form any m × m matrix (though no check can see it): two products and one sum along a row are enough.
 """
 STUB = """\
 def softmax_backward(da, a):  # [n,m], [n,m] -> [n,m]

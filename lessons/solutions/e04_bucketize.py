@@ -10,4 +10,6 @@ WRONG = [
     ("units.bit_length()", "max(units.bit_length() - 1, 0)", "off by one"),
     ("units.bit_length()", "(int(__import__('math').log2(units)) + 1 if units else 0)", "a logarithm"),
     ("units.bit_length()", "max(units - 1, 0).bit_length()", "edges on the wrong side"),
+    ("elapsed // unit", "int(elapsed / unit)", "a division of floats"),
+    ("units.bit_length()", "__import__('math').frexp(units)[1]", "the exponent of a float, which is rounded"),
 ]

@@ -12,4 +12,6 @@ WRONG = [
     ("x.T @ dz", "(dz.T @ x)", "dW transposed"),
     ("dz @ W.T", "dz @ (W if W.shape[0] == W.shape[1] else W.T)", "W not transposed"),
     ("x.T @ dz,", "x.T @ dz / len(x),", "mean over rows"),
+    (", dz.sum(0)", "", "db forgotten"),
+    ("return dz @ W.T, x.T @ dz, dz.sum(0)", "return ()", "nothing at all"),
 ]

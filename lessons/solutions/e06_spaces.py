@@ -10,5 +10,6 @@ WRONG = [
     (" * (S_k > 0)", "", "no gate"),
     ("dz @ P.T", "dz @ P", "P not transposed"),
     ("S.T @ dz", "(S.T @ dz).T", "dP transposed"),
+    (", dz.sum(0)", "", "db forgotten"),
     ("return dz @ P.T", "d = S_k.shape[2]\n    return dz[:, -d:] @ P[:, -d:].T", "only the last space reaches S"),
 ]
