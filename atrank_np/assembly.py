@@ -16,6 +16,7 @@ from .models.common_space import FeatureColumn, GroupSpace
 from .optimizer import folded
 
 FORMAT = "atrank_np model 3"
+FARTHEST = 10.0  # standard deviations: one object that training has not seen must not drown all others
 
 
 @dataclass
@@ -56,12 +57,17 @@ class Trained:
         return make_model(self.config, space, self.users)
 
     def _values(self, group, feature):
-        """Codes and bags as they are; numbers standardised, a missing one at the mean."""
+        """Codes and bags as they are; numbers standardised, a missing one at the mean, none further from it than FARTHEST.
+
+        Where training shows no deviation, nothing can be learned of the number: it is 0 for all.
+        """
         values = self.catalogues[group].features[feature.name]
         if feature.kind != "number":
             return values
         mean, deviation = self.statistics[f"{group}.{feature.name}"]
-        return np.where(np.isnan(values), 0.0, (values - mean) / deviation)
+        if deviation == 0:
+            return np.zeros_like(values)
+        return np.where(np.isnan(values), 0.0, np.clip((values - mean) / deviation, -FARTHEST, FARTHEST))
 
     def fits(self, log):
         """Whether a log is the one that this model was made for: the same vocabularies, features and events."""
@@ -113,9 +119,9 @@ def assemble(log, split, config):
         raise DataError(str(fault)) from None
     trained.params = model.init(config.seed, config.dense_init, config.table_init, config.gain_init)
     if config.model == "bpr_mf":  # who is not in training stays unknown, not random
-        strangers = np.setdiff1d(np.arange(trained.users), split.train.user + 1)
-        for g in log.schema.groups:
-            trained.params[f"table.user/{g.name}"][strangers] = 0
+        for g, group in enumerate(log.schema.groups):
+            strangers = np.setdiff1d(np.arange(trained.users), split.train.user[split.train.group == g] + 1)
+            trained.params[f"table.user/{group.name}"][strangers] = 0
     return trained
 
 
@@ -138,14 +144,14 @@ def _digest(columns):
 
 
 def _mean_and_deviation(name, values, weight):
-    """Over the training events: an object counts as often as it was acted on. A constant feature has deviation 1."""
+    """Over the training events: an object counts as often as it was acted on. The deviation is 0 if no two of them differ."""
     known = ~np.isnan(values) & (weight > 0)
     if not known.any():
-        return [0.0, 1.0]
+        return [0.0, 0.0]
     if (largest := abs(values[known]).max()) > 1e150:
         raise DataError(f"{name}: expected numbers whose squares can be added up, got one of size {largest}")
     if np.ptp(values[known]) == 0:  # exactly; the rounding of a mean would be taken for a deviation
-        return [float(values[known][0]), 1.0]
+        return [float(values[known][0]), 0.0]
     mean = np.average(values[known], weights=weight[known])
     deviation = np.sqrt(np.average((values[known] - mean) ** 2, weights=weight[known]))
     return [float(mean), float(deviation)]

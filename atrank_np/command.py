@@ -62,9 +62,9 @@ def run(main):
 
 def peak_rss_mb():
     """The most memory that this process has held; None where the system does not tell."""
-    status = Path("/proc/self/status")
-    if status.exists():  # of this process alone: Linux hands the counter of getrusage down from the parent
-        return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) / 2**10
+    status = Path("/proc/self/status")  # of this process alone: Linux hands the counter of getrusage down from the parent
+    if status.exists() and (found := re.search(r"VmHWM:\s*(\d+)", status.read_text())):
+        return int(found[1]) / 2**10
     try:
         import resource
     except ImportError:

@@ -15,7 +15,7 @@ from . import command, train
 from .assembly import digest_of_events, digest_of_features, load
 from .config import LABELS, MODELS
 from .datasets.schema import DataError, Schema
-from .evaluate import read_data
+from .evaluate import read_data, read_schema
 from .models.variants import VARIANTS
 from .tables import draw, read_runs, table, task_table
 
@@ -80,17 +80,19 @@ def run_all(rows, seeds, out, shared, needed):
 def train_or_resume(folder, arguments, digests):
     """Leaves a finished run in a folder, whatever of it is there already. DataError if that is another run, or one on
     other data than those of these digests (of events and features)."""
-    path, wanted = folder / "config.json", train.config_text(*train.settings(train.parse(arguments)))
+    data, config = train.settings(train.parse(arguments))
+    path, wanted = folder / "config.json", train.config_text(data, config)
     without_threads = lambda text: re.sub(r'"threads": \d+', "", text)  # no bit depends on their number
     if path.exists() and without_threads(path.read_text()) != without_threads(wanted):
         raise DataError(f"{folder}: holds a run with other settings; choose another --out, or remove it")
     if all((folder / name).exists() for name in train.FILES):
         held = load(folder)
-        if (held.events, held.features) != digests:
-            raise DataError(f"{folder}: the data have changed since this run; choose another --out, or remove it")
+        if (held.events, held.features) != digests or held.schema != read_schema(data):
+            raise DataError(f"{folder}: the data or their schema have changed since this run; choose another --out, or remove it")
         return
     if (folder / "model.npz").exists():
-        arguments = ["--resume", str(folder), *(["--quiet"] if "--quiet" in arguments else [])]
+        quiet = ["--quiet"] if "--quiet" in arguments else []
+        arguments = ["--resume", str(folder), "--threads", str(config.threads), *quiet]
     else:
         arguments = [*arguments, "--out", str(folder)]
     with contextlib.redirect_stdout(sys.stderr):  # stdout is the tables'

@@ -1,6 +1,7 @@
 """All settings of a run in one frozen value. The paper's names; each default that differs from it is in `departures`."""
 
-from dataclasses import asdict, dataclass
+import operator
+from dataclasses import asdict, dataclass, fields
 
 from .models.variants import VARIANTS
 
@@ -57,7 +58,13 @@ class Config:
     threads: int = 2  # bits do not depend on it
 
     def __post_init__(self):
-        """ValueError, one line, for a value that no run can have."""
+        """ValueError, one line, for a value that no run can have. Numbers of NumPy become Python's."""
+        for field in filter(lambda field: field.type in (int, float), fields(self)):
+            value, whole = getattr(self, field.name), field.type is int
+            try:
+                object.__setattr__(self, field.name, operator.index(value) if whole else float(value))
+            except (TypeError, ValueError):
+                raise ValueError(f"{field.name} must be a {'whole ' * whole}number, not {value!r}") from None
         for name in ("width", "spaces", "epochs", "batch_size", "negatives", "cap", "eval_negatives", "evaluations", "shards",
                      "threads"):  # fmt: skip
             if getattr(self, name) < 1:
@@ -86,11 +93,12 @@ class Config:
         for name in ("seed", "eval_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        if self.learning_rate * self.l2 >= 0.05:  # then the tables' scale, of up to FOLD steps, does not underflow
-            raise ValueError(f"learning_rate times l2 must be below 0.05, not {self.learning_rate * self.l2}: a step takes that "
-                             "share of a weight away")  # fmt: skip
         if not self.decay > 0:
             raise ValueError(f"decay must be above 0, not {self.decay}")
+        share = self.learning_rate * max(1.0, self.decay) * self.l2
+        if share >= 0.05:  # below that the tables' scale, of up to FOLD steps, does not underflow
+            raise ValueError(f"the highest learning rate times l2 must be below 0.05, not {share}: a step takes that share of a "
+                             "weight away")  # fmt: skip
         for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")

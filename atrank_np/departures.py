@@ -53,7 +53,8 @@ DEPARTURES = (
               "a bag is the mean of its rows, zeros if empty; a number is standardised by the training events, x · w + b, as "
               "wide as a feature; queries have no id of their own", "schema.toml", "not measured"),
     Departure("what is not known", "not said", "an empty cell is the value `missing`; an object never seen before is row 0, "
-              "`unknown`: zeros that never train", "", "not measured"),
+              "`unknown`: zeros that never train (but for the b of a number feature, as where the number is missing)", "",
+              "not measured"),
     Departure("time and action of a behaviour", "the formula adds them to emb(o), a sentence says concatenation", "added",
               "--variant time_concat", "not measured"),
     Departure("time buckets", "[0,1), [1,2), [2,4), …, how many not said", "14 of days, the last one open",
@@ -63,7 +64,8 @@ DEPARTURES = (
     Departure("histories of several groups", "not said what is earlier", "all behaviours that come first by (time, place in the "
               "file); n and k count the target group's", 'history_rule = "before_time" in schema.toml', "not measured"),
     Departure("all2all", "one model for all groups", "one loss, the mean over the targets of all groups, which batches mix in "
-              "proportion", "", "not measured"),
+              "proportion; what a user is tested on in one group stands in his histories of later training targets of another "
+              "(in the shop 324 of 457 coupons, 558 of 940 queries)", "", "not measured"),
     Departure("competitors in Table 5", "not said", "one2one", "", "not measured"),
     Departure("the CNN's short histories", "not said", "filled up with zeros behind the last behaviour", "", "not measured"),
     Departure("Table 4", "averages over the whole data set", "over spaces, then over all behaviours of a bucket in the "

@@ -14,7 +14,7 @@ from .backend import make_backend
 from .datasets.packing import bucketize, pack
 from .datasets.reading import read_log
 from .datasets.sampling import Negatives, Samples, split
-from .datasets.schema import DataError
+from .datasets.schema import DataError, Schema
 from .datasets.shop import ceiling, load_world
 from .metrics import rank_metrics, standard_error, user_auc
 from .randomness import stream
@@ -64,11 +64,13 @@ def auc(scores, user=None):
 
 
 def swapped(samples):
-    """Each ranking with the history (and name) of the next one, a fixed cyclic shift; elapsed times are the history's own.
-
-    Where there is but one ranking it keeps its history.
+    """Each ranking with the history (and name) of the next one of its group, so of another user; elapsed times are the
+    history's own. Where a group has but one ranking it keeps its history.
     """
-    other = np.roll(np.arange(len(samples.user)), -1)
+    other = np.arange(len(samples.user))
+    for g in np.unique(samples.group):
+        places = np.flatnonzero(samples.group == g)
+        other[places] = np.roll(places, -1)
     return samples._replace(**{name: getattr(samples, name)[other] for name in ("user", "start", "end", "time")})
 
 
@@ -163,9 +165,10 @@ def describe(report, validate):
 
 
 def full_ranks(backend, schema, split, samples, show=False):
-    """The place of each positive among all objects of its group that are not in the user's history: [S], 0 is the first.
+    """The place of each positive among all objects of its group that `recommend` would show: [S], 0 is the first.
 
-    Ties count half, as in the AUC: with a constant score a positive is in the middle.
+    Those of the user's history are left out, unless the schema keeps repeated targets. Ties count half, as in the AUC: with a
+    constant score a positive is in the middle.
     """
     events = split.events
     rank = np.empty(len(samples.user))
@@ -175,7 +178,8 @@ def full_ranks(backend, schema, split, samples, show=False):
         history = slice(split.offsets[one.user[0]], one.end[0])  # whole, even where the model's is cut
         same_group = events.group[history] == one.group[0]
         mine = scores[one.object[0]]
-        scores[events.object[history][same_group]] = -np.inf
+        if schema.target_repeats == "drop":
+            scores[events.object[history][same_group]] = -np.inf
         scores[[0, one.object[0]]] = -np.inf
         rank[s] = (scores > mine).sum() + 0.5 * (scores == mine).sum()
     return rank
@@ -277,8 +281,16 @@ def read_data(options):
     """The log of a dict with data, features, history, target and embedding_size; and its simulator or None."""
     folder = command.find_data(options["data"])
     log = read_log(folder, options["features"])
-    log.schema = log.schema.choose(options["history"], options["target"], options["embedding_size"])
-    return log, load_world(folder)
+    log.schema = read_schema(options)
+    return log, load_world(folder, log)
+
+
+def read_schema(options):
+    """The schema of that log alone."""
+    schema = Schema.load(command.find_data(options["data"]))
+    if options["features"] is not None:
+        schema = schema.select_features(options["features"])
+    return schema.choose(options["history"], options["target"], options["embedding_size"])
 
 
 if __name__ == "__main__":

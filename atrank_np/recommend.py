@@ -17,12 +17,16 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     user: a user of the log, or history: Events in time order. Behaviours before the time `at` count, all by default;
     ranking then happens one tick after the last. Objects of the history itself are left out unless the schema keeps
     repeated targets. The log may have grown since the training, but its objects and actions must be the model's, in that order.
-    DataError if they are not, for a user that the log does not hold, a group that is not ranked, a history that leaves no
-    object to rank, or one without a user before a model that knows users only.
+    DataError if they are not, for a user beside a history, a user that the log does not hold, a group that is not ranked, a
+    history that leaves no object to rank, or one without a user before a model that knows users only.
     """
     schema, config = trained.schema, trained.config
     if history is not None and config.model == "bpr_mf":
         raise DataError("bpr_mf ranks for users of its training data, not for a history of somebody else")
+    if history is not None and user is not None:
+        raise DataError("either a user of the log is ranked, or a history; got both")
+    if history is not None and (np.diff(history.time) < 0).any():
+        raise DataError("history: expected the behaviours in the order of their times")
     if top < 1:
         raise DataError(f"--top: expected at least 1, got {top}")
     group = target_group(schema, group)
@@ -108,6 +112,8 @@ def parser():
 
 def main(arguments):
     options = parser().parse_args(arguments)
+    if options.history and options.data:
+        raise DataError("--data: goes with --user; a --history needs no other data")
     if options.history:
         trained = load(options.run)
         history = Events(**read_history(options.history, trained.schema, trained.actions, trained.catalogues))

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import command
-from .assembly import Trained, assemble, save
+from .assembly import Trained, assemble, load, save
 from .backend import make_backend
 from .config import LABELS, MODELS, PAPER, VARIANTS, Config, defaults, own_settings
 from .datasets.packing import pack
@@ -54,8 +54,8 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
     DataError if the log leaves nothing to train or test on, or is not the resumed one, or if `out` holds a run that is not
     resumed; Diverged if the loss is no number any more.
     """
-    if out is not None and resume is None:
-        _refuse_run(Path(out))
+    if out is not None:
+        _refuse_run(Path(out), resume)
     own = resume.config if resume else defaults(settings.get("model", "atrank"), settings.get("variant", ""))
     config = replace(config or own, **settings)
     if resume and replace(config, threads=own.threads) != own:
@@ -342,7 +342,8 @@ def parser():
                          "the test events stay untouched")
     machine = p.add_argument_group("the machine")
     machine.add_argument("--backend", choices=("numpy", "numba"), default=d.backend, help="how to compute")
-    machine.add_argument("--threads", type=int, default=d.threads, help="of the numba backend; no bit depends on it")
+    machine.add_argument("--threads", type=int, default=d.threads, help="of the numba backend, of which at most "
+                         "--shards work; no bit depends on it")
     machine.add_argument("--shards", type=int, default=d.shards, help="parts of a batch, summed in order; last bits depend on it")
     run = p.add_argument_group("the run")
     run.add_argument("--out", metavar="DIR", help="the run folder (default: the first free runs/NAME-1, -2, …)",
@@ -459,9 +460,15 @@ def _refuse_taken(out, text):
             raise DataError(f"{out / name}: exists, and is not of this run; choose another --out, or remove it")
 
 
-def _refuse_run(out):
-    if (out / "model.npz").exists():
-        raise DataError(f"{out}: holds a run already; go on with --resume {out}, or choose another --out")
+def _refuse_run(out, resume=None):
+    """DataError if a folder holds a run, unless that is an earlier part of the resumed one."""
+    if not (out / "model.npz").exists():
+        return
+    held = load(out) if resume else None
+    if held and held.step <= resume.step and (held.config, held.events) == (resume.config, resume.events):
+        return
+    go_on = f"go on with --resume {out}, or " if (out / "config.json").exists() else ""
+    raise DataError(f"{out}: holds a run already; {go_on}choose another --out")
 
 
 def _free_folder(name):

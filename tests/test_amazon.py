@@ -97,6 +97,14 @@ def test_the_folder_can_be_read(tmp_path):
     assert log.time.tolist() == [-86400, 1200000000, 1400000000, 1300000000, 1 - 2**62, 0, 2**62 - 1]
 
 
+def test_names_are_written_as_they_can_be_read(tmp_path):
+    odd = {"asin": "B00001", "categories": [["Electronics", "Fans\r and\nmore"]], "brand": "x" * 1200}
+    amazon.convert(*download(tmp_path, metadata=lines([odd], repr)), tmp_path / "out")
+    log = read_log(tmp_path / "out")
+    assert log.tables["category"].tolist() == ["unknown", "Fans and more", "missing"]
+    assert log.tables["brand"].tolist() == ["unknown", "x" * 1000, "missing"]
+
+
 def without(record, key):
     return {k: v for k, v in record.items() if k != key}
 
@@ -182,7 +190,7 @@ def test_no_line_takes_long(line):
 
 
 def test_a_line_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(amazon, "LONGEST", 1000)
+    monkeypatch.setattr(amazon, "LONGEST_LINE", 1000)
     endless = lines([review("A1", "B1", 1, "x" * 2000)], json.dumps)
     assert refused(tmp_path, reviews=endless).startswith("reviews_Toys_5.json.gz:1: expected a JSON object, got ")
 

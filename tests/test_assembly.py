@@ -43,8 +43,8 @@ def test_a_number_that_is_constant_or_never_seen(log):
     for value in (3.0, 0.1, np.nan):  # the mean of some 0.1 is not quite that
         log.catalogues["items"].features["price"][:] = value
         trained = assembled(log)
-        assert trained.statistics["items.price"] == [0.0 if np.isnan(value) else value, 1.0]
-        assert np.isfinite(trained.model().space.groups[0].columns[2].values).all()
+        assert trained.statistics["items.price"] == [0.0 if np.isnan(value) else value, 0.0]
+        assert not trained.model().space.groups[0].columns[2].values.any()
 
 
 def test_a_number_too_large_to_square(log):
@@ -58,7 +58,19 @@ def test_a_number_that_is_constant_where_training_sees_it(log):
     seen = split(log).popularity[0] > 0
     assert not seen.all()
     log.catalogues["items"].features["price"][:] = np.where(seen, 0.1, 5.0)
-    assert assembled(log).statistics["items.price"] == [0.1, 1.0]
+    trained = assembled(log)
+    assert trained.statistics["items.price"] == [0.1, 0.0]
+    assert not trained.model().space.groups[0].columns[2].values.any()
+
+
+def test_a_number_far_from_all_that_training_sees(log):
+    """It is one of the negatives, and would drown the rest."""
+    prices = log.catalogues["items"].features["price"]
+    prices[:] = np.arange(len(prices))
+    trained = assembled(log)
+    prices[[3, 7]] = 1e45, -1e45
+    values = trained.model().space.groups[0].columns[2].values
+    assert values[[3, 7]].tolist() == [10, -10] and 1 < np.abs(np.delete(values, [3, 7])).max() < 3
 
 
 def test_the_model_has_the_logs_shapes(log):
@@ -102,13 +114,15 @@ def test_every_model_saved_and_loaded(competitor_run, log, tmp_path):
 
 def test_users_without_training_stay_unknown(log):
     """BPR-MF: their rows are zero, as that of row 0; all others are drawn."""
-    trained, seen = assembled(log, model="bpr_mf"), split(log).train.user
-    for group, width in (("items", 10), ("queries", 8)):
+    trained, samples, found = assembled(log, model="bpr_mf"), split(log).train, []
+    for g, (group, width) in enumerate((("items", 10), ("queries", 8))):  # each ranks its own users
+        seen = np.unique(samples.user[samples.group == g])
         table = trained.params[f"table.user/{group}"]
         assert table.shape == (31, width)
-        assert np.flatnonzero(table.any(1)).tolist() == np.unique(seen + 1).tolist()
-        assert table[np.unique(seen + 1)].all()
-    assert 0 < len(np.unique(seen)) < 30
+        assert np.flatnonzero(table.any(1)).tolist() == (seen + 1).tolist()
+        assert table[seen + 1].all()
+        found.append(seen.tolist())
+    assert found[0] != found[1] and 0 < len(found[1]) < 30
 
 
 def test_the_meaning_of_the_parameters(log):

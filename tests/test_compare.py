@@ -423,12 +423,14 @@ def test_data_that_have_changed(own, tiny, tmp_path):
     data = shutil.copytree(tiny, tmp_path / "data")
     command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
     for name, change in (("events.csv", lambda text: text + "u3,items,click,i1,5000\n"),
-                         ("items.csv", lambda text: text.replace(",c1,", ",c2,", 1))):  # fmt: skip
+                         ("items.csv", lambda text: text.replace(",c1,", ",c2,", 1)),
+                         ("schema.toml", lambda text: text.replace("buckets = 6", "buckets = 7", 1))):  # fmt: skip
         before = (data / name).read_text()
         (data / name).write_text(change(before))
-        with pytest.raises(DataError, match="bpr_mf-0: the data have changed since this run; choose another --out, or remove"):
+        with pytest.raises(DataError, match="bpr_mf-0: the data or their schema have changed since this run; choose another"):
             command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
         (data / name).write_text(before)
+    command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
 
 
 def test_a_fault_is_one_line(tmp_path):

@@ -87,6 +87,14 @@ def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
     assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [0]
 
 
+def test_a_repeat_is_ranked_among_what_he_had(tmp_path):
+    """Where the schema keeps repeated targets, recommend shows the objects of the history too."""
+    log = one_group(tmp_path, "u a 1,u b 2,u a 3", "target_repeats = 'keep'")
+    parts = split(log)
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 1, 2, 0, 0, 0, 0, 0]))
+    assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [1]  # after b
+
+
 def test_a_constant_score_ranks_in_the_middle(tmp_path):
     """c, d, e, f, g tie with the positive b; a was there before."""
     log = one_group(tmp_path, "u a 1,u b 2")
@@ -148,6 +156,13 @@ def test_swapped_histories(tmp_path):
     assert unit.unit == 86400
     elapsed = np.repeat(other.time, 2) - parts.events.time[[3, 4, 6, 7, 0, 1]]
     assert elapsed.tolist() == [4, 2, 7, 3, 2, 1]  # as in the histories' own rankings
+
+
+def test_histories_are_swapped_within_a_group(tmp_path):
+    """So never with the user's own."""
+    log = several_groups(tmp_path, "u q a 1,u q b 2,u i a 3,u i b 4,v q a 5,v q b 6,v i a 7,v i b 8")
+    tests = split(log).test
+    assert tests.user.tolist() == [0, 1, 0, 1] and swapped(tests).user.tolist() == [1, 0, 1, 0]
 
 
 def test_in_history_control(tmp_path):

@@ -187,6 +187,7 @@ FAULTS = [
     ("items", f"object,category\nx,red\ny,{'z' * 1001}\n",
      "items.csv:3: category: expected a name of at most 1,000 characters, got one of 1,001"),
     ("items", "object,category\nx,red\n,red\n", "items.csv:3: object: expected a name, got an empty cell"),
+    ("events", HEAD + "a,x,1\na\0,x,1\n", "events.csv:3: user: expected a name, got a character of code 0"),
     ("items", "object\nx\ny\nz\ny\nx\n", "items.csv:5: object: expected every object once, got 'y' again"),
     ("items", "object,category\nx\n", "items.csv:2: expected 2 cells, got 1"),
     ("items", b"object\n\xff\n", "items.csv:2: expected UTF-8, got byte 0xff"),
@@ -279,3 +280,13 @@ def test_real_logs(name, events, users, objects, values, actions):
     starts = np.repeat(log.offsets[:-1], np.diff(log.offsets))
     later = np.arange(events) > starts
     assert np.all(np.diff(log.time)[later[1:]] >= 0)
+
+
+def test_tokens_are_names(tmp_path):
+    """A cell may be long, a token may not: in the table of tokens each takes as much room as the longest."""
+    schema = '[groups.items.features]\nobject = "id"\ntext = "tokens"\n'
+    many, one = "ab " * 600, "a" * 1001
+    read_log(write(tmp_path, events_csv=EVENTS, items_csv=f"object,text\nx,{many}\ny,\n", schema_toml=schema))
+    write(tmp_path, items_csv=f"object,text\nx,red\ny,a {one}\n")
+    with pytest.raises(DataError, match=r"^items.csv:3: text: expected a name of at most 1,000 characters, got one of 1,001$"):
+        read_log(tmp_path)

@@ -97,6 +97,17 @@ def test_a_history_needs_no_user_but_for_bpr_mf(competitor_run, tiny, tmp_path, 
         rank(trained, history=history_of(read_log(tiny), "u2"))
 
 
+def test_either_a_user_or_a_history_in_order(trained_run, tiny):
+    log, trained = read_log(tiny), load(trained_run)
+    history = history_of(log, "u2")
+    with pytest.raises(DataError, match="^either a user of the log is ranked, or a history; got both$"):
+        rank(trained, log, user="u2", history=history)
+    with pytest.raises(DataError, match="^history: expected the behaviours in the order of their times$"):
+        rank(trained, history=Events(*(column[::-1] for column in history)))
+    with pytest.raises(DataError, match="^--data: goes with --user"):
+        recommend.main([str(trained_run), "--history", "any.csv", "--data", str(tiny)])
+
+
 def test_at_a_time(trained_run, tiny):
     """Only behaviours before it count, and only they are left out; before all of them the history is empty."""
     trained, log = load(trained_run), read_log(tiny)

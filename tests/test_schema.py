@@ -121,6 +121,7 @@ def test_select_features_faults(names, text):
 NAMES = "expected a list of different names"
 SOME = "expected a list of at least one name, all different"
 COUNT = "expected a whole number of at least 1 and less than 2^31"
+BUCKETS = "schema.toml: groups.items.buckets: expected a whole number from 1 to 52"
 FEATURE = "schema.toml: groups.items.features."
 
 
@@ -138,9 +139,10 @@ FEATURE = "schema.toml: groups.items.features."
     ('["show", "click", "search"]', "[1]", f"schema.toml: actions: {NAMES}, got [1]"),
     ('"before_time"', '"before"', "schema.toml: history_rule: expected one of before_event, before_time, got 'before'"),
     ('"keep"', "true", "schema.toml: target_repeats: expected one of drop, keep, got True"),
-    ("12", "0", f"schema.toml: groups.items.buckets: {COUNT}, got 0"),
-    ("12", "2147483648", f"schema.toml: groups.items.buckets: {COUNT}, got 2147483648"),
-    ("12", "true", f"schema.toml: groups.items.buckets: {COUNT}, got True"),
+    ("12", "0", f"{BUCKETS}, got 0"),
+    ("12", "53", f"{BUCKETS}, got 53"),
+    ("12", "true", f"{BUCKETS}, got True"),
+    ("size = 5", "size = 2147483648", f"{FEATURE}price.size: {COUNT}, got 2147483648"),
     ("size = 5", "size = 0", f"{FEATURE}price.size: {COUNT}, got 0"),
     ("size = 5", "size = 5.0", f"{FEATURE}price.size: {COUNT}, got 5.0"),
     ('"hour"', '"week"', "schema.toml: groups.items.bucket_unit: expected ticks, at least 1, or one of second, minute, "

@@ -31,8 +31,8 @@ def log():
 
 
 @pytest.fixture(scope="module")
-def world():
-    return shop.load_world(DATA)
+def world(log):
+    return shop.load_world(DATA, log)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_the_noise_twin_has_the_same_times_and_no_signal(log, world, noise):
     twin = read_log(noise)
     assert np.array_equal(twin.time, log.time) and np.array_equal(twin.group, log.group)
     for view in (VIEWS[0], VIEWS[-1]):
-        for scorer in (shop.load_world(noise), world):  # its own law, and the law of the shop
+        for scorer in (shop.load_world(noise, twin), world):  # its own law, and the law of the shop
             auc, se = ceiling_auc(scorer, twin, view)
             assert abs(auc - 0.5) <= 3 * se
     counts = np.bincount(twin.object[twin.group == ITEMS], minlength=shop.ITEMS + 1)[1:]
@@ -239,7 +239,7 @@ def test_same_arguments_same_bytes(tmp_path):
 
 def test_a_shop_of_another_seed_is_known_again(tmp_path):
     shop.main(["--out", str(tmp_path), "--users", "3", "--seed", "4"])
-    assert shop.load_world(tmp_path).objects == shop.make_world(4).objects != shop.make_world().objects
+    assert shop.load_world(tmp_path, read_log(tmp_path)).objects == shop.make_world(4).objects != shop.make_world().objects
 
 
 def test_no_user_comes_twice():
@@ -263,17 +263,20 @@ def test_histories_stay_below_the_cap(log):
 
 
 def test_faults_are_one_line(tmp_path, log, world):
-    assert shop.load_world(tmp_path) is None
+    assert shop.load_world(tmp_path, log) is None
     (tmp_path / "world.json").write_text("{}")
     with pytest.raises(DataError, match="world.json: expected the seed"):
-        shop.load_world(tmp_path)
+        shop.load_world(tmp_path, log)
+    with pytest.raises(DataError, match="not of this shop"):
+        mine = replace(log.catalogues["items"], objects=np.array(["unknown", "i0", "mine"]))
+        shop.load_world(DATA, replace(log, catalogues={"items": mine}))
     with pytest.raises(DataError, match="not of this shop"):
         shop.ceiling(world, log, [0], [shop.START], ITEMS, candidates=[0])
     with pytest.raises(DataError, match="--users: expected at least 1, got 0"):
         shop.main(["--out", str(tmp_path), "--users", "0"])
     (tmp_path / "world.json").write_bytes(b"\xff")
     with pytest.raises(DataError, match="world.json: expected the seed"):
-        shop.load_world(tmp_path)
+        shop.load_world(tmp_path, log)
     with pytest.raises(DataError, match="world.json: is there already; choose another --out, or remove it"):
         shop.main(["--out", str(tmp_path), "--users", "1"])
     assert [path.name for path in tmp_path.iterdir()] == ["world.json"]

@@ -93,7 +93,8 @@ def test_ceilings(capsys, noise):  # noqa: F811
         assert own[target]["gain"] == 0 and own["items,queries,coupons"]["gain"] > 2 * own["items,queries,coupons"]["gain_se"]
     assert best["items"]["items,queries,coupons"]["gain"] > 0.03
     # On the candidates that train and evaluate draw without further flags; the gain's error is that of the differences.
-    log, world = read_log(DATA), shop.load_world(DATA)
+    log = read_log(DATA)
+    world = shop.load_world(DATA, log)
     log = replace(log, schema=log.schema.choose(targets=["items"]))
     samples, candidates, _ = task_of(log, split(log).test, Config())
     moments = samples.user, samples.time, samples.group, candidates

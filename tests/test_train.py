@@ -164,6 +164,12 @@ def test_peak_memory_is_in_megabytes():
     assert peak is None or 10 < peak < 100_000
 
 
+def test_a_system_that_does_not_tell_its_peak(monkeypatch):
+    """Some sandboxes have the file without the line."""
+    monkeypatch.setattr(Path, "read_text", lambda *_: "VmRSS:\t 5000 kB\n")
+    assert peak_rss_mb() is None or 10 < peak_rss_mb() < 100_000
+
+
 def test_features_history_and_target(tiny, tmp_path, no_picture):
     flags = ["--features", "category,words", "--history", "items", "--target", "queries,queries", "--embedding-size", "3"]
     trained = load(run_train(tiny, tmp_path / "run", *flags))
@@ -581,7 +587,7 @@ FAULTS = {
     "--batch-size 7": "batch_size 7 must be a multiple of 2: a positive and its negatives",
     "--dropout 1": "dropout must be in [0, 1), not 1.0",
     "--learning-rate nan": "learning_rate must be a number of at least 0, not nan",
-    "--l2 0.2": "learning_rate times l2 must be below 0.05, not 0.1: a step takes that share of a weight away",
+    "--l2 0.2": "the highest learning rate times l2 must be below 0.05, not 0.1: a step takes that share of a weight away",
     "--decay 0": "decay must be above 0, not 0.0",
     "--seed -1": "argument --seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
     "--eval-seed -1": "argument --eval-seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
@@ -677,6 +683,26 @@ def test_fit_does_not_overwrite_a_run(trained_run, tiny):
     with pytest.raises(DataError, match="holds a run already"):
         train.fit(read_log(tiny), epochs=1, out=trained_run)
     assert {path: path.read_bytes() for path in trained_run.iterdir()} == before
+
+
+def test_a_resumed_run_does_not_overwrite_another(trained_run, tiny, tmp_path):
+    """fit, for a folder that it made itself: no command goes on with that."""
+    log, held = read_log(tiny), load(trained_run)
+    train.fit(log, epochs=1, seed=5, backend="numpy", out=tmp_path)
+    before = (tmp_path / "model.npz").read_bytes()
+    with pytest.raises(DataError, match=f"^{tmp_path}: holds a run already; choose another --out$"):
+        train.fit(log, resume=held, out=tmp_path)
+    assert (tmp_path / "model.npz").read_bytes() == before
+
+
+def test_settings_that_no_run_can_have():
+    assert Config(epochs=np.int32(3), clip=np.float32(1)) == Config(epochs=3, clip=1.0)
+    assert json.loads(json.dumps(Config(seed=np.int64(3)).to_dict()))["seed"] == 3
+    for name, value, what in (("epochs", 2.5, "whole number"), ("seed", "1", "whole number"), ("l2", "small", "number")):
+        with pytest.raises(ValueError, match=f"^{name} must be a {what}, not {value!r}$"):
+            Config(**{name: value})
+    with pytest.raises(ValueError, match="^the highest learning rate times l2 must be below 0.05, not 0.09"):
+        Config(learning_rate=0.01, decay=9, l2=1)
 
 
 def test_resume_refuses_other_choices(trained_run, tmp_path):

@@ -16,8 +16,8 @@ from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
-from atrank_np.command import Parser, run
-from atrank_np.datasets.reading import LATEST
+from atrank_np.command import Parser, one_line, run
+from atrank_np.datasets.reading import LATEST, LONGEST
 from atrank_np.datasets.schema import DataError
 from atrank_np.datasets.writing import whole_files
 
@@ -28,7 +28,7 @@ KNOWN = {  # download -> md5, as third parties give it, and users, items, catego
     "reviews_Beauty_5.json.gz": ("5d2ccdcd86641efcfbae344317c10829", (22_363, 12_101, 195, 198_502)),
 }
 is_text = lambda value: type(value) is str and not re.search("[\0\ud800-\udfff]", value)  # that a CSV file can hold
-LONGEST = 2**22  # bytes of a line; a longer one is cut, and so a faulty one: this bounds the memory
+LONGEST_LINE = 2**22  # bytes of a line; a longer one is cut, and so a faulty one: this bounds the memory
 
 # literal_eval builds an object for each of a line's hundreds of strings, of which three matter. RECORD finds these three in
 # a line as Python's repr writes it, when they hold no escapes; any other line goes to literal_eval. It can match in one way
@@ -64,8 +64,10 @@ def convert(reviews, metadata, out, check=True):
         categories = {category for category, _ in products} - {None}
         if not categories:
             raise DataError(f"{metadata.name}: expected the 2014 layout, got a category for none of {len(items)} items")
-        table = [("object", "category", "brand"), *((asin, *(product or ("", ""))) for asin, product in items.items())]
-        csv.writer(items_csv, lineterminator="\n").writerows(table)
+        rows = csv.writer(items_csv, lineterminator="\n")
+        rows.writerow(("object", "category", "brand"))
+        for asin, product in items.items():  # in the shape that `reading` takes: a name is one line, and not too long
+            rows.writerow((asin, *(one_line(text or "")[:LONGEST] for text in product or ("", ""))))
     return {
         "users": len(users), "items": len(items), "categories": len(categories), "samples": samples,
         "items without metadata": len(items) - len(products),
@@ -124,7 +126,7 @@ def _parsed(path, check, parse):
                 raise DataError(f"{path.name}: truncated or other download: expected md5 {md5}, got {got}")
             file.seek(0)
             text = gzip.GzipFile(fileobj=file) if file.peek()[:2] == b"\x1f\x8b" else file
-            for line in iter(lambda: text.readline(LONGEST), b""):
+            for line in iter(lambda: text.readline(LONGEST_LINE), b""):
                 number += 1
                 yield parse(line.decode())
         if not number:

@@ -187,9 +187,11 @@ def _refuse_empty(name, cells):
 
 
 def _refuse_texts(name, cells):
-    """Names are kept in arrays in which each takes as much room as the longest."""
-    if (length := max(map(len, cells[name]))) > LONGEST:
+    """Names are kept in arrays in which each takes as much room as the longest, and loses what is 0 at its end."""
+    if (length := max(map(len, cells[name]), default=0)) > LONGEST:
         raise ValueError(f"{name}: expected a name of at most {LONGEST:,} characters, got one of {length:,}")
+    if any("\0" in cell for cell in cells[name]):
+        raise ValueError(f"{name}: expected a name, got a character of code 0")
 
 
 def _refuse_repeats():
@@ -262,6 +264,9 @@ def _categories(name, cells, vocabulary):
 
 
 def _bags(name, cells, vocabulary):
+    for cell in cells[name]:
+        if len(cell) > LONGEST or "\0" in cell:
+            _refuse_texts(name, {name: cell.split()})
     bags = [[vocabulary[token] for token in cell.split()] for cell in cells[name]]
     return np.fromiter(chain.from_iterable(bags), np.int32), np.fromiter(map(len, bags), np.int64, len(bags))
 

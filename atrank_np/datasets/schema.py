@@ -179,7 +179,8 @@ SOME = (lambda v: NAMES[0](v) and v != [], "a list of at least one name, all dif
 TABLE = (lambda v: isinstance(v, dict), "a table")
 TOP = {"targets": SOME, "history": SOME, "history_rule": _one_of("before_event", "before_time"),
        "target_repeats": _one_of("drop", "keep"), "actions": NAMES, "groups": TABLE}
-GROUP = {"bucket_unit": UNIT, "buckets": COUNT, "target_action": TEXT, "target_actions": NAMES,
+BUCKETS = (lambda v: type(v) is int and 1 <= v <= 52, "a whole number from 1 to 52")  # as far as `bucketize` is exact
+GROUP = {"bucket_unit": UNIT, "buckets": BUCKETS, "target_action": TEXT, "target_actions": NAMES,
          "negative_actions": NAMES, "features": TABLE}
 FEATURE = {"kind": _one_of("id", "categorical", "tokens", "number"), "table": TEXT, "size": COUNT}
 

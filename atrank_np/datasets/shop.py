@@ -261,16 +261,22 @@ def _blocks(rows, width):  # parts of rows, of at most about 2 million numbers e
     return [rows[start:start + size] for start in range(0, len(rows), size)]
 
 
-def load_world(folder):
-    """The world that made a data folder, or None if no simulator made it."""
+def load_world(folder, log):
+    """The world that made a data folder and its log, or None if no simulator made it.
+
+    DataError if the log holds an object that is not of this world: then there is no ceiling.
+    """
     path = Path(folder) / "world.json"
     if not path.exists():
         return None
     try:
         made_by = json.loads(path.read_text())
-        return make_world(made_by["seed"], made_by["noise"])
+        world = make_world(made_by["seed"], made_by["noise"])
     except (ValueError, KeyError, TypeError):
         raise DataError(f"world.json: expected the seed and noise of the shop, got {path.read_bytes()[:60]!r}") from None
+    for name, catalogue in log.catalogues.items():
+        _known(_rows_of(world, name, catalogue.objects[1:]))
+    return world
 
 
 def simulate(world, users):
