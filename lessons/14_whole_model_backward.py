@@ -187,8 +187,8 @@ with figure("14_whole_model", columns=2, size=(12.5, 4.6)) as (fig, axes):
 # %%
 model.space.backward(dS, 0 * dh, df, space_cache, half := Gradients())  # 1. one of two uses: only the history's road
 print(f"1. F_M without the targets' road: error {relative_error(half.total()['F_M.items.W'], tables['F_M.items.W']):.2f}")
-moved = [w - 0.5 * g for w, g in zip(net["vanilla"], d_net_vanilla)]  # 2. updating a weight while going backward
-cache_moved = feed_forward_forward(x, *moved)[1]  # what `W -= lr dW` would do to arrays that a cache holds by reference
+cache_moved = feed_forward_forward(x, *(moved := [w.copy() for w in net["vanilla"]]))[1]  # 2. updating while going backward:
+[np.subtract(w, 0.5 * g, out=w) for w, g in zip(moved, d_net_vanilla)]  # in place, and the cache holds these very arrays
 stale = attention_backward(feed_forward_backward(de, cache_moved)[0], vanilla_attention)[0]
 print(f"2. F_vanilla updated before its dx was taken: dh_query is off by {relative_error(stale, dh_query):.2f}")
 print(f"3. 'the loss falls, so the gradients are right': with no self-attention trained it falls to {crippled[-1]:.4f} too")

@@ -130,7 +130,7 @@ assert np.isclose(rows["leak: the positive's own action"].mean, 0.5 + bought.mea
 #
 # One negative per user makes an unbiased number: its mean over draws is the share, of what the user never touched, that
 # stands below the positive. But each user says only 0, ½ or 1, so the standard error is $\sqrt{AUC (1 - AUC) / S}$: for
-# 22,363 users at 0.8 it is 0.0027. Twenty negatives take out the luck of the draw; the luck of having met these users
+# 22,363 users at 0.8 it is 0.0027. Twenty negatives take out most of the luck of the draw; that of having met these users
 # stays.
 # %%
 everything = best_score(parts.test, None)  # [S, M]: all objects
@@ -187,7 +187,7 @@ print("1. a constant score, ties lost, halved, won:", *(auc_slow(flat, label, of
 naive = np.argsort(np.argsort([0.2, np.nan]))  # 2. NaN sorts last, so a broken model looks perfect
 nan = auc(np.array([[np.nan, 0.2]])).mean
 print(f"2. the positive's score is NaN. Sorted, it is above: {naive[1] > naive[0]}. Here it counts as losing: {nan}")
-print(f"3. 0.80 and 0.81 on {S} users: {0.01 / (math.sqrt(2 * 0.16 / S)):.1f} standard errors of a difference: nothing is shown")
+print(f"3. 0.80 and 0.81 on {S} users: {0.01 / (math.sqrt(2 * 0.16 / S)):.1f} standard errors, unpaired (lesson 22)")
 
 # %% [markdown]
 # ## Your turn: `python -m lessons.exercises check 16`: the AUC of a pencil, and the control that finds a leak.

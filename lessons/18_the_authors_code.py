@@ -83,8 +83,8 @@ assert relus.min() >= 0 and smallest[0] < smallest[1]
 # ## 2. Time: the two forms are nearly one
 #
 # A one-hot times a matrix is a row of it. So $[u, onehot_b]\,[W_u; W_t] = u W_u + W_t[b]$, and the paper's sum gives
-# $(u + T[b])\,W_u = u W_u + (T W_u)[b]$. The paper's form is theirs with $W_t = T W_u$. Nothing but 12 instead of 14 buckets
-# and the place of the table is left; gradients agree as well, through the chain rule: $dT = dW_t W_u^\top$.
+# $(u + T[b])\,W_u = u W_u + (T W_u)[b]$. The paper's form is theirs with $W_t = T W_u$, $dT = dW_t W_u^\top$: one function, but
+# for 12 or 14 buckets. They descend a little differently: in the sum $W_u$ hears $T[b]$ too.
 # %%
 T, b = rng.standard_normal((4, D)), np.array([0, 3, 3, 1, 0])
 W_u, dy = rng.standard_normal((D, d)), rng.standard_normal((n, d))
@@ -191,9 +191,9 @@ clip(dict(enumerate(together)), 5.0)
 print(f"1. clipped together: {together[0].round(3)}, {together[1].round(3)}; one by one: {each[0]}, {each[1]}")
 assert np.isclose(together[0][0] / together[1][0], 100) and np.isclose(each[0][0] / each[1][0], 10)
 seeds, models = (0.8345 - 0.8305) / (0.0027 * 2**0.5), (0.7925 - 0.7909) / (0.0027 * 2**0.5)
-print(f"2. two seeds of ONE model (lesson 22) differ by {seeds:.1f} standard errors, their ATRank and CNN by {models:.1f}")
+print(f"2. two seeds of one model (lesson 22) differ by {seeds:.1f} unpaired standard errors, their ATRank, CNN by {models:.1f}")
 
 # %% [markdown]
 # ## Your turn: `python -m lessons.exercises check 18`: their score backward, and clipping.
 # %%
-print("lesson 18 done: of nine differences one is none (time), one is popularity (bias); the rest: one change at a time")
+print("lesson 18 done: of nine differences one is nearly none (time), one is popularity (bias); the rest: one change at a time")

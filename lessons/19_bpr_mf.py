@@ -3,7 +3,7 @@
 #
 # *Before it: lessons 03 (tables and scatter-add), 13 (the pair-wise loss) and 16 (AUC). About 25 minutes.*
 #
-# The oldest competitor in the paper's Table 3 (Rendle et al., UAI 2009) reads no history. User $u$ is a vector, object $i$ is
+# The simplest competitor in the paper's Table 3 (Rendle et al., UAI 2009) reads no history. User $u$ is a vector, object $i$ is
 # its item embedding beside its category's, and a pair of objects is judged by one number:
 #
 # $$ f_{ui} = u \cdot i + b_i \qquad x_{uij} = f_{ui} - f_{uj} = u \cdot (i - j) + b_i - b_j $$

@@ -128,18 +128,18 @@ print(f"A - B: spread over redraws {differences.std():.4f}, paired se {paired_se
 assert abs(differences.std() / paired_se.mean() - 1) < 0.15 and unpaired_se.mean() > 1.3 * differences.std()
 
 # %% [markdown]
-# **Seeds** are another noise. The Bi-LSTM with attention on Beauty: 0.8305, 0.8345, 0.8319. More seeds shrink only their part of
-# $\sqrt{se^2 + sd^2 / R}$. A claim about a model needs both parts; one about two files of parameters the first.
+# **Seeds** are another noise: 0.8305, 0.8345, 0.8319 for the Bi-LSTM with attention on Beauty. Their mean is wrong by at most
+# $\sqrt{se^2 + sd^2 / R}$ (a seed's luck with single users is in both). A claim about a model needs both parts.
 # %%
 sd, se = np.std([0.8305, 0.8345, 0.8319], ddof=1), math.sqrt(0.8323 * (1 - 0.8323) / 22363)
-print("Beauty, ± of the mean of R seeds:", {R: round(math.sqrt(se**2 + sd**2 / R), 4) for R in (1, 3, 10, 100)})
+print("Beauty, ± of the mean of R seeds, at most:", {R: round(math.sqrt(se**2 + sd**2 / R), 4) for R in (1, 3, 10, 100)})
 
 # %% [markdown]
 # ## A Table 3 in seconds
 #
-# 240 users, width 32, two epochs: for the columns, not for the order. (The CNN starts from smaller weights; from those of the
-# others it hardly learns. Each model deserves its own settings, found on validation events.) Popularity alone has 0.6485 on
-# Beauty: a uniform negative is mostly a thing that few buy. So one column has popular negatives.
+# 240 users, width 32, two epochs: for the columns, not for the order. (The CNN starts from smaller ones, else it hardly learns.
+# Each model deserves its own settings.) Popularity alone has 0.6485 on Beauty: a uniform negative is mostly a thing that few buy.
+# So one column has popular ones, drawn by the counts that popularity scores with: in a small shop their luck is against it.
 # %%
 log = shop(240)
 log.schema = log.schema.choose(history=["items", "queries"])

@@ -42,9 +42,9 @@ shop = FeatureColumn("shop", "categorical", "shop", 2, codes(0, 1, 2, 2, 1))
 tokens = FeatureColumn("tokens", "tokens", "category", 3, Bag(codes(1, 1, 3), np.array([0, 0, 1, 3])))  # "tea", "tea bike"
 coupon_shop = FeatureColumn("shop", "categorical", "shop", 2, codes(0, 1, 2))
 GROUPS = [  # name, columns, width, buckets, the targets' action, objects
-    GroupSpace("items", (category, shop), 5, 8, 0, 5),
-    GroupSpace("queries", (tokens,), 3, 8, 1, 3),
-    GroupSpace("coupons", (coupon_shop,), 2, 6, 2, 3),
+    GroupSpace("items", (category, shop), 5, 12, 0, 5),
+    GroupSpace("queries", (tokens,), 3, 12, 1, 3),
+    GroupSpace("coupons", (coupon_shop,), 2, 10, 2, 3),
 ]
 D, UNIT = 4, np.array([MINUTE, MINUTE, HOUR])
 space = CommonSpace(GROUPS, D, 3, {"category": len(WORDS), "shop": len(SHOPS)}, item_bias=False)

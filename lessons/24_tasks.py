@@ -132,8 +132,8 @@ assert np.allclose(difference(*pencil), [0.25, math.sqrt(1 / 48), math.hypot(1 /
 # %% [markdown]
 # ## The planted effect: ceilings for each history
 #
-# In the simulated shop the chance of the next object is known for any set of visible groups. First the perfect reader of one
-# group, then of all: his gain is the most that all2one can hope for.
+# In the simulated shop the chance of the next object is known, to him who sees his own group or all. First the perfect reader
+# of one group, then of all. His gain is what the others are worth; a model further below its ceiling may gain more.
 # %%
 ceilings = {}
 for target in ALL:

@@ -169,8 +169,8 @@ columns, asleep, (squares, by_chance) = studies["bought"][1][1], studies["bought
 assert columns.max() > 0.8 and asleep.min() > 0.95 and squares.max() > 0.15 > 2 * by_chance.max()
 
 # %% [markdown]
-# Columns and squares are there, as planted; spaces differ. **Vanilla attention may sleep**: made even, it changes no AUC of the
-# first log. Awake (8 $W_k$) it earns 0.03 in the second, and the whole model is no better: values can do the work too.
+# Squares are there where planted; columns too, and beside the squares as large ones that nobody planted. **Vanilla attention may
+# sleep**: even, it changes no AUC of the first log. In the second it earns 0.03, awake (8 $W_k$) no more: values do the work too.
 # %%
 with figure("25_reading_attention", columns=4, size=(15, 4)) as (fig, axes):
     shown = ("bought", columns.argmax(), "views | bought"), ("kind, 8 W", squares.argmax(), "kind 1 | 2 | 3")

@@ -8,8 +8,9 @@ TASK = """
 Write attend_one_pass(q, keys, values) (about 10 lines) for one query in one space:
     q [d], keys [n,d], values [n,d]  ->  c [d] = Σ_j a_j values_j with a = softmax(q · keys_j)
 in ONE loop over j. Look at each key and value once, in order, and keep only three things on the way: the highest score so far,
-the sum z of the exponentials so far, and the weighted sum c so far. No list of scores. Scores may be 1000: nothing may
-overflow. (Long histories: memory for the scores would be n numbers for each query.)
+the sum z of the exponentials so far, and the weighted sum c so far. No list of scores (though no check can see it). Scores may
+be 1000, or all below -1000: nothing may overflow, or vanish. (Long histories: memory for the scores would be n numbers for each
+query.)
 """
 STUB = '''\
 import numpy as np
@@ -35,8 +36,9 @@ no longer grows with n: arithmetic is cheap, bytes are not.
 def check(answer, rng):
     for n, d in ((1, 3), (7, 2), (13, 5)):
         q, keys, values = rng.standard_normal(d), rng.standard_normal((n, d)), rng.standard_normal((n, d))
-        for scale in (1, 1000):
-            scores = scale * keys @ q
+        for scale, shift in ((1, 0), (1000, 0), (1, -3000)):
+            moved = scale * keys + shift * q / (q @ q)
+            scores = moved @ q
             a, _ = softmax_forward(scores)
             with np.errstate(over="ignore", invalid="ignore"):
                 plain = np.exp(scores - scores[0])
@@ -47,7 +49,7 @@ def check(answer, rng):
                     "the exponentials overflow: subtract the highest score so far": plain @ values / plain.sum(),
                 }
             with np.errstate(over="raise", divide="raise"):
-                yours = answer.attend_one_pass(q, scale * keys, values)
+                yours = answer.attend_one_pass(q, moved, values)
             yield Case(f"c of {n} keys, scores up to {np.abs(scores).max():.0f}", yours, a @ values, causes)
 
 

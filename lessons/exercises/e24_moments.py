@@ -8,7 +8,8 @@ Write moments(group, history, target) (about 8 lines), for one user.
     group    [n]  the group of each of his events, in time order
     history  a list of groups: those that a history is made of          target  one group: the one that is ranked
     returns an array [m,3], a row for each ranking moment in time order:
-        which event is the target; how many history events stand before it; 1 if it is the test, else 0
+        which event is the target, counted from 0; how many history events stand before it; 1 if it is the test, else 0
+    a user with fewer than two events of the target group has none: then the shape is [0,3]
 The target group's own events count: its first one is no moment (k = 0), its last one is the test.
 The history is every event of the history groups before the target, whatever its group.
 """

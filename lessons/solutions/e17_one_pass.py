@@ -20,5 +20,6 @@ WRONG = [
     ("return c / z", "return c", "not divided"),
     ("        highest = new\n", "        highest = s\n", "the last score for the highest"),
     ("new = max(highest, s)", "new = 0.0", "no maximum"),
+    ("-np.inf", "-1000.0", "a number is no least score"),
     ("e * value", "value", "no weights"),
 ]
