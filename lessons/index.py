@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import atrank_np.layers
-from atrank_np.departures import markdown
+from atrank_np import departures
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "lessons" / "INDEX.md"
@@ -326,9 +326,7 @@ The same letters name shapes, loops and arrays everywhere; `dx` is the derivativ
 
 {table("letter", "meaning", rows=letters())}
 
-## Departures from the paper
-
-{markdown().strip()}
+{chr(10).join(f"## {title}{chr(10) * 2}{text}{chr(10)}" for title, text in departures.tables().items()).strip()}
 
 ## Common errors of gradient checks
 

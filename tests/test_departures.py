@@ -1,7 +1,7 @@
 """The list of departures says what the code does."""
 
-from atrank_np import departures
-from atrank_np.config import MODELS, PAPER, Config, defaults
+from atrank_np import departures, train
+from atrank_np.config import MODELS, PAPER, VARIANTS, Config, defaults
 
 LIST = {d.what: d for d in departures.DEPARTURES}
 
@@ -28,6 +28,17 @@ def test_the_competitors_settings_are_those_of_the_list():
 
 def test_the_table_says_first_what_the_paper_has(capsys):
     assert departures.main([]) == 0
-    header, _, first, *_ = capsys.readouterr().out.splitlines()
+    title, _, header, _, first, *_ = capsys.readouterr().out.splitlines()
+    assert title == "Departures from the paper"
     assert header == "| what | paper | here | otherwise | measured effect |"
     assert first.startswith("| item bias | f = h · e | plus a number per object, as in the authors' code | `--no-item-bias` |")
+
+
+def test_what_the_authors_code_does_otherwise():
+    """Each change has a flag that train knows, and each variant of their code is there."""
+    flags = [flag for change in departures.AUTHORS for flag in change.flag.split(", ")]
+    assert all(train.settings(train.parse(flag.split())) for flag in flags)
+    theirs = VARIANTS.keys() - {"", "residual", "no_self_attention", "no_time", "continuous_time"}
+    assert {f"--variant {name}" for name in theirs} <= set(flags)
+    text = departures.tables()["What the authors' code does otherwise"]
+    assert text.count("\n") == len(departures.AUTHORS) + 1 and text.count(" ± ") >= len(theirs)
