@@ -32,7 +32,7 @@ from atrank_np.gradcheck import dense, relative_error
 from atrank_np.layers.ranking import pointwise_backward, pointwise_forward
 
 ALL = ("items", "queries", "coupons")
-log, world = read_log(default_data()), load_world(default_data())  # the simulated shop that comes with the package
+world = load_world(default_data(), log := read_log(default_data()))  # the simulated shop that comes with the package
 whole_schema = log.schema
 
 

@@ -88,7 +88,7 @@ assert np.allclose(dx / (1 - a), effect(a, v, dc)) and abs(dx.sum()) < 1e-12
 # puts beside the weights of Figure 4 and into its page `explore.html`. The slow version packs each history anew. We train on
 # the shop twice, with and without a residual connection (lesson 25).
 # %%
-log, world = read_log(default_data()), load_world(default_data())
+world = load_world(default_data(), log := read_log(default_data()))
 parts, items = split(log), log.catalogues["items"].objects
 models = {"as printed": "", "with residual": "residual"}
 models = {name: fit(log, variant=variant, epochs=8, evaluations=1).trained for name, variant in models.items()}

@@ -575,7 +575,8 @@ BUGS = [
         "assembly.py",
         "test_assembly.py",
         ("users without training drawn", "[strangers] = 0", "[0] = 0", "test_users_without_training_stay_unknown"),
-        ("another user stays unknown", "split.train.user + 1)", "split.train.user)", "test_users_without_training_stay_unknown"),
+        ("another user stays unknown", "group == g] + 1)", "group == g])", "test_users_without_training_stay_unknown"),
+        ("those of another group too", "user[split.train.group == g]", "user", "test_users_without_training_stay_unknown"),
     ),
     *bugs_in(
         "recommend.py",
