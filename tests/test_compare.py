@@ -224,6 +224,12 @@ def test_a_finished_run_is_not_trained_again(own, tiny, monkeypatch, capsys):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_stopped_run_goes_on_with_the_threads_that_are_asked_for(own, tiny):
+    (own / "bpr_mf-0" / "report.json").unlink()
+    command(tiny, own, "--models", "bpr_mf", "--seeds", "1", "--threads", "1")
+    assert json.loads((own / "bpr_mf-0" / "report.json").read_text())["threads"] == 1
+
+
 def test_what_is_missing_is_trained_and_a_stopped_run_goes_on(own, compared, tiny, monkeypatch):
     """One run is gone, one is stopped at its last step, one before its first checkpoint, one lacks its scores."""
     shutil.rmtree(own / "atrank-0")
