@@ -137,8 +137,8 @@ print("Beauty, ± of the mean of R seeds, at most:", {R: round(math.sqrt(se**2 +
 # %% [markdown]
 # ## A Table 3 in seconds
 #
-# 240 users, width 32, two epochs: for the columns, not for the order. (The CNN starts from smaller ones, else it hardly learns.
-# Each model deserves its own settings.) Popularity alone has 0.6485 on Beauty: a uniform negative is mostly a thing that few buy.
+# 240 users, width 32, two epochs: for the columns, not for the order. (The CNN starts from smaller weights, or learns little;
+# each model deserves its own settings.) Popularity alone has 0.6485 on Beauty: a uniform negative is mostly a thing that few buy.
 # So one column has popular ones, drawn by the counts that popularity scores with: in a small shop their luck is against it.
 # %%
 log = shop(240)
