@@ -10,7 +10,7 @@ import numpy as np
 
 from .assembly import assemble
 from .backend import make_backend
-from .command import peak_rss_mb
+from .command import peak_rss_mb, return_memory
 from .config import defaults
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from .datasets.packing import pack
@@ -58,7 +58,7 @@ class Problem:
         self.category = next(iter(self.log.catalogues.values())).features.get("category")
         rng = stream(1, "initialisation")
         for name, w in self.params.items():  # as if trained: with biases of 0, equal scores would prove less
-            w += (0.05 * rng.standard_normal(w.shape)).astype(w.dtype)
+            w += w.dtype.type(0.05) * rng.standard_normal(w.shape, w.dtype)
             if has_unknown(name):
                 w[0] = 0
         self.stream = Batches(self.log, self.parts, self.config)
@@ -192,6 +192,7 @@ class Site:
 
 def serve(pipe, name, threads, workload):
     """A worker process: builds its Site, then answers (question, arguments) until it is ended."""
+    return_memory()
     try:
         site = Site(name, threads, **workload)
         while True:

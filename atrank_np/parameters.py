@@ -25,6 +25,9 @@ def is_decayed(name):
     return kind(name) in ("weight", "table")
 
 
+ROWS = 1024  # that are drawn at a time: float64 numbers of a whole table would take twice its room
+
+
 def initialise(shapes, seed, dense, table, gain, dtype):  # name -> shape; to name -> array
     """Normal numbers, by the kind of parameter; biases 0, the row `unknown` 0, gains 1 but in F_vanilla.
 
@@ -39,7 +42,9 @@ def initialise(shapes, seed, dense, table, gain, dtype):  # name -> shape; to na
             value = {"gain": gain if name.startswith("vanilla.F.") else 1}.get(kind(name), 0)
             params[name] = np.full(shape, value, dtype)
         else:
-            params[name] = (deviation * rng.standard_normal(shape)).astype(dtype)
+            w = params[name] = np.empty(shape, dtype)
+            for i in range(0, len(w), ROWS):
+                w[i : i + ROWS] = deviation * rng.standard_normal(w[i : i + ROWS].shape)
         if has_unknown(name):
             params[name][0] = 0
     return params

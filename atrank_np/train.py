@@ -159,8 +159,8 @@ class Batches:
         uniform = self.negatives.uniform(self.train, config.negatives)
         self.counts = {f"training negatives among {name} uniform, for want of shown ones": n for name, n in uniform.items()}
         self.histories = config.batch_size // (1 + config.negatives)
-        self.per_epoch = -(-len(self.train.user) // self.histories)
-        self.targets = len(self.train.user) * (1 + config.negatives)
+        self.per_epoch = -(-len(self.train) // self.histories)
+        self.targets = len(self.train) * (1 + config.negatives)
         self.together = max(1, TOGETHER // self.histories)  # batches
         self.epoch = None
 
@@ -174,7 +174,8 @@ class Batches:
         if epoch != self.epoch:
             config = self.config
             self.epoch, self.order, self.drawn, self.block = epoch, None, None, None  # those of the epoch before can go first
-            self.order = stream(config.seed, "order", epoch).permutation(np.arange(len(self.train.user), dtype=np.int32))
+            self.order = np.arange(len(self.train), dtype=np.int32)
+            stream(config.seed, "order", epoch).shuffle(self.order)
             rng = stream(config.seed, "negatives", epoch if config.fresh_negatives else 0)
             self.drawn = self.negatives.draw(rng, self.train, config.negatives)
         block, place = divmod(i, self.together)

@@ -41,6 +41,11 @@ def rows(samples):
     return [tuple(map(int, row)) for row in zip(*samples)]
 
 
+def arrays(parts):
+    """A Split, to be compared."""
+    return tuple(parts._replace(train=tuple(parts.train)))
+
+
 PLAIN = "u a 1,v e 5,u b 2,w g 9,v f 7,u d 8,u c 3"  # u: a b c d, v: e f, w: g
 
 
@@ -79,9 +84,21 @@ def test_validation_does_not_see_the_test_events(tmp_path):
         parts = split(log, validate=True)
         negatives = Negatives(log, validate=True)
         drawn = [negatives.draw(stream(s, "negatives", 0), samples, 9) for s in range(9) for samples in (parts.train, parts.test)]
-        used.append((tuple(parts), drawn))
+        used.append((arrays(parts), drawn))
     assert_same(*used)
     assert rows(parts.train) == [(0, 0, 1, 2, 0, b), (1, 4, 5, 2, 0, c)]
+
+
+@pytest.mark.parametrize("history", [("items", "queries"), ("queries",)])
+def test_moments_have_the_columns_of_samples(tmp_path, history):
+    """Some of them in another order, and each column by itself. One user has no event of a history group."""
+    events = "u i a 1,u q b 2,u i c 3,u q d 4,u i e 5,u i f 6,v i a 1,v i b 2,v i c 4,w q a 1,w i g 2,w i f 3,w i a 4"
+    log = several_groups(tmp_path, events)
+    log.schema = log.schema.choose(list(history), ["items"])
+    train = split(log, cap=2).train
+    assert len(train) == len(rows(train)) == 4
+    assert rows(train.take([2, 0])) == [rows(train)[2], rows(train)[0]]
+    assert_same(tuple(getattr(train, name) for name in Samples._fields), tuple(train))
 
 
 def test_several_groups(tmp_path):
@@ -198,7 +215,7 @@ def test_how_many_are_looked_up_at_a_time_changes_nothing(monkeypatch):
         monkeypatch.setattr(sampling, "BLOCK", block)
         parts, negatives = split(log), Negatives(log)
         assert parts.repeat_share > 0
-        found.append((tuple(parts), negatives.taken, negatives.draw(stream(0, "negatives", 0), parts.train, 20)))
+        found.append((arrays(parts), negatives.draw(stream(0, "negatives", 0), parts.train, 20)))
     assert_same(found[0], found[1])
     assert_same(found[0], found[2])
 

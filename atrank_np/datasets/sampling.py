@@ -1,15 +1,16 @@
 """The protocol: which behaviours are ranked, what came before them, and which objects they are ranked against."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from .packing import ranges
+from .reading import Log
 from .schema import DataError
 
-BLOCK = 2**16  # events or samples that are looked up at a time: a large log needs little room beside its arrays
+BLOCK = 2**14  # events or samples that are looked up at a time: a large log needs little room beside its arrays
 
 
 class Events(NamedTuple):
@@ -38,9 +39,59 @@ class Samples(NamedTuple):
         return Samples(*(column[index] for column in self))
 
 
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Samples whose positives are events of a log. A log has millions, so only their places are kept, 8 bytes for each;
+    the columns of Samples are looked up when they are asked for."""
+
+    log: Log
+    first: np.ndarray  # [U+1] where the history events of a user start
+    cap: int
+    place: np.ndarray  # [S] of the positive among the log's events
+    end: np.ndarray  # [S] that of Samples
+
+    def __len__(self):
+        return len(self.place)
+
+    def __iter__(self):
+        return iter(self.take(slice(None)))
+
+    def take(self, index):
+        """Samples."""
+        some = replace(self, place=self.place[index], end=self.end[index])
+        user = some.user
+        return Samples(user, some._start(user), some.end, some.time, some.group, some.object)
+
+    @property
+    def user(self):
+        user = np.empty(len(self), np.int32)
+        for start in range(0, len(self), BLOCK):
+            some = slice(start, start + BLOCK)
+            user[some] = np.searchsorted(self.log.offsets, self.place[some], "right") - 1
+        return user
+
+    @property
+    def start(self):
+        return self._start(self.user)
+
+    def _start(self, user):
+        return np.maximum(self.first[user], self.end - self.cap)
+
+    @property
+    def time(self):
+        return self.log.time[self.place]
+
+    @property
+    def group(self):
+        return self.log.group[self.place]
+
+    @property
+    def object(self):
+        return self.log.object[self.place]
+
+
 class Split(NamedTuple):
-    """events: what histories are made of, those of user u from offsets[u] to offsets[u + 1]; train, test: Samples; counts: what
-    was left out, in words.
+    """events: what histories are made of, those of user u from offsets[u] to offsets[u + 1]; counts: what was left out, in words.
 
     popularity: for each group of the schema the number of training events of each object [M]: those before the tested one;
     target_actions: for each group the action that its targets carry (positives, negatives and candidates alike: a
@@ -50,7 +101,7 @@ class Split(NamedTuple):
 
     events: Events
     offsets: np.ndarray
-    train: Samples
+    train: Moments
     test: Samples
     counts: dict
     popularity: list
@@ -91,27 +142,21 @@ def split(log, cap=100, validate=False):
         tested = np.flatnonzero(target & ~seen & (k >= 1))
         first_tested[user[tested]] = np.minimum(first_tested[user[tested]], tested)
         for places, into in ((np.flatnonzero(seen & (k >= 1)), train), (tested, test)):
-            samples = Samples(
-                user=user[places],
-                start=np.maximum(first[user[places]], before[places] - cap),
-                end=before[places],
-                time=log.time[places],
-                group=np.full(len(places), schema.index(name), np.int8),
-                object=log.object[places],
-            )
-            unknown = samples.object == 0
-            repeated = _in_history(events, samples, first) & ~unknown
+            places = places.astype(before.dtype)
+            moments = Moments(log, first, cap, places, before[places])
+            unknown = moments.object == 0
+            repeated = _in_history(events, moments) & ~unknown
             if into is test:
                 repeats.append(repeated)
             repeated = repeated & (schema.target_repeats == "drop")
             kept = ~unknown & ~repeated
             counts[f"targets that are in no file of {name}"] += int(unknown.sum())
             counts[f"targets among {name} dropped, already in the history"] += int(repeated.sum())
-            counts["histories cut at the cap"] += int((samples.end - first[samples.user] > cap)[kept].sum())
-            into.append(samples.take(kept))
+            counts["histories cut at the cap"] += int((moments.end - first[moments.user] > cap)[kept].sum())
+            into.append((places[kept], moments.end[kept]))
     counts["events of what was shown and not taken"] = int((~taken).sum())
     repeats = np.concatenate(repeats)
-    join = lambda parts: Samples(*(np.concatenate(columns) for columns in zip(*parts)))
+    train, test = (_moments(log, first, cap, parts) for parts in (train, test))
     for g, group in enumerate(schema.groups):
         if group.name not in popularity:
             seen = taken & (log.group == g) & (np.arange(len(user)) < first_tested[user])
@@ -119,13 +164,21 @@ def split(log, cap=100, validate=False):
     return Split(
         events,
         first,
-        join(train),
-        join(test),
+        train,
+        test.take(slice(None)),
         counts={what: n for what, n in counts.items() if n},
         popularity=[popularity[group.name] for group in schema.groups],
         target_actions=[target_actions.get(group.name, 0) for group in schema.groups],
         repeat_share=float(repeats.mean()) if len(repeats) else 0.0,
     )
+
+
+def _moments(log, first, cap, parts):
+    """Moments, of one (place, end) for each target group."""
+    place, end = map(np.concatenate, zip(*parts))
+    if np.array_equal(place, end):  # all events are history, and so many stand before one as its place says
+        end = place
+    return Moments(log, first, cap, place, end)
 
 
 def without_tests(log):
@@ -193,21 +246,22 @@ def _first_of_its_moment(user, time):
     return np.maximum.accumulate(np.where(new, np.arange(len(user)), 0))
 
 
-def _in_history(events, samples, first):
-    """Mask over the samples, sorted by user: the positive stands among the user's history events before it, the cap aside."""
-    found = np.zeros(len(samples.user), bool)
-    width = 1 + max(int(events.object.max(initial=0)), int(samples.object.max(initial=0)))
-    groups = 1 + max(int(events.group.max(initial=0)), int(samples.group.max(initial=0)))
+def _in_history(events, moments):
+    """Mask over Moments, sorted by place: the positive stands among the user's history events before it, the cap aside."""
+    found, first, offsets = np.zeros(len(moments), bool), moments.first, moments.log.offsets
     for users, rows in _blocks(first):
-        mine = slice(*np.searchsorted(samples.user, (users.start, users.stop)))
+        mine = slice(*np.searchsorted(moments.place, offsets[[users.start, users.stop]]))
+        samples = moments.take(mine)
+        width = 1 + max(int(events.object[rows].max(initial=0)), int(samples.object.max(initial=0)))
+        groups = 1 + max(int(events.group[rows].max(initial=0)), int(samples.group.max(initial=0)))
         owner = np.repeat(np.arange(users.start, users.stop), np.diff(first[users.start : users.stop + 1]))
         key = (owner * groups + events.group[rows]) * width + events.object[rows]
-        wanted = (samples.user[mine].astype(np.int64) * groups + samples.group[mine]) * width + samples.object[mine]
+        wanted = (samples.user.astype(np.int64) * groups + samples.group) * width + samples.object
         if len(key) == 0:  # users without a history
             continue
         seen, first_seen = np.unique(key, return_index=True)
         place = np.minimum(np.searchsorted(seen, wanted), len(seen) - 1)
-        found[mine] = (seen[place] == wanted) & (rows.start + first_seen[place] < samples.end[mine])
+        found[mine] = (seen[place] == wanted) & (rows.start + first_seen[place] < samples.end)
     return found
 
 
@@ -224,18 +278,10 @@ class Negatives:
         log = without_tests(log) if validate else log
         self.sizes = [len(log.catalogues[group.name].objects) for group in log.schema.groups]
         self.names, self.users = [group.name for group in log.schema.groups], log.users
-        user = _user_of_event(log)
-        shown = not_taken(log.schema, log.actions, log.group, log.action)
-        # One sorted array of user · size + object per group answers "did he take it?" by bisection.
-        self.taken = []
-        for g in range(len(self.sizes)):
-            mine, keys = (log.group == g) & ~shown, [np.zeros(0, np.int64)]
-            for _, events in _blocks(log.offsets):
-                kept = mine[events]
-                keys.append(np.unique(self._key(g, user[events][kept], log.object[events][kept])))
-            self.taken.append(np.concatenate(keys))
-        # The same way, user · times + time, over the different times, places the objects shown and the positives.
-        self.times = np.unique(log.time) if shown.any() else np.zeros(0, np.int64)
+        self.offsets, self.group, self.object = log.offsets, log.group, log.object
+        self.not_taken = shown = not_taken(log.schema, log.actions, log.group, log.action)
+        # Sorted arrays of user · times + time, over the different times, place the objects shown and the positives.
+        user, self.times = _user_of_event(log), np.unique(log.time) if shown.any() else np.zeros(0, np.int64)
         moment = lambda events: user[events].astype(np.int64) * len(self.times) + np.searchsorted(self.times, log.time[events])
         self.shown, self.shown_at, self.positive_at = [], [], []
         for g, name in enumerate(self.names):
@@ -245,24 +291,29 @@ class Negatives:
             self.shown_at.append(moment(usable))
             self.positive_at.append(moment(np.flatnonzero(_may_be_target(log, name)) if len(usable) else usable))
 
-    def _key(self, g, user, object):
-        return user.astype(np.int64) * self.sizes[g] + object
-
     def _takes(self, g, user, object):
         """Mask [n, m]: whether the users [n] take the objects [n, m] of group g at some time."""
         found = np.zeros(object.shape, bool)
-        for start in range(0, len(user) if len(self.taken[g]) else 0, BLOCK):
+        key = lambda user, object: user.astype(np.int64) * self.sizes[g] + object
+        for start in range(0, len(user), BLOCK):
             some = slice(start, start + BLOCK)
-            key = self._key(g, user[some, None], object[some])
-            place = np.minimum(np.searchsorted(self.taken[g], key), len(self.taken[g]) - 1)
-            found[some] = self.taken[g][place] == key
+            users = np.unique(user[some])
+            length = self.offsets[users + 1] - self.offsets[users]
+            events = ranges(self.offsets[users], length)
+            kept = (self.group[events] == g) & ~self.not_taken[events]
+            taken = np.unique(key(np.repeat(users, length)[kept], self.object[events[kept]]))
+            if len(taken):
+                wanted = key(user[some, None], object[some])
+                found[some] = taken[np.minimum(np.searchsorted(taken, wanted), len(taken) - 1)] == wanted
         return found
 
     def draw(self, rng, samples, count=1):
-        """[S, count] int32: negatives for each sample, of its target group. DataError if a user has taken everything."""
-        drawn = np.empty((len(samples.user), count), np.int32)
-        for g in np.unique(samples.group):
-            mine = samples.group == g
+        """[S, count] int32: negatives for each of Samples or Moments, of its target group. DataError if a user has taken
+        everything."""
+        group = samples.group
+        drawn = np.empty((len(group), count), np.int32)
+        for g in np.unique(group):
+            mine = group == g
             drawn[mine] = self._never_taken(rng, samples.user[mine], g, count)
             if len(self.shown[g]):
                 rows = np.flatnonzero(mine)
@@ -305,10 +356,10 @@ class Negatives:
 
     def uniform(self, samples, count=1):
         """How many of the negatives that are drawn for samples were not shown, by group name; groups that show nothing aside."""
-        found = {}
-        for g in np.unique(samples.group):
+        found, group = {}, samples.group
+        for g in np.unique(group):
             if len(self.shown[g]):
-                mine = samples.take(samples.group == g)
+                mine = samples.take(group == g)
                 shown = np.bincount(self.shown_to(mine, g)[0], minlength=len(mine.user))
                 found[self.names[g]] = int((count - np.minimum(shown, count)).sum())
         return found
