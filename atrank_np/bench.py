@@ -137,7 +137,7 @@ def part_rank(report, options):
             def measure(name, team=team, count=count):
                 worker, _, keep = name.partition(", ")
                 how = dict(keep=True) if keep else {}
-                return 1 / team[worker].ask("rank", number=next(count) // 2 % 1000, **how)[0]
+                return 1 / team[worker].ask("rank", number=next(count) // 2 % 1000, seconds=options.window / 2, **how)[0]
 
             for number in range(3):
                 assert_equal({name: worker.ask("rank", number=number)[1] for name, worker in team.items()})

@@ -23,6 +23,8 @@ from .train import Batches
 
 OURS = ("numpy", "numba")
 POOL = 40  # batches that are timed, and that an opponent may sort by length
+REST = 0.1  # seconds before a turn: the idle threads of the other's BLAS and OpenMP spin for some 20 ms before they sleep
+WARM = 0.05  # seconds of steps that are not counted: woken threads may share a core until the system parts them
 RATE = 0.01  # of the timed steps; no speed depends on it
 
 
@@ -145,16 +147,20 @@ class Site:
             pool = self.problem.pool(by_length=self.contender.whole_pool)
             self.batches[one_group] = [self.problem.one_group(batch) for batch in pool] if one_group else pool
             self.at[one_group] = 0
-        samples, spent, batches, at = 0, 0.0, self.batches[one_group], self.at[one_group]
-        while True:
-            batch = self.contender.prepare(batches[at % len(batches)])
+        time.sleep(REST)
+        self._steps(WARM, one_group, 1)
+        return self._steps(seconds, one_group, len(self.batches[one_group]) if self.contender.whole_pool else 1)
+
+    def _steps(self, seconds, one_group, multiple):
+        """Goes on until the seconds are over, and the number of steps is a multiple of that."""
+        samples, spent, count, batches = 0, 0.0, 0, self.batches[one_group]
+        while spent < seconds or count % multiple:
+            batch = self.contender.prepare(batches[self.at[one_group] % len(batches)])
             begin = time.perf_counter()
             self.contender.step(batch, RATE)
             spent += time.perf_counter() - begin
-            samples, at = samples + len(batch.label), at + 1
-            if spent >= seconds and not (self.contender.whole_pool and at % len(batches)):
-                self.at[one_group] = at
-                return samples / spent
+            samples, count, self.at[one_group] = samples + len(batch.label), count + 1, self.at[one_group] + 1
+        return samples / spent
 
     def packing(self):
         """Seconds that packing a batch takes, and the floating-point operations of its training step: means of the first ones."""
@@ -162,12 +168,14 @@ class Site:
         batches = [stream.batch(0, i) for i in range(min(POOL * stream.together, stream.per_epoch))]
         return (time.perf_counter() - begin) / len(batches), float(np.mean([atrank_flops(batch) for batch in batches]))
 
-    def rank(self, number, **how):
-        """Seconds for the scores of the whole catalogue for one test sample, and the scores."""
-        sample = self.problem.test(number)
+    def rank(self, number, seconds=0.0, **how):
+        """Seconds for the scores of the whole catalogue for one test sample, a mean over at least so many, and the scores."""
+        sample, count = self.problem.test(number), 0
+        time.sleep(REST)
         begin = time.perf_counter()
-        scores = self.contender.rank(sample, **how)
-        return time.perf_counter() - begin, scores
+        while count == 0 or time.perf_counter() - begin < seconds:
+            scores, count = self.contender.rank(sample, **how), count + 1
+        return (time.perf_counter() - begin) / count, scores
 
     def epoch(self):
         """Seconds for a whole epoch, packing and drawing negatives included, and its samples."""
