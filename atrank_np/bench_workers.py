@@ -17,7 +17,7 @@ from .datasets.packing import pack
 from .datasets.reading import read_log
 from .datasets.sampling import split
 from .evaluate import catalogue_scores
-from .parameters import has_unknown
+from .parameters import has_unknown, normal
 from .randomness import stream
 from .train import Batches
 
@@ -60,7 +60,7 @@ class Problem:
         self.category = next(iter(self.log.catalogues.values())).features.get("category")
         rng = stream(1, "initialisation")
         for name, w in self.params.items():  # as if trained: with biases of 0, equal scores would prove less
-            w += w.dtype.type(0.05) * rng.standard_normal(w.shape, w.dtype)
+            w += normal(rng, w.shape, 0.05, w.dtype)
             if has_unknown(name):
                 w[0] = 0
         self.stream = Batches(self.log, self.parts, self.config)

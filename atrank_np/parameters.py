@@ -25,7 +25,12 @@ def is_decayed(name):
     return kind(name) in ("weight", "table")
 
 
-ROWS = 1024  # that are drawn at a time: float64 numbers of a whole table would take twice its room
+def normal(rng, shape, deviation, dtype):
+    """Normal numbers, a thousand rows at a time: float64 numbers for a whole table would take twice its room."""
+    drawn = np.empty(shape, dtype)
+    for i in range(0, len(drawn), 1000):
+        drawn[i : i + 1000] = deviation * rng.standard_normal(drawn[i : i + 1000].shape)
+    return drawn
 
 
 def initialise(shapes, seed, dense, table, gain, dtype):  # name -> shape; to name -> array
@@ -42,9 +47,7 @@ def initialise(shapes, seed, dense, table, gain, dtype):  # name -> shape; to na
             value = {"gain": gain if name.startswith("vanilla.F.") else 1}.get(kind(name), 0)
             params[name] = np.full(shape, value, dtype)
         else:
-            w = params[name] = np.empty(shape, dtype)
-            for i in range(0, len(w), ROWS):
-                w[i : i + ROWS] = deviation * rng.standard_normal(w[i : i + ROWS].shape)
+            params[name] = normal(rng, shape, deviation, dtype)
         if has_unknown(name):
             params[name][0] = 0
     return params

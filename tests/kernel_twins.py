@@ -3,8 +3,6 @@
 The kernels work in place on rows of a workspace, with the space index innermost; here every array is copied first.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from atrank_np.kernels import attention, cnn, feedforward, lstm, ranking
@@ -86,12 +84,6 @@ def _attend(keep):
     return {"attend_forward": forward, "attend_backward": backward}
 
 
-class _LSTM(NamedTuple):
-    W: int
-    U: int
-    b: int
-
-
 def lstm_forward(x, W, U, b, offsets, backwards):
     """The kernel's rows stand in step order; here they are brought there and back."""
     H, n, count = len(U), len(x), len(offsets) - 1
@@ -101,7 +93,7 @@ def lstm_forward(x, W, U, b, offsets, backwards):
     P, at = flat(W, U, b)
     ordered, y = np.ascontiguousarray(x[place]), np.zeros((n, H), x.dtype)
     gates, c = np.zeros((n, 4 * H), x.dtype), np.zeros((n, H), x.dtype)
-    lstm.lstm_forward(ordered, gates, c, y, start, steps, P, _LSTM(*at), Lanes(H), Lanes(1))
+    lstm.lstm_forward(ordered, gates, c, y, start, steps, P, lstm.LSTMAt(*at), Lanes(H), Lanes(1))
     back = np.empty_like(y)
     back[place] = y
     return back, (ordered, gates, c, y, start, steps, P, at, place, W.shape, U.shape)
@@ -115,7 +107,7 @@ def lstm_backward(dy, cache):
         transpose(P, first, *shape, PT)
     dc, old = np.zeros_like(y), np.zeros_like(y)
     dx, back = np.zeros_like(ordered), np.zeros_like(ordered)
-    lstm.lstm_backward(dy[place].copy(), ordered, gates.copy(), c, y, start, steps, PT, dP, _LSTM(*at), dc, old, dx,
+    lstm.lstm_backward(dy[place].copy(), ordered, gates.copy(), c, y, start, steps, PT, dP, lstm.LSTMAt(*at), dc, old, dx,
                        Lanes(H), Lanes(1))  # fmt: skip
     back[place] = dx
     return back, dP[: at[1]].reshape(W_shape), dP[at[1] : at[2]].reshape(U_shape), dP[at[2] :]

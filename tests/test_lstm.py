@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers import assert_close, assert_gradients, assert_unchanged, literal_lstm, pair_of
@@ -147,3 +151,18 @@ def test_float32_stays_float32():
         y, cache = forward(*inputs.values())
         gradients = backward(np.ones_like(y), cache)
         assert {a.dtype for a in [y, *(gradients if type(gradients) is tuple else [gradients])]} == {np.dtype(np.float32)}
+
+
+def test_what_the_tests_have_compiled_is_of_use_to_others():
+    """numba reads the whole list of what it keeps of a function: one type of the tests' own there, and a command would end."""
+    code = """
+import pathlib, pickle
+from atrank_np.kernels.lstm import lstm_forward
+lists = list(pathlib.Path(lstm_forward.stats.cache_path).glob("*.nbi"))
+assert lists
+for path in lists:
+    with path.open("rb") as file:
+        pickle.load(file)  # numba's version
+        pickle.loads(file.read())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

@@ -14,6 +14,7 @@ def _cache_folder():
     """A folder for compiled code whose name is a hash of all kernels, or "" (numba's own choice) if none can be made.
 
     numba looks only at the file of the cached function itself: a changed kernel in another file would go unseen.
+    It reads the whole list of what is kept of a function, so whoever calls kernels passes types that all programs know.
     """
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
