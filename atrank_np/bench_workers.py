@@ -54,7 +54,8 @@ class Problem:
         self.parts = split(self.log)
         if length:
             train = self.parts.train
-            self.parts = self.parts._replace(train=train.take(train.end - train.start == length))
+            kept = train.end - train.start == length
+            self.parts = self.parts._replace(train=replace(train, place=train.place[kept], end=train.end[kept]))
         trained = assemble(self.log, self.parts, self.config)
         self.model, self.params, self.target_action = trained.model(), trained.params, trained.target_actions[0]
         self.category = next(iter(self.log.catalogues.values())).features.get("category")
