@@ -44,7 +44,8 @@ def shard(held, settings, batch, s, train, D, K, L):
     In the buffers' rows of targets S holds h_t, X what enters F_vanilla, C what leaves it. Names are those of
     `models.atrank` and `layers`.
     """
-    features, places, P, PT, tables, biases, work = held.value
+    features, places, copies, transposed, tables, biases, work = held.value
+    P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
     rows, rstd, weight, scratch, dP = work.rows[s], work.rstd[s], work.weight[s], work.scratch[s], work.dP[s]
     S, query, key, value, X, hidden = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
     out, normed, C, key_C, value_C, he = rows[6], rows[7], rows[8], rows[KEY_C], rows[VALUE_C], rows[11]

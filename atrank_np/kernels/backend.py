@@ -62,14 +62,18 @@ def aligned(shape, dtype):
 
 
 class Flat:
-    """Named arrays one after another in one flat array, each on a cache line: `place[name]` is where it starts."""
+    """Named arrays one after another in one flat array, each on a cache line: `place[name]` is where it starts.
 
-    def __init__(self, shapes, dtype):
+    There may be copies of the array: `spread` brings the others up to date.
+    """
+
+    def __init__(self, shapes, dtype, copies=1):
         self.shapes, self.place, end = shapes, {}, 0
         for name, shape in shapes.items():
             self.place[name] = end
             end += -(-int(np.prod(shape)) // LINE) * LINE
-        self.array = aligned(max(end, LINE), dtype)  # whole strips, even if there is nothing
+        self.copies = aligned((copies, max(end, LINE)), dtype)  # whole strips, even if there is nothing
+        self.array = self.copies[0]
 
     def __getitem__(self, name):
         return self.of(self.array, name)
@@ -78,6 +82,9 @@ class Flat:
         """The part of an array like `self.array` that belongs to a name, as a view."""
         shape = self.shapes[name]
         return array[self.place[name] : self.place[name] + int(np.prod(shape))].reshape(shape)
+
+    def spread(self):
+        self.copies[1:] = self.array
 
 
 class SpaceOrder:
@@ -133,15 +140,15 @@ class NumbaBackend:
         self.tables = Flat({n: s for n, s in shapes.items() if n.startswith("table.")}, self.dtype)
         self.biases = Flat({n: s for n, s in shapes.items() if n.startswith("bias.")}, self.dtype)
         rest = [n for n in shapes if not n.startswith(("table.", "bias."))]
-        self.dense = Flat({n: self.order.shape(n, shapes[n]) for n in rest}, self.dtype)
-        self.transposed = aligned(len(self.dense.array), self.dtype)
+        self.threads = 1 if self.plan.alone else min(config.threads, config.shards)
+        self.team = team(self.threads)
+        self.dense = Flat({n: self.order.shape(n, shapes[n]) for n in rest}, self.dtype, copies=self.threads)
+        self.transposed = aligned(self.dense.copies.shape, self.dtype)
         self.summed = [aligned(len(of.array) if config.clip else 1, self.dtype) for of in (self.tables, self.biases)]
         self.pieces = self._pieces()
         self._put(params)
         self.features, self.places = self._features(), self._places()
         self.work, self.room, self.objects = None, (), None
-        self.threads = 1 if self.plan.alone else min(config.threads, config.shards)
-        self.team = team(self.threads)
 
     @property
     def params(self):
@@ -171,6 +178,7 @@ class NumbaBackend:
             self.tables.array *= self.dtype.type(self.table_scale)
             for name in filter(lambda n: kind(n) == "table", self.dense.place):
                 self.dense[name][...] *= self.dtype.type(self.table_scale)
+            self.dense.spread()
             self.table_scale = 1.0
         return loss
 
@@ -181,7 +189,8 @@ class NumbaBackend:
                 self.dense[name][...] = self.order.to_kernel(name, w)
             else:
                 (self.tables if name in self.tables.place else self.biases)[name][...] = w
-        transpose_all(self.dense.array, self.transposed, self.pieces)
+        self.dense.spread()
+        transpose_all(self.dense.copies, self.transposed, self.pieces)
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
@@ -244,8 +253,8 @@ class NumbaBackend:
         pace = rate * self._clipping(batch)
         rates = [self.dtype.type(value) for value in (pace, keep, pace / self.table_scale)]
 
-        def job(part):
-            update(self.held, self.pieces, batch, *rates, part, self.threads)
+        def job(thread):
+            update(self.held, self.pieces, batch, *rates, thread)
 
         self.team.run(job, self.threads)
         return float(self.work.loss.sum() * norm)
@@ -317,7 +326,7 @@ class NumbaBackend:
             loss=np.zeros(shards),
             dP=numbers(len(self.dense.array)),
         )
-        arrays = self.dense.array, self.transposed, self.tables.array, self.biases.array
+        arrays = self.dense.copies, self.transposed, self.tables.array, self.biases.array
         self.held = hold((self.features, self.places, *arrays, self.work))
 
     def _table_gradients(self, batch):

@@ -108,7 +108,8 @@ def shard(held, settings, batch, s, train, D, K, L):
 
     Rows n … of a buffer belong to the chunk's targets; ends and user have a row per history.
     """
-    features, places, P, PT, tables, biases, work = held.value
+    features, places, copies, transposed, tables, biases, work = held.value
+    P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
     rows, dP, offset, integers = work.rows[s], work.dP[s], work.offset[s], work.integers[s]
     S, ends, ends_back, user, e, he, deep_hidden = rows[0], rows[19], rows[20], rows[21], rows[22], rows[23], rows[24]
     dS, de, duser, dends, dends_back, dY, dY_back = rows[25], rows[26], rows[27], rows[18], rows[32], rows[28], rows[29]
@@ -151,7 +152,8 @@ def shard(held, settings, batch, s, train, D, K, L):
 @njit(**STEP)
 def attention_shard(held, settings, batch, s, train, D, K, L):
     """Bi-LSTM + attention: as `shard`; the states Y of both directions, in the chunk's order, are what targets attend to."""
-    features, places, P, PT, tables, biases, work = held.value
+    features, places, copies, transposed, tables, biases, work = held.value
+    P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
     rows, rstd, weight, scratch, dP = work.rows[s], work.rstd[s], work.weight[s], work.scratch[s], work.dP[s]
     offset, integers, number = work.offset[s], work.integers[s], work.number[s]
     S, Y, Y_back, query, key, value, X, hidden = rows[0], rows[18], rows[19], rows[20], rows[21], rows[22], rows[23], rows[24]

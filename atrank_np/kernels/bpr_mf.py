@@ -25,7 +25,8 @@ def shard(held, settings, batch, s, train, D, K, L):
 
     Two rows of du for every target: emb(o) and the user's vector, and then, each in its place, their gradients.
     """
-    features, places, P, PT, tables, biases, work = held.value
+    features, places, copies, _, tables, biases, work = held.value
+    P = copies[s % len(copies)]
     dP, du, order, space = work.dP[s], work.du[s], work.order[s], places.space
     scale, N, T = P.dtype.type(settings.scale), len(batch.object), len(batch.label)
     if train:

@@ -105,7 +105,8 @@ def shard(held, settings, batch, s, train, D, K, L):
 
     Rows n … of a buffer belong to the chunk's targets; pooled and user have a row per history.
     """
-    features, places, P, PT, tables, biases, work = held.value
+    features, places, copies, transposed, tables, biases, work = held.value
+    P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
     rows, dP, offset, best, at = work.rows[s], work.dP[s], work.offset[s], work.integers[s], places.windows
     S, user, e, he, deep_hidden, dS, de, duser = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
     spare, spare2, scale = rows[8], rows[9], P.dtype.type(settings.scale)

@@ -85,19 +85,19 @@ def dense_backward(features, dP, group, object, bucket, action, du, u0):
 
 
 @njit(**KERNEL)
-def scatter(features, tables, rate, group, object, du, u0, part, parts):
-    """tables -= rate du for those rows of one behaviour whose id is `part` modulo `parts`; row 0, `unknown`, never trains."""
+def scatter(features, tables, rate, group, object, du, u0):
+    """tables -= rate du for the rows of one behaviour; row 0, `unknown`, never trains."""
     for c in range(features.first_column[group], features.first_column[group + 1]):
         n, table, value = features.size[c], features.table[c], features.values[c] + object
         if features.kind[c] == LOOKUP:
             code = np.int64(features.codes[value])
-            if code > 0 and code % parts == part:
+            if code > 0:
                 add_scaled(tables, table + code * n, du, u0, n, -rate)
         elif features.kind[c] == BAG:
             first, last = features.bag_offsets[value], features.bag_offsets[value + 1]
             for p in range(first, last):
                 code = np.int64(features.codes[p])
-                if code > 0 and code % parts == part:
+                if code > 0:
                     add_scaled(tables, table + code * n, du, u0, n, -rate / tables.dtype.type(last - first))
         u0 += n
 

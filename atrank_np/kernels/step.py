@@ -4,7 +4,8 @@ They call kernels and matrix products, and hold no formula of their own (but for
 from Python costs microseconds, and a step has about forty products of a few dozen rows.
     1. Each shard goes forward and backward, chunk by chunk: so many histories that their rows stay in the cache. Dense
        gradients add up in its own dP, the embeddings' gradients stay in its du. Shards may run on threads of their own.
-    2. The update takes the shards in order, so no bit depends on the number of threads. Threads share its parameters.
+    2. The update takes the shards in order, so no bit depends on the number of threads. Each thread has its own copy of
+       the dense parameters, P, and of their transposes, PT: a line of the cache that another core wrote is slow to read.
 
 The shards are in `atrank`, `bilstm`, `cnn` and `bpr_mf`; here is what they share. In all of them rows 0 … n-1 of a buffer
 are a chunk's behaviours, rows n … n+q-1 its targets.
@@ -26,7 +27,7 @@ from .feedforward import (
     relu_forward,
     residual_layer_norm_forward,
 )
-from .options import ADD, INNER, KERNEL, ONE, SET, STEP, ZERO
+from .options import ADD, INNER, KERNEL, ONE, SET, STEP
 from .products import product, product_of_transpose, transpose
 from .ranking import deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
 from .vectors import STRIP, load, size, splat, store, total
@@ -222,8 +223,9 @@ def transpose_piece(P, PT, pieces, m):
 
 @njit(**KERNEL)
 def transpose_all(P, PT, pieces):
-    for m in range(len(pieces)):
-        transpose_piece(P, PT, pieces, m)
+    for copy in range(len(P)):
+        for m in range(len(pieces)):
+            transpose_piece(P[copy], PT[copy], pieces, m)
 
 
 @njit(**STEP)
@@ -232,7 +234,7 @@ def gradient_norm(held, batch, rows, bias_rows):
     again afterwards: an object's parts are added up there before they are squared, as the rows of a gradient are."""
     features, places, _, _, tables, biases, work = held.value
     one = tables.dtype.type(1)
-    update_tables(features, places.space, rows, bias_rows, batch, work, one, one, ZERO, ONE)
+    update_tables(features, places.space, rows, bias_rows, batch, work, one, one)
     squares, N = 0.0, len(batch.object)
     for s in range(len(work.count)):
         for i in range(work.used[s]):
@@ -258,9 +260,9 @@ def sum_of_shards(dP, i):
 
 
 @njit(**INNER)
-def update_dense(P, PT, dP, pieces, rate, keep, table_rate, part, parts):
-    """The part of `update` for the dense parameters. Pieces end on a line of the cache, so whole strips are added."""
-    for m in range(part, len(pieces), parts):
+def update_dense(P, PT, dP, pieces, rate, keep, table_rate):
+    """A copy of the dense parameters. Pieces end on a line of the cache, so whole strips are added."""
+    for m in range(len(pieces)):
         kind = pieces[m, 2]
         shrink = splat(keep if kind == DECAYED else P.dtype.type(1), STRIP)
         pace = splat(table_rate if kind == TABLE else rate, STRIP)
@@ -270,29 +272,31 @@ def update_dense(P, PT, dP, pieces, rate, keep, table_rate, part, parts):
 
 
 @njit(**INNER)
-def update_tables(features, at, tables, biases, batch, work, rate, table_rate, part, parts):
-    """The part of `update` for the feature tables and the item biases."""
+def update_tables(features, at, tables, biases, batch, work, rate, table_rate):
+    """The feature tables and the item biases."""
     N = len(batch.object)
     for s in range(len(work.count)):
         u = np.int64(0)
         for i in range(work.used[s]):
             number = work.order[s, i]
             group, object, _, _ = behaviour(batch, at, number)
-            scatter(features, tables, table_rate, group, object, work.du[s], u, part, parts)
+            scatter(features, tables, table_rate, group, object, work.du[s], u)
             u += features.width[group]
             bias = at.item_bias[group]
-            if number >= N and bias >= 0 and object > 0 and object % parts == part:
+            if number >= N and bias >= 0 and object > 0:
                 biases[bias + object] -= rate * work.df[number - N]
 
 
 @njit(**STEP)
-def update(held, pieces, batch, rate, keep, table_rate, part, parts):
+def update(held, pieces, batch, rate, keep, table_rate, thread):
     """w <- keep w - rate dw for all parameters, from what the shards left in work; and PT, the matrices transposed.
 
     keep is 1 for what does not decay; what tables keep is in the factor that they are stored divided by.
-    Each of so many parts takes every parts-th piece of P and the rows of tables whose id leaves `part` over when divided
-    by `parts`, and adds up in the order of the shards: neither what runs at the same time nor `parts` changes a bit.
+    Each thread does all dense parameters, in its own copy, and the first one the tables. Cores that share the work must
+    fetch what the others wrote, and that takes longer than to do it twice. All add up in the order of the shards, so
+    the copies have the same bits, whatever their number.
     """
     features, places, P, PT, tables, biases, work = held.value
-    update_dense(P, PT, work.dP, pieces, rate, keep, table_rate, part, parts)
-    update_tables(features, places.space, tables, biases, batch, work, rate, table_rate, part, parts)
+    if thread == 0:
+        update_tables(features, places.space, tables, biases, batch, work, rate, table_rate)
+    update_dense(P[thread], PT[thread], work.dP, pieces, rate, keep, table_rate)
