@@ -89,14 +89,14 @@ assert relative_error(compiled(query, key, value, K), numpy_c) < 1e-5
 #
 # A core multiplies 8 or 16 numbers at once, if they lie side by side and nobody waits for anybody. In the formula's order a sum
 # runs over $d = 16$ numbers that must end as ONE: a poor fit. The kernel turns the columns: number $j$ of space $k$ lies at
-# $j·K + k$. Now the 8 scores of a pair lie side by side, and the softmax of all 8 spaces is taken at once. `SpaceOrder` does the
-# turning, once, when the parameters are loaded: turning is a permutation, so no formula changes.
+# $j·K + k$. Now the 8 scores of a pair lie side by side, and the softmax takes all 8 spaces at once. `SpaceOrder` turns, once,
+# when the parameters are loaded; no formula changes. And queries go in pairs: each value that is loaded serves two of them.
 # %%
 turn = SpaceOrder(D, K)
 q2, k2, v2, g2, c2, dq2, dk2, dv2 = (aligned((n, D), np.float32) for _ in range(8))
 for theirs, ours in ((q2, query), (k2, key), (v2, value), (g2, dc)):
     theirs[...] = ours[:, turn.columns]
-weight, scratch, lanes = aligned(n * n * K, np.float32), aligned(n * K, np.float32), (Lanes(D), Lanes(K))
+weight, scratch, lanes = aligned(n * n * K, np.float32), aligned(2 * n * K, np.float32), (Lanes(D), Lanes(K))
 forward = lambda: kernels.attend_forward(q2, 0, n, k2, v2, 0, n, weight, 0, True, c2, 0, *lanes)
 backward = lambda: kernels.attend_backward(q2, dq2, 0, n, k2, v2, dk2, dv2, 0, n, weight, 0, True, g2, 0, scratch, *lanes)
 forward(), backward()

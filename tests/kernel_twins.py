@@ -64,7 +64,7 @@ def _attend(keep):
         c, weights = np.zeros_like(query), []
         for b in range(len(offsets) - 1):
             (i, q), (a, n) = ((o[b], o[b + 1] - o[b]) for o in (query_offsets, offsets))
-            weight = np.zeros(max(q * n if keep else n, 1) * K)
+            weight = np.zeros(max(q * n if keep else 2 * n, 1) * K)
             attention.attend_forward(query, i, q, key, value, a, n, weight, 0, keep, c, i, Lanes(D), Lanes(K))
             weights.append(weight)
         return c[:, columns.argsort()], (query, key, value, query_offsets, offsets, K, columns, weights)
@@ -77,7 +77,7 @@ def _attend(keep):
             (i, q), (a, n) = ((o[b], o[b + 1] - o[b]) for o in (query_offsets, offsets))
             attention.attend_backward(
                 query, gradients[0], i, q, key, value, *gradients[1:], a, n, weight, 0, keep, dc, i,
-                np.zeros(max(n, 1) * K), Lanes(D), Lanes(K),
+                np.zeros(max(2 * n, 1) * K), Lanes(D), Lanes(K),
             )  # fmt: skip
         return tuple(g[:, columns.argsort()] for g in gradients)
 

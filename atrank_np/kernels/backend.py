@@ -216,7 +216,7 @@ class NumbaBackend:
         self._over_objects(objects, lambda first, last: catalogue_scores(
             self.places, self.dense.array, self.biases.array, self.model.ranking == "deep", group, key_C, value_C, n, self.h,
             self.query, first, last, aligned((8, BLOCK, D), dtype), np.empty(BLOCK, dtype),
-            aligned(max(n * self.K.n, BLOCK * D), dtype), f, self.D, self.K))  # fmt: skip
+            aligned(max(2 * n * self.K.n, BLOCK * D), dtype), f, self.D, self.K))  # fmt: skip
         return f
 
     def _catalogue_in_blocks(self, batch, group, objects):
@@ -298,7 +298,7 @@ class NumbaBackend:
         B, N, T = len(batch.offsets) - 1, len(batch.object), len(batch.label)
         n, q = (int((o[1:] - o[:-1]).max(initial=0)) for o in (batch.offsets, batch.target_offsets))
         R = max(CHUNK, n + q)
-        weight = n + (KEPT * max(CHUNK, KEPT + q) if train else 0)
+        weight = 2 * n + (KEPT * max(CHUNK, KEPT + q) if train else 0)
         need = (B, max(N + T, 2 * T), R, weight, n, T)
         if self.work is not None and all(a <= b for a, b in zip(need, self.room)):
             return
@@ -319,7 +319,7 @@ class NumbaBackend:
             rstd=numbers(R),
             weight=numbers(weight * K),
             integers=ints(self.plan.integers(self.model), R + 1),
-            scratch=numbers(max(n, 1) * K),
+            scratch=numbers(2 * max(n, 1) * K),
             local=numbers(2, R),
             f=aligned(T, self.dtype),
             df=aligned(T, self.dtype),

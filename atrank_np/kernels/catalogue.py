@@ -47,7 +47,7 @@ def catalogue_scores(places, P, biases, deep, group, key_C, value_C, n, h, query
 
     An object's e is a mixture of few values: X = Σ_j a_j value_j. So for short histories X W1 = Σ_j a_j (value_j W1), with
     the values multiplied by W1 once for all objects: a product n K numbers deep in place of one D deep.
-    rows: [8, BLOCK, D]; weight: [n K], and in short histories [BLOCK, n K].
+    rows: [8, BLOCK, D]; weight: [2 n K], and in short histories [BLOCK, n K].
     """
     short = n * size(K) < min(size(D), BLOCK)
     none = Mask(0.0, 0, 0, np.zeros(0, np.int64), ZERO, ZERO, np.zeros(0, np.int64))

@@ -29,7 +29,7 @@ class Work(NamedTuple):
     rstd: np.ndarray  # [shards, R]
     weight: np.ndarray  # [shards, .] attention weights of the chunk
     integers: np.ndarray  # [shards, lists, R+1] whole numbers that a model keeps of a chunk
-    scratch: np.ndarray  # [shards, n K] for the longest history
+    scratch: np.ndarray  # [shards, 2 n K] for the longest history
     local: np.ndarray  # [shards, 2, R] f and df of the chunk
     f: np.ndarray  # [T] scores, of the whole batch
     df: np.ndarray  # [T] the loss's derivative by them
