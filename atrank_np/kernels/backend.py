@@ -19,7 +19,7 @@ from ..parameters import is_decayed, kind
 from ..randomness import Dropout
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import BLOCK, catalogue_scores, object_side
-from .chunks import CHUNK, SpaceAt, Work, deal
+from .chunks import CHUNK, SpaceAt, Work, deal, longest
 from .embedding import BAG, LOOKUP, NUMBER, Features
 from .held import hold
 from .ranking import DeepAt, count_pairs
@@ -296,7 +296,7 @@ class NumbaBackend:
     def _make_room(self, batch, train):
         """Workspace for a batch; it grows and is kept, and so is the one value that holds what all steps share."""
         B, N, T = len(batch.offsets) - 1, len(batch.object), len(batch.label)
-        n, q = (int((o[1:] - o[:-1]).max(initial=0)) for o in (batch.offsets, batch.target_offsets))
+        n, q = longest(batch.offsets), longest(batch.target_offsets)
         R = max(CHUNK, n + q)
         weight = 2 * n + (KEPT * max(CHUNK, KEPT + q) if train else 0)
         need = (B, max(N + T, 2 * T), R, weight, n, T)

@@ -47,6 +47,15 @@ class SpaceAt(NamedTuple):
 
 
 @njit(**STEP)
+def longest(offsets):
+    """The length of the longest part, 0 if there is none."""
+    n = np.int64(0)
+    for i in range(len(offsets) - 1):
+        n = max(n, offsets[i + 1] - offsets[i])
+    return n
+
+
+@njit(**STEP)
 def deal(offsets, target_offsets, histories, count):
     """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
 
