@@ -174,10 +174,10 @@ class Batches:
         if epoch != self.epoch:
             config = self.config
             self.epoch, self.order, self.drawn, self.block = epoch, None, None, None  # those of the epoch before can go first
+            rng = stream(config.seed, "negatives", epoch if config.fresh_negatives else 0)
+            self.drawn = self.negatives.draw(rng, self.train, config.negatives)  # first: it takes the most memory
             self.order = np.arange(len(self.train), dtype=np.int32)
             stream(config.seed, "order", epoch).shuffle(self.order)
-            rng = stream(config.seed, "negatives", epoch if config.fresh_negatives else 0)
-            self.drawn = self.negatives.draw(rng, self.train, config.negatives)
         block, place = divmod(i, self.together)
         if block != self.block:
             size = self.together * self.histories
