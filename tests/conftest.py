@@ -1,5 +1,6 @@
 """The backends that the layer tests run over: name -> the functions by name, equal in name and signature; and tiny data."""
 
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,9 @@ from runs import run_train, write_tiny
 from atrank_np import train
 from atrank_np.config import MODELS
 from atrank_np.made_up import LAYERS
+
+# A shell lets what it starts with & ignore Ctrl-C, and Python leaves that as it is; the tests of Ctrl-C would find nothing stopped.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BACKENDS = {"numpy": LAYERS, "numba": KERNELS, "numba, weights computed again": RECOMPUTED}
 
