@@ -11,7 +11,7 @@ from atrank_np import train
 from atrank_np.config import MODELS
 from atrank_np.made_up import LAYERS
 
-# A shell lets what it starts with & ignore Ctrl-C, and Python leaves that as it is; the tests of Ctrl-C would find nothing stopped.
+# A shell lets what it starts with & ignore Ctrl-C, and Python leaves that as it is: then nothing would be stopped.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BACKENDS = {"numpy": LAYERS, "numba": KERNELS, "numba, weights computed again": RECOMPUTED}
