@@ -293,8 +293,8 @@ def update(held, pieces, batch, rate, keep, table_rate, thread):
 
     keep is 1 for what does not decay; what tables keep is in the factor that they are stored divided by.
     Each thread does all dense parameters, in its own copy, and the first one the tables. Cores that share the work must
-    fetch what the others wrote, and that takes longer than to do it twice. All add up in the order of the shards, so
-    the copies have the same bits, whatever their number.
+    fetch what the others wrote; where they have no cache in common, that takes far longer than to do it twice. All add up
+    in the order of the shards, so the copies have the same bits, whatever their number.
     """
     features, places, P, PT, tables, biases, work = held.value
     if thread == 0:
