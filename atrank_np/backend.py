@@ -69,7 +69,7 @@ class NumpyBackend:
 
 
 class Team:
-    """Threads that share numbered jobs. The caller is one of them; the others sleep between runs, they do not spin.
+    """Threads that do one job together. The caller is one of them; the others sleep between runs, they do not spin.
 
     Compiled jobs release Python's lock, so they run at the same time. Waking a thread costs some 20 microseconds,
     and compiling takes half as long as with numba's own parallel loops, which compile every callee three times.
@@ -83,31 +83,44 @@ class Team:
 
     def _start(self):
         self.boxes = [queue.SimpleQueue() for _ in range(self.threads - 1)]
+        self.one_by_one = threading.Lock()
         for box in self.boxes:
             threading.Thread(target=self._work, args=(box,), daemon=True).start()
 
     def _work(self, box):
         while True:
-            job, numbers, done = box.get()
+            job, thread, arrived, done = box.get()
+            fault = None
             try:
-                for number in numbers:
-                    job(number)
-                done.put(None)
-            except BaseException as fault:
-                done.put(fault)
+                job(thread, arrived)
+            except BaseException as raised:
+                fault = raised
+            _leave(arrived, thread)
+            done.put(fault)
 
-    def run(self, job, count):
-        """job(0) … job(count - 1), each on one of the threads; returns when all have ended."""
-        threads, done = self.threads, queue.SimpleQueue()  # done: of this run alone; others may be under way
-        for t, box in enumerate(self.boxes, 1):
-            box.put((job, range(t, count, threads), done))
+    def run(self, job):
+        """job(thread, arrived) on each thread, at the same time; returns when all have ended.
+
+        arrived: zeros [threads, a line of the cache], where they may wait for each other: `kernels.meeting`.
+        """
+        arrived, done = np.zeros((self.threads, 8), np.int64), queue.SimpleQueue()  # of this run; others may be under way
+        sent = 0
         try:
-            for number in range(0, count, threads):
-                job(number)
+            with self.one_by_one:  # in one order for all threads: those of two runs that meet would wait for each other
+                for thread, box in enumerate(self.boxes, 1):
+                    box.put((job, thread, arrived, done))
+                    sent += 1
+            job(0, arrived)
         finally:
-            faults = [done.get() for _ in self.boxes]
+            _leave(arrived, 0)
+            faults = [done.get() for _ in range(sent)]
         for fault in filter(None, faults):
             raise fault
+
+
+def _leave(arrived, thread):
+    """A thread that ends without having come to the meeting keeps nobody waiting."""
+    arrived[thread, 0] = arrived[thread, 0] or -1
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The threads of the numba backend: a Team, whose runs neither wait for one another's jobs nor lose their own."""
+"""The threads of the numba backend: a Team, whose runs neither wait for one another's jobs nor lose their own, and meetings."""
 
 import multiprocessing
 import os
@@ -6,25 +6,30 @@ import queue
 import threading
 import time
 
+import numpy as np
 import pytest
+from numba import njit
 
 from atrank_np.backend import Team, team
+from atrank_np.kernels import meeting
+
+meet = njit(nogil=True)(lambda arrived, thread: meeting.meet(arrived, thread))
 
 
-def squares(crew, count=4):
-    found = [None] * count
+def squares(crew):
+    found = [None] * crew.threads
 
-    def job(number):
+    def job(thread, _):
         time.sleep(0.001)
-        found[number] = number**2
+        found[thread] = thread**2
 
-    crew.run(job, count)
+    crew.run(job)
     return found
 
 
-def test_all_jobs_are_done():
+def test_all_threads_do_the_job():
     for threads in (1, 2, 3):
-        assert squares(Team(threads), 7) == [0, 1, 4, 9, 16, 25, 36]
+        assert squares(Team(threads)) == [0, 1, 4][:threads]
 
 
 def test_several_callers_at_once():
@@ -32,7 +37,7 @@ def test_several_callers_at_once():
     wrong = []
 
     def call():
-        wrong.extend(found for _ in range(30) if (found := squares(team(2))) != [0, 1, 4, 9])
+        wrong.extend(found for _ in range(30) if (found := squares(team(3))) != [0, 1, 4])
 
     callers = [threading.Thread(target=call) for _ in range(3)]
     for caller in callers:
@@ -45,14 +50,15 @@ def test_several_callers_at_once():
 def test_a_fault_of_a_job_is_raised_and_the_next_run_is_whole():
     crew = Team(2)
 
-    def job(number):
-        time.sleep(0.02 * number)
-        raise RuntimeError(f"job {number}")
+    def job(thread, _):
+        time.sleep(0.02 * thread)
+        if thread in faulty:
+            raise RuntimeError(f"thread {thread}")
 
-    for count in (1, 2):
-        with pytest.raises(RuntimeError, match="job 0"):
-            crew.run(job, count)
-        assert squares(crew) == [0, 1, 4, 9]
+    for faulty in ([0], [1], [0, 1]):
+        with pytest.raises(RuntimeError, match=f"thread {faulty[0]}"):
+            crew.run(job)
+        assert squares(crew) == [0, 1]
 
 
 def test_a_run_that_was_left_while_waiting(monkeypatch):
@@ -68,23 +74,92 @@ def test_a_run_that_was_left_while_waiting(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(queue, "SimpleQueue", Interrupted)
         with pytest.raises(KeyboardInterrupt):
-            crew.run(lambda number: number and late.wait(1), 2)
+            crew.run(lambda thread, _: thread and late.wait(1))
     late.set()
-    assert squares(crew) == [0, 1, 4, 9]
+    assert squares(crew) == [0, 1]
+
+
+@pytest.mark.parametrize("looks", [0, 2000])
+def test_nobody_leaves_a_meeting_before_all_have_come(monkeypatch, looks):
+    """Neither while he looks nor while he sleeps between looks; who comes last varies."""
+    monkeypatch.setattr(meeting, "LOOKS", looks)
+    meet = njit(nogil=True)(meeting.meet.py_func)
+    crew, wrong = Team(3), []
+    for last in (0, 1, 2):
+        came = np.zeros(3, bool)
+
+        def job(thread, arrived, last=last, came=came):
+            time.sleep(0.03 * (thread == last))
+            came[thread] = True
+            wrong.extend([thread] if not meet(arrived, thread) or not came.all() else [])
+
+        crew.run(job)
+    assert wrong == []
+
+
+def answers_of(crew, faulty=None, when=None, delays=(0,)):
+    """What threads hear of a meeting to which one may not come; a call for each delay, and what they raised."""
+    answers, raised = [], []
+
+    def job(thread, arrived):
+        if thread == faulty and when == "before":
+            time.sleep(0.01)
+            raise KeyboardInterrupt
+        answers.append(meet(arrived, thread))
+        if thread == faulty:
+            raise KeyboardInterrupt
+
+    def call(delay):
+        time.sleep(delay)
+        try:
+            crew.run(job)
+        except KeyboardInterrupt as fault:
+            raised.append(fault)
+
+    callers = [threading.Thread(target=call, args=(delay,), daemon=True) for delay in delays]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(10)  # who still waits then, waits for ever
+        assert not caller.is_alive()
+    return answers, len(raised)
+
+
+@pytest.mark.parametrize("faulty", [0, 1])
+def test_who_fails_keeps_no_meeting_waiting(faulty):
+    """The others learn that he did not come; or that he did, if it was after the meeting."""
+    crew = Team(3)
+    assert answers_of(crew, faulty, "before") == ([False] * 2, 1)
+    assert answers_of(crew, faulty, "after") == ([True] * 3, 1)
+    assert squares(crew) == [0, 1, 4]
+
+
+def test_meetings_of_several_callers_at_once():
+    """Were two runs to reach two threads in different orders, each would wait for the other's."""
+    crew = Team(3)
+    slow, box = [0.1, 0], crew.boxes[1]
+
+    class Slow:
+        def put(self, work):
+            time.sleep(slow.pop(0))
+            box.put(work)
+
+    crew.boxes[1] = Slow()
+    assert answers_of(crew, delays=(0, 0.03)) == ([True] * 6, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_in_a_fork():
     """A fork takes over the caller's thread alone, so the team starts others."""
-    crew = team(2)
-    assert squares(crew) == [0, 1, 4, 9]
+    crew = team(3)
+    assert squares(crew) == [0, 1, 4]
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
     child = context.Process(target=lambda: answers.put(squares(crew)))
     child.start()
     child.join(20)
     try:
-        assert child.exitcode == 0 and answers.get() == [0, 1, 4, 9]
+        assert child.exitcode == 0 and answers.get() == [0, 1, 4]
     finally:
         child.kill()

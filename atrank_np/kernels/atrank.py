@@ -6,7 +6,7 @@ from numba import njit
 
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
 from .feedforward import Mask, add
-from .options import ADD, ONE, SET, STEP, ZERO
+from .options import ADD, INNER, ONE, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .ranking import DeepAt
 from .step import (
@@ -19,6 +19,7 @@ from .step import (
     project,
     project_backward,
     rank,
+    update,
 )
 from .vectors import size
 
@@ -37,14 +38,14 @@ class Places(NamedTuple):
     vanilla_feed_forward: FeedForwardAt
 
 
-@njit(**STEP)
-def shard(held, settings, batch, s, train, D, K, L):
+@njit(**INNER)
+def shard(given, settings, batch, s, train, D, K, L):
     """Forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 
     In the buffers' rows of targets S holds h_t, X what enters F_vanilla, C what leaves it. Names are those of
     `models.atrank` and `layers`.
     """
-    features, places, copies, transposed, tables, biases, work = held.value
+    features, places, copies, transposed, tables, biases, _, work = given
     P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
     rows, rstd, weight, scratch, dP = work.rows[s], work.rstd[s], work.weight[s], work.scratch[s], work.dP[s]
     S, query, key, value, X, hidden = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
@@ -105,6 +106,15 @@ def shard(held, settings, batch, s, train, D, K, L):
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
         first, row0, u0 = last, row0 + n + q, u1
     work.used[s] = row0
+
+
+@njit(**STEP)
+def step(held, settings, batch, thread, arrived, D, K, L):
+    """A thread's part of a step: its shards, then its update."""
+    given = held.value
+    for s in range(thread, settings.shards, len(arrived)):
+        shard(given, settings, batch, s, settings.train, D, K, L)
+    update(given, settings, batch, thread, arrived)
 
 
 def places_of(model, space, deep, at):

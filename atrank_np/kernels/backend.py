@@ -23,30 +23,30 @@ from .chunks import CHUNK, SpaceAt, Work, deal, longest
 from .embedding import BAG, LOOKUP, NUMBER, Features
 from .held import hold
 from .ranking import DeepAt, count_pairs
-from .step import DECAYED, KEPT, REST, TABLE, Settings, gradient_norm, transpose_all, update
+from .step import DECAYED, KEPT, REST, TABLE, Settings, gradient_norm, transpose_all
 from .vectors import Lanes
 
 
 class Plan(NamedTuple):
     """What the backend must know of a model's kernels."""
 
-    shard: object
-    places_of: object  # (model, SpaceAt, DeepAt, place of each dense parameter by name) -> what its shard calls places
-    buffers: object  # model -> rows of D numbers that its shard works on
+    step: object
+    places_of: object  # (model, SpaceAt, DeepAt, place of each dense parameter by name) -> what its step calls places
+    buffers: object  # model -> rows of D numbers that its step works on
     integers: object = lambda model: 1  # model -> lists of whole numbers that it keeps of a chunk
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
 
 
 PLANS = {
-    ATRank: Plan(atrank.shard, atrank.places_of, lambda model: atrank.BUFFERS),
-    Residual: Plan(atrank.shard, atrank.places_of, lambda model: atrank.BUFFERS),
-    BiLSTM: Plan(bilstm.shard, bilstm.places_of, lambda model: bilstm.BUFFERS, lambda model: bilstm.INTEGERS,
+    ATRank: Plan(atrank.step, atrank.places_of, lambda model: atrank.BUFFERS),
+    Residual: Plan(atrank.step, atrank.places_of, lambda model: atrank.BUFFERS),
+    BiLSTM: Plan(bilstm.step, bilstm.places_of, lambda model: bilstm.BUFFERS, lambda model: bilstm.INTEGERS,
                  ("f.W1", "user.W")),
-    BiLSTMAttention: Plan(bilstm.attention_shard, bilstm.attention_places_of, lambda model: bilstm.BUFFERS,
+    BiLSTMAttention: Plan(bilstm.attention_step, bilstm.attention_places_of, lambda model: bilstm.BUFFERS,
                           lambda model: bilstm.INTEGERS, ("f.W1", "vanilla.W", "vanilla.Q.W")),
-    BPRMF: Plan(bpr_mf.shard, bpr_mf.places_of, lambda model: 1, alone=True),
-    CNN: Plan(cnn.shard, cnn.places_of, cnn.buffers_of, lambda model: len(model.windows) * model.maps),
+    BPRMF: Plan(bpr_mf.step, bpr_mf.places_of, lambda model: 1, alone=True),
+    CNN: Plan(cnn.step, cnn.places_of, cnn.buffers_of, lambda model: len(model.windows) * model.maps),
 }  # fmt: skip
 SPACES = (CommonSpace, NoTime)
 LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
@@ -123,7 +123,7 @@ class SpaceOrder:
 
 
 class NumbaBackend:
-    """The same numbers as backend.NumpyBackend, from two compiled calls: `shard` for each shard, `update` for each thread."""
+    """The same numbers as backend.NumpyBackend, from one compiled call on each thread."""
 
     name = "numba"
 
@@ -194,7 +194,7 @@ class NumbaBackend:
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
-        self._run(batch, False)
+        self._run(batch)
         return self.work.f[: len(batch.label)].copy()
 
     def catalogue_scores(self, batch, group):
@@ -209,7 +209,7 @@ class NumbaBackend:
                 self.features, self.places, self.dense.array, self.tables.array, dtype.type(self.table_scale), group, first,
                 last, aligned(BLOCK * self.features.width[group], dtype), self.h, self.query, self.D))  # fmt: skip
             self.objects = (group, self.step, self.table_scale)
-        self._run(batch, False)
+        self._run(batch)
         shard = next(s for s in range(self.config.shards) if self.work.count[s])
         key_C, value_C = self.work.rows[shard, atrank.KEY_C], self.work.rows[shard, atrank.VALUE_C]
         f, n = np.empty(objects, dtype), int(batch.offsets[-1])
@@ -228,13 +228,13 @@ class NumbaBackend:
         return f
 
     def _over_objects(self, objects, job):
-        """job(first, last) on each shard's part of a catalogue."""
-        shards = self.config.shards
-        self.team.run(lambda s: job(objects * s // shards, objects * (s + 1) // shards), shards)
+        """job(first, last) on each thread's part of a catalogue."""
+        threads = self.threads
+        self.team.run(lambda thread, _: job(objects * thread // threads, objects * (thread + 1) // threads))
 
     def gradients(self, batch):
         """-> loss, gradients by name, of the next training step: what the compiled step would use."""
-        norm = self._run(batch, True)
+        norm = self._run(batch, train=True)
         total = self.work.dP.sum(0)
         gradients = {}
         for name in self.dense.shapes:
@@ -248,49 +248,53 @@ class NumbaBackend:
 
     def _train(self, batch, rate, l2):
         keep = 1 - rate * l2
-        norm = self._run(batch, True)
+        if self.config.clip:  # the norm of all gradients is needed before the update
+            norm = self._run(batch, train=True)
+            self._run(batch, shards=0, update=True, rate=rate * self._clipping(batch), keep=keep)
+        else:
+            norm = self._run(batch, train=True, update=True, rate=rate, keep=keep)
         self.table_scale *= keep
-        pace = rate * self._clipping(batch)
-        rates = [self.dtype.type(value) for value in (pace, keep, pace / self.table_scale)]
-
-        def job(thread):
-            update(self.held, self.pieces, batch, *rates, thread)
-
-        self.team.run(job, self.threads)
         return float(self.work.loss.sum() * norm)
 
     def _clipping(self, batch):
         """What the gradients of the step are multiplied by: `optimizer.clip`."""
-        limit = self.config.clip
-        norm = gradient_norm(self.held, batch, *self.summed) if limit else 0.0
+        limit, norm = self.config.clip, gradient_norm(self.held, batch, *self.summed)
         return limit / norm if norm > limit else 1.0
 
-    def _run(self, batch, train):
-        """All shards forward, with `train` also backward. Returns what makes the summed loss a mean."""
+    def _run(self, batch, train=False, **how):
+        """All shards forward, with `train` also backward; how: what else `_settings` takes.
+
+        Returns what makes the summed loss a mean.
+        """
         batch = self.model.space.seen(batch)
         self._make_room(batch, train)
         deal(batch.offsets, batch.target_offsets, self.work.histories, self.work.count)
-        settings = self._settings(batch, dropout=train)
+        settings = self._settings(batch, train, **how)
 
-        def job(s):
-            self.plan.shard(self.held, settings, batch, s, train, self.D, self.K, self.lanes)
+        def job(thread, arrived):
+            self.plan.step(self.held, settings, batch, thread, arrived, self.D, self.K, self.lanes)
 
-        self.team.run(job, self.config.shards)
+        self.team.run(job)
         return settings.norm
 
-    def _settings(self, batch, dropout):
+    def _settings(self, batch, train, shards=None, update=False, rate=0.0, keep=1.0):
         config = self.config
-        rate = config.dropout if dropout else 0.0
+        dropout = config.dropout if train else 0.0
         count = count_pairs(batch.label, batch.target_offsets) if config.loss == "pair" else len(batch.label)
         return Settings(
             deep=config.ranking == "deep",
             residual=isinstance(self.model, Residual),
             pairwise=config.loss == "pair",
-            dropout=rate,
-            key=Dropout(rate, config.seed, self.step).key if rate else 0,
+            dropout=dropout,
+            key=Dropout(dropout, config.seed, self.step).key if dropout else 0,
             columns=self.order.columns,
             scale=self.table_scale,
             norm=1.0 / max(count, 1),
+            shards=config.shards if shards is None else shards,
+            train=train,
+            update=update,
+            rate=rate,
+            keep=keep,
         )
 
     def _make_room(self, batch, train):
@@ -326,7 +330,7 @@ class NumbaBackend:
             loss=np.zeros(shards),
             dP=numbers(len(self.dense.array)),
         )
-        arrays = self.dense.copies, self.transposed, self.tables.array, self.biases.array
+        arrays = self.dense.copies, self.transposed, self.tables.array, self.biases.array, self.pieces
         self.held = hold((self.features, self.places, *arrays, self.work))
 
     def _table_gradients(self, batch):

@@ -23,8 +23,9 @@ from .step import (
     rank,
     share,
     share_backward,
+    update,
 )
-from .vectors import size
+from .vectors import load, size, store
 
 BUFFERS = 33  # rows of D numbers that the shards have names for; numbers 1 to 17 are `bilstm`'s
 INTEGERS = 4  # lists of whole numbers: order, start, place, backwards of `step_order`
@@ -85,6 +86,11 @@ def final_row(offset, integers, i):
 
 
 @njit(**INNER)
+def copy_row(x, i, y, j, D):
+    store(y, j * size(D), load(x, i * size(D), D))
+
+
+@njit(**INNER)
 def two_products(x, x_back, n, P, W, y, D):
     """y = (x, x_back side by side) W"""
     width = size(D)
@@ -102,13 +108,13 @@ def two_products_backward(dy, x, x_back, n, PT, dP, W, dx, dx_back, add, D):
     product(dy, ZERO, n, width, PT, W + block, width, dx_back, ZERO, add)
 
 
-@njit(**STEP)
-def shard(held, settings, batch, s, train, D, K, L):
+@njit(**INNER)
+def shard(given, settings, batch, s, train, D, K, L):
     """Bi-LSTM: forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 
     Rows n … of a buffer belong to the chunk's targets; ends and user have a row per history.
     """
-    features, places, copies, transposed, tables, biases, work = held.value
+    features, places, copies, transposed, tables, biases, _, work = given
     P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
     rows, dP, offset, integers = work.rows[s], work.dP[s], work.offset[s], work.integers[s]
     S, ends, ends_back, user, e, he, deep_hidden = rows[0], rows[19], rows[20], rows[21], rows[22], rows[23], rows[24]
@@ -127,7 +133,8 @@ def shard(held, settings, batch, s, train, D, K, L):
         for i in range(count):
             h, r = integers[0, i], final_row(offset[0], integers, i)
             if r >= 0:
-                ends[h], ends_back[h] = rows[13, r], rows[14, r]
+                copy_row(rows[13], r, ends, h, D)
+                copy_row(rows[14], r, ends_back, h, D)
             else:
                 ends[h], ends_back[h] = 0, 0
         two_products(ends, ends_back, count, P, places.user_W, user, D)
@@ -142,7 +149,8 @@ def shard(held, settings, batch, s, train, D, K, L):
             for i in range(count):
                 h, r = integers[0, i], final_row(offset[0], integers, i)
                 if r >= 0:
-                    dY[r], dY_back[r] = dends[h], dends_back[h]
+                    copy_row(dends, h, dY, r, D)
+                    copy_row(dends_back, h, dY_back, r, D)
             bilstm_backward(dY, dY_back, dS, rows, integers, steps, PT, dP, places, D, L)
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, spare, spare2, D)
         first, row0, u0 = last, row0 + n + q, u1
@@ -150,9 +158,18 @@ def shard(held, settings, batch, s, train, D, K, L):
 
 
 @njit(**STEP)
-def attention_shard(held, settings, batch, s, train, D, K, L):
+def step(held, settings, batch, thread, arrived, D, K, L):
+    """A thread's part of a step: its shards, then its update."""
+    given = held.value
+    for s in range(thread, settings.shards, len(arrived)):
+        shard(given, settings, batch, s, settings.train, D, K, L)
+    update(given, settings, batch, thread, arrived)
+
+
+@njit(**INNER)
+def attention_shard(given, settings, batch, s, train, D, K, L):
     """Bi-LSTM + attention: as `shard`; the states Y of both directions, in the chunk's order, are what targets attend to."""
-    features, places, copies, transposed, tables, biases, work = held.value
+    features, places, copies, transposed, tables, biases, _, work = given
     P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
     rows, rstd, weight, scratch, dP = work.rows[s], work.rstd[s], work.weight[s], work.scratch[s], work.dP[s]
     offset, integers, number = work.offset[s], work.integers[s], work.number[s]
@@ -196,6 +213,15 @@ def attention_shard(held, settings, batch, s, train, D, K, L):
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
         first, row0, u0 = last, row0 + n + q, u1
     work.used[s] = row0
+
+
+@njit(**STEP)
+def attention_step(held, settings, batch, thread, arrived, D, K, L):
+    """A thread's part of a step: its shards, then its update."""
+    given = held.value
+    for s in range(thread, settings.shards, len(arrived)):
+        attention_shard(given, settings, batch, s, settings.train, D, K, L)
+    update(given, settings, batch, thread, arrived)
 
 
 def places_of(model, space, deep, at):

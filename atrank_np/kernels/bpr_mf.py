@@ -7,9 +7,9 @@ from numba import njit
 
 from .chunks import SpaceAt, behaviour
 from .embedding import dense_backward, embed
-from .options import STEP
+from .options import INNER, STEP
 from .ranking import DeepAt
-from .step import lose
+from .step import lose, update
 
 
 class Places(NamedTuple):
@@ -19,13 +19,13 @@ class Places(NamedTuple):
     deep: DeepAt
 
 
-@njit(**STEP)
-def shard(held, settings, batch, s, train, D, K, L):
+@njit(**INNER)
+def shard(given, settings, batch, s, train, D, K, L):
     """Forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 
     Two rows of du for every target: emb(o) and the user's vector, and then, each in its place, their gradients.
     """
-    features, places, copies, _, tables, biases, work = held.value
+    features, places, copies, _, tables, biases, _, work = given
     P = copies[s % len(copies)]
     dP, du, order, space = work.dP[s], work.du[s], work.order[s], places.space
     scale, N, T = P.dtype.type(settings.scale), len(batch.object), len(batch.label)
@@ -60,6 +60,15 @@ def shard(held, settings, batch, s, train, D, K, L):
                 dense_backward(features, dP, group, object, bucket, action, du, u0)
                 row, u0 = row + 2, u0 + 2 * width
     work.used[s] = row
+
+
+@njit(**STEP)
+def step(held, settings, batch, thread, arrived, D, K, L):
+    """A thread's part of a step: its shards, then its update."""
+    given = held.value
+    for s in range(thread, settings.shards, len(arrived)):
+        shard(given, settings, batch, s, settings.train, D, K, L)
+    update(given, settings, batch, thread, arrived)
 
 
 def places_of(model, space, deep, at):

@@ -167,7 +167,8 @@ def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0,
             group, object, bucket, action = behaviour(batch, at, order[i])
             embed(features, P, tables, scale, group, object, bucket, action, du, u0)
             u0 += features.width[g]
-        product(du[start:], ZERO, e - p, features.width[g], P, at.F_M_W[g], size(D), target, p - row0, SET)
+        u = du[start:].reshape(1, -1)  # with two axes, like all rows: `product` is compiled once
+        product(u, ZERO, e - p, features.width[g], P, at.F_M_W[g], size(D), target, p - row0, SET)
         relu_forward(target, p - row0, e - p, P, at.F_M_b[g], D)
         p = e
     if len(features.width) > 1:
@@ -188,7 +189,7 @@ def common_space_backward(features, at, PT, dP, batch, work, s, rows, row0, u0, 
     p = row0
     while p < row0 + rows:
         g, e = group_of(batch, order[p]), end_of_group(batch, order, p, row0 + rows)
-        r, b, u = p - row0, features.width[g], du[u0:]
+        r, b, u = p - row0, features.width[g], du[u0:].reshape(1, -1)
         relu_backward(dS, r, S, r, e - p, dP, at.F_M_b[g], D)
         product_of_transpose(u, ZERO, e - p, b, dS, r, size(D), dP, at.F_M_W[g])
         product(dS, r, e - p, size(D), PT, at.F_M_W[g], b, u, ZERO, SET)

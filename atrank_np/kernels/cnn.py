@@ -10,7 +10,7 @@ from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, nu
 from .options import INNER, KERNEL, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .ranking import DeepAt
-from .step import part, rank, share, share_backward
+from .step import part, rank, share, share_backward, update
 from .vectors import load, size, splat, store
 
 BUFFERS = 10  # rows of D numbers that `shard` has names for; behind them stand those of WindowsAt
@@ -99,13 +99,13 @@ def convolution_backward(dpooled, x, offset, count, w, PT, dP, W, b, F, laid, dz
             row += w
 
 
-@njit(**STEP)
-def shard(held, settings, batch, s, train, D, K, L):
+@njit(**INNER)
+def shard(given, settings, batch, s, train, D, K, L):
     """CNN: forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
 
     Rows n … of a buffer belong to the chunk's targets; pooled and user have a row per history.
     """
-    features, places, copies, transposed, tables, biases, work = held.value
+    features, places, copies, transposed, tables, biases, _, work = given
     P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
     rows, dP, offset, best, at = work.rows[s], work.dP[s], work.offset[s], work.integers[s], places.windows
     S, user, e, he, deep_hidden, dS, de, duser = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
@@ -140,6 +140,15 @@ def shard(held, settings, batch, s, train, D, K, L):
             common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, spare, spare2, D)
         first, row0, u0 = last, row0 + n + q, u1
     work.used[s] = row0
+
+
+@njit(**STEP)
+def step(held, settings, batch, thread, arrived, D, K, L):
+    """A thread's part of a step: its shards, then its update."""
+    given = held.value
+    for s in range(thread, settings.shards, len(arrived)):
+        shard(given, settings, batch, s, settings.train, D, K, L)
+    update(given, settings, batch, thread, arrived)
 
 
 def places_of(model, space, deep, at):

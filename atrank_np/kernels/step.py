@@ -1,14 +1,17 @@
-"""A training step as two compiled calls: a model's `shard`, forward and backward of a part of the batch, and `update`.
+"""A training step as one compiled call on each thread: a model's `shard`, forward and backward of a part of the batch, then
+`update`.
 
 They call kernels and matrix products, and hold no formula of their own (but for BPR-MF's product). Why compiled whole: a call
-from Python costs microseconds, and a step has about forty products of a few dozen rows.
+from Python costs microseconds, and a step has about forty products of a few dozen rows; and two threads that go back to
+Python at once wait there for each other.
     1. Each shard goes forward and backward, chunk by chunk: so many histories that their rows stay in the cache. Dense
        gradients add up in its own dP, the embeddings' gradients stay in its du. Shards may run on threads of their own.
-    2. The update takes the shards in order, so no bit depends on the number of threads. Each thread has its own copy of
-       the dense parameters, P, and of their transposes, PT: a line of the cache that another core wrote is slow to read.
+    2. The threads meet. The update takes the shards in order, so no bit depends on the number of threads. Each thread has
+       its own copy of the dense parameters, P, and of their transposes, PT: a line of the cache that another core wrote is
+       slow to read.
 
-The shards are in `atrank`, `bilstm`, `cnn` and `bpr_mf`; here is what they share. In all of them rows 0 … n-1 of a buffer
-are a chunk's behaviours, rows n … n+q-1 its targets.
+The shards are in `atrank`, `bilstm`, `cnn` and `bpr_mf`; here is what they share. given: what all steps share, the value of
+the backend's `held`. In all of them rows 0 … n-1 of a buffer are a chunk's behaviours, rows n … n+q-1 its targets.
 """
 
 from typing import NamedTuple
@@ -27,6 +30,7 @@ from .feedforward import (
     relu_forward,
     residual_layer_norm_forward,
 )
+from .meeting import meet
 from .options import ADD, INNER, KERNEL, ONE, SET, STEP
 from .products import product, product_of_transpose, transpose
 from .ranking import deep_backward, deep_forward, dot_backward, dot_forward, pairwise, pointwise
@@ -74,6 +78,11 @@ class Settings(NamedTuple):
     columns: np.ndarray  # [D] the number that a kernel's column has in the parameters' own order
     scale: float  # the tables are stored divided by it
     norm: float  # 1 / (targets, or pairs) of the batch
+    shards: int  # 0: the update alone
+    train: bool  # backward, too
+    update: bool  # and descend:
+    rate: float
+    keep: float  # what a weight keeps, 1 - rate · l2
 
 
 @njit(**INNER)
@@ -232,7 +241,7 @@ def transpose_all(P, PT, pieces):
 def gradient_norm(held, batch, rows, bias_rows):
     """The norm of all gradients, for `optimizer.clip`. rows, bias_rows: zeros like the tables and the item biases, zeros
     again afterwards: an object's parts are added up there before they are squared, as the rows of a gradient are."""
-    features, places, _, _, tables, biases, work = held.value
+    features, places, _, _, tables, _, _, work = held.value
     one = tables.dtype.type(1)
     update_tables(features, places.space, rows, bias_rows, batch, work, one, one)
     squares, N = 0.0, len(batch.object)
@@ -287,16 +296,23 @@ def update_tables(features, at, tables, biases, batch, work, rate, table_rate):
                 biases[bias + object] -= rate * work.df[number - N]
 
 
-@njit(**STEP)
-def update(held, pieces, batch, rate, keep, table_rate, thread):
+@njit(**INNER)
+def update(given, settings, batch, thread, arrived):
     """w <- keep w - rate dw for all parameters, from what the shards left in work; and PT, the matrices transposed.
+
+    The thread waits until all shards are there, `meeting`; if one failed, nothing is done.
 
     keep is 1 for what does not decay; what tables keep is in the factor that they are stored divided by.
     Each thread does all dense parameters, in its own copy, and the first one the tables. Cores that share the work must
     fetch what the others wrote; where they have no cache in common, that takes far longer than to do it twice. All add up
     in the order of the shards, so the copies have the same bits, whatever their number.
     """
-    features, places, P, PT, tables, biases, work = held.value
+    features, places, P, PT, tables, biases, pieces, work = given
+    number = P.dtype.type
+    if not settings.update or not meet(arrived, thread):
+        return
+    keep, rate = number(settings.keep), number(settings.rate)
+    table_rate = number(settings.rate / (settings.scale * settings.keep))
     if thread == 0:
         update_tables(features, places.space, tables, biases, batch, work, rate, table_rate)
     update_dense(P[thread], PT[thread], work.dP, pieces, rate, keep, table_rate)
