@@ -11,9 +11,9 @@ Python at once wait there for each other.
        slow to read.
 
 The shards are in `atrank`, `bilstm`, `cnn` and `bpr_mf`, each with a `step` that differs in the shard alone: what numba
-compiles of a function that is handed another, it never finds again in its cache. Here is what they share. given: what stays the same from step to
-step, the value of the backend's `held`. In all shards rows 0 … n-1 of a buffer are a chunk's behaviours, rows n … n+q-1
-its targets.
+compiles of a function that is handed another, it never finds again in its cache. Here is what they share. given: what stays
+the same from step to step, the value of the backend's `held`. In all shards rows 0 … n-1 of a buffer are a chunk's
+behaviours, rows n … n+q-1 its targets.
 """
 
 from typing import NamedTuple
