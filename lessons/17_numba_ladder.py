@@ -96,13 +96,13 @@ turn = SpaceOrder(D, K)
 q2, k2, v2, g2, c2, dq2, dk2, dv2 = (aligned((n, D), np.float32) for _ in range(8))
 for theirs, ours in ((q2, query), (k2, key), (v2, value), (g2, dc)):
     theirs[...] = ours[:, turn.columns]
-weight, scratch, lanes = aligned(n * n * K, np.float32), aligned(2 * n * K, np.float32), (Lanes(D), Lanes(K))
-forward = lambda: kernels.attend_forward(q2, 0, n, k2, v2, 0, n, weight, 0, True, c2, 0, *lanes)
-backward = lambda: kernels.attend_backward(q2, dq2, 0, n, k2, v2, dk2, dv2, 0, n, weight, 0, True, g2, 0, scratch, *lanes)
-forward(), backward()
-assert relative_error(c2[:, turn.inverse], numpy_c) < 1e-5
-for theirs, ours in zip((dq2, dk2, dv2), attend_backward(dc, cache)):  # the gradients too, or the rung does not count
-    assert relative_error(theirs[:, turn.inverse], ours) < 1e-5
+weight, score, lanes = aligned(n * n * K, np.float32), aligned(2 * n * K, np.float32), (Lanes(D), Lanes(K))
+no, rest = aligned(0, np.float32), (score, aligned((0, 0), np.float32))  # -1: these keys went through W_k already
+forward = lambda: kernels.attend_forward(q2, 0, n, no, -1, k2, v2, 0, n, weight, 0, True, c2, 0, *rest, *lanes)
+grad = lambda: kernels.attend_backward(q2, dq2, 0, n, no, no, -1, k2, v2, dk2, dv2, 0, n, weight, 0, 1, g2, 0, *rest, no, *lanes)
+forward(), grad()
+gradients = zip((dq2, dk2, dv2), attend_backward(dc, cache))  # these too must be equal, or the rung does not count
+assert all(relative_error(a[:, turn.inverse], b) < 1e-5 for a, b in [(c2, numpy_c), *gradients])
 rungs = {
     "loops": seconds(lambda: attend_loops(query, key, value, K), 3),
     "NumPy": seconds(lambda: attend_forward(query, key, value, whole, whole, K), 51),

@@ -69,10 +69,11 @@ ROWS = (
     Row("(2)", "$S_k = F_{P_k}(S)$, all $K$ at once", f"{PERCEPTRON}perceptron_forward {ATTENTION}attention_forward",
         f"{PERCEPTRON}perceptron_backward {ATTENTION}attention_backward",
         "kernels/step.py::project kernels/step.py::project_backward", "test_attention.py::test_equations_2_to_5_literally", "06"),
-    Row("(3)", "$A_k = \\mathrm{softmax}(\\mathrm{scores})$", *pair(ATTENTION, "softmax"), "kernels/attention.py::softmax_row",
+    Row("(3)", "$A_k = \\mathrm{softmax}(\\mathrm{scores})$", *pair(ATTENTION, "softmax"),
+        "kernels/attention.py::softmax_forward kernels/attention.py::softmax_backward",
         "test_attention.py::test_gradients test_attention.py::test_softmax_literally_shifted_and_without_overflow", "07"),
-    Row("(4)", "scores $S_k W_k S^\\top$", *pair(ATTENTION, "attention"), "kernels/attention.py::softmax_row "
-        "kernels/attention.py::attend_backward", "test_attention.py::test_gradients "
+    Row("(4)", "scores $S_k W_k S^\\top$", *pair(ATTENTION, "attention"), "kernels/attention.py::scores_forward "
+        "kernels/attention.py::scores_backward", "test_attention.py::test_gradients "
         "test_attention.py::test_equations_2_to_5_literally", "08"),
     Row("(5)", "$C_k = A_k F_{Q_k}(S)$", *pair(ATTENTION, "attend", "attention"), "kernels/attention.py::attend_forward "
         "kernels/attention.py::attend_backward", "test_attention.py::test_gradients "
@@ -88,7 +89,8 @@ ROWS = (
     Row("(7)", "$e_t = F_{vanilla}(\\mathrm{concat}_k\\, \\mathrm{att}_k(h_t, C))$",
         f"{ATTENTION}attention_forward {FEED_FORWARD}feed_forward_forward",
         f"{ATTENTION}attention_backward {FEED_FORWARD}feed_forward_backward",
-        "kernels/attention.py::attend_forward kernels/attention.py::attend_backward",
+        "kernels/attention.py::attend_forward kernels/attention.py::attend_backward "
+        "kernels/attention.py::folded_forward kernels/attention.py::folded_backward",
         "test_attention.py::test_empty_history_gives_zeros_and_no_gradient "
         "test_model.py::test_a_target_may_be_asked_twice", "12"),
     Row("$f(h_t, e_t)$", "$h_t \\cdot e_t$", *pair(RANKING, "dot"),

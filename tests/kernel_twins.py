@@ -7,7 +7,7 @@ import numpy as np
 
 from atrank_np.kernels import attention, cnn, feedforward, lstm, ranking
 from atrank_np.kernels.backend import SpaceOrder
-from atrank_np.kernels.products import product, product_of_transpose, transpose
+from atrank_np.kernels.products import from_strips, product, product_of_transpose, to_strips, transpose
 from atrank_np.kernels.vectors import Lanes
 
 
@@ -18,7 +18,7 @@ def flat(*arrays):
 
 
 def perceptron_forward(x, W, b):
-    P, (W_at, b_at) = flat(W, b)
+    P, (W_at, b_at) = flat(to_strips(W), b)
     y = np.zeros((len(x), W.shape[1]))
     product(x, 0, len(x), W.shape[0], P, W_at, W.shape[1], y, 0, False)
     feedforward.relu_forward(y, 0, len(x), P, b_at, Lanes(W.shape[1]))
@@ -30,11 +30,11 @@ def perceptron_backward(dy, cache):
     inner, columns = W.shape
     dy, dP, dx = dy.copy(), np.zeros(W.size + columns), np.zeros_like(x)
     feedforward.relu_backward(dy, 0, y, 0, len(x), dP, W.size, Lanes(columns))
-    product_of_transpose(x, 0, len(x), inner, dy, 0, columns, dP, 0)
+    product_of_transpose(x, 0, len(x), inner, dy, 0, columns, dP, 0, True)
     turned = np.zeros(W.size)
-    transpose(W.reshape(-1), 0, inner, columns, turned)
+    transpose(to_strips(W), 0, inner, columns, turned)
     product(dy, 0, len(x), columns, turned, 0, inner, dx, 0, False)
-    return dx, dP[: W.size].reshape(W.shape), dP[W.size :]
+    return dx, from_strips(dP[: W.size], inner), dP[W.size :]
 
 
 def layer_norm_forward(x, gain, bias):
@@ -54,6 +54,9 @@ def layer_norm_backward(dy, cache):
     return dx, dP[:D], dP[D:]
 
 
+NOTHING, NOTHING_FOLDED = np.zeros(0), np.zeros((0, 0))  # keys that went through W need none
+
+
 def _attend(keep):
     """attend_forward and attend_backward that keep the weights, or compute them again."""
 
@@ -65,7 +68,10 @@ def _attend(keep):
         for b in range(len(offsets) - 1):
             (i, q), (a, n) = ((o[b], o[b + 1] - o[b]) for o in (query_offsets, offsets))
             weight = np.zeros(max(q * n if keep else 2 * n, 1) * K)
-            attention.attend_forward(query, i, q, key, value, a, n, weight, 0, keep, c, i, Lanes(D), Lanes(K))
+            attention.attend_forward(
+                query, i, q, NOTHING, -1, key, value, a, n, weight, 0, keep, c, i, np.zeros(2 * n * K), NOTHING_FOLDED,
+                Lanes(D), Lanes(K),
+            )  # fmt: skip
             weights.append(weight)
         return c[:, columns.argsort()], (query, key, value, query_offsets, offsets, K, columns, weights)
 
@@ -76,8 +82,8 @@ def _attend(keep):
         for b, weight in enumerate(weights):
             (i, q), (a, n) = ((o[b], o[b + 1] - o[b]) for o in (query_offsets, offsets))
             attention.attend_backward(
-                query, gradients[0], i, q, key, value, *gradients[1:], a, n, weight, 0, keep, dc, i,
-                np.zeros(max(2 * n, 1) * K), Lanes(D), Lanes(K),
+                query, gradients[0], i, q, NOTHING, NOTHING, -1, key, value, *gradients[1:], a, n, weight, 0, keep, dc, i,
+                np.zeros(2 * n * K), NOTHING_FOLDED, NOTHING, Lanes(D), Lanes(K),
             )  # fmt: skip
         return tuple(g[:, columns.argsort()] for g in gradients)
 
@@ -90,7 +96,7 @@ def lstm_forward(x, W, U, b, offsets, backwards):
     order, start, place, reverse = np.zeros((4, n + count + 1), np.int64)
     steps = lstm.step_order(offsets, count, order, start, place, reverse)
     place = (reverse if backwards else place)[:n]
-    P, at = flat(W, U, b)
+    P, at = flat(to_strips(W), to_strips(U), b)
     ordered, y = np.ascontiguousarray(x[place]), np.zeros((n, H), x.dtype)
     gates, c = np.zeros((n, 4 * H), x.dtype), np.zeros((n, H), x.dtype)
     lstm.lstm_forward(ordered, gates, c, y, start, steps, P, lstm.LSTMAt(*at), Lanes(H), Lanes(1))
@@ -110,12 +116,12 @@ def lstm_backward(dy, cache):
     lstm.lstm_backward(dy[place].copy(), ordered, gates.copy(), c, y, start, steps, PT, dP, lstm.LSTMAt(*at), dc, old, dx,
                        Lanes(H), Lanes(1))  # fmt: skip
     back[place] = dx
-    return back, dP[: at[1]].reshape(W_shape), dP[at[1] : at[2]].reshape(U_shape), dP[at[2] :]
+    return back, from_strips(dP[: at[1]], W_shape[0]), from_strips(dP[at[1] : at[2]], H), dP[at[2] :]
 
 
 def convolution_forward(x, W, b, offsets):
     w, D, F = W.shape
-    P, at = flat(W, b)
+    P, at = flat(to_strips(W.reshape(w * D, F)), b)
     count, places = len(offsets) - 1, len(x) + len(offsets)
     laid, z, pooled = (np.zeros(size, x.dtype) for size in (places * w * D, places * F, count * F))
     best = np.zeros((F, max(count, 1)), np.int64)
@@ -129,7 +135,7 @@ def convolution_backward(dy, cache):
     transpose(P, at[0], w * D, F, PT)
     cnn.convolution_backward(dy.reshape(-1), x, offsets, len(dy), w, PT, dP, *at, F, laid.copy(), z.copy(), best, F, 0, dx,
                              Lanes(D))  # fmt: skip
-    return dx, dP[: at[1]].reshape(w, D, F), dP[at[1] :]
+    return dx, from_strips(dP[: at[1]], w * D).reshape(w, D, F), dP[at[1] :]
 
 
 def dot_forward(h, e):

@@ -12,12 +12,14 @@ from atrank_np.config import MODELS, Config
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.kernels import NumbaBackend
+from atrank_np.kernels.attention import attend_backward, attend_forward
 from atrank_np.kernels.backend import Flat
 from atrank_np.kernels.catalogue import BLOCK
 from atrank_np.kernels.chunks import CHUNK
 from atrank_np.kernels.embedding import take_square
+from atrank_np.kernels.products import from_strips, product, product_of_transpose, to_strips, transpose
 from atrank_np.kernels.step import KEPT
-from atrank_np.kernels.vectors import STRIP
+from atrank_np.kernels.vectors import STRIP, Lanes
 from atrank_np.layers.embedding import Rows
 from atrank_np.made_up import made_up, random_batch
 from atrank_np.optimizer import FOLD
@@ -113,6 +115,19 @@ def test_histories_of_any_length(lengths, model):
         for name, w in numpy.params.items():
             # Rows of thousands add up in another order, and the deepest sums cancel.
             assert_close(dense(gradients[name], w.shape), dense(wanted[name], w.shape), 1e-10)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_step_forgets_the_batch_before(model):
+    """The first chunk writes gradients over the old ones: also if it is without behaviours, or the shard without histories."""
+    problem = made_up(np.random.default_rng(3), model, shards=2)
+    groups, rng = problem.model.space.groups, np.random.default_rng(4)
+    numpy, numba = both(problem)
+    for lengths in ([30] * 12, [0], [5]):
+        batch = random_batch(rng, groups, lengths, [2] * len(lengths))
+        (_, wanted), (_, gradients) = numpy.gradients(batch), numba.gradients(batch)
+        for name, w in numpy.params.items():
+            assert_close(dense(gradients[name], w.shape), dense(wanted[name], w.shape), 1e-11)
 
 
 def test_a_history_without_targets():
@@ -234,6 +249,57 @@ def test_a_catalogue_of_several_blocks(model):
     numpy, numba = (make_backend(trained.model(), trained.params, replace(config, backend=name)) for name in ("numpy", "numba"))
     batch = random_batch(rng, groups, [3], [0])
     assert_close(numba.catalogue_scores(batch, 0), numpy.catalogue_scores(batch, 0), 1e-5)
+
+
+def further_apart(x, gap):
+    """The same rows with a gap behind each, of NaN: nothing may read it."""
+    return np.hstack([x, np.full((len(x), gap), np.nan)])
+
+
+@pytest.mark.parametrize("gap", [0, 3])
+@pytest.mark.parametrize("rows, inner, columns", [(0, 4, 32), (1, 5, 7), (13, 16, 64), (300, 24, 32), (7, 130, 20), (9, 32, 96)])
+def test_products_and_matrices_in_strips(rows, inner, columns, gap):
+    rng = np.random.default_rng(rows)
+    x, W, dy = rng.standard_normal((rows + 2, inner)), rng.standard_normal((inner, columns)), rng.standard_normal((rows, columns))
+    y, P = further_apart(np.full((rows + 1, columns), 7.0), gap), to_strips(W)
+    np.testing.assert_array_equal(from_strips(P, inner), W)
+    product(further_apart(x, gap), 2, rows, inner, P, 0, columns, y, 1, False)
+    np.testing.assert_allclose(y[1:, :columns], x[2:] @ W, rtol=0, atol=1e-12)
+    product(further_apart(x, gap), 2, rows, inner, P, 0, columns, y, 1, True)
+    np.testing.assert_allclose(y[1:, :columns], 2 * x[2:] @ W, rtol=0, atol=1e-12)
+    assert (y[0, :columns] == 7).all() and np.isnan(y[:, columns:]).all()
+    dW = np.full(inner * columns, np.nan)  # what is there before must not matter to what writes
+    for add in (False, True):
+        product_of_transpose(further_apart(x, gap), 2, rows, inner, further_apart(dy, gap), 0, columns, dW, 0, add)
+    np.testing.assert_allclose(from_strips(dW, inner), 2 * x[2:].T @ dy, rtol=0, atol=1e-11)
+    PT = np.zeros_like(P)
+    transpose(P, 0, inner, columns, PT)
+    np.testing.assert_array_equal(from_strips(PT, columns), W.T)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("D, K", [(12, 3), (32, 8), (64, 32)])
+@pytest.mark.parametrize("n, q", [(0, 2), (1, 3), (2, 1), (9, 4), (70, 5)])
+def test_queries_through_W_see_what_keys_through_W_show(n, q, D, K, keep):
+    """(s W_k) · m_j is s · (W_k m_j): `folded_forward` and its gradients against keys that went through W."""
+    rng, lanes = np.random.default_rng(n), (Lanes(D), Lanes(K))
+    normal = lambda *shape: rng.standard_normal(shape)
+    query, dc, memory, value, W = normal(q + 2, D), normal(q + 1, D), normal(n + 3, D), normal(n + 3, D), 0.3 * normal(D, D)
+    found = []
+    for folded in (False, True):
+        key = memory if folded else memory @ W
+        P, dP, at = W.reshape(-1), np.zeros(D * D), 0 if folded else -1
+        c, dquery, dkey, dvalue = np.zeros((q + 1, D)), np.zeros((q + 2, D)), normal(n + 3, D), normal(n + 3, D)
+        weight, score = np.zeros(max(q, 2) * max(n, 1) * K), np.zeros(2 * max(n, 1) * K)
+        fold, turned = np.zeros((q, 2 * D * K)), np.zeros(2 * D * K)
+        attend_forward(query, 2, q, P, at, key, value, 3, n, weight, 0, keep, c, 1, score, fold, *lanes)
+        attend_backward(query, dquery, 2, q, P, dP, at, key, value, dkey, dvalue, 3, n, weight, 0, keep, dc, 1, score, fold,
+                        turned, *lanes)  # fmt: skip
+        dmemory, dW = (dkey, dP.reshape(D, D)) if folded else (dkey @ W.T, memory[3:].T @ dkey[3:])
+        found.append((c, dquery, dmemory[3:], dvalue[3:], dW))
+    for folded, plain in zip(*found):
+        np.testing.assert_allclose(folded, plain, rtol=0, atol=1e-11)
+    assert n < 2 or all(np.abs(array).max() > 1e-3 for array in found[0])
 
 
 def test_workspace_is_linear_in_the_longest_history():

@@ -23,8 +23,10 @@ from .step import (
 )
 from .vectors import size
 
-BUFFERS = 18  # rows of D numbers that `shard` has names for
-KEY_C, VALUE_C = 9, 10  # of these: the keys and values of a chunk's vanilla attention
+BUFFERS = 17  # rows of D numbers that `shard` has names for
+ENCODED, VALUE_C = 8, 9  # of these: C of (6), and the values of a chunk's vanilla attention
+# Matrices whose gradients the first chunk of a shard writes, so that nobody has to clear them: they lie at the end of P.
+WRITTEN = tuple(f"{layer}.{name}" for layer in ("self", "vanilla") for name in ("P.W", "Q.W", "F.W1", "F.W2")) + ("self.W",)
 
 
 class Places(NamedTuple):
@@ -36,6 +38,7 @@ class Places(NamedTuple):
     self_feed_forward: FeedForwardAt
     vanilla_attention: AttentionAt
     vanilla_feed_forward: FeedForwardAt
+    written: int  # where `WRITTEN` begin
 
 
 @njit(**INNER)
@@ -47,16 +50,15 @@ def shard(given, settings, batch, s, train, D, K, L):
     """
     features, places, copies, transposed, tables, biases, _, work = given
     P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
-    rows, rstd, weight, scratch, dP = work.rows[s], work.rstd[s], work.weight[s], work.scratch[s], work.dP[s]
+    rows, rstd, number, dP = work.rows[s], work.rstd[s], work.number[s], work.dP[s]
     S, query, key, value, X, hidden = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    out, normed, C, key_C, value_C, he = rows[6], rows[7], rows[8], rows[KEY_C], rows[VALUE_C], rows[11]
-    deep_hidden, dS, d1, d2, d3, spare = rows[12], rows[13], rows[14], rows[15], rows[16], rows[17]
-    offset, number = work.offset[s], work.number[s]
+    out, normed, C, value_C, he, deep_hidden = rows[6], rows[7], rows[ENCODED], rows[VALUE_C], rows[10], rows[11]
+    dS, d1, d2, d3, spare = rows[12], rows[13], rows[14], rows[15], rows[16]
     own, vanilla = places.self_attention, places.vanilla_attention
     own_ff, vanilla_ff = places.self_feed_forward, places.vanilla_feed_forward
     scale, width, N = P.dtype.type(settings.scale), size(D), len(batch.object)
     if train:
-        dP[:] = 0
+        dP[: places.written if work.count[s] else len(dP)] = 0
     work.loss[s] = 0
     first = row0 = u0 = ZERO
     while first < work.count[s]:
@@ -69,36 +71,33 @@ def shard(given, settings, batch, s, train, D, K, L):
         project(S, ZERO, n, P, own.P_W, own.P_b, query, ZERO, D)  # (2)
         product(S, ZERO, n, width, P, own.W, width, key, ZERO, SET)
         project(S, ZERO, n, P, own.Q_W, own.Q_b, value, ZERO, D)
-        at = attend(query, ZERO, ZERO, key, value, offset, last - first, weight, ZERO, train, X, D, K)  # (3) to (5)
+        at = attend(query, ZERO, ZERO, P, -ONE, key, value, work, s, last - first, ZERO, train, X, D, K)  # (3) to (5)
         if settings.residual:
             add(S, n, X, D)
         feed_forward(X, ZERO, n, P, own_ff, own_mask, hidden, out, normed, rstd, C, D)  # (6)
 
         project(S, n, q, P, vanilla.P_W, vanilla.P_b, query, n, D)  # (7)
-        product(C, ZERO, n, width, P, vanilla.W, width, key_C, ZERO, SET)
         project(C, ZERO, n, P, vanilla.Q_W, vanilla.Q_b, value_C, ZERO, D)
-        attend(query, ONE, n, key_C, value_C, offset, last - first, weight, at, train, X, D, K)
+        attend(query, ONE, n, P, vanilla.W, C, value_C, work, s, last - first, at, train, X, D, K)
         feed_forward(X, n, q, P, vanilla_ff, vanilla_mask, hidden, out, normed, rstd, C, D)
         rank(S, C, n, q, settings, places, P, PT, dP, biases, batch, work, s, first, last, he, deep_hidden, spare,
              train, dS, d1, D)  # fmt: skip
 
         if train:
+            more = first > 0  # to the gradients of `WRITTEN` others than the first chunk add
             de = d1  # which becomes dx
-            feed_forward_backward(de, n, q, X, P, PT, dP, vanilla_ff, vanilla_mask, hidden, normed, rstd, d2, spare, D)
-            dx, dquery, dkey, dvalue, dC = de, d2, d1, d2, d3  # targets in rows n …, keys and values in rows 0 …
-            attend_back(query, dquery, ONE, n, key_C, value_C, dkey, dvalue, offset, last - first, weight, at, dx, scratch, D, K)
-            project_backward(dquery, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, ADD, D)
-            project_backward(dvalue, ZERO, value_C, ZERO, C, ZERO, n, PT, dP, vanilla.Q_W, vanilla.Q_b, dC, ZERO, SET, D)
-            product_of_transpose(C, ZERO, n, width, dkey, ZERO, width, dP, vanilla.W)
-            product(dkey, ZERO, n, width, PT, vanilla.W, width, dC, ZERO, ADD)
+            feed_forward_backward(de, n, q, X, P, PT, dP, vanilla_ff, more, vanilla_mask, hidden, normed, rstd, d2, spare, D)
+            dx, dquery, dvalue, dC = de, d2, d2, d3  # targets in rows n …, keys and values in rows 0 …
+            attend_back(query, dquery, ONE, n, P, dP, vanilla.W, C, value_C, dC, dvalue, work, s, last - first, at, dx, D, K)
+            project_backward(dquery, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, more, dS, n, ADD, D)
+            project_backward(dvalue, ZERO, value_C, ZERO, C, ZERO, n, PT, dP, vanilla.Q_W, vanilla.Q_b, more, dC, ZERO, ADD, D)
 
-            feed_forward_backward(dC, ZERO, n, X, P, PT, dP, own_ff, own_mask, hidden, normed, rstd, d2, spare, D)
+            feed_forward_backward(dC, ZERO, n, X, P, PT, dP, own_ff, more, own_mask, hidden, normed, rstd, d2, spare, D)
             dX, dquery, dkey, dvalue = dC, d1, d2, spare
-            attend_back(query, dquery, ZERO, ZERO, key, value, dkey, dvalue, offset, last - first, weight, ZERO, dX, scratch,
-                        D, K)  # fmt: skip
-            project_backward(dquery, ZERO, query, ZERO, S, ZERO, n, PT, dP, own.P_W, own.P_b, dS, ZERO, SET, D)
-            project_backward(dvalue, ZERO, value, ZERO, S, ZERO, n, PT, dP, own.Q_W, own.Q_b, dS, ZERO, ADD, D)
-            product_of_transpose(S, ZERO, n, width, dkey, ZERO, width, dP, own.W)
+            attend_back(query, dquery, ZERO, ZERO, P, dP, -ONE, key, value, dkey, dvalue, work, s, last - first, ZERO, dX, D, K)
+            project_backward(dquery, ZERO, query, ZERO, S, ZERO, n, PT, dP, own.P_W, own.P_b, more, dS, ZERO, SET, D)
+            project_backward(dvalue, ZERO, value, ZERO, S, ZERO, n, PT, dP, own.Q_W, own.Q_b, more, dS, ZERO, ADD, D)
+            product_of_transpose(S, ZERO, n, width, dkey, ZERO, width, dP, own.W, more)
             product(dkey, ZERO, n, width, PT, own.W, width, dS, ZERO, ADD)
             if settings.residual:
                 add(dX, n, dS, D)
@@ -126,4 +125,5 @@ def places_of(model, space, deep, at):
         self_feed_forward=FeedForwardAt.of("self", at),
         vanilla_attention=AttentionAt.of("vanilla", at),
         vanilla_feed_forward=FeedForwardAt.of("vanilla", at),
+        written=min(at[name] for name in WRITTEN),
     )

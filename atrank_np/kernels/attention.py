@@ -2,110 +2,185 @@
 
 Here the space index is innermost: column j·K + k is number j of space k. Then one row of queries times one row of
 keys, summed by space, is the score of all K spaces at once, and the softmax runs over K lanes in parallel.
+
+Queries go in pairs, so that what is loaded serves two; an odd last one is its own second, with a gradient of zero.
+Scores of a pair lie side by side: key j has the K of the one, then the K of the other.
 """
 
 import numpy as np
 from numba import njit
 
-from .options import KERNEL
-from .vectors import dots, exp, load, maximum, multiply_add, piece, size, splat, spread, store
+from .options import ADD, KERNEL, ONE, SET, ZERO
+from .products import J, multiply, turn
+from .vectors import dots, exp, load, maximum, multiply_add, piece, row, size, splat, spread, store, twice
 
 
 @njit(**KERNEL)
-def softmax_row(query, i, key, first, n, weight, at, D, K):
-    """Row i of (3): weight[at : at + n·K] = softmax over j of query_i · key_(first+j), each space in its lane."""
-    width, spaces = size(D), size(K)
-    highest = splat(query.dtype.type(-np.inf), K)
+def scores_forward(query, i, other, key, at, step, n, score, D, K):
+    """score[2K j:] = query_i · key_j and query_other · key_j, for n keys, `step` numbers apart, from flat place `at` on."""
+    r, spaces = row(query, size(D)), size(K)
     for j in range(n):
-        score = dots(query, i * width, key, (first + j) * width, D, K)  # F1
-        highest = maximum(score, highest)
-        store(weight, at + j * spaces, score)
-    z = splat(query.dtype.type(0), K)
+        one = dots(query, i * r, key, at + j * step, D, K)
+        two = dots(query, other * r, key, at + j * step, D, K)
+        store(score, 2 * j * spaces, one)
+        store(score, (2 * j + 1) * spaces, two)
+
+
+@njit(**KERNEL)
+def scores_backward(query, dquery, i, other, key, dkey, at, step, n, dscore, D, K):
+    """dquery of the pair (written); dkey is added to."""
+    r, spaces, C = row(query, size(D)), size(K), piece(D, K)
+    for p in range(0, size(D), size(C)):  # rows in pieces: their sums stay in registers
+        q1, q2 = load(query, i * r + p, C), load(query, other * r + p, C)
+        dq1 = dq2 = splat(query.dtype.type(0), C)
+        for j in range(n):
+            place = at + j * step + p
+            k = load(key, place, C)
+            ds1, ds2 = spread(load(dscore, 2 * j * spaces, K), C), spread(load(dscore, (2 * j + 1) * spaces, K), C)
+            dq1 = multiply_add(ds1, k, dq1)
+            dq2 = multiply_add(ds2, k, dq2)
+            store(dkey, place, multiply_add(ds2, q2, multiply_add(ds1, q1, load(dkey, place, C))))
+        store(dquery, other * r + p, dq2)  # first: an odd last row's second is nothing
+        store(dquery, i * r + p, dq1)
+
+
+@njit(**KERNEL)
+def folded_forward(query, i, other, P, W, memory, first, n, score, fold, D, K):
+    """The same scores from n rows of memory that went through no W: (s W_k) · m_j in the place of s · (W_k m_j).
+
+    That is less work where queries are few: a pair of them becomes fold, [D, 2K], and scores are its product with memory.
+    W: the place in P of the matrix from memory to keys.
+    """
+    width, two, r = size(D), twice(K), row(memory, size(D))
+    if n < 2:  # the softmax of one score is 1, whatever it is
+        store(score, ZERO, splat(score.dtype.type(0), two))
+        return
+    scores_forward(query, i, other, P, W, width, width, fold, D, K)
+    multiply(memory.reshape(-1), first * r, r, ONE, n, width, fold, ZERO, size(two), size(two), size(two),
+             score, ZERO, size(two), size(two), SET, two)  # fmt: skip
+
+
+@njit(**KERNEL)
+def folded_backward(query, dquery, i, other, P, dP, W, memory, dmemory, first, n, dscore, fold, turned, D, K):
+    """dquery of the pair (written); dmemory and the gradient of W are added to. fold becomes its own gradient."""
+    width, two, r, m = size(D), twice(K), row(dquery, size(D)), row(memory, size(D))
+    if n < 2:
+        store(dquery, i * r, splat(dscore.dtype.type(0), D))
+        store(dquery, other * r, splat(dscore.dtype.type(0), D))
+        return
+    turn(fold, ZERO, size(two), size(J), width, size(two), turned, ZERO, width, size(J))
+    multiply(dscore, ZERO, size(two), ONE, n, size(two), turned, ZERO, width, size(J), width,
+             dmemory.reshape(-1), first * m, m, size(J), ADD, J)  # fmt: skip
+    multiply(memory.reshape(-1), first * m, ONE, m, width, n, dscore, ZERO, size(two), size(two), size(two),
+             fold, ZERO, size(two), size(two), SET, two)  # fmt: skip
+    scores_backward(query, dquery, i, other, P, dP, W, width, width, fold, D, K)
+
+
+@njit(**KERNEL)
+def softmax_forward(score, second, n, weight, at, K):
+    """(3) for one query of a pair: weight[at : at + n·K], each space in its lane."""
+    spaces = size(K)
+    highest = splat(score.dtype.type(-np.inf), K)
     for j in range(n):
-        e = exp(load(weight, at + j * spaces, K) - highest)  # F2
+        highest = maximum(load(score, (2 * j + second) * spaces, K), highest)
+    z = splat(score.dtype.type(0), K)
+    for j in range(n):
+        e = exp(load(score, (2 * j + second) * spaces, K) - highest)  # F1
         z = z + e
         store(weight, at + j * spaces, e)
-    z = splat(query.dtype.type(1), K) / z
+    z = splat(score.dtype.type(1), K) / z
     for j in range(n):
-        store(weight, at + j * spaces, load(weight, at + j * spaces, K) * z)
+        store(weight, at + j * spaces, load(weight, at + j * spaces, K) * z)  # F2
 
 
 @njit(**KERNEL)
-def attend_forward(query, i0, q, key, value, first, n, weight, at, keep, c, c0, D, K):
+def softmax_backward(score, second, n, weight, at, K):
+    """The scores' places hold da for one query of a pair, and become dx."""
+    spaces = size(K)
+    mean = splat(score.dtype.type(0), K)  # <a, da>
+    for j in range(n):
+        place = (2 * j + second) * spaces
+        part = load(score, place, K) * load(weight, at + j * spaces, K)
+        mean = mean + part  # B1
+        store(score, place, part)
+    for j in range(n):
+        place = (2 * j + second) * spaces
+        store(score, place, load(score, place, K) - load(weight, at + j * spaces, K) * mean)  # B2
+
+
+@njit(**KERNEL)
+def weights_of_pair(query, i, other, P, W, key, first, n, weight, at, score, fold, pair, D, K):
+    """Rows of weights from weight[at:] on: of query i, and of the other if it is another."""
+    if W < 0:
+        scores_forward(query, i, other, key.reshape(-1), first * row(key, size(D)), row(key, size(D)), n, score, D, K)
+    else:
+        folded_forward(query, i, other, P, W, key, first, n, score, fold[pair], D, K)
+    softmax_forward(score, ZERO, n, weight, at, K)
+    if other > i:
+        softmax_forward(score, ONE, n, weight, at + n * size(K), K)
+
+
+@njit(**KERNEL)
+def attend_forward(query, i0, q, P, W, key, value, first, n, weight, at, keep, c, c0, score, fold, D, K):
     """c[c0 + i] = Σ_j a_ij value_(first+j) for the q queries from row i0 on, over the keys first … first + n - 1.
 
-    Rows go in pairs, so that what is loaded serves two; an odd last row is its own second. The weights go to weight[at:],
-    n·K numbers a row: all rows if `keep`, else each pair over the one before.
+    W: -1, or the place in P of the matrix that the keys still have to go through. The weights go to weight[at:], n·K
+    numbers a row: all rows if `keep`, else each pair over the one before. score holds 2 n·K numbers.
     """
-    width, spaces, C, row = size(D), size(K), piece(D, K), n * size(K)
+    width, spaces, C, length = size(D), size(K), piece(D, K), n * size(K)
     for i in range(0, q, 2):
         other = min(i + 1, q - 1)
-        next_row = (other - i) * row
-        for r in range(i, other + 1):
-            softmax_row(query, i0 + r, key, first, n, weight, at + (r - i) * row, D, K)  # F1, F2
+        next_row = (other - i) * length
+        weights_of_pair(query, i0 + i, i0 + other, P, W, key, first, n, weight, at, score, fold, i, D, K)  # F1, F2
         for p in range(0, width, size(C)):  # rows in pieces: their sums stay in registers
             total = total2 = splat(query.dtype.type(0), C)
             for j in range(n):
-                v = load(value, (first + j) * width + p, C)
+                v = load(value, (first + j) * row(value, width) + p, C)
                 total = multiply_add(spread(load(weight, at + j * spaces, K), C), v, total)  # F3
                 total2 = multiply_add(spread(load(weight, at + next_row + j * spaces, K), C), v, total2)
-            store(c, (c0 + i) * width + p, total)
-            store(c, (c0 + other) * width + p, total2)
+            store(c, (c0 + i) * row(c, width) + p, total)
+            store(c, (c0 + other) * row(c, width) + p, total2)
         if keep:
-            at += next_row + row
+            at += next_row + length
 
 
 @njit(**KERNEL)
-def softmax_row_backward(dc, i, value, first, n, weight, at, scratch, to, D, K):
-    """scratch[to : to + n·K] = the gradient by the scores of a row, from dc_i and the weights from `at` on."""
-    width, spaces = size(D), size(K)
-    mean = splat(dc.dtype.type(0), K)  # <a, da> of the softmax's Jacobian
-    for j in range(n):
-        a = load(weight, at + j * spaces, K)
-        da = dots(dc, i * width, value, (first + j) * width, D, K) * a  # B3, by a, times a
-        mean = mean + da
-        store(scratch, to + j * spaces, da)
-    for j in range(n):
-        dscore = load(scratch, to + j * spaces, K) - load(weight, at + j * spaces, K) * mean  # B2
-        store(scratch, to + j * spaces, dscore)
-
-
-@njit(**KERNEL)
-def attend_backward(query, dquery, i0, q, key, value, dkey, dvalue, first, n, weight, at, keep, dc, c0, scratch, D, K):
-    """dquery of the q queries (written), dkey and dvalue of the n keys (written), from dc.
+def attend_backward(query, dquery, i0, q, P, dP, W, key, value, dkey, dvalue, first, n, weight, at, keep, dc, c0, score, fold,
+                    turned, D, K):  # fmt: skip
+    """dquery of the q queries (written), dkey and dvalue of the n keys (written), from dc; the gradient of W is added to.
 
     If the weights were not kept, they are computed again pair by pair, into weight[at:], by the very code of the forward
-    pass: then memory is linear in n. scratch holds 2 n·K numbers.
+    pass: then memory is linear in n.
     """
-    width, spaces, C, row = size(D), size(K), piece(D, K), n * size(K)
-    zero = splat(query.dtype.type(0), C)
-    for place in range(first * width, (first + n) * width, size(C)):
-        store(dkey, place, zero)
-        store(dvalue, place, zero)
+    width, spaces, C, length = size(D), size(K), piece(D, K), n * size(K)
+    zero, r = splat(query.dtype.type(0), C), row(key, width)  # all of them have rows as far apart as the keys
+    for j in range(first, first + n):
+        store(dkey, j * r, splat(query.dtype.type(0), D))
+        store(dvalue, j * r, splat(query.dtype.type(0), D))
     for i in range(0, q, 2):
         other = min(i + 1, q - 1)
-        next_row = (other - i) * row
-        for r in range(i, other + 1):
-            here = (r - i) * row
-            if not keep:
-                softmax_row(query, i0 + r, key, first, n, weight, at + here, D, K)
-            softmax_row_backward(dc, c0 + r, value, first, n, weight, at + here, scratch, here, D, K)
-        for p in range(0, width, size(C)):
-            q1, g1 = load(query, (i0 + i) * width + p, C), load(dc, (c0 + i) * width + p, C)
-            q2 = g2 = zero  # an odd last row is its own second, and must not count twice
-            if other > i:
-                q2, g2 = load(query, (i0 + other) * width + p, C), load(dc, (c0 + other) * width + p, C)
-            dq1 = dq2 = zero
+        next_row = (other - i) * length
+        if not keep:
+            weights_of_pair(query, i0 + i, i0 + other, P, W, key, first, n, weight, at, score, fold, i, D, K)
+        scores_forward(dc, c0 + i, c0 + other, value.reshape(-1), first * r, r, n, score, D, K)  # B3, by a
+        softmax_backward(score, ZERO, n, weight, at, K)  # B2
+        if other > i:
+            softmax_backward(score, ONE, n, weight, at + length, K)
+        else:
             for j in range(n):
-                place = (first + j) * width + p
-                k = load(key, place, C)
-                ds1, ds2 = spread(load(scratch, j * spaces, K), C), spread(load(scratch, next_row + j * spaces, K), C)
-                dq1 = multiply_add(ds1, k, dq1)  # B1, by q
-                dq2 = multiply_add(ds2, k, dq2)
-                store(dkey, place, multiply_add(ds2, q2, multiply_add(ds1, q1, load(dkey, place, C))))  # B1, by k
+                store(score, (2 * j + 1) * spaces, splat(query.dtype.type(0), K))
+        for p in range(0, width, size(C)):
+            g1, g2 = load(dc, (c0 + i) * r + p, C), zero
+            if other > i:
+                g2 = load(dc, (c0 + other) * r + p, C)
+            for j in range(n):
+                place = (first + j) * r + p
                 a1, a2 = spread(load(weight, at + j * spaces, K), C), spread(load(weight, at + next_row + j * spaces, K), C)
                 store(dvalue, place, multiply_add(a2, g2, multiply_add(a1, g1, load(dvalue, place, C))))  # B3, by v
-            store(dquery, (i0 + i) * width + p, dq1)
-            store(dquery, (i0 + other) * width + p, dq2)
+        if W < 0:  # B1
+            scores_backward(query, dquery, i0 + i, i0 + other, key.reshape(-1), dkey.reshape(-1), first * r, r, n, score,
+                            D, K)  # fmt: skip
+        else:
+            folded_backward(query, dquery, i0 + i, i0 + other, P, dP, W, key, dkey, first, n, score, fold[i], turned, D, K)
         if keep:
-            at += next_row + row
+            at += next_row + length

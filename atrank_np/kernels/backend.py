@@ -22,9 +22,12 @@ from .catalogue import BLOCK, catalogue_scores, object_side
 from .chunks import CHUNK, SpaceAt, Work, deal, longest
 from .embedding import BAG, LOOKUP, NUMBER, Features
 from .held import hold
+from .products import from_strips, to_strips
 from .ranking import DeepAt, count_pairs
 from .step import DECAYED, KEPT, REST, TABLE, Settings, gradient_norm, transpose_all
 from .vectors import Lanes
+
+LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
 
 
 class Plan(NamedTuple):
@@ -35,12 +38,17 @@ class Plan(NamedTuple):
     buffers: object  # model -> rows of D numbers that its step works on
     integers: object = lambda model: 1  # model -> lists of whole numbers that it keeps of a chunk
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
+    unturned: tuple = ()  # matrices that `product` does not use: they are not transposed, and lie row by row
+    written: tuple = ()  # dense parameters that it wants at the end of P
+    apart: int = 0  # numbers between two rows of a buffer; at 512 bytes their beginnings push each other out of the cache
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
 
 
+ATRANK = Plan(atrank.step, atrank.places_of, lambda model: atrank.BUFFERS, unturned=("vanilla.W",), written=atrank.WRITTEN,
+              apart=LINE // 4)  # fmt: skip
 PLANS = {
-    ATRank: Plan(atrank.step, atrank.places_of, lambda model: atrank.BUFFERS),
-    Residual: Plan(atrank.step, atrank.places_of, lambda model: atrank.BUFFERS),
+    ATRank: ATRANK,
+    Residual: ATRANK,
     BiLSTM: Plan(bilstm.step, bilstm.places_of, lambda model: bilstm.BUFFERS, lambda model: bilstm.INTEGERS,
                  ("f.W1", "user.W")),
     BiLSTMAttention: Plan(bilstm.attention_step, bilstm.attention_places_of, lambda model: bilstm.BUFFERS,
@@ -49,7 +57,6 @@ PLANS = {
     CNN: Plan(cnn.step, cnn.places_of, cnn.buffers_of, lambda model: len(model.windows) * model.maps),
 }  # fmt: skip
 SPACES = (CommonSpace, NoTime)
-LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
 
 
 def aligned(shape, dtype):
@@ -140,6 +147,7 @@ class NumbaBackend:
         self.tables = Flat({n: s for n, s in shapes.items() if n.startswith("table.")}, self.dtype)
         self.biases = Flat({n: s for n, s in shapes.items() if n.startswith("bias.")}, self.dtype)
         rest = [n for n in shapes if not n.startswith(("table.", "bias."))]
+        rest.sort(key=lambda name: name in self.plan.written)
         self.threads = 1 if self.plan.alone else min(config.threads, config.shards)
         self.team = team(self.threads)
         self.dense = Flat({n: self.order.shape(n, shapes[n]) for n in rest}, self.dtype, copies=self.threads)
@@ -154,9 +162,9 @@ class NumbaBackend:
     def params(self):
         """name -> array in the shapes of the model; big tables are views of the live ones."""
         params = {}
-        for name, shape in self.own_shapes.items():
+        for name in self.own_shapes:
             if name in self.dense.place:
-                params[name] = self.order.from_kernel(name, self.dense[name], shape)
+                params[name] = self._from_kernel(name, self.dense[name])
             else:
                 params[name] = (self.tables if name in self.tables.place else self.biases)[name]
         return params
@@ -186,11 +194,30 @@ class NumbaBackend:
         """Takes over named parameters; big tables may be the views that `params` gave."""
         for name, w in params.items():
             if name in self.dense.place:
-                self.dense[name][...] = self.order.to_kernel(name, w)
+                self.dense[name][...] = self._to_kernel(name, w)
             else:
                 (self.tables if name in self.tables.place else self.biases)[name][...] = w
         self.dense.spread()
         transpose_all(self.dense.copies, self.transposed, self.pieces)
+
+    def _to_kernel(self, name, w):
+        """A dense parameter as the kernels have it: its columns in their order, and a matrix in strips."""
+        w, rows = self.order.to_kernel(name, w), self._matrix(name)[0]
+        blocks = w.reshape(-1, rows, w.shape[-1]) if rows else []
+        return np.concatenate([to_strips(block) for block in blocks]).reshape(w.shape) if rows else w
+
+    def _from_kernel(self, name, w):
+        rows, columns = self._matrix(name)
+        blocks = w.reshape(-1, rows * columns) if rows else []
+        w = np.concatenate([from_strips(block, rows) for block in blocks]).reshape(w.shape) if rows else w
+        return self.order.from_kernel(name, w, self.own_shapes[name])
+
+    def _matrix(self, name):
+        """Rows and columns of a matrix as products use it; 0, 0 for what is none."""
+        shape = self.dense.shapes[name]
+        if kind(name) != "weight" or len(shape) == 1 or name in self.plan.unturned:
+            return 0, 0
+        return (self.D.n if name in self.plan.blocks else math.prod(shape[:-1])), shape[-1]
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
@@ -211,8 +238,9 @@ class NumbaBackend:
             self.objects = (group, self.step, self.table_scale)
         self._run(batch)
         shard = next(s for s in range(self.config.shards) if self.work.count[s])
-        key_C, value_C = self.work.rows[shard, atrank.KEY_C], self.work.rows[shard, atrank.VALUE_C]
+        C, value_C = self.work.rows[shard, atrank.ENCODED], self.work.rows[shard, atrank.VALUE_C]
         f, n = np.empty(objects, dtype), int(batch.offsets[-1])
+        key_C = np.ascontiguousarray(C[:n, :D] @ self.dense["vanilla.W"])  # queries are many: W is for the keys
         self._over_objects(objects, lambda first, last: catalogue_scores(
             self.places, self.dense.array, self.biases.array, self.model.ranking == "deep", group, key_C, value_C, n, self.h,
             self.query, first, last, aligned((8, BLOCK, D), dtype), np.empty(BLOCK, dtype),
@@ -243,7 +271,7 @@ class NumbaBackend:
                 used = np.flatnonzero(np.any(gradient != 0, axis=1))
                 gradients[name] = sum_rows(used, gradient[used])
             else:
-                gradients[name] = self.order.from_kernel(name, gradient, self.own_shapes[name])
+                gradients[name] = self._from_kernel(name, gradient)
         return float(self.work.loss.sum() * norm), gradients | self._table_gradients(batch)
 
     def _train(self, batch, rate, l2):
@@ -303,10 +331,10 @@ class NumbaBackend:
         n, q = longest(batch.offsets), longest(batch.target_offsets)
         R = max(CHUNK, n + q)
         weight = 2 * n + (KEPT * max(CHUNK, KEPT + q) if train else 0)
-        need = (B, max(N + T, 2 * T), R, weight, n, T)
+        need = (B, max(N + T, 2 * T), R, weight, n, q, T)
         if self.work is not None and all(a <= b for a, b in zip(need, self.room)):
             return
-        B, rows, R, weight, n, T = self.room = tuple(map(max, need, self.room)) if self.room else need
+        B, rows, R, weight, n, q, T = self.room = tuple(map(max, need, self.room)) if self.room else need
         shards, D, K = self.config.shards, self.D.n, self.K.n
         ints = lambda *shape: np.zeros((shards, *shape), np.int64)
         numbers = lambda *shape: aligned((shards, *shape), self.dtype)
@@ -319,11 +347,13 @@ class NumbaBackend:
             used=ints(),
             place=ints(R),
             du=numbers(rows * int(self.features.width.max())),
-            rows=numbers(self.plan.buffers(self.model), R, D),
+            rows=numbers(self.plan.buffers(self.model), R, D + self.plan.apart),
             rstd=numbers(R),
             weight=numbers(weight * K),
             integers=ints(self.plan.integers(self.model), R + 1),
-            scratch=numbers(2 * max(n, 1) * K),
+            score=numbers(2 * max(n, 1) * K),
+            fold=numbers(max(CHUNK, q), 2 * D * K),
+            turned=numbers(2 * D * K),
             local=numbers(2, R),
             f=aligned(T, self.dtype),
             df=aligned(T, self.dtype),
@@ -408,13 +438,11 @@ class NumbaBackend:
 
         Rows and columns of the matrix that a backward pass transposes, 0 if none; some are used in blocks.
         """
-        found, D = [], self.D.n
-        for name, shape in self.dense.shapes.items():
-            first, numbers = self.dense.place[name], int(np.prod(shape))
+        found = []
+        for name, first in self.dense.place.items():
+            numbers = self.dense[name].size
             sort = TABLE if kind(name) == "table" else DECAYED if is_decayed(name) else REST
-            matrix = kind(name) == "weight" and len(shape) > 1
-            rows, columns = ((D if name in self.plan.blocks else math.prod(shape[:-1])), shape[-1]) if matrix else (0, 0)
-            found.append((first, first + numbers, sort, rows, columns))
+            found.append((first, first + numbers, sort, *self._matrix(name)))
         return np.array(sorted(found, key=lambda piece: piece[0] - piece[1]), np.int64).reshape(-1, 5)
 
     def _places(self):

@@ -102,8 +102,8 @@ def two_products(x, x_back, n, P, W, y, D):
 def two_products_backward(dy, x, x_back, n, PT, dP, W, dx, dx_back, add, D):
     """dx and dx_back (+)= their parts; the gradient of W is added to."""
     width, block = size(D), size(D) * size(D)
-    product_of_transpose(x, ZERO, n, width, dy, ZERO, width, dP, W)
-    product_of_transpose(x_back, ZERO, n, width, dy, ZERO, width, dP, W + block)
+    product_of_transpose(x, ZERO, n, width, dy, ZERO, width, dP, W, ADD)
+    product_of_transpose(x_back, ZERO, n, width, dy, ZERO, width, dP, W + block, ADD)
     product(dy, ZERO, n, width, PT, W, width, dx, ZERO, add)
     product(dy, ZERO, n, width, PT, W + block, width, dx_back, ZERO, add)
 
@@ -171,7 +171,7 @@ def attention_shard(given, settings, batch, s, train, D, K, L):
     """Bi-LSTM + attention: as `shard`; the states Y of both directions, in the chunk's order, are what targets attend to."""
     features, places, copies, transposed, tables, biases, _, work = given
     P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
-    rows, rstd, weight, scratch, dP = work.rows[s], work.rstd[s], work.weight[s], work.scratch[s], work.dP[s]
+    rows, rstd, dP = work.rows[s], work.rstd[s], work.dP[s]
     offset, integers, number = work.offset[s], work.integers[s], work.number[s]
     S, Y, Y_back, query, key, value, X, hidden = rows[0], rows[18], rows[19], rows[20], rows[21], rows[22], rows[23], rows[24]
     out, normed, e, he, deep_hidden, dS, d1, d2 = rows[25], rows[26], rows[27], rows[28], rows[29], rows[30], rows[31], rows[32]
@@ -195,14 +195,14 @@ def attention_shard(given, settings, batch, s, train, D, K, L):
         two_products(Y, Y_back, n, P, vanilla.W, key, D)
         two_products(Y, Y_back, n, P, vanilla.Q_W, value, D)
         relu_forward(value, ZERO, n, P, vanilla.Q_b, D)
-        attend(query, ONE, n, key, value, offset, count, weight, ZERO, train, X, D, K)
+        attend(query, ONE, n, P, -ONE, key, value, work, s, count, ZERO, train, X, D, K)
         feed_forward(X, n, q, P, vanilla_ff, mask, hidden, out, normed, rstd, e, D)
         rank(S, e, n, q, settings, places, P, PT, dP, biases, batch, work, s, first, last, he, deep_hidden, spare,
              train, dS, d1, D)  # fmt: skip
         if train:
-            feed_forward_backward(d1, n, q, X, P, PT, dP, vanilla_ff, mask, hidden, normed, rstd, d2, spare, D)
-            attend_back(query, d2, ONE, n, key, value, d1, dvalue, offset, count, weight, ZERO, d1, scratch, D, K)
-            project_backward(d2, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, dS, n, ADD, D)
+            feed_forward_backward(d1, n, q, X, P, PT, dP, vanilla_ff, ADD, mask, hidden, normed, rstd, d2, spare, D)
+            attend_back(query, d2, ONE, n, P, dP, -ONE, key, value, d1, dvalue, work, s, count, ZERO, d1, D, K)
+            project_backward(d2, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, ADD, dS, n, ADD, D)
             relu_backward(dvalue, ZERO, value, ZERO, n, dP, vanilla.Q_b, D)
             two_products_backward(dvalue, Y, Y_back, n, PT, dP, vanilla.Q_W, key, value, SET, D)
             two_products_backward(d1, Y, Y_back, n, PT, dP, vanilla.W, key, value, ADD, D)

@@ -7,9 +7,9 @@ from numba import njit
 
 from .embedding import dense_backward, embed
 from .feedforward import relu_backward, relu_forward
-from .options import INNER, SET, STEP, ZERO
+from .options import ADD, INNER, SET, STEP, ZERO
 from .products import product, product_of_transpose
-from .vectors import load, size, store
+from .vectors import load, row, size, store
 
 CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed alone
 
@@ -25,11 +25,13 @@ class Work(NamedTuple):
     used: np.ndarray  # [shards] how many rows du has
     place: np.ndarray  # [shards, R] where the rows of the chunk's part of du stand in the chunk
     du: np.ndarray  # [shards, .] embeddings, then their gradients, of all chunks
-    rows: np.ndarray  # [shards, buffers, R, D]
+    rows: np.ndarray  # [shards, buffers, R, D or more]; what is behind the D numbers of a row is no one's
     rstd: np.ndarray  # [shards, R]
     weight: np.ndarray  # [shards, .] attention weights of the chunk
     integers: np.ndarray  # [shards, lists, R+1] whole numbers that a model keeps of a chunk
-    scratch: np.ndarray  # [shards, 2 n K] for the longest history
+    score: np.ndarray  # [shards, 2 n K] of a pair of queries, for the longest history
+    fold: np.ndarray  # [shards, targets, 2 D K] of a chunk's pairs of targets, each in the row of its first
+    turned: np.ndarray  # [shards, 2 D K]
     local: np.ndarray  # [shards, 2, R] f and df of the chunk
     f: np.ndarray  # [T] scores, of the whole batch
     df: np.ndarray  # [T] the loss's derivative by them
@@ -167,13 +169,13 @@ def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0,
             group, object, bucket, action = behaviour(batch, at, order[i])
             embed(features, P, tables, scale, group, object, bucket, action, du, u0)
             u0 += features.width[g]
-        u = du[start:].reshape(1, -1)  # with two axes, like all rows: `product` is compiled once
+        u = du[start : start + (e - p) * features.width[g]].reshape(e - p, features.width[g])
         product(u, ZERO, e - p, features.width[g], P, at.F_M_W[g], size(D), target, p - row0, SET)
         relu_forward(target, p - row0, e - p, P, at.F_M_b[g], D)
         p = e
     if len(features.width) > 1:
         for i in range(rows):
-            store(S, place[i] * size(D), load(spare, i * size(D), D))
+            store(S, place[i] * row(S, size(D)), load(spare, i * row(S, size(D)), D))
     return u0
 
 
@@ -183,15 +185,16 @@ def common_space_backward(features, at, PT, dP, batch, work, s, rows, row0, u0, 
     order, place, du = work.order[s], work.place[s], work.du[s]
     if len(features.width) > 1:
         for i in range(rows):
-            store(spare, i * size(D), load(dS, place[i] * size(D), D))
-            store(spare2, i * size(D), load(S, place[i] * size(D), D))
+            store(spare, i * row(S, size(D)), load(dS, place[i] * row(S, size(D)), D))
+            store(spare2, i * row(S, size(D)), load(S, place[i] * row(S, size(D)), D))
         dS, S = spare, spare2
     p = row0
     while p < row0 + rows:
         g, e = group_of(batch, order[p]), end_of_group(batch, order, p, row0 + rows)
-        r, b, u = p - row0, features.width[g], du[u0:].reshape(1, -1)
+        r, b = p - row0, features.width[g]
+        u = du[u0 : u0 + (e - p) * b].reshape(e - p, b)
         relu_backward(dS, r, S, r, e - p, dP, at.F_M_b[g], D)
-        product_of_transpose(u, ZERO, e - p, b, dS, r, size(D), dP, at.F_M_W[g])
+        product_of_transpose(u, ZERO, e - p, b, dS, r, size(D), dP, at.F_M_W[g], ADD)
         product(dS, r, e - p, size(D), PT, at.F_M_W[g], b, u, ZERO, SET)
         for i in range(p, e):
             group, object, bucket, action = behaviour(batch, at, order[i])

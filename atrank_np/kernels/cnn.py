@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 
 from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
-from .options import INNER, KERNEL, SET, STEP, ZERO
+from .options import ADD, INNER, KERNEL, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .ranking import DeepAt
 from .step import part, rank, share, share_backward, update
@@ -89,7 +89,7 @@ def convolution_backward(dpooled, x, offset, count, w, PT, dP, W, b, F, laid, dz
                 g = dpooled[h * columns + first + f]
                 dz[best[first + f, h] * F + f] = g  # B3
                 dP[b + f] += g
-    product_of_transpose(laid, ZERO, n, w * size(D), dz, ZERO, F, dP, W)  # B2
+    product_of_transpose(laid, ZERO, n, w * size(D), dz, ZERO, F, dP, W, ADD)  # B2
     product(dz, ZERO, n, F, PT, W, w * size(D), laid, ZERO, SET)
     row = 0
     for h in range(count):  # B1
@@ -131,7 +131,7 @@ def shard(given, settings, batch, s, train, D, K, L):
              train, dS, de, D)  # fmt: skip
         if train:
             share_backward(de, n, offset[1], count, dP, places.user_b, duser, D)
-            product_of_transpose(pooled, ZERO, count, columns, duser, ZERO, size(D), dP, places.user_W)
+            product_of_transpose(pooled, ZERO, count, columns, duser, ZERO, size(D), dP, places.user_W, ADD)
             product(duser, ZERO, count, size(D), PT, places.user_W, columns, dpooled, ZERO, SET)
             dS[:n] = 0
             for i in range(len(at.W)):

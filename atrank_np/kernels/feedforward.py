@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from .options import KERNEL
-from .vectors import load, maximum, size, splat, store, total, where_positive
+from .vectors import load, maximum, row, size, splat, store, total, where_positive
 
 EPSILON = 1e-5  # that of layers.feedforward
 
@@ -17,20 +17,19 @@ EPSILON = 1e-5  # that of layers.feedforward
 @njit(**KERNEL)
 def relu_forward(x, x0, rows, b, b0, D):
     """x = relu(x + b) in place; b from flat place b0. F1, F2 of the perceptron, the product aside."""
-    width = size(D)
+    r = row(x, size(D))
     bias, zero = load(b, b0, D), splat(x.dtype.type(0), D)
     for i in range(x0, x0 + rows):
-        store(x, i * width, maximum(load(x, i * width, D) + bias, zero))
+        store(x, i * r, maximum(load(x, i * r, D) + bias, zero))
 
 
 @njit(**KERNEL)
 def relu_backward(dy, dy0, y, y0, rows, db, b0, D):
     """dy = dy ∘ (y > 0) in place, and db += its column sums. B2, B1 of the perceptron, the products aside."""
-    width = size(D)
     bias = load(db, b0, D)
     for i in range(rows):
-        place = (dy0 + i) * width
-        dz = where_positive(load(y, (y0 + i) * width, D), load(dy, place, D))
+        place = (dy0 + i) * row(dy, size(D))
+        dz = where_positive(load(y, (y0 + i) * row(y, size(D)), D), load(dy, place, D))
         store(dy, place, dz)
         bias = bias + dz
     store(db, b0, bias)
@@ -42,18 +41,17 @@ def residual_layer_norm_forward(x, x0, out, out0, rows, P, b2, gain, bias, norme
 
     b2, gain and bias are places in P; b2 < 0 means that `out` holds it already.
     """
-    width = size(D)
+    width, r = size(D), row(x, size(D))  # all of them have rows as far apart as x
     one_nth = x.dtype.type(1 / width)
     shift = splat(x.dtype.type(0), D) if b2 < 0 else load(P, b2, D)
     scale, offset = load(P, gain, D), load(P, bias, D)
     for i in range(rows):
-        z = load(x, (x0 + i) * width, D) + (load(out, (out0 + i) * width, D) + shift)
+        z = load(x, (x0 + i) * r, D) + (load(out, (out0 + i) * r, D) + shift)
         z = z - splat(total(z) * one_nth, D)  # F1 of the layer norm
-        r = x.dtype.type(1 / np.sqrt(total(z * z) * one_nth + EPSILON))  # F2
-        z = z * splat(r, D)  # F3
-        rstd[y0 + i] = r
-        store(normed, (y0 + i) * width, z)
-        store(y, (y0 + i) * width, z * scale + offset)  # F4
+        rstd[y0 + i] = x.dtype.type(1 / np.sqrt(total(z * z) * one_nth + EPSILON))  # F2
+        z = z * splat(rstd[y0 + i], D)  # F3
+        store(normed, (y0 + i) * r, z)
+        store(y, (y0 + i) * r, z * scale + offset)  # F4
 
 
 @njit(**KERNEL)
@@ -63,13 +61,13 @@ def layer_norm_backward(dy, dy0, normed, rstd, n0, rows, P, gain, dP, bias, D):
     one_nth = dy.dtype.type(1 / width)
     scale, gain_sum, bias_sum = load(P, gain, D), load(dP, gain, D), load(dP, bias, D)
     for i in range(rows):
-        g, x = load(dy, (dy0 + i) * width, D), load(normed, (n0 + i) * width, D)
+        g, x = load(dy, (dy0 + i) * row(dy, width), D), load(normed, (n0 + i) * row(normed, width), D)
         bias_sum = bias_sum + g  # B4
         gain_sum = gain_sum + g * x
         g = g * scale
         mean_road = splat(total(g) * one_nth, D)  # B1
         deviation_road = x * splat(total(g * x) * one_nth, D)  # B2
-        store(dy, (dy0 + i) * width, (g - mean_road - deviation_road) * splat(rstd[n0 + i], D))  # B3
+        store(dy, (dy0 + i) * row(dy, width), (g - mean_road - deviation_road) * splat(rstd[n0 + i], D))  # B3
     store(dP, gain, gain_sum)
     store(dP, bias, bias_sum)
 
@@ -77,10 +75,9 @@ def layer_norm_backward(dy, dy0, normed, rstd, n0, rows, P, gain, dP, bias, D):
 @njit(**KERNEL)
 def add_rows(x, x0, rows, dP, b, D):
     """The gradient of a bias: dP[b:] += the sum of the rows."""
-    width = size(D)
     s = load(dP, b, D)
     for i in range(x0, x0 + rows):
-        s = s + load(x, i * width, D)
+        s = s + load(x, i * row(x, size(D)), D)
     store(dP, b, s)
 
 
@@ -88,7 +85,8 @@ def add_rows(x, x0, rows, dP, b, D):
 def add(x, rows, y, D):
     """y += x, of the first rows."""
     for i in range(rows):
-        store(y, i * size(D), load(y, i * size(D), D) + load(x, i * size(D), D))
+        r = row(x, size(D))
+        store(y, i * r, load(y, i * r, D) + load(x, i * r, D))
 
 
 class Mask(NamedTuple):

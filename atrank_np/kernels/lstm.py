@@ -147,8 +147,8 @@ def lstm_backward(dy, x, gates, c, y, start, steps, PT, dP, at, dc, old, dx, D, 
         for place in range(0, rows * width if t > 0 else 0, size(L)):  # the states that entered the step, in its rows
             store(old, start[t] * width + place, load(y, before * width + place, L))
     if steps > 1:  # B2, by U, of all steps together
-        product_of_transpose(old, start[1], n - start[1], width, gates, start[1], 4 * width, dP, at.U)
-    product_of_transpose(x, ZERO, n, x.shape[1], gates, ZERO, 4 * width, dP, at.W)  # B1
+        product_of_transpose(old, start[1], n - start[1], width, gates, start[1], 4 * width, dP, at.U, ADD)
+    product_of_transpose(x, ZERO, n, x.shape[1], gates, ZERO, 4 * width, dP, at.W, ADD)  # B1
     add_columns(gates, n, 4 * width, dP, at.b, L)
     product(gates, ZERO, n, 4 * width, PT, at.W, x.shape[1], dx, ZERO, SET)
 

@@ -8,7 +8,7 @@ from numba import njit
 from .feedforward import relu_backward, relu_forward
 from .options import ADD, KERNEL, SET, ZERO
 from .products import product, product_of_transpose
-from .vectors import load, size, splat, store, total
+from .vectors import load, row, size, splat, store, total
 
 
 class DeepAt(NamedTuple):
@@ -65,7 +65,7 @@ def count_pairs(label, offsets):
 def dot_forward(h, h0, e, e0, rows, f, D):
     """f[i] = h[h0 + i] · e[e0 + i]"""
     for i in range(rows):
-        f[i] = total(load(h, (h0 + i) * size(D), D) * load(e, (e0 + i) * size(D), D))  # F1
+        f[i] = total(load(h, (h0 + i) * row(h, size(D)), D) * load(e, (e0 + i) * row(e, size(D)), D))  # F1
 
 
 @njit(**KERNEL)
@@ -73,8 +73,8 @@ def dot_backward(df, h, h0, e, e0, rows, dh, dh0, de, de0, D):
     width = size(D)
     for i in range(rows):
         g = splat(df[i], D)
-        store(dh, (dh0 + i) * width, g * load(e, (e0 + i) * width, D))  # B1
-        store(de, (de0 + i) * width, g * load(h, (h0 + i) * width, D))
+        store(dh, (dh0 + i) * row(dh, width), g * load(e, (e0 + i) * row(e, width), D))  # B1
+        store(de, (de0 + i) * row(de, width), g * load(h, (h0 + i) * row(h, width), D))
 
 
 @njit(**KERNEL)
@@ -82,14 +82,14 @@ def deep_forward(h, h0, e, e0, rows, P, at, he, hidden, f, D):
     """f = relu([h, e, h ∘ e] W1 + b1) w2 + b2; he and hidden [rows, D] are the cache."""
     width = size(D)
     for i in range(rows):
-        store(he, i * width, load(h, (h0 + i) * width, D) * load(e, (e0 + i) * width, D))  # F1
+        store(he, i * row(he, width), load(h, (h0 + i) * row(h, width), D) * load(e, (e0 + i) * row(e, width), D))  # F1
     product(h, h0, rows, width, P, at.W1, width, hidden, ZERO, SET)  # F2, the concatenation block by block
     product(e, e0, rows, width, P, at.W1 + width * width, width, hidden, ZERO, ADD)
     product(he, ZERO, rows, width, P, at.W1 + 2 * width * width, width, hidden, ZERO, ADD)
     relu_forward(hidden, ZERO, rows, P, at.b1, D)
     w2 = load(P, at.w2, D)
     for i in range(rows):
-        f[i] = total(load(hidden, i * width, D) * w2) + P[at.b2]  # F3
+        f[i] = total(load(hidden, i * row(hidden, width), D) * w2) + P[at.b2]  # F3
 
 
 @njit(**KERNEL)
@@ -100,17 +100,17 @@ def deep_backward(df, h, h0, e, e0, rows, P, PT, dP, at, he, hidden, dhidden, dh
     for i in range(rows):
         g = splat(df[i], D)
         dP[at.b2] += df[i]  # B3
-        dw2 = dw2 + g * load(hidden, i * width, D)
-        store(dhidden, i * width, g * w2)
+        dw2 = dw2 + g * load(hidden, i * row(hidden, width), D)
+        store(dhidden, i * row(dhidden, width), g * w2)
     store(dP, at.w2, dw2)
     relu_backward(dhidden, ZERO, hidden, ZERO, rows, dP, at.b1, D)  # B2
-    product_of_transpose(h, h0, rows, width, dhidden, ZERO, width, dP, at.W1)
-    product_of_transpose(e, e0, rows, width, dhidden, ZERO, width, dP, at.W1 + block)
-    product_of_transpose(he, ZERO, rows, width, dhidden, ZERO, width, dP, at.W1 + 2 * block)
+    product_of_transpose(h, h0, rows, width, dhidden, ZERO, width, dP, at.W1, ADD)
+    product_of_transpose(e, e0, rows, width, dhidden, ZERO, width, dP, at.W1 + block, ADD)
+    product_of_transpose(he, ZERO, rows, width, dhidden, ZERO, width, dP, at.W1 + 2 * block, ADD)
     product(dhidden, ZERO, rows, width, PT, at.W1, width, dh, dh0, SET)
     product(dhidden, ZERO, rows, width, PT, at.W1 + block, width, de, de0, SET)
     product(dhidden, ZERO, rows, width, PT, at.W1 + 2 * block, width, he, ZERO, SET)
     for i in range(rows):  # B1
-        g, x, y = load(he, i * width, D), (h0 + i) * width, (e0 + i) * width
-        store(dh, (dh0 + i) * width, load(dh, (dh0 + i) * width, D) + g * load(e, y, D))
-        store(de, (de0 + i) * width, load(de, (de0 + i) * width, D) + g * load(h, x, D))
+        g, x, y = load(he, i * row(he, width), D), (h0 + i) * row(h, width), (e0 + i) * row(e, width)
+        store(dh, (dh0 + i) * row(dh, width), load(dh, (dh0 + i) * row(dh, width), D) + g * load(e, y, D))
+        store(de, (de0 + i) * row(de, width), load(de, (de0 + i) * row(de, width), D) + g * load(h, x, D))

@@ -95,10 +95,10 @@ def project(x, x0, rows, P, W, b, y, y0, D):
 
 
 @njit(**INNER)
-def project_backward(dy, dy0, y, y0, x, x0, rows, PT, dP, W, b, dx, dx0, add, D):
-    """dy becomes the gradient before the relu; dx (+)= its part; the parameters' gradients are added to."""
+def project_backward(dy, dy0, y, y0, x, x0, rows, PT, dP, W, b, more, dx, dx0, add, D):
+    """dy becomes the gradient before the relu; dx (+)= its part; the gradient of b is added to, that of W if `more`."""
     relu_backward(dy, dy0, y, y0, rows, dP, b, D)
-    product_of_transpose(x, x0, rows, size(D), dy, dy0, size(D), dP, W)
+    product_of_transpose(x, x0, rows, size(D), dy, dy0, size(D), dP, W, more)
     product(dy, dy0, rows, size(D), PT, W, size(D), dx, dx0, add)
 
 
@@ -121,40 +121,43 @@ def second_layer(x, x0, rows, P, at, mask, hidden, out, normed, rstd, y, D):
 
 
 @njit(**INNER)
-def feed_forward_backward(dy, x0, rows, x, P, PT, dP, at, mask, hidden, normed, rstd, dhidden, spare, D):
-    """dy becomes dx in place."""
+def feed_forward_backward(dy, x0, rows, x, P, PT, dP, at, more, mask, hidden, normed, rstd, dhidden, spare, D):
+    """dy becomes dx in place; more: as in `project_backward`."""
     layer_norm_backward(dy, x0, normed, rstd, x0, rows, P, at.gain, dP, at.bias, D)  # B4
     dout = dy
     if mask.rate > 0:
         dropout(dy, x0, rows, P, -ONE, mask, spare, x0, D)  # B3
         dout = spare
     add_rows(dout, x0, rows, dP, at.b2, D)  # B2
-    product_of_transpose(hidden, x0, rows, size(D), dout, x0, size(D), dP, at.W2)
+    product_of_transpose(hidden, x0, rows, size(D), dout, x0, size(D), dP, at.W2, more)
     product(dout, x0, rows, size(D), PT, at.W2, size(D), dhidden, x0, SET)
-    project_backward(dhidden, x0, hidden, x0, x, x0, rows, PT, dP, at.W1, at.b1, dy, x0, ADD, D)  # B1 and the residual
+    project_backward(dhidden, x0, hidden, x0, x, x0, rows, PT, dP, at.W1, at.b1, more, dy, x0, ADD, D)  # B1 and the residual
 
 
 @njit(**INNER)
-def attend(query, to, query_row, key, value, offset, count, weight, at, train, c, D, K):
+def attend(query, to, query_row, P, W, key, value, work, s, count, at, train, c, D, K):
     """(3) to (5), history by history: the queries of histories' behaviours (to = 0) or targets (to = 1), of which the first
-    is row query_row, over the keys of their behaviours. -> place in weight after those that are kept."""
+    is row query_row, over the keys of their behaviours; W as in `attend_forward`. -> place in weight after those kept."""
+    offset, weight, score = work.offset[s], work.weight[s], work.score[s]
     for h in range(count):
         a, m = offset[0, h], offset[0, h + 1] - offset[0, h]
-        i, r = query_row + offset[to, h], offset[to, h + 1] - offset[to, h]
+        i, r, fold = query_row + offset[to, h], offset[to, h + 1] - offset[to, h], work.fold[s, offset[1, h] :]
         keep = train and m <= KEPT
-        attend_forward(query, i, r, key, value, a, m, weight, at, keep, c, i, D, K)
+        attend_forward(query, i, r, P, W, key, value, a, m, weight, at, keep, c, i, score, fold, D, K)
         at += r * m * size(K) if keep else 0
     return at
 
 
 @njit(**INNER)
-def attend_back(query, dquery, to, query_row, key, value, dkey, dvalue, offset, count, weight, at, dc, scratch, D, K):
-    """dquery, dkey and dvalue (written) from dc, in the order of `attend`."""
+def attend_back(query, dquery, to, query_row, P, dP, W, key, value, dkey, dvalue, work, s, count, at, dc, D, K):
+    """dquery, dkey and dvalue (written) from dc, in the order of `attend`; the gradient of W is added to."""
+    offset, weight, score, turned = work.offset[s], work.weight[s], work.score[s], work.turned[s]
     for h in range(count):
         a, m = offset[0, h], offset[0, h + 1] - offset[0, h]
-        i, r = query_row + offset[to, h], offset[to, h + 1] - offset[to, h]
+        i, r, fold = query_row + offset[to, h], offset[to, h + 1] - offset[to, h], work.fold[s, offset[1, h] :]
         keep = m <= KEPT
-        attend_backward(query, dquery, i, r, key, value, dkey, dvalue, a, m, weight, at, keep, dc, i, scratch, D, K)
+        attend_backward(query, dquery, i, r, P, dP, W, key, value, dkey, dvalue, a, m, weight, at, keep, dc, i, score, fold,
+                        turned, D, K)  # fmt: skip
         at += r * m * size(K) if keep else 0
 
 

@@ -111,6 +111,19 @@ def size(typing, lanes):
 
 
 @intrinsic
+def row(typing, array, n):
+    """From a row to the next: of an array of rows what its shape says, as rows may be further apart than they are long;
+    of a flat array n numbers."""
+
+    def code(context, builder, sig, args):
+        if array.ndim == 1:
+            return args[1]
+        return builder.extract_value(context.make_array(array)(context, builder, args[0]).shape, 1)
+
+    return types.intp(array, types.intp), code
+
+
+@intrinsic
 def load(typing, array, index, lanes):
     """The n numbers from flat place `index` of a contiguous array of any shape."""
     kind = Vector(array.dtype, lanes.n)
@@ -189,6 +202,18 @@ def piece(typing, D, K):
     """
     times = max(t for t in (1, 2, 3, 4) if (D.n // K.n) % t == 0)
     return LanesType(times * K.n)(D, K), lambda context, builder, sig, args: context.get_dummy_value()
+
+
+@intrinsic
+def strip(typing, D, J):
+    """Lanes for a row of a strip of a matrix with D columns: J of them, or all if J does not divide D."""
+    return LanesType(D.n if D.n % J.n else J.n)(D, J), lambda context, builder, sig, args: context.get_dummy_value()
+
+
+@intrinsic
+def twice(typing, K):
+    """Lanes for two vectors of K side by side."""
+    return LanesType(2 * K.n)(K), lambda context, builder, sig, args: context.get_dummy_value()
 
 
 @intrinsic
