@@ -335,6 +335,7 @@ class NumbaBackend:
         if self.work is not None and all(a <= b for a, b in zip(need, self.room)):
             return
         B, rows, R, weight, n, q, T = self.room = tuple(map(max, need, self.room)) if self.room else need
+        self.work = self.held = None  # the old one goes before the new one comes
         shards, D, K = self.config.shards, self.D.n, self.K.n
         ints = lambda *shape: np.zeros((shards, *shape), np.int64)
         numbers = lambda *shape: aligned((shards, *shape), self.dtype)
