@@ -314,7 +314,7 @@ class Negatives:
         drawn = np.empty((len(group), count), np.int32)
         for g in np.unique(group):
             mine = group == g
-            drawn[mine] = self._never_taken(rng, samples.user[mine], g, count)
+            self._never_taken(rng, samples, mine, g, drawn)
             if len(self.shown[g]):
                 rows = np.flatnonzero(mine)
                 row, object = self.shown_to(samples.take(rows), g)
@@ -324,23 +324,29 @@ class Negatives:
                 drawn[rows[row[first]], place[first]] = object[order][first]
         return drawn
 
-    def _never_taken(self, rng, user, g, count):
-        """[S, count]: objects of group g, uniform over those that a user [S] never takes."""
-        value = rng.integers(1, self.sizes[g], (len(user), count), np.int32)
-        again = self._takes(g, user, value)
+    def _never_taken(self, rng, samples, mine, g, drawn):
+        """Rows `mine` of drawn [S, count]: objects of group g, uniform over those that the sample's user never takes."""
+        again = []  # (row, column, user) of those that he does take
+        for start in range(0, len(drawn), BLOCK):
+            some = slice(start, start + BLOCK)
+            rows, user = start + np.flatnonzero(mine[some]), samples.take(some).user[mine[some]]
+            drawn[rows] = value = rng.integers(1, self.sizes[g], (len(rows), drawn.shape[1]), np.int32)
+            row, column = np.nonzero(self._takes(g, user, value))
+            again.append((rows[row], column, user[row]))
+        row, column, user = map(np.concatenate, zip(*again))
         for _ in range(99):
-            if not again.any():
+            if len(row) == 0:
                 break
-            value[again] = rng.integers(1, self.sizes[g], int(again.sum()), np.int32)
-            again[again] = self._takes(g, user[np.nonzero(again)[0]], value[again][:, None])[:, 0]
-        for row, column in zip(*np.nonzero(again)):  # users who take nearly everything: among what is left
+            drawn[row, column] = value = rng.integers(1, self.sizes[g], len(row), np.int32)
+            taken = self._takes(g, user, value[:, None])[:, 0]
+            row, column, user = row[taken], column[taken], user[taken]
+        for r, c, u in zip(row, column, user):  # users who take nearly everything: among what is left
             left = np.arange(1, self.sizes[g])
-            left = left[~self._takes(g, user[[row]], left[None])[0]]
+            left = left[~self._takes(g, np.array([u]), left[None])[0]]
             if len(left) == 0:
-                name = str(self.users[user[row]])
+                name = str(self.users[u])
                 raise DataError(f"events.csv: user {name!r} acts on every object of {self.names[g]}: no negative is left")
-            value[row, column] = rng.choice(left)
-        return value
+            drawn[r, c] = rng.choice(left)
 
     def shown_to(self, samples, g):
         """What may be a negative of samples of group g because it was shown: (row of the sample, object), all different,
