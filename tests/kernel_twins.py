@@ -78,7 +78,7 @@ def _attend(keep):
     def backward(dc, cache):
         query, key, value, query_offsets, offsets, K, columns, weights = cache
         D, dc = query.shape[1], np.ascontiguousarray(dc[:, columns])
-        gradients = [np.zeros_like(a) for a in (query, key, value)]
+        gradients = [np.full_like(a, np.nan) for a in (query, key, value)]  # all are written
         for b, weight in enumerate(weights):
             (i, q), (a, n) = ((o[b], o[b + 1] - o[b]) for o in (query_offsets, offsets))
             attention.attend_backward(

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from numba import njit
 
-from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows
-from .feedforward import Mask, add
+from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows, with_a_choice
+from .feedforward import Mask, add, clear
 from .options import ADD, INNER, ONE, SET, STEP, ZERO
 from .products import product, product_of_transpose
 from .ranking import DeepAt
@@ -63,20 +63,21 @@ def shard(given, settings, batch, s, train, D, K, L):
     first = row0 = u0 = ZERO
     while first < work.count[s]:
         last, n, q = next_chunk(batch, work, s, first)
+        n2, q2 = with_a_choice(work.offset[s], last - first)  # only theirs are queries and keys
         number_rows(batch, work, s, first, last, row0)
         own_mask = Mask(settings.dropout, settings.key, 0, number, ZERO, ZERO, settings.columns)
         vanilla_mask = Mask(settings.dropout, settings.key, 1, number, n, N, settings.columns)
         u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
 
-        project(S, ZERO, n, P, own.P_W, own.P_b, query, ZERO, D)  # (2)
-        product(S, ZERO, n, width, P, own.W, width, key, ZERO, SET)
+        project(S, ZERO, n2, P, own.P_W, own.P_b, query, ZERO, D)  # (2)
+        product(S, ZERO, n2, width, P, own.W, width, key, ZERO, SET)
         project(S, ZERO, n, P, own.Q_W, own.Q_b, value, ZERO, D)
         at = attend(query, ZERO, ZERO, P, -ONE, key, value, work, s, last - first, ZERO, train, X, D, K)  # (3) to (5)
         if settings.residual:
             add(S, n, X, D)
         feed_forward(X, ZERO, n, P, own_ff, own_mask, hidden, out, normed, rstd, C, D)  # (6)
 
-        project(S, n, q, P, vanilla.P_W, vanilla.P_b, query, n, D)  # (7)
+        project(S, n, q2, P, vanilla.P_W, vanilla.P_b, query, n, D)  # (7)
         project(C, ZERO, n, P, vanilla.Q_W, vanilla.Q_b, value_C, ZERO, D)
         attend(query, ONE, n, P, vanilla.W, C, value_C, work, s, last - first, at, train, X, D, K)
         feed_forward(X, n, q, P, vanilla_ff, vanilla_mask, hidden, out, normed, rstd, C, D)
@@ -89,16 +90,17 @@ def shard(given, settings, batch, s, train, D, K, L):
             feed_forward_backward(de, n, q, X, P, PT, dP, vanilla_ff, more, vanilla_mask, hidden, normed, rstd, d2, spare, D)
             dx, dquery, dvalue, dC = de, d2, d2, d3  # targets in rows n …, keys and values in rows 0 …
             attend_back(query, dquery, ONE, n, P, dP, vanilla.W, C, value_C, dC, dvalue, work, s, last - first, at, dx, D, K)
-            project_backward(dquery, n, query, n, S, n, q, PT, dP, vanilla.P_W, vanilla.P_b, more, dS, n, ADD, D)
+            project_backward(dquery, n, query, n, S, n, q2, PT, dP, vanilla.P_W, vanilla.P_b, more, dS, n, ADD, D)
             project_backward(dvalue, ZERO, value_C, ZERO, C, ZERO, n, PT, dP, vanilla.Q_W, vanilla.Q_b, more, dC, ZERO, ADD, D)
 
             feed_forward_backward(dC, ZERO, n, X, P, PT, dP, own_ff, more, own_mask, hidden, normed, rstd, d2, spare, D)
             dX, dquery, dkey, dvalue = dC, d1, d2, spare
             attend_back(query, dquery, ZERO, ZERO, P, dP, -ONE, key, value, dkey, dvalue, work, s, last - first, ZERO, dX, D, K)
-            project_backward(dquery, ZERO, query, ZERO, S, ZERO, n, PT, dP, own.P_W, own.P_b, more, dS, ZERO, SET, D)
+            clear(dS, n2, n, D)
+            project_backward(dquery, ZERO, query, ZERO, S, ZERO, n2, PT, dP, own.P_W, own.P_b, more, dS, ZERO, SET, D)
             project_backward(dvalue, ZERO, value, ZERO, S, ZERO, n, PT, dP, own.Q_W, own.Q_b, more, dS, ZERO, ADD, D)
-            product_of_transpose(S, ZERO, n, width, dkey, ZERO, width, dP, own.W, more)
-            product(dkey, ZERO, n, width, PT, own.W, width, dS, ZERO, ADD)
+            product_of_transpose(S, ZERO, n2, width, dkey, ZERO, width, dP, own.W, more)
+            product(dkey, ZERO, n2, width, PT, own.W, width, dS, ZERO, ADD)
             if settings.residual:
                 add(dX, n, dS, D)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .embedding import dense_backward, embed
+from .embedding import AHEAD, ask_for, dense_backward, embed
 from .feedforward import relu_backward, relu_forward
 from .options import ADD, INNER, SET, STEP, ZERO
 from .products import product, product_of_transpose
@@ -103,6 +103,18 @@ def next_chunk(batch, work, s, first):
 
 
 @njit(**INNER)
+def with_a_choice(offset, count):
+    """How many behaviours and targets a chunk has up to its last history of two behaviours or more, which are dealt first.
+
+    Where there is but one, it has all the weight, whatever the scores say: so (2) and (3) can do without such rows.
+    """
+    h = count
+    while h > 0 and offset[0, h] - offset[0, h - 1] < 2:
+        h -= 1
+    return offset[0, h], offset[1, h]
+
+
+@njit(**INNER)
 def number_rows(batch, work, s, first, last, row0):
     """Fills number, order and place of a chunk: behaviours, then targets, and all of it group by group in du."""
     N = len(batch.object)
@@ -166,6 +178,9 @@ def common_space(features, at, P, tables, scale, batch, work, s, rows, row0, u0,
     while p < row0 + rows:
         g, e, start = group_of(batch, order[p]), end_of_group(batch, order, p, row0 + rows), u0
         for i in range(p, e):
+            if i + AHEAD < e:
+                _, object, _, _ = behaviour(batch, at, order[i + AHEAD])
+                ask_for(features, tables, g, object)
             group, object, bucket, action = behaviour(batch, at, order[i])
             embed(features, P, tables, scale, group, object, bucket, action, du, u0)
             u0 += features.width[g]

@@ -9,9 +9,10 @@ import numpy as np
 from numba import njit
 
 from .options import KERNEL
-from .vectors import STRIP, load, size, splat, store, total
+from .vectors import STRIP, load, prefetch, size, splat, store, total
 
 LOOKUP, BAG, NUMBER = 0, 1, 2
+AHEAD = 8  # behaviours: so early are table rows asked for
 
 
 class Features(NamedTuple):
@@ -44,15 +45,37 @@ def add_scaled(y, y0, x, x0, n, a):
 
 
 @njit(**KERNEL)
+def sum_scaled(y, y0, x, x0, x1, n, a):
+    """y[y0 : y0+n] = a x[x0 : x0+n] + a x[x1 : x1+n]: not added to zeros, which would have to arrive first."""
+    factor, j = splat(a, STRIP), 0
+    while j + size(STRIP) <= n:
+        store(y, y0 + j, factor * load(x, x0 + j, STRIP) + factor * load(x, x1 + j, STRIP))
+        j += size(STRIP)
+    while j < n:
+        y[y0 + j] = a * x[x0 + j] + a * x[x1 + j]
+        j += 1
+
+
+@njit(**KERNEL)
+def ask_for(features, tables, group, object):
+    """Table rows that are needed soon come from far away; so they are asked for while others are computed."""
+    for c in range(features.first_column[group], features.first_column[group + 1]):
+        if features.kind[c] == LOOKUP:
+            row = features.table[c] + np.int64(features.codes[features.values[c] + object]) * features.size[c]
+            for j in range(0, features.size[c], size(STRIP)):
+                prefetch(tables, row + j)
+
+
+@njit(**KERNEL)
 def embed(features, P, tables, scale, group, object, bucket, action, u, u0):
     """u[u0:] = emb(o) + lookup_time(bucket) + lookup_action(a), width[group] numbers; tables are stored divided by scale."""
     one = P.dtype.type(1)
     width = features.width[group]
-    for j in range(u0, u0 + width):
-        u[j] = 0
     if features.time[group] >= 0:
-        add_scaled(u, u0, P, features.time[group] + bucket * width, width, scale)
-        add_scaled(u, u0, P, features.action[group] + action * width, width, scale)
+        sum_scaled(u, u0, P, features.time[group] + bucket * width, features.action[group] + action * width, width, scale)
+    else:
+        for j in range(u0, u0 + width):
+            u[j] = 0
     for c in range(features.first_column[group], features.first_column[group + 1]):
         n, table, value = features.size[c], features.table[c], features.values[c] + object
         if features.kind[c] == LOOKUP:

@@ -89,6 +89,13 @@ def add(x, rows, y, D):
         store(y, i * r, load(y, i * r, D) + load(x, i * r, D))
 
 
+@njit(**KERNEL)
+def clear(y, first, last, D):
+    """Rows first … last - 1 become 0."""
+    for i in range(first, last):
+        store(y, i * row(y, size(D)), splat(y.dtype.type(0), D))
+
+
 class Mask(NamedTuple):
     """Which dropout mask `randomness.dropout_mask` makes, and where the rows and columns of a chunk stand in it."""
 

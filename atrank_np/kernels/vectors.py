@@ -148,6 +148,20 @@ def number(typing, array, index):
 
 
 @intrinsic
+def prefetch(typing, array, index):
+    """Asks for the cache line of flat place `index`, which will be read soon; nobody waits for it."""
+
+    def code(context, builder, sig, args):
+        place = builder.gep(context.make_array(array)(context, builder, args[0]).data, [args[1]])
+        place = builder.bitcast(place, cgutils.voidptr_t)
+        read, keep, data = (ir.Constant(ir.IntType(32), n) for n in (0, 3, 1))
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), place, read, keep, data)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), code
+
+
+@intrinsic
 def store(typing, array, index, vector):
     """Write a vector to flat place `index` of a contiguous array."""
 
@@ -224,6 +238,26 @@ def spread(typing, vector, lanes):
         return _shuffle(builder, args[0], [c % vector.n for c in range(lanes.n)])
 
     return Vector(vector.dtype, lanes.n)(vector, lanes), code
+
+
+@intrinsic
+def halves(typing, vector):
+    """A vector's first and second half."""
+    kind = types.UniTuple(Vector(vector.dtype, vector.n // 2), 2)
+
+    def code(context, builder, sig, args):
+        n = vector.n // 2
+        return cgutils.pack_array(builder, [_shuffle(builder, args[0], range(i, i + n)) for i in (0, n)])
+
+    return kind(vector), code
+
+
+@intrinsic
+def beside(typing, x, y):
+    """The vector of which x and y are the halves."""
+    return Vector(x.dtype, 2 * x.n)(x, y), lambda context, builder, sig, args: _shuffle(
+        builder, args[0], range(2 * x.n), args[1]
+    )
 
 
 @intrinsic
