@@ -136,6 +136,23 @@ def test_a_history_without_targets():
     assert_equal_backends(problem._replace(batch=batch))
 
 
+@pytest.mark.parametrize("lengths", [[1, 3, 1, 2, 0, 1], [1] * 4, [1] * 150], ids=len)
+@pytest.mark.parametrize("model", ["atrank", "bilstm_attention"])
+def test_one_behaviour_alone_has_all_the_weight(model, lengths):
+    """Nobody reads its scores, queries and keys, which are nothing here but what lay in the workspace before. Many targets
+    put a history of one behaviour before longer ones."""
+    problem = made_up(np.random.default_rng(5), model, ranking="deep")
+    targets = ([9, 1, 2, 1, 3, 1] + [2] * 150)[: len(lengths)]
+    batch = random_batch(np.random.default_rng(6), problem.model.space.groups, lengths, targets)
+    numpy, numba = both(problem)
+    numba.scores(batch)
+    for rows in (numba.work.rows, numba.work.fold, numba.work.weight, numba.work.score):
+        rows[:] = np.nan
+    (_, wanted), (_, gradients) = numpy.gradients(batch), numba.gradients(batch)
+    for name, w in numpy.params.items():
+        assert_close(dense(gradients[name], w.shape), dense(wanted[name], w.shape), 1e-11)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_not_a_number_is_not_lost(model):
     """relu(NaN) is NaN: a model that has diverged has no finite loss, by which it is found out."""
