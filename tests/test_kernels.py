@@ -16,7 +16,7 @@ from atrank_np.kernels.attention import attend_backward, attend_forward
 from atrank_np.kernels.backend import Flat
 from atrank_np.kernels.catalogue import BLOCK
 from atrank_np.kernels.chunks import CHUNK
-from atrank_np.kernels.embedding import take_square
+from atrank_np.kernels.embedding import add_scaled, sum_scaled, take_square
 from atrank_np.kernels.products import from_strips, product, product_of_transpose, to_strips, transpose
 from atrank_np.kernels.step import KEPT
 from atrank_np.kernels.vectors import STRIP, Lanes
@@ -145,7 +145,7 @@ def test_one_behaviour_alone_has_all_the_weight(model, lengths):
     targets = ([9, 1, 2, 1, 3, 1] + [2] * 150)[: len(lengths)]
     batch = random_batch(np.random.default_rng(6), problem.model.space.groups, lengths, targets)
     numpy, numba = both(problem)
-    numba.scores(batch)
+    numba.gradients(batch)
     for rows in (numba.work.rows, numba.work.fold, numba.work.weight, numba.work.score):
         rows[:] = np.nan
     (_, wanted), (_, gradients) = numpy.gradients(batch), numba.gradients(batch)
@@ -207,6 +207,18 @@ def test_take_square(n):
     expected, square = y.copy(), (y[3 : 3 + n] ** 2).sum()
     expected[3 : 3 + n] = 0
     assert take_square(y, 3, n) == pytest.approx(square, rel=1e-14)
+    np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("n", [5, 16, 40])
+def test_scaled_sums(n):
+    x, y = np.random.default_rng(n).standard_normal((2, 100))
+    expected = y.copy()
+    expected[3 : 3 + n] = 2 * x[1 : 1 + n] + 2 * x[50 : 50 + n]
+    sum_scaled(y, 3, x, 1, 50, n, 2.0)
+    np.testing.assert_array_equal(y, expected)
+    expected[4 : 4 + n] += 2 * x[7 : 7 + n]
+    add_scaled(y, 4, x, 7, n, 2.0)
     np.testing.assert_array_equal(y, expected)
 
 
