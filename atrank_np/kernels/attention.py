@@ -110,16 +110,6 @@ def softmax_backward(score, n, weight, one, other, K):
 
 
 @njit(**KERNEL)
-def pair_backward(query, dquery, i, other, P, dP, W, key, dkey, first, n, dscore, fold, turned, more, D, K):
-    """dquery of the pair and dkey, from those of the scores of `weights_of_pair`; more: as in `scores_backward`."""
-    if W < 0:  # B1
-        r = row(key, size(D))
-        scores_backward(query, dquery, i, other, key.reshape(-1), dkey.reshape(-1), first * r, r, n, dscore, more, D, K)
-    else:
-        folded_backward(query, dquery, i, other, P, dP, W, key, dkey, first, n, dscore, fold, turned, more, D, K)
-
-
-@njit(**KERNEL)
 def weights_of_pair(query, i, other, P, W, key, first, n, weight, at, score, fold, pair, D, K):
     """Rows of weights from weight[at:] on: of query i, and of the other if it is another."""
     if n < 2:  # the softmax of one score is 1, whatever it is
@@ -130,6 +120,16 @@ def weights_of_pair(query, i, other, P, W, key, first, n, weight, at, score, fol
     else:
         folded_forward(query, i, other, P, W, key, first, n, score, fold[pair], D, K)
     softmax_forward(score, n, weight, at, at + (other - i) * n * size(K), K)
+
+
+@njit(**KERNEL)
+def pair_backward(query, dquery, i, other, P, dP, W, key, dkey, first, n, dscore, fold, turned, more, D, K):
+    """dquery of the pair and dkey, from those of the scores of `weights_of_pair`; more: as in `scores_backward`."""
+    if W < 0:  # B1
+        r = row(key, size(D))
+        scores_backward(query, dquery, i, other, key.reshape(-1), dkey.reshape(-1), first * r, r, n, dscore, more, D, K)
+    else:
+        folded_backward(query, dquery, i, other, P, dP, W, key, dkey, first, n, dscore, fold, turned, more, D, K)
 
 
 @njit(**KERNEL)
