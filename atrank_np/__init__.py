@@ -1,11 +1,11 @@
 """ATRank (Zhou et al., AAAI 2018) in NumPy and numba: every backward pass by hand.
 
-    from atrank_np import fit, rank, read_log
-    log = read_log("data/shop")
-    run = fit(log, epochs=2)
-    print(run.report["test_auc"])
-    for name, score in rank(run.trained, log, user="u7", top=3):
-        print(name, score)
+from atrank_np import fit, rank, read_log
+log = read_log("data/shop")
+run = fit(log, epochs=2)
+print(run.report["test_auc"])
+for name, score in rank(run.trained, log, user="u7", top=3):
+    print(name, score)
 """
 
 import importlib

@@ -122,8 +122,10 @@ def part_models(report, options):
             if ratio:
                 put(report, ("models", model, RATIOS[name]), ratios[name][0])
             rows.append([model, name, f"{rates[name]:,.0f}", ratio])
-    return [f"Training steps of the competitors, batch 32, {threads} threads.",
-            table("model", "", "samples/s", "numba's ratio", rows=rows)]
+    return [
+        f"Training steps of the competitors, batch 32, {threads} threads.",
+        table("model", "", "samples/s", "numba's ratio", rows=rows),
+    ]
 
 
 def part_rank(report, options):
@@ -182,8 +184,10 @@ def part_groups(report, options):
         row = [f"{rates[name]:,.0f}" for name in ("numba", "one group")]
         rows.append([batch, *row, f"{median:.2f} ({low:.2f} to {high:.2f})"])
     name = options.data.resolve().name
-    return [f"Several groups of objects, {name}, {threads} threads: samples/s, and the time for the same rows.",
-            table("batch", "its groups", "as one group", "time of groups / of one", rows=rows)]
+    return [
+        f"Several groups of objects, {name}, {threads} threads: samples/s, and the time for the same rows.",
+        table("batch", "its groups", "as one group", "time of groups / of one", rows=rows),
+    ]
 
 
 def part_epoch(report, options):
@@ -268,15 +272,23 @@ PARTS = {"train": part_train, "models": part_models, "rank": part_rank, "groups"
 
 
 def parser():
-    p = command.Parser(prog="python -m atrank_np.bench", description="Measure speed and memory on an Electronics-shaped log, "
-                       "beside PyTorch if it is installed. Let nothing else run meanwhile.")
+    p = command.Parser(
+        prog="python -m atrank_np.bench",
+        description="Measure speed and memory on an Electronics-shaped log, "
+        "beside PyTorch if it is installed. Let nothing else run meanwhile.",
+    )
     whole = lambda text: [int(value) for value in text.split(",")]
     p.add_argument("--quick", action="store_true", help="a smaller log, fewer rounds, no epoch: within five minutes")
     p.add_argument("--only", choices=PARTS, help="this part alone")
     p.add_argument("--batch", type=whole, default=[32, 256, 1024], metavar="B,…", help="targets in a step (32,256,1024)")
     p.add_argument("--threads", type=whole, default=[1, 2], metavar="N,…", help="numbers of threads (1,2)")
-    p.add_argument("--data", metavar="DIR", type=command.find_data, default=command.default_data(),
-                   help="the log of part groups (default: the simulated shop)")
+    p.add_argument(
+        "--data",
+        metavar="DIR",
+        type=command.find_data,
+        default=command.default_data(),
+        help="the log of part groups (default: the simulated shop)",
+    )
     p.add_argument("--json", metavar="FILE", help="write the figures there")
     p.add_argument("--plot", metavar="FILE", help="a PNG of the cost against history length and vocabulary (part scaling)")
     p.add_argument("--warm-up", action="store_true", help="compile everything and stop; later runs load it")

@@ -127,11 +127,21 @@ def parser():
     p.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each row, seeds 0 to N-1 (default: 3)")
     p.add_argument("--out", metavar="DIR", help="folder of the tables and of all runs (default: runs/compare-NAME)")
     kind = p.add_mutually_exclusive_group()
-    kind.add_argument("--tasks", action="store_true", help="Table 5: each group of --target (default: all of --history) ranked "
-                      "from its own history (one2one), from all (all2one), and by one model for all groups (all2all)")
+    kind.add_argument(
+        "--tasks",
+        action="store_true",
+        help="Table 5: each group of --target (default: all of --history) ranked "
+        "from its own history (one2one), from all (all2one), and by one model for all groups (all2all)",
+    )
     changes = ",".join(row.name for row in ONE_CHANGE)
-    kind.add_argument("--variants", nargs="?", const=changes, metavar="A,B", help=f"ATRank with one thing changed at a time; of "
-                      f"{changes} (default: all; raw_query and authors need features that are together as wide as the model)")
+    kind.add_argument(
+        "--variants",
+        nargs="?",
+        const=changes,
+        metavar="A,B",
+        help=f"ATRank with one thing changed at a time; of "
+        f"{changes} (default: all; raw_query and authors need features that are together as wide as the model)",
+    )
     return p
 
 

@@ -112,7 +112,9 @@ def test_report(backend, log, split, task, scores, world=None):
     for g in np.unique(groups):
         own = auc(scores[groups == g])
         by_group[log.schema.groups[g].name] = {
-            "auc": own.mean, "se": known(own.se), "users": len(own.each),
+            "auc": own.mean,
+            "se": known(own.se),
+            "users": len(own.each),
             "ceiling": None if best is None else auc(best[groups == g]).mean,
         }
     popularity = np.empty(task.candidates.shape)
@@ -215,8 +217,11 @@ def parser():
     )
     p.add_argument("run", metavar="RUN", help="the folder that train wrote")
     p.add_argument("--data", metavar="DIR", help="the data folder, if it has moved since")
-    p.add_argument("--full", action="store_true", help="rank the whole catalogue for every test user: HR@10, NDCG@10; "
-                   "and the AUC by length of the history")
+    p.add_argument(
+        "--full",
+        action="store_true",
+        help="rank the whole catalogue for every test user: HR@10, NDCG@10; and the AUC by length of the history",
+    )
     p.add_argument("--users", type=int, metavar="N", help="with --full: the first N test users only")
     p.add_argument("--backend", choices=("numpy", "numba"), help="how to compute (default: as the run did)")
     p.add_argument("--json", action="store_true", help="print the figures as JSON")

@@ -194,8 +194,13 @@ def parser():
     p.add_argument("--at", type=int, metavar="TIME", help="the time of ranking (default: one tick after the last behaviour)")
     p.add_argument("--out", metavar="DIR", help="where pictures and tables go (default: RUN/explain)")
     p.add_argument("--samples", type=int, default=20000, help="rankings that Table 4 averages, 0: all (default: %(default)s)")
-    p.add_argument("--tick", type=float, default=1.0, metavar="SECONDS", help="how long a tick of the log's time is, for ages "
-                   "and days (default: %(default)s)")
+    p.add_argument(
+        "--tick",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="how long a tick of the log's time is, for ages and days (default: %(default)s)",
+    )
     p.add_argument("--data", metavar="DIR", help="the data folder, if it has moved since")
     return p
 

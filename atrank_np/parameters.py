@@ -6,7 +6,7 @@ from .randomness import stream
 
 
 def kind(name):
-    """"table": embedding, time or action table. "item bias": a number per object. "weight", "bias", "gain": of a layer."""
+    """ "table": embedding, time or action table. "item bias": a number per object. "weight", "bias", "gain": of a layer."""
     if name.startswith(("table.", "time.", "action.")):
         return "table"
     if name.startswith("bias."):

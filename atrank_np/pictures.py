@@ -18,8 +18,15 @@ def draw_self_attention(path, inside, tick=1.0):
     K, n, _ = inside.self_attention.shape
     columns, brightest = min(4, K), inside.self_attention.max(initial=0)
     side = max(3.1, 0.14 * min(n, 25) if columns > 1 else 4.5)  # inches: 25 labels need room
-    figure, axes = plt.subplots(-(-K // columns), columns, figsize=(side * columns + 3.5, side * -(-K // columns) + 1),
-                                layout="constrained", squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(
+        -(-K // columns),
+        columns,
+        figsize=(side * columns + 3.5, side * -(-K // columns) + 1),
+        layout="constrained",
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+    )
     for k, panel in enumerate(axes.flat):
         if k >= K:
             panel.axis("off")

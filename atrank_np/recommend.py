@@ -102,8 +102,12 @@ def parser():
     who = p.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", metavar="U", help="a user of the data that the run was trained on")
     who.add_argument("--history", metavar="FILE", help="a CSV like events.csv without the user's column; needs no other data")
-    p.add_argument("--at", type=int, metavar="TIME", help="the time of ranking; only behaviours before it count "
-                   "(default: one tick after the last)")
+    p.add_argument(
+        "--at",
+        type=int,
+        metavar="TIME",
+        help="the time of ranking; only behaviours before it count (default: one tick after the last)",
+    )
     p.add_argument("--top", type=int, default=10, help="how many to show (default: %(default)s)")
     p.add_argument("--group", help="the target group to rank (default: the first)")
     p.add_argument("--data", metavar="DIR", help="with --user: the data folder, if it has moved since")
@@ -137,7 +141,8 @@ def describe(trained, group, row):
     values = trained.catalogues[group.name].features
     return "  ".join(
         f"{f.name} {command.one_line(str(trained.tables[f.table][values[f.name][row]]))}"
-        for f in group.features if f.kind == "categorical"
+        for f in group.features
+        if f.kind == "categorical"
     )
 
 

@@ -68,6 +68,7 @@ past = log.catalogues["items"].objects[log.object[log.offsets[7] : log.offsets[8
 print("u7 did", past.tolist(), "\n   next?", [(name, round(value, 2)) for name, value in best])
 assert best[0][0].startswith(KINDS[likes[7]])  # it found out what u7 likes
 
+
 # %% [markdown]
 # ## What the numbers mean
 #

@@ -65,6 +65,7 @@ best = steps[two_sided.argmin()]
 print(f"smallest error {two_sided.min():.0e} at h = {best:.0e}; h = 1e-5: {two_sided[np.isclose(steps, 1e-5)][0]:.0e}")
 assert 1e-7 < best < 1e-3 and two_sided[np.isclose(steps, STEP)] < 1e-9  # h = 1e-5 is a safe middle
 
+
 # %% [markdown]
 # ## From numbers to arrays
 #

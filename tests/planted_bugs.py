@@ -513,8 +513,12 @@ BUGS = [
         ("penalty on e twice", "return dh + self.L2 * h,", "return dh + self.L2 * e,", entries("activation_l2")),
         ("buckets left", "np.zeros_like(batch.bucket)", "batch.bucket", "test_no_time_is_one_bucket"),
         ("natural logarithm", "np.log2(1 + elapsed)", "np.log(1 + elapsed)", "test_continuous_time_is_a_time_table_on_a_line"),
-        ("elapsed without gradient", "\"wb\", number_backward(du, time_cache)", "\"wb\", (0 * du[0], 0 * du[0])",
-         entries("continuous_time")),
+        (
+            "elapsed without gradient",
+            '"wb", number_backward(du, time_cache)',
+            '"wb", (0 * du[0], 0 * du[0])',
+            entries("continuous_time"),
+        ),
         (
             "S without F_self",
             "return x, (([None]",

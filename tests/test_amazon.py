@@ -19,8 +19,18 @@ from atrank_np.datasets.schema import DataError
 
 
 def review(user, asin, time, text="Fine.", **others):
-    return {"reviewerID": user, "asin": asin, "reviewerName": "A \"B\"", "helpful": [0, 1], "reviewText": text,
-            "overall": 5.0, "summary": "ok", "unixReviewTime": time, "reviewTime": "06 2, 2013", **others}
+    return {
+        "reviewerID": user,
+        "asin": asin,
+        "reviewerName": 'A "B"',
+        "helpful": [0, 1],
+        "reviewText": text,
+        "overall": 5.0,
+        "summary": "ok",
+        "unixReviewTime": time,
+        "reviewTime": "06 2, 2013",
+        **others,
+    }
 
 
 REVIEWS = [
@@ -35,21 +45,40 @@ REVIEWS = [
 RELATED = {"also_bought": ["B00002", "B00009"], "buy_after_viewing": []}
 METADATA = [
     {"asin": "B00009", "title": "in no review", "categories": [["Electronics", "Unseen"]]},
-    {"asin": "B00002", "related": RELATED, "title": "it's 5\" {'brand': 'no', [", "price": 9.5, "salesRank": {"Toys": 12},
-     "imUrl": "http://x/%2B.jpg", "brand": "", "categories": [["Electronics", "A"], ["Home, Garden", 'Fans, 12" & more']]},
-    {"asin": "B00001", "description": "a\\'b\n\xe9", "categories": [["Electronics", "GPS"], ["Electronics", "Café"]],
-     "brand": "O'Neil \"2\""},
+    {
+        "asin": "B00002",
+        "related": RELATED,
+        "title": "it's 5\" {'brand': 'no', [",
+        "price": 9.5,
+        "salesRank": {"Toys": 12},
+        "imUrl": "http://x/%2B.jpg",
+        "brand": "",
+        "categories": [["Electronics", "A"], ["Home, Garden", 'Fans, 12" & more']],
+    },
+    {
+        "asin": "B00001",
+        "description": "a\\'b\n\xe9",
+        "categories": [["Electronics", "GPS"], ["Electronics", "Café"]],
+        "brand": 'O\'Neil "2"',
+    },
     {"title": "asin not in front", "asin": "0528881469", "categories": [["Electronics", "GPS"], []], "brand": "Tom\\Tom"},
     {"asin": "B00002", "categories": [["Electronics", "Twice"]], "brand": "Twice"},
     {"asin": "B00003", "price": 1e-05},
     {"asin": "B00005", "categories": [["Electronics", ""]], "brand": "b"},  # a nameless category is one by the paper's rule
 ]
-EVENTS = ("user,object,time\nA1X,B00001,1400000000\n#oc-R2,0528881469,1300000000\nA1X,0528881469,1200000000\n"
-          "A1X,B00002,-86400\nA3,B00003,0\nA3,B00004,-4611686018427387903\nA3,B00005,4611686018427387903\n")
-ITEMS = ('object,category,brand\nB00001,Café,"O\'Neil ""2"""\n0528881469,,Tom\\Tom\n'
-         'B00002,"Fans, 12"" & more",\nB00003,,\nB00004,,\nB00005,,b\n')
+EVENTS = (
+    "user,object,time\nA1X,B00001,1400000000\n#oc-R2,0528881469,1300000000\nA1X,0528881469,1200000000\n"
+    "A1X,B00002,-86400\nA3,B00003,0\nA3,B00004,-4611686018427387903\nA3,B00005,4611686018427387903\n"
+)
+ITEMS = (
+    'object,category,brand\nB00001,Café,"O\'Neil ""2"""\n0528881469,,Tom\\Tom\n'
+    'B00002,"Fans, 12"" & more",\nB00003,,\nB00004,,\nB00005,,b\n'
+)
 COUNTS = {
-    "users": 3, "items": 6, "categories": 3, "samples": 7,
+    "users": 3,
+    "items": 6,
+    "categories": 3,
+    "samples": 7,
     "items without metadata": 1,
     "items with metadata that name no category": 2,
     "items with metadata that name no brand": 2,
@@ -111,9 +140,9 @@ def without(record, key):
 
 TIME = "unixReviewTime: expected an integer below 2^62, got "
 BAD_REVIEWS = {
-    b'{"reviewerID": "A1", "asin": "B': "expected a JSON object, got '{\"reviewerID... \"asin\": \"B\\n'",
+    b'{"reviewerID": "A1", "asin": "B': 'expected a JSON object, got \'{"reviewerID... "asin": "B\\n\'',
     b"{'reviewerID': 'A1'}": "expected a JSON object, got ",
-    b'["A1"]': "expected a JSON object, got '[\"A1\"]",
+    b'["A1"]': 'expected a JSON object, got \'["A1"]',
     b"": "expected a JSON object, got '\\n'",
     b'{"a": "\0"}': "expected a JSON object, got ",
     b"[" * 100_000: "expected a JSON object, got ",
@@ -126,9 +155,18 @@ BAD_REVIEWS = {
     json.dumps(review("A1", 7, 1)).encode(): "asin: expected a name, got 7",
     json.dumps(review("A\ud800", "B1", 1)).encode(): "reviewerID: expected a name, got 'A\\ud800'",
     json.dumps(review("A1", "B\0", 1)).encode(): "asin: expected a name, got 'B\\x00'",
-    **{json.dumps(review("A1", "B1", bad)).encode(): TIME + shown for bad, shown in (
-        (True, "True"), (1.0, "1.0"), ("1", "'1'"), (None, "none"), (float("nan"), "nan"), (2**62, str(2**62)),
-        (-(2**62), str(-(2**62))))},
+    **{
+        json.dumps(review("A1", "B1", bad)).encode(): TIME + shown
+        for bad, shown in (
+            (True, "True"),
+            (1.0, "1.0"),
+            ("1", "'1'"),
+            (None, "none"),
+            (float("nan"), "nan"),
+            (2**62, str(2**62)),
+            (-(2**62), str(-(2**62))),
+        )
+    },
 }
 
 
@@ -160,8 +198,10 @@ BAD_METADATA = {
     "{'asin': ['B00001']}": "asin: expected a name, got ['B00001']",
     "{'asin': 'B00001', 'brand': 5}": "brand: expected a text, got 5",
     "{'asin': 'B00001', 'brand': 'a\\ud800'}": "brand: expected a text, got 'a\\ud800'",
-    **{f"{{'asin': 'B00001', 'categories': {bad}}}": "categories: expected a list of lists of texts, got " + bad
-       for bad in ("['Electronics', 'GPS']", "[[1]]", "[['GPS', ['A']]]", "'GPS'", "{'a': 'b'}", "7")},
+    **{
+        f"{{'asin': 'B00001', 'categories': {bad}}}": "categories: expected a list of lists of texts, got " + bad
+        for bad in ("['Electronics', 'GPS']", "[[1]]", "[['GPS', ['A']]]", "'GPS'", "{'a': 'b'}", "7")
+    },
 }
 
 
@@ -174,14 +214,18 @@ def test_bad_metadata(tmp_path, line, monkeypatch):
     assert not (tmp_path / "hacked").exists()
 
 
-@pytest.mark.parametrize("line", [
-    "{'asin': 'B00001'" + ", 'brand': 'b', 'categories': [['c']]" * 5_000,
-    "{'asin': 'B00001', 'x': [" + "'a', " * 50_000,
-    "{'asin': 'B00001', 'x': '" + "\\'" * 100_000,
-    "{'asin': 'B00001', 'x': {" + "'a': ['b'], " * 20_000,
-    "{'asin': 'B00001', 'x': " + "1" * 100_000,
-    "} " * 50_000,
-], ids=range(6))
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{'asin': 'B00001'" + ", 'brand': 'b', 'categories': [['c']]" * 5_000,
+        "{'asin': 'B00001', 'x': [" + "'a', " * 50_000,
+        "{'asin': 'B00001', 'x': '" + "\\'" * 100_000,
+        "{'asin': 'B00001', 'x': {" + "'a': ['b'], " * 20_000,
+        "{'asin': 'B00001', 'x': " + "1" * 100_000,
+        "} " * 50_000,
+    ],
+    ids=range(6),
+)
 def test_no_line_takes_long(line):
     start = time.process_time()
     assert amazon.RECORD.fullmatch(line) is None
@@ -210,7 +254,8 @@ def test_damaged_files(tmp_path):
 
 def test_the_wrong_files(tmp_path):
     assert refused(tmp_path, metadata=lines(METADATA[:1], repr)) == (
-        "meta_Toys.json.gz: expected the 2014 layout, got a category for none of 6 items")
+        "meta_Toys.json.gz: expected the 2014 layout, got a category for none of 6 items"
+    )
     flat = lines([{"asin": "B00001", "category": ["Electronics", "GPS"]}], json.dumps)  # the layout of 2018
     assert refused(tmp_path, metadata=flat).startswith("meta_Toys.json.gz: expected the 2014 layout")
     assert refused(tmp_path, reviews=lines(METADATA, repr)).startswith("reviews_Toys_5.json.gz:1: expected a JSON object")
@@ -235,15 +280,20 @@ def test_known_files_are_checked(tmp_path, monkeypatch, capsys):
     got = hashlib.md5(reviews.read_bytes()).hexdigest()
     with pytest.raises(DataError) as fault:
         amazon.main(arguments)
-    assert str(fault.value) == ("reviews_Beauty_5.json.gz: truncated or other download: "
-                                f"expected md5 5d2ccdcd86641efcfbae344317c10829, got {got}")
+    assert str(fault.value) == (
+        f"reviews_Beauty_5.json.gz: truncated or other download: expected md5 5d2ccdcd86641efcfbae344317c10829, got {got}"
+    )
     assert capsys.readouterr().out == "meta_Beauty.json.gz: not checked, no md5 is known\n"
 
     assert amazon.main([*arguments, "--no-check"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[:2] == ["reviews_Beauty_5.json.gz: not checked", "meta_Beauty.json.gz: not checked"]
-    assert shown[2:6] == ["         3 users  MISMATCH: expected 22,363", "         6 items  MISMATCH: expected 12,101",
-                          "         3 categories  MISMATCH: expected 195", "         7 samples  MISMATCH: expected 198,502"]
+    assert shown[2:6] == [
+        "         3 users  MISMATCH: expected 22,363",
+        "         6 items  MISMATCH: expected 12,101",
+        "         3 categories  MISMATCH: expected 195",
+        "         7 samples  MISMATCH: expected 198,502",
+    ]
     assert shown[6] == "         1 items without metadata"
 
     monkeypatch.setitem(amazon.KNOWN, reviews.name, (got, (3, 6, 3, 7)))
@@ -259,8 +309,22 @@ def test_known_files_are_checked(tmp_path, monkeypatch, capsys):
 
 def test_a_fault_is_one_line_and_exit_2(tmp_path):
     reviews, metadata = download(tmp_path, reviews=b"{")
-    ended = subprocess.run([sys.executable, "-m", "atrank_np.datasets.amazon", "--reviews", reviews, "--metadata", metadata,
-                            "--out", tmp_path / "out"], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "atrank_np.datasets.amazon",
+            "--reviews",
+            reviews,
+            "--metadata",
+            metadata,
+            "--out",
+            tmp_path / "out",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
     assert ended.returncode == 2
     assert ended.stderr == "error: reviews_Toys_5.json.gz:1: expected a JSON object, got '{'\n"
 
@@ -293,7 +357,7 @@ def test_the_short_cut_reads_as_literal_eval_does():
         line = rng.choice([repr, ascii])(dict(pairs))
         for _ in range(rng.choice([0, 0, 1, 2, 3])):
             place = rng.randrange(len(line))
-            line = line[:place] + rng.choice([*alphabet, ""]) + line[place + rng.randrange(2):]
+            line = line[:place] + rng.choice([*alphabet, ""]) + line[place + rng.randrange(2) :]
         if (found := amazon.RECORD.fullmatch(line)) is None or not found[1]:
             continue
         fast += 1

@@ -387,8 +387,10 @@ def test_all_variants_are_there():
         ("--variants=", f"--variants: expected some of {', '.join(row.name for row in compare.ONE_CHANGE)}, got ''"),
         ("--variants clip --models cnn", "--models: chooses competitors, which --variants has none of"),
         ("--data nowhere", "nowhere: expected a folder with events.csv, found none"),
-        (f"--tasks --data {CINEMA} --history searches --target films",
-         "--tasks: expected --target among the groups of --history, got 'films'"),
+        (
+            f"--tasks --data {CINEMA} --history searches --target films",
+            "--tasks: expected --target among the groups of --history, got 'films'",
+        ),
         ("--tasks --data nowhere", "nowhere: expected a folder with events.csv, found none"),
     ],
 )

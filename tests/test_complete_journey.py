@@ -123,8 +123,10 @@ def test_faults(tmp_path, monkeypatch):
     with pytest.raises(TypeError):
         convert(tables(), tmp_path / "broken")
     assert not (tmp_path / "out").exists() and list((tmp_path / "broken").iterdir()) == []
-    assert_fault(process("datasets.complete_journey"), "the following arguments are required: --out (see python -m "
-                 "atrank_np.datasets.complete_journey --help)")
+    assert_fault(
+        process("datasets.complete_journey"),
+        "the following arguments are required: --out (see python -m atrank_np.datasets.complete_journey --help)",
+    )
 
 
 def test_the_package(tmp_path):

@@ -135,7 +135,8 @@ def test_negatives_that_were_shown_are_told(tmp_path):
     scores = score(ByObject(), log.schema, parts.events, task)
     assert report_of(ByObject(), log, parts, task, scores)["negatives"] == (
         "2 per positive, what he was shown of items and never took, for want of it (3) uniform over objects that the user "
-        "never touches")
+        "never touches"
+    )
     other = task_of(log, parts.test, Config(eval_negatives=2, eval_seed=1, seed=9))
     assert other.candidates[0, 1] == f and not np.array_equal(other.candidates, task.candidates)
 
@@ -295,8 +296,9 @@ def test_faults(trained_run, tiny, tmp_path):
 SETTINGS = '{"data": {"data": %s, "features": %s, "history": null, "target": null, "embedding_size": null}}'
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{", '{"data": {}}', '{"data": 7}', SETTINGS % ("5", "null"),
-                                     SETTINGS % ('"x"', '"object"')])
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "{", '{"data": {}}', '{"data": 7}', SETTINGS % ("5", "null"), SETTINGS % ('"x"', '"object"')]
+)
 def test_a_run_without_its_settings(content, trained_run, tmp_path):
     run = shutil.copytree(trained_run, tmp_path / "run")
     (run / "config.json").unlink()

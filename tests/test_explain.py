@@ -281,7 +281,7 @@ def test_left_out_of_one(in_days):
     """Without his only behaviour a user is nobody: e is what zeros give."""
     trained, log = in_days
     look = explain.look_inside(trained, log, "u", target="f", at=1)
-    (effect,), = explain.left_out(trained, look.batch)
+    ((effect,),) = explain.left_out(trained, look.batch)
     assert look.behaviours == ["a"] and effect != 0
     nobody = explain.look_inside(trained, log, "u", target="f", at=0)
     assert effect == pytest.approx(look.score - nobody.score, rel=1e-5)

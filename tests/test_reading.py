@@ -44,8 +44,10 @@ def write(folder, **files):
 
 
 def write_two_groups(folder, **files):
-    return write(folder, **{"schema_toml": TWO_GROUPS, "items_csv": TWO_ITEMS, "coupons_csv": TWO_COUPONS,
-                            "events_csv": TWO_EVENTS, **files})
+    return write(
+        folder,
+        **{"schema_toml": TWO_GROUPS, "items_csv": TWO_ITEMS, "coupons_csv": TWO_COUPONS, "events_csv": TWO_EVENTS, **files},
+    )
 
 
 def equal(array, values, dtype=None):
@@ -127,13 +129,17 @@ def test_selected_features_leave_the_others_unread(tmp_path):
     assert list(log.tables) == ["shop"]
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: "\ufeff" + text,
-    lambda text: text.replace("\n", "\r\n"),
-    lambda text: text + "\n\n",
-    lambda text: text[:-1],
-    lambda text: re.sub(r"[^,\n]+", r'"\g<0>"', text),
-], ids=["bom", "crlf", "blank last lines", "no last line end", "quotes"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text + "\n\n",
+        lambda text: text[:-1],
+        lambda text: re.sub(r"[^,\n]+", r'"\g<0>"', text),
+    ],
+    ids=["bom", "crlf", "blank last lines", "no last line end", "quotes"],
+)
 def test_spellings_of_the_same_log(tmp_path, change):
     log = read_log(write(tmp_path, events_csv=change(EVENTS), items_csv=change(ITEMS)))
     equal(log.users, ["b", "a", "c"])
@@ -175,17 +181,22 @@ FAULTS = [
     ("events", HEAD + ",x,1\n", "events.csv:2: user: expected a name, got an empty cell"),
     ("events", HEAD + "a,,1\n", "events.csv:2: object: expected a name, got an empty cell"),
     ("events", "user,object,time,action\na,x,1,\n", "events.csv:2: action: expected a name, got an empty cell"),
-    ("events", "user,object,time,group\na,x,1,items\na,x,1,iterns\n",
-     "events.csv:3: group: expected one of items, got 'iterns'"),
+    ("events", "user,object,time,group\na,x,1,items\na,x,1,iterns\n", "events.csv:3: group: expected one of items, got 'iterns'"),
     ("events", HEAD.encode() + b"a,x,1\na,\xe9,1\n", "events.csv:3: expected UTF-8, got byte 0xe9"),
     ("events", HEAD + 'a,"x,1\n', "events.csv:2: expected well-formed CSV: unexpected end of data (is a quote open?)"),
     ("items", "", "items.csv:1: expected a header, found an empty file"),
     ("items", "object\n", "items.csv:1: expected rows below the header, found none"),
     ("items", "id,category\nx,red\n", "items.csv:1: expected a column 'object', got id, category"),
-    ("events", HEAD + f"a,{'x' * 1001},1\n",
-     "events.csv:2: object: expected a name of at most 1,000 characters, got one of 1,001"),
-    ("items", f"object,category\nx,red\ny,{'z' * 1001}\n",
-     "items.csv:3: category: expected a name of at most 1,000 characters, got one of 1,001"),
+    (
+        "events",
+        HEAD + f"a,{'x' * 1001},1\n",
+        "events.csv:2: object: expected a name of at most 1,000 characters, got one of 1,001",
+    ),
+    (
+        "items",
+        f"object,category\nx,red\ny,{'z' * 1001}\n",
+        "items.csv:3: category: expected a name of at most 1,000 characters, got one of 1,001",
+    ),
     ("items", "object,category\nx,red\n,red\n", "items.csv:3: object: expected a name, got an empty cell"),
     ("events", HEAD + "a,x,1\na\0,x,1\n", "events.csv:3: user: expected a name, got a character of code 0"),
     ("items", "object\nx\ny\nz\ny\nx\n", "items.csv:5: object: expected every object once, got 'y' again"),
@@ -205,22 +216,37 @@ def test_faults(tmp_path, monkeypatch, block, name, text, expected):
     assert str(fault.value) == expected
 
 
-@pytest.mark.parametrize("name, old, new, expected", [
-    ("items_csv", "-2e3", "cheap", "items.csv:4: price: expected a finite number or an empty cell, got 'cheap'"),
-    ("items_csv", "-2e3", "nan", "items.csv:4: price: expected a finite number or an empty cell, got 'nan'"),
-    ("items_csv", "-2e3", "-inf", "items.csv:4: price: expected a finite number or an empty cell, got '-inf'"),
-    ("items_csv", "-2e3", "1e999", "items.csv:4: price: expected a finite number or an empty cell, got '1e999'"),
-    ("items_csv", "-2e3", "2_0", "items.csv:4: price: expected a finite number or an empty cell, got '2_0'"),
-    ("items_csv", "price", "cost", "items.csv:1: expected a column 'price', got cost, object, ignored, shop"),
-    ("events_csv", "group", "kind", "events.csv:1: expected a column 'group', got user, kind, action, object, time"),
-    ("events_csv", "v,items", "v,shops", "events.csv:4: group: expected one of items, coupons, got 'shops'"),
-    ("schema_toml", '["items"]', '["items"]\nactions = ["take", "click"]',
-     "events.csv:5: action: expected one of take, click, got 'show'"),
-    ("schema_toml", "[groups.items.features]", '[groups.items]\ntarget_action = "buy"\n[groups.items.features]',
-     "schema.toml: groups.items: expected actions among take, click, show, got 'buy'"),
-    ("schema_toml", "[groups.items.features]", '[groups.items]\nnegative_actions = ["shown"]\n[groups.items.features]',
-     "schema.toml: groups.items: expected actions among take, click, show, got 'shown'"),
-])
+@pytest.mark.parametrize(
+    "name, old, new, expected",
+    [
+        ("items_csv", "-2e3", "cheap", "items.csv:4: price: expected a finite number or an empty cell, got 'cheap'"),
+        ("items_csv", "-2e3", "nan", "items.csv:4: price: expected a finite number or an empty cell, got 'nan'"),
+        ("items_csv", "-2e3", "-inf", "items.csv:4: price: expected a finite number or an empty cell, got '-inf'"),
+        ("items_csv", "-2e3", "1e999", "items.csv:4: price: expected a finite number or an empty cell, got '1e999'"),
+        ("items_csv", "-2e3", "2_0", "items.csv:4: price: expected a finite number or an empty cell, got '2_0'"),
+        ("items_csv", "price", "cost", "items.csv:1: expected a column 'price', got cost, object, ignored, shop"),
+        ("events_csv", "group", "kind", "events.csv:1: expected a column 'group', got user, kind, action, object, time"),
+        ("events_csv", "v,items", "v,shops", "events.csv:4: group: expected one of items, coupons, got 'shops'"),
+        (
+            "schema_toml",
+            '["items"]',
+            '["items"]\nactions = ["take", "click"]',
+            "events.csv:5: action: expected one of take, click, got 'show'",
+        ),
+        (
+            "schema_toml",
+            "[groups.items.features]",
+            '[groups.items]\ntarget_action = "buy"\n[groups.items.features]',
+            "schema.toml: groups.items: expected actions among take, click, show, got 'buy'",
+        ),
+        (
+            "schema_toml",
+            "[groups.items.features]",
+            '[groups.items]\nnegative_actions = ["shown"]\n[groups.items.features]',
+            "schema.toml: groups.items: expected actions among take, click, show, got 'shown'",
+        ),
+    ],
+)
 def test_faults_of_two_groups(tmp_path, name, old, new, expected):
     text = {"items_csv": TWO_ITEMS, "events_csv": TWO_EVENTS, "schema_toml": TWO_GROUPS}[name]
     assert old in text
@@ -262,8 +288,14 @@ def test_example_of_the_format_page(tmp_path):
 
 REAL = [
     ("amazon_beauty", 198_502, 22_363, 12_101, {"category": 195, "brand": 435}, ("act",)),
-    ("jd_microbehavior", 30_358, 3_880, 12_971, {"category": 78, "brand": 1864, "shop": 2631},
-     ("browse", "order", "comment", "follow")),
+    (
+        "jd_microbehavior",
+        30_358,
+        3_880,
+        12_971,
+        {"category": 78, "brand": 1864, "shop": 2631},
+        ("browse", "order", "comment", "follow"),
+    ),
 ]
 
 

@@ -33,9 +33,7 @@ def scores_of(trained, history, at, group, place=-1):
     backend = make_backend(trained.model(), trained.params, trained.config, trained.step, trained.table_scale)
     names = trained.catalogues[group].objects.tolist()
     pairs = ((name, row) for row, name in enumerate(names) if row)
-    return {
-        name: backend.scores(pack(trained.schema, history, sample, np.array([[row]], np.int32)))[0] for name, row in pairs
-    }
+    return {name: backend.scores(pack(trained.schema, history, sample, np.array([[row]], np.int32)))[0] for name, row in pairs}
 
 
 def assert_ranked(found, scores, left_out):

@@ -35,13 +35,23 @@ FULL_SCHEMA = Schema(
     groups=(
         Group(
             "items",
-            (Feature("object", "id", "items.object"), Feature("shop", "categorical", "shop", 32),
-             Feature("price", "number", "items.price", 5)),
-            3600, 12, "click", ("click",), ("show",),
+            (
+                Feature("object", "id", "items.object"),
+                Feature("shop", "categorical", "shop", 32),
+                Feature("price", "number", "items.price", 5),
+            ),
+            3600,
+            12,
+            "click",
+            ("click",),
+            ("show",),
         ),
         Group("queries", (Feature("words", "tokens", "words"), Feature("seller", "categorical", "shop", 32)), 7),
     ),
-    history=("queries", "items"), targets=("items",), target_repeats="keep", history_rule="before_time",
+    history=("queries", "items"),
+    targets=("items",),
+    target_repeats="keep",
+    history_rule="before_time",
     actions=("show", "click", "search"),
 )
 
@@ -108,10 +118,13 @@ def test_select_features():
     assert schema.groups[1].unit == 7 and schema.targets == ("items",)
 
 
-@pytest.mark.parametrize("names, text", [
-    (["shop", "colour"], "--features: expected features among object, shop, price, words, seller, got 'colour'"),
-    (["shop"], "--features: expected at least one feature of group 'queries' (words, seller), got none"),
-])
+@pytest.mark.parametrize(
+    "names, text",
+    [
+        (["shop", "colour"], "--features: expected features among object, shop, price, words, seller, got 'colour'"),
+        (["shop"], "--features: expected at least one feature of group 'queries' (words, seller), got none"),
+    ],
+)
 def test_select_features_faults(names, text):
     with pytest.raises(DataError) as fault:
         FULL_SCHEMA.select_features(names)
@@ -125,50 +138,83 @@ BUCKETS = "schema.toml: groups.items.buckets: expected a whole number from 1 to 
 FEATURE = "schema.toml: groups.items.features."
 
 
-@pytest.mark.parametrize("old, new, text", [
-    ("targets", "target", "schema.toml: target: unknown key, expected one of targets, history, history_rule, "
-     "target_repeats, actions, groups"),
-    ("buckets", "bukets", "schema.toml: groups.items.bukets: unknown key, expected one of bucket_unit, buckets, "
-     "target_action, target_actions, negative_actions, features"),
-    ("size = 5", "width = 5", FEATURE + "price.width: unknown key, expected one of kind, table, size"),
-    ('["items"]', '["itmes"]', "schema.toml: targets: expected groups among items, queries, got 'itmes'"),
-    ('["queries", "items"]', '["q"]', "schema.toml: history: expected groups among items, queries, got 'q'"),
-    ('["items"]', '"items"', f"schema.toml: targets: {SOME}, got 'items'"),
-    ('["items"]', "[]", f"schema.toml: targets: {SOME}, got []"),
-    ('["queries", "items"]', '["items", "items"]', f"schema.toml: history: {SOME}, got ['items', 'items']"),
-    ('["show", "click", "search"]', "[1]", f"schema.toml: actions: {NAMES}, got [1]"),
-    ('"before_time"', '"before"', "schema.toml: history_rule: expected one of before_event, before_time, got 'before'"),
-    ('"keep"', "true", "schema.toml: target_repeats: expected one of drop, keep, got True"),
-    ("12", "0", f"{BUCKETS}, got 0"),
-    ("12", "53", f"{BUCKETS}, got 53"),
-    ("12", "true", f"{BUCKETS}, got True"),
-    ("size = 5", "size = 2147483648", f"{FEATURE}price.size: {COUNT}, got 2147483648"),
-    ("size = 5", "size = 0", f"{FEATURE}price.size: {COUNT}, got 0"),
-    ("size = 5", "size = 5.0", f"{FEATURE}price.size: {COUNT}, got 5.0"),
-    ('"hour"', '"week"', "schema.toml: groups.items.bucket_unit: expected ticks, at least 1, or one of second, minute, "
-     "hour, day, got 'week'"),
-    ("= 7", "= 0", "schema.toml: groups.queries.bucket_unit: expected ticks, at least 1, or one of second, minute, "
-     "hour, day, got 0"),
-    ('= "click"', '= ["click"]', "schema.toml: groups.items.target_action: expected a name, got ['click']"),
-    ('["show"]', '["show", "click"]', "schema.toml: groups.items.negative_actions: expected none of target_actions, "
-     "got 'click'"),
-    ('target_action = "click"', 'target_action = "show"',
-     "schema.toml: groups.items.target_action: expected an action of targets, got 'show'"),
-    ('"number"', '"numeric"', f"{FEATURE}price.kind: expected one of id, categorical, tokens, number, got 'numeric'"),
-    ('kind = "number", ', "", f"{FEATURE}price.kind: expected categorical, tokens or number (id is for 'object'), "
-     "got None"),
-    ('"number"', '"id"', f"{FEATURE}price.kind: expected categorical, tokens or number (id is for 'object'), got 'id'"),
-    ('"id"', '"tokens"', f"{FEATURE}object.kind: expected 'id', got 'tokens'"),
-    ('"id"', "3", f"{FEATURE}object: expected a table, got 3"),
-    ('"shop", size = 32}\nprice', '"shop", size = 16}\nprice',
-     "schema.toml: groups.queries.features.seller.size: expected 16 as elsewhere in table 'shop', got 32"),
-    ('"number", size = 5', '"number", size = 32, table = "shop"',
-     f"{FEATURE}price.table: expected a table that no number shares, got 'shop'"),
-    ('[groups.queries.features]\nwords = "tokens"\nseller = {kind = "categorical", table = "shop", size = 32}', "",
-     "schema.toml: groups.queries.features: expected at least one feature, got none"),
-    ("[groups.queries]\nbucket_unit = 7", "[groups.queries", "schema.toml: Expected ']' at the end of a table "
-     "declaration (at line 19, column 16)"),
-])
+@pytest.mark.parametrize(
+    "old, new, text",
+    [
+        (
+            "targets",
+            "target",
+            "schema.toml: target: unknown key, expected one of targets, history, history_rule, target_repeats, actions, groups",
+        ),
+        (
+            "buckets",
+            "bukets",
+            "schema.toml: groups.items.bukets: unknown key, expected one of bucket_unit, buckets, "
+            "target_action, target_actions, negative_actions, features",
+        ),
+        ("size = 5", "width = 5", FEATURE + "price.width: unknown key, expected one of kind, table, size"),
+        ('["items"]', '["itmes"]', "schema.toml: targets: expected groups among items, queries, got 'itmes'"),
+        ('["queries", "items"]', '["q"]', "schema.toml: history: expected groups among items, queries, got 'q'"),
+        ('["items"]', '"items"', f"schema.toml: targets: {SOME}, got 'items'"),
+        ('["items"]', "[]", f"schema.toml: targets: {SOME}, got []"),
+        ('["queries", "items"]', '["items", "items"]', f"schema.toml: history: {SOME}, got ['items', 'items']"),
+        ('["show", "click", "search"]', "[1]", f"schema.toml: actions: {NAMES}, got [1]"),
+        ('"before_time"', '"before"', "schema.toml: history_rule: expected one of before_event, before_time, got 'before'"),
+        ('"keep"', "true", "schema.toml: target_repeats: expected one of drop, keep, got True"),
+        ("12", "0", f"{BUCKETS}, got 0"),
+        ("12", "53", f"{BUCKETS}, got 53"),
+        ("12", "true", f"{BUCKETS}, got True"),
+        ("size = 5", "size = 2147483648", f"{FEATURE}price.size: {COUNT}, got 2147483648"),
+        ("size = 5", "size = 0", f"{FEATURE}price.size: {COUNT}, got 0"),
+        ("size = 5", "size = 5.0", f"{FEATURE}price.size: {COUNT}, got 5.0"),
+        (
+            '"hour"',
+            '"week"',
+            "schema.toml: groups.items.bucket_unit: expected ticks, at least 1, or one of second, minute, hour, day, got 'week'",
+        ),
+        (
+            "= 7",
+            "= 0",
+            "schema.toml: groups.queries.bucket_unit: expected ticks, at least 1, or one of second, minute, hour, day, got 0",
+        ),
+        ('= "click"', '= ["click"]', "schema.toml: groups.items.target_action: expected a name, got ['click']"),
+        (
+            '["show"]',
+            '["show", "click"]',
+            "schema.toml: groups.items.negative_actions: expected none of target_actions, got 'click'",
+        ),
+        (
+            'target_action = "click"',
+            'target_action = "show"',
+            "schema.toml: groups.items.target_action: expected an action of targets, got 'show'",
+        ),
+        ('"number"', '"numeric"', f"{FEATURE}price.kind: expected one of id, categorical, tokens, number, got 'numeric'"),
+        ('kind = "number", ', "", f"{FEATURE}price.kind: expected categorical, tokens or number (id is for 'object'), got None"),
+        ('"number"', '"id"', f"{FEATURE}price.kind: expected categorical, tokens or number (id is for 'object'), got 'id'"),
+        ('"id"', '"tokens"', f"{FEATURE}object.kind: expected 'id', got 'tokens'"),
+        ('"id"', "3", f"{FEATURE}object: expected a table, got 3"),
+        (
+            '"shop", size = 32}\nprice',
+            '"shop", size = 16}\nprice',
+            "schema.toml: groups.queries.features.seller.size: expected 16 as elsewhere in table 'shop', got 32",
+        ),
+        (
+            '"number", size = 5',
+            '"number", size = 32, table = "shop"',
+            f"{FEATURE}price.table: expected a table that no number shares, got 'shop'",
+        ),
+        (
+            '[groups.queries.features]\nwords = "tokens"\nseller = {kind = "categorical", table = "shop", size = 32}',
+            "",
+            "schema.toml: groups.queries.features: expected at least one feature, got none",
+        ),
+        (
+            "[groups.queries]\nbucket_unit = 7",
+            "[groups.queries",
+            "schema.toml: Expected ']' at the end of a table declaration (at line 19, column 16)",
+        ),
+    ],
+)
 def test_schema_faults(tmp_path, old, new, text):
     assert old in FULL
     with pytest.raises(DataError) as fault:

@@ -63,9 +63,13 @@ def ceiling_auc(world, log, view, target="items", negatives=20):
 def random_context(rng, S):
     lead_group = rng.integers(3, size=S)
     sizes = np.array([len(lines) for lines in shop.make_world().objects.values()])
-    return shop.Context(last=rng.integers(shop.ITEMS, size=S), gap=np.where(rng.random(S) < 0.2, shop.NEVER,
-                        2 ** rng.integers(24, size=S)), lead_group=lead_group,
-                        lead=rng.integers(sizes[lead_group]), lead_age=2 ** rng.integers(20, size=S))
+    return shop.Context(
+        last=rng.integers(shop.ITEMS, size=S),
+        gap=np.where(rng.random(S) < 0.2, shop.NEVER, 2 ** rng.integers(24, size=S)),
+        lead_group=lead_group,
+        lead=rng.integers(sizes[lead_group]),
+        lead_age=2 ** rng.integers(20, size=S),
+    )
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -74,8 +78,9 @@ def test_p_is_a_distribution_in_every_context(world, group, view):
     context = random_context(np.random.default_rng(0), 500)
     objects = np.arange(len(world.objects[group]))
     if set(view) != set(shop.GROUPS):  # a hidden group's object is never the visible lead
-        context = replace(context, lead_group=np.where(
-            np.isin(context.lead_group, [shop.CODE[g] for g in view]), context.lead_group, 0))
+        context = replace(
+            context, lead_group=np.where(np.isin(context.lead_group, [shop.CODE[g] for g in view]), context.lead_group, 0)
+        )
     p = shop.chance(world, group, np.arange(500)[:, None] % shop.TASTES, objects[None], context, view)
     assert np.all(p >= 0) and np.allclose(np.broadcast_to(p, (500, len(objects))).sum(axis=1), 1, atol=1e-12)
 
@@ -114,8 +119,7 @@ def test_simulated_objects_follow_the_predictions(world, log, group, view):
 @pytest.mark.parametrize("view", VIEWS[:-1])
 def test_a_hidden_lead_is_summed_out_exactly(world, view, gap):
     """The law of a restricted view is the full law, averaged over every unseen object and every age."""
-    context = lambda g, lead, age: shop.Context(
-        np.array([7]), np.array([gap]), np.array([g]), np.array([lead]), np.array([age]))
+    context = lambda g, lead, age: shop.Context(np.array([7]), np.array([gap]), np.array([g]), np.array([lead]), np.array([age]))
     items, taste = np.arange(shop.ITEMS), 11
     law = {g: lead.chance * (gap >= lead.since) for g, lead in shop.LEADS.items()}
     total = (1 - sum(law.values())) * shop.chance(world, "items", taste, items, context(0, 0, 0))
@@ -138,8 +142,13 @@ def test_the_ceiling_is_bayes_rule(world, log):
         p = [0, shop.NEVER] if last is None else [world_row[last], time - log.time[last]]
         p += [0, 0, 0] if lead is None else [log.group[lead], world_row[lead], time - log.time[lead]]
         name = tuple(shop.GROUPS)[group]
-        return shop.chance(world, name, np.arange(shop.TASTES)[:, None], np.arange(len(world.objects[name]))[None],
-                           shop.Context(*(np.array([value]) for value in p)))
+        return shop.chance(
+            world,
+            name,
+            np.arange(shop.TASTES)[:, None],
+            np.arange(len(world.objects[name]))[None],
+            shop.Context(*(np.array([value]) for value in p)),
+        )
 
     for row in rows:
         p = law(log.group[row], log.time[row])
@@ -220,13 +229,15 @@ def test_hidden_groups_are_not_looked_at(world, log):
 
 def test_a_fresh_query_makes_its_category_likely(world, log):
     user, time, _ = moments(log, QUERIES)
-    row = np.searchsorted(np.repeat(np.arange(len(log.users)), np.diff(log.offsets)) * shop.NEVER + log.time,
-                          user * shop.NEVER + time)
+    row = np.searchsorted(
+        np.repeat(np.arange(len(log.users)), np.diff(log.offsets)) * shop.NEVER + log.time, user * shop.NEVER + time
+    )
     words = np.array([""] + [line.split(",")[1] for line in world.objects["queries"]])[log.object[row]]
     category = np.array([word.split()[0].rstrip("12") for word in words])
     own = category[:, None] == np.array([line.split(",")[1] for line in world.objects["items"]])[None]
-    soon, late = (np.where(own, shop.ceiling(world, log, user, time + wait, ITEMS), 0).sum(axis=1).mean()
-                  for wait in (60, 3 * 3600))
+    soon, late = (
+        np.where(own, shop.ceiling(world, log, user, time + wait, ITEMS), 0).sum(axis=1).mean() for wait in (60, 3 * 3600)
+    )
     assert soon > 0.9 and late < soon - 0.15
 
 

@@ -69,7 +69,10 @@ def convert(reviews, metadata, out, check=True):
         for asin, product in items.items():  # in the shape that `reading` takes: a name is one line, and not too long
             rows.writerow((asin, *(one_line(text or "")[:LONGEST] for text in product or ("", ""))))
     return {
-        "users": len(users), "items": len(items), "categories": len(categories), "samples": samples,
+        "users": len(users),
+        "items": len(items),
+        "categories": len(categories),
+        "samples": samples,
         "items without metadata": len(items) - len(products),
         "items with metadata that name no category": sum(category is None for category, _ in products),
         "items with metadata that name no brand": sum(not brand for _, brand in products),
@@ -98,8 +101,11 @@ def _product(line, items):  # -> asin, (category, brand): None where not given
     asin, paths, brand = record.get("asin"), record.get("categories", []), record.get("brand", "")
     _expect(is_text(asin), "asin: expected a name", asin)
     _expect(is_text(brand), "brand: expected a text", brand)
-    _expect(type(paths) is list and all(type(path) is list and all(map(is_text, path)) for path in paths),
-            "categories: expected a list of lists of texts", paths)
+    _expect(
+        type(paths) is list and all(type(path) is list and all(map(is_text, path)) for path in paths),
+        "categories: expected a list of lists of texts",
+        paths,
+    )
     return asin, (paths[-1][-1] if paths and paths[-1] else None, brand)
 
 
@@ -139,10 +145,12 @@ def _parsed(path, check, parse):
 
 def main(arguments):
     p = Parser(
-        prog="python -m atrank_np.datasets.amazon", description="Convert Amazon reviews of 2014 to a data folder.",
+        prog="python -m atrank_np.datasets.amazon",
+        description="Convert Amazon reviews of 2014 to a data folder.",
         epilog="First download reviews_NAME_5.json.gz and meta_NAME.json.gz, where NAME is Electronics or "
         "Clothing_Shoes_and_Jewelry in the paper and Beauty is a small one, from https://snap.stanford.edu/data/amazon/"
-        "productGraph/categoryFiles/. Then convert, and: python -m atrank_np.train --data DIR --features object,category")
+        "productGraph/categoryFiles/. Then convert, and: python -m atrank_np.train --data DIR --features object,category",
+    )
     p.add_argument("--reviews", metavar="FILE", required=True, help="JSON lines: reviews_Beauty_5.json.gz, or unzipped")
     p.add_argument("--metadata", metavar="FILE", required=True, help="Python literals: meta_Beauty.json.gz, or unzipped")
     p.add_argument("--out", metavar="DIR", required=True, help="the folder to write events.csv and items.csv to")

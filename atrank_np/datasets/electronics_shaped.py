@@ -24,11 +24,13 @@ def electronics_shaped(users=USERS, items=ITEMS, length=None):
     category = np.append(0, 1 + _zipf(rng, CATEGORIES, 0.9, items))
     time = np.cumsum(np.floor(rng.lognormal(3.0, 1.8, E)).astype(np.int64))
     time -= np.repeat(time[offsets[:-1]], lengths)
-    schema = Schema.from_dict({
-        "groups": {"items": {"features": {"object": "id", "category": "categorical"}}},
-        "actions": ["view", "buy"],
-        "target_repeats": "keep",  # a repeat is an accident here, and the number of samples shall be exact
-    })
+    schema = Schema.from_dict(
+        {
+            "groups": {"items": {"features": {"object": "id", "category": "categorical"}}},
+            "actions": ["view", "buy"],
+            "target_repeats": "keep",  # a repeat is an accident here, and the number of samples shall be exact
+        }
+    )
     names = lambda first, last: np.arange(first, last + 1).astype(f"U{len(str(last))}")
     objects = np.append("unknown", names(1, items))
     return Log(
@@ -36,9 +38,7 @@ def electronics_shaped(users=USERS, items=ITEMS, length=None):
         actions=schema.actions,
         tables={"items.object": objects, "category": np.append("unknown", names(1, CATEGORIES))},
         catalogues={
-            "items": Catalogue(
-                objects, {"object": np.arange(items + 1, dtype=np.int32), "category": category.astype(np.int32)}
-            )
+            "items": Catalogue(objects, {"object": np.arange(items + 1, dtype=np.int32), "category": category.astype(np.int32)})
         },
         users=names(0, users - 1),
         offsets=offsets.astype(np.int64),

@@ -65,9 +65,7 @@ def read_log(folder, features=None):
         schema = schema.select_features(features)
     features = [feature for group in schema.groups for feature in group.features]
     vocabularies = {feature.table: _vocabulary() for feature in features if feature.kind != "number"}
-    catalogues = {
-        group.name: _read_catalogue(folder / f"{group.name}.csv", group, vocabularies) for group in schema.groups
-    }
+    catalogues = {group.name: _read_catalogue(folder / f"{group.name}.csv", group, vocabularies) for group in schema.groups}
     tables = {name: _names(vocabulary) for name, vocabulary in vocabularies.items()}
     users, actions, events = _read_events(folder / "events.csv", schema, catalogues)
     for group in schema.groups:

@@ -369,4 +369,3 @@ class Negatives:
                 shown = np.bincount(self.shown_to(mine, g)[0], minlength=len(mine.user))
                 found[self.names[g]] = int((count - np.minimum(shown, count)).sum())
         return found
-

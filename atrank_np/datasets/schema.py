@@ -97,9 +97,14 @@ class Schema:
 
     def to_dict(self):
         """Plain JSON types in the layout that `from_dict` takes, every choice written out."""
-        groups = {group.name: {
-            **_plain(group, GROUP), "bucket_unit": group.unit,
-            "features": {f.name: _plain(f, FEATURE) for f in group.features}} for group in self.groups}
+        groups = {
+            group.name: {
+                **_plain(group, GROUP),
+                "bucket_unit": group.unit,
+                "features": {f.name: _plain(f, FEATURE) for f in group.features},
+            }
+            for group in self.groups
+        }
         return {**_plain(self, TOP), "groups": groups}
 
     def index(self, name):
@@ -119,9 +124,7 @@ class Schema:
         if size is not None:
             if size < 1:
                 raise DataError(f"--embedding-size: expected at least 1, got {size}")
-            groups = tuple(
-                replace(group, features=tuple(replace(f, size=size) for f in group.features)) for group in groups
-            )
+            groups = tuple(replace(group, features=tuple(replace(f, size=size) for f in group.features)) for group in groups)
         history, targets = tuple(history or self.history), tuple(targets or self.targets)
         return replace(self, groups=groups, history=history, targets=targets)
 
@@ -171,17 +174,31 @@ def _one_of(*words):
 # One table per level of schema.toml: key -> (test of its value, what is expected).
 # `type(v) is int`, because True is an int too.
 COUNT = (lambda v: type(v) is int and 1 <= v < 2**31, "a whole number of at least 1 and less than 2^31")
-UNIT = (lambda v: type(v) is int and 1 <= v < 2**62 or isinstance(v, str) and v in UNITS,
-        "ticks, at least 1, or one of " + ", ".join(UNITS))
+UNIT = (
+    lambda v: type(v) is int and 1 <= v < 2**62 or isinstance(v, str) and v in UNITS,
+    "ticks, at least 1, or one of " + ", ".join(UNITS),
+)
 TEXT = (lambda v: isinstance(v, str) and v != "", "a name")
 NAMES = (lambda v: isinstance(v, list) and all(map(TEXT[0], v)) and len(set(v)) == len(v), "a list of different names")
 SOME = (lambda v: NAMES[0](v) and v != [], "a list of at least one name, all different")
 TABLE = (lambda v: isinstance(v, dict), "a table")
-TOP = {"targets": SOME, "history": SOME, "history_rule": _one_of("before_event", "before_time"),
-       "target_repeats": _one_of("drop", "keep"), "actions": NAMES, "groups": TABLE}
+TOP = {
+    "targets": SOME,
+    "history": SOME,
+    "history_rule": _one_of("before_event", "before_time"),
+    "target_repeats": _one_of("drop", "keep"),
+    "actions": NAMES,
+    "groups": TABLE,
+}
 BUCKETS = (lambda v: type(v) is int and 1 <= v <= 52, "a whole number from 1 to 52")  # as far as `bucketize` is exact
-GROUP = {"bucket_unit": UNIT, "buckets": BUCKETS, "target_action": TEXT, "target_actions": NAMES,
-         "negative_actions": NAMES, "features": TABLE}
+GROUP = {
+    "bucket_unit": UNIT,
+    "buckets": BUCKETS,
+    "target_action": TEXT,
+    "target_actions": NAMES,
+    "negative_actions": NAMES,
+    "features": TABLE,
+}
 FEATURE = {"kind": _one_of("id", "categorical", "tokens", "number"), "table": TEXT, "size": COUNT}
 
 
@@ -217,8 +234,10 @@ def open_csv(path):
                 raise DataError(f"{path.name}:1: expected a header, found an empty file")
             for column in columns:
                 if column == "" or columns.count(column) > 1:
-                    raise DataError(f"{path.name}:{reader.line_num}: expected different column names, got {column!r}"
-                                    + (" twice" if column else ""))
+                    raise DataError(
+                        f"{path.name}:{reader.line_num}: expected different column names, got {column!r}"
+                        + (" twice" if column else "")
+                    )
             yield reader, columns
     except OSError as fault:
         raise DataError(f"{path}: expected a readable file: {fault.strerror}") from None

@@ -258,7 +258,7 @@ def _known(rows):
 
 def _blocks(rows, width):  # parts of rows, of at most about 2 million numbers each
     size = max(1, 2_000_000 // width)
-    return [rows[start:start + size] for start in range(0, len(rows), size)]
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def load_world(folder, log):
@@ -336,10 +336,14 @@ def write(world, users, out):
 
 
 def main(arguments):
-    p = Parser(prog="python -m atrank_np.datasets.shop", description=(
-        "Simulates a shop with items, queries and coupons, and writes it as a data folder. The chance of the next object "
-        "is known exactly, and so is the best AUC (python -m atrank_np.datasets.stats DIR --ceilings). The same arguments "
-        "give the same bytes."))
+    p = Parser(
+        prog="python -m atrank_np.datasets.shop",
+        description=(
+            "Simulates a shop with items, queries and coupons, and writes it as a data folder. The chance of the next object "
+            "is known exactly, and so is the best AUC (python -m atrank_np.datasets.stats DIR --ceilings). The same arguments "
+            "give the same bytes."
+        ),
+    )
     p.add_argument("--out", metavar="DIR", required=True, help="the folder to write, for example data/shop")
     p.add_argument("--users", type=int, default=2000, help="about 11 events each (default: %(default)s)")
     p.add_argument("--seed", type=seed, default=0, help="of the shop and its users (default: %(default)s)")

@@ -125,8 +125,12 @@ def parser():
     p.add_argument("--history", metavar="G,H", help="groups that a history is made of (default: the schema's)")
     p.add_argument("--target", metavar="G,H", help="groups that are ranked (default: the schema's)")
     p.add_argument("--cap", type=int, default=100, help="behaviours of a history that are looked at (default: %(default)s)")
-    p.add_argument("--ceilings", action="store_true", help="of a simulated shop: the best AUC that any model can reach, for "
-                   "every group ranked from every set of groups; what a set adds is the planted gain")
+    p.add_argument(
+        "--ceilings",
+        action="store_true",
+        help="of a simulated shop: the best AUC that any model can reach, for "
+        "every group ranked from every set of groups; what a set adds is the planted gain",
+    )
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p
 
@@ -146,8 +150,10 @@ def main(arguments):
         found["ceilings"] = ceilings(log, world)
         rows = [[target, history, f"{best['auc']:.4f} ± {best['se']:.4f}", f"{best['gain']:+.4f} ± {best['gain_se']:.4f}"]
                 for target, own in found["ceilings"].items() for history, best in own.items()]  # fmt: skip
-        blocks += ["The best AUC that any model can reach, ± 1 standard error, and what a history of more groups adds to it:",
-                   table("target", "history", "AUC", "planted gain", rows=rows)]
+        blocks += [
+            "The best AUC that any model can reach, ± 1 standard error, and what a history of more groups adds to it:",
+            table("target", "history", "AUC", "planted gain", rows=rows),
+        ]
     print(json.dumps(found, indent=2) if options.json else "\n\n".join(blocks))
     return 0
 

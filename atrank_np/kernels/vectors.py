@@ -255,9 +255,7 @@ def halves(typing, vector):
 @intrinsic
 def beside(typing, x, y):
     """The vector of which x and y are the halves."""
-    return Vector(x.dtype, 2 * x.n)(x, y), lambda context, builder, sig, args: _shuffle(
-        builder, args[0], range(2 * x.n), args[1]
-    )
+    return Vector(x.dtype, 2 * x.n)(x, y), lambda context, builder, sig, args: _shuffle(builder, args[0], range(2 * x.n), args[1])
 
 
 @intrinsic

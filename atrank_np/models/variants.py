@@ -234,6 +234,10 @@ VARIANTS = {
     "attention_residual": Variant("residual and layer norm around the attention too, a quarter of F's width", AttentionResidual),
     "raw_query": Variant("the target without F_M; its embedding as wide as the model", space=RawQuery),
     "activation_l2": Variant("L2 on user vector and target, for that on weights", ActivationL2, settings={"l2": 0.0}),
-    "authors": Variant("all that the authors' code does otherwise (but for its 12 buckets), its training included", Authors,
-                       AuthorsSpace, AUTHORS),
+    "authors": Variant(
+        "all that the authors' code does otherwise (but for its 12 buckets), its training included",
+        Authors,
+        AuthorsSpace,
+        AUTHORS,
+    ),
 }

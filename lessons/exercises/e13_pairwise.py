@@ -12,14 +12,14 @@ Write pairwise_gradient(f, positive, negative) (about 5 lines).
     negative  [X]  places in f: pair x is (positive[x], negative[x]). A place may stand in many pairs
     returns df [T], the derivative of the mean over the pairs of -log σ(f⁺ - f⁻)
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def pairwise_gradient(f, positive, negative):  # [T], [X], [X] -> [T]
     # YOUR CODE (about 5 lines)
     ...
-'''
+"""
 HINTS = (
     "Begin with the margin x = f⁺ - f⁻ of each pair. The derivative of -log σ(x) is -σ(-x). What does each score get of it?",
     "Each pair hands its dx to its positive and -dx to its negative. `df[positive] += dx` keeps only one of several shares; "

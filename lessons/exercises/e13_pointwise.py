@@ -11,7 +11,7 @@ Write two functions, about 2 lines each.
     pointwise_gradient(f, y)  [T], [T] -> [T]      its derivative by the scores f
 y holds 0 and 1. Some scores are 800 or -800: neither function may give inf or nan, or warn of an overflow.
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
@@ -23,7 +23,7 @@ def pointwise_loss(f, y):  # [T], [T] -> number
 def pointwise_gradient(f, y):  # [T], [T] -> [T]
     # YOUR CODE (about 2 lines)
     ...
-'''
+"""
 HINTS = (
     "For both labels the loss is softplus(f) - y f, with softplus(f) = log(1 + e^f). Its slope is σ(f) - y. And then the mean.",
     "softplus(f) is max(f, 0) + log1p(e^-|f|). For σ take e = e^-|f|, which is at most 1: σ is 1 / (1 + e) for f ≥ 0 and "

@@ -14,14 +14,14 @@ Write model_gradient(u, q, W, df) (about 7 lines).
     df  number     the derivative of the loss by f
     returns a tuple: du [n,b], dq [b], dW [b,D]
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def model_gradient(u, q, W, df):  # [n,b], [b], [b,D], number -> [n,b], [b], [b,D]
     # YOUR CODE (about 7 lines)
     ...
-'''
+"""
 HINTS = (
     "Compute S, h and e first. Then go back, last line first: dh and de from f, dS from e, and then what W and the inputs get.",
     "Every row of dS is de. W has two uses: the history's gives u.T @ dS (as in lesson 05), the target's gives the outer product "

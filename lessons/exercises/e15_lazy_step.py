@@ -11,14 +11,14 @@ A table [V,E] is stored as v, divided by the number s: what is meant is w = s v.
     ids  [R]    sorted, each once       g  [R,E]  the gradient by w of these rows; all other rows have 0
     returns a tuple: the new v (a new array), the new s. In the new v, only the rows ids differ from the old one.
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def lazy_step(v, s, ids, g, rate, l2):  # [V,E], number, [R], [R,E], number, number -> [V,E], number
     # YOUR CODE (about 4 lines)
     ...
-'''
+"""
 HINTS = (
     "The shrinking of all rows is one multiplication of s. Which s must then stand in the step of the touched rows?",
     "s' = (1 - rate · l2) s, and s' v' = s' v - rate · g: divide by s'. Copy v before you write into it.",

@@ -10,14 +10,14 @@ Write safe_rate(e, p) (about 3 lines).
 When all h_t move together by δ, the loss (a mean over the targets) bends by the matrix  1/T Σ_t p_t (1 - p_t) e_t e_tᵀ.
     returns the learning rate 2 / (its largest eigenvalue): above it, descent along δ grows instead of falling
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def safe_rate(e, p):  # [T,D], [T] -> number
     # YOUR CODE (about 3 lines)
     ...
-'''
+"""
 HINTS = (
     "A sum over t of numbers times outer products is one matrix product: (e.T * numbers) @ e.",
     "np.linalg.eigvalsh gives the eigenvalues of a symmetric matrix in rising order: the last one is the largest.",

@@ -11,14 +11,14 @@ Write average_user_auc(scores, label, offsets) (about 8 lines, loops are welcome
     offsets  [S+1]  user s owns the targets offsets[s] : offsets[s+1]; each has at least one of both labels
     returns the mean over users of the share of (chosen, other) pairs in which the chosen one is above; a tie counts ½
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def average_user_auc(scores, label, offsets):  # [T], [T], [S+1] -> number
     # YOUR CODE (about 8 lines)
     ...
-'''
+"""
 HINTS = (
     "One user at a time: which of his scores are of chosen objects, which of others? Then every chosen one meets every other.",
     "plus[:, None] > minus[None, :] is a table of all pairs; its mean is the user's AUC without ties. Add half the mean of ==. "

@@ -10,14 +10,14 @@ Write in_history(history, offsets, candidates) (about 5 lines).
     candidates  [S,R]  objects to be ranked, the positive first
     returns scores [S,R]: 1.0 where the candidate stands in the history of ITS ranking, else 0.0
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def in_history(history, offsets, candidates):  # [N], [S+1], [S,R] -> [S,R]
     # YOUR CODE (about 5 lines)
     ...
-'''
+"""
 HINTS = (
     "A loop over the rankings; each one looks at its own slice of history.",
     "np.isin(row, slice) answers for a whole row of candidates. Put the answers into an array of zeros.",

@@ -12,14 +12,14 @@ the sum z of the exponentials so far, and the weighted sum c so far. No list of 
 be 1000, or all below -1000: nothing may overflow, or vanish. (Long histories: memory for the scores would be n numbers for each
 query.)
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def attend_one_pass(q, keys, values):  # [d], [n,d], [n,d] -> [d]
     # YOUR CODE (about 10 lines)
     ...
-'''
+"""
 HINTS = (
     "All exponentials are taken relative to the highest score so far. When a higher one comes, what was summed until then "
     "is relative to the old one: by which factor is it too large?",

@@ -10,7 +10,7 @@ Write two functions (about 2 lines each).
     shortest_time(N, I, O, peak, stream)       seconds, at least, on a core with `peak` operations a second and `stream` bytes
                                                a second, if computing and moving go on at the same time
 """
-STUB = '''\
+STUB = """\
 def intensity(N, I, O):  # numbers -> number
     # YOUR CODE (about 2 lines)
     ...
@@ -19,7 +19,7 @@ def intensity(N, I, O):  # numbers -> number
 def shortest_time(N, I, O, peak, stream):  # numbers -> number
     # YOUR CODE (about 2 lines)
     ...
-'''
+"""
 HINTS = (
     "How many numbers have x, W and the result? The sum times 4 is what is moved.",
     "Computing alone takes operations / peak, moving alone bytes / stream. If both go on at once, the longer one decides.",

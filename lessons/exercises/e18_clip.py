@@ -11,14 +11,14 @@ Write clipped(gradients, limit) (about 4 lines).
     returns a new dict of new arrays: all gradients times ONE number, so that the norm of everything together (the root of the
     sum of all squares of all arrays) is at most `limit`. What is below the limit stays as it is.
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def clipped(gradients, limit):  # dict, number -> dict
     # YOUR CODE (about 4 lines)
     ...
-'''
+"""
 HINTS = (
     "First the norm of everything: a sum over the arrays of the sums of their squares, and one root at the end.",
     "The number is limit / norm, but never above 1: min(1, limit / norm). A dict comprehension makes the new dict.",

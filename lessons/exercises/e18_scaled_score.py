@@ -10,14 +10,14 @@ Write score_backward(dz, x, A, B) (about 8 lines) for
     x [n,D], A [D,d], B [D,d], dz [n,n]: the derivative of the loss by z, row i for the query i
     returns a tuple: dx [n,D], dA [D,d], dB [D,d]
 """
-STUB = '''\
+STUB = """\
 import numpy as np
 
 
 def score_backward(dz, x, A, B):  # [n,n], [n,D], [D,d], [D,d] -> [n,D], [D,d], [D,d]
     # YOUR CODE (about 8 lines)
     ...
-'''
+"""
 HINTS = (
     "Compute s and t again. z_ij is the product of row i of s and row j of t: ds gathers over j, dt over i. The relus come next.",
     "ds = dz @ t / sqrt(d), dt = dz.T @ s / sqrt(d); keep each where s, or t, is positive. Then both are linear layers of the "

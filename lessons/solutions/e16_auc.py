@@ -17,6 +17,9 @@ WRONG = [
     ("(plus > minus)", "(plus < minus)", "upside down"),
     ("label[start:end] == 1", "label[start:end] == 0", "labels swapped"),
     ("np.mean(users)", "np.sum(users)", "no mean over users"),
-    ("        users.append((plus > minus).mean() + 0.5 * (plus == minus).mean())\n    return np.mean(users)",
-     "        users.extend(((plus > minus) + 0.5 * (plus == minus)).ravel())\n    return np.mean(users)", "mean over pairs"),
+    (
+        "        users.append((plus > minus).mean() + 0.5 * (plus == minus).mean())\n    return np.mean(users)",
+        "        users.extend(((plus > minus) + 0.5 * (plus == minus)).ravel())\n    return np.mean(users)",
+        "mean over pairs",
+    ),
 ]

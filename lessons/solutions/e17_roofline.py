@@ -13,7 +13,10 @@ WRONG = [
     (" + N * O)", ")", "the result"),
     (" + I * O", "", "the matrix"),
     ("max(operations", "min(operations", "the shorter"),
-    ("return max(operations / peak, operations / intensity(N, I, O) / stream)",
-     "return operations / peak + operations / intensity(N, I, O) / stream", "the sum"),
+    (
+        "return max(operations / peak, operations / intensity(N, I, O) / stream)",
+        "return operations / peak + operations / intensity(N, I, O) / stream",
+        "the sum",
+    ),
     ("return 2 * N", "return N", "one operation"),
 ]
