@@ -7,9 +7,12 @@ error over users, unless said otherwise. That error knows nothing of other seeds
 when only the order of sums had changed.
 """
 
+import shutil
+import textwrap
 from typing import NamedTuple
 
 from . import command
+from .datasets.schema import DataError
 
 
 class Departure(NamedTuple):
@@ -291,17 +294,57 @@ def tables():
     """Title -> Markdown table."""
     rows = lambda changes: [change._replace(flag=f"`{change.flag}`" if change.flag else "") for change in changes]
     return {
-        "Departures from the paper":
-            command.markdown(("what", "paper", "here", "otherwise", "measured effect"), rows(DEPARTURES)),
-        "What the authors' code does otherwise":
-            command.markdown(("what", "the authors' code", "flag", "measured effect"), rows(AUTHORS)),
-    }  # fmt: skip
+        "Departures from the paper": command.markdown(
+            ("what", "paper", "here", "otherwise", "measured effect"), rows(DEPARTURES)
+        ),
+        "What the authors' code does otherwise": command.markdown(
+            ("what", "the authors' code", "flag", "measured effect"), rows(AUTHORS)
+        ),
+    }
+
+
+def lines(width, names=()):
+    """The lists in lines of at most `width` characters: all of them, or those whose name holds one of `names`.
+
+    DataError for a name that nothing holds.
+    """
+    found = {
+        "Departures from the paper": [
+            (d.what, {"paper": d.paper, "here": d.here, "otherwise": d.flag, "effect": d.effect}) for d in DEPARTURES
+        ],
+        "What the authors' code does otherwise": [
+            (c.what, {"theirs": c.authors, "flag": c.flag, "effect": c.effect}) for c in AUTHORS
+        ],
+    }
+    for name in names:
+        if not any(name.lower() in what.lower() for entries in found.values() for what, _ in entries):
+            raise DataError(f"no departure is called {name!r}; python -m atrank_np.departures --names lists them")
+    for title, entries in found.items():
+        entries = [entry for entry in entries if not names or any(name.lower() in entry[0].lower() for name in names)]
+        if not entries:
+            continue
+        yield title
+        for what, fields in entries:
+            yield ""
+            yield from textwrap.wrap(what, width, initial_indent="  ", subsequent_indent="  ")
+            for label, text in fields.items():
+                indent = " " * 15
+                yield from textwrap.wrap(text, width, initial_indent=f"    {label}:".ljust(15), subsequent_indent=indent)
+        yield ""
 
 
 def main(arguments):
-    command.Parser(prog="python -m atrank_np.departures", description="List the departures from the paper, and what the "
-                   "authors' code does otherwise, with measured effects.").parse_args(arguments)  # fmt: skip
-    print("\n\n".join(f"{title}\n\n{table}" for title, table in tables().items()))
+    parser = command.Parser(
+        prog="python -m atrank_np.departures",
+        description="Where this differs from the paper, and what the authors' code does otherwise, with measured effects.",
+    )
+    parser.add_argument("name", nargs="*", help="only those whose name holds this, for example: epochs")
+    parser.add_argument("--names", action="store_true", help="list the names alone")
+    options = parser.parse_args(arguments)
+    if options.names:
+        print("\n".join([*(d.what for d in DEPARTURES), *(f"{c.what} (the authors' code)" for c in AUTHORS)]))
+    else:
+        print(*lines(max(40, min(100, shutil.get_terminal_size().columns)), options.name), sep="\n")
     return 0
 
 

@@ -1,7 +1,10 @@
 """The list of departures says what the code does."""
 
+import pytest
+
 from atrank_np import departures, train
 from atrank_np.config import MODELS, PAPER, VARIANTS, Config, defaults
+from atrank_np.datasets.schema import DataError
 
 LIST = {d.what: d for d in departures.DEPARTURES}
 
@@ -26,12 +29,30 @@ def test_the_competitors_settings_are_those_of_the_list():
         assert (config.learning_rate, config.clip) == ((1.0, 0) if model == "bpr_mf" else (0.5, 1))
 
 
-def test_the_table_says_first_what_the_paper_has(capsys):
-    assert departures.main([]) == 0
-    title, _, header, _, first, *_ = capsys.readouterr().out.splitlines()
-    assert title == "Departures from the paper"
+def test_the_table_says_first_what_the_paper_has():
+    header, _, first, *_ = departures.tables()["Departures from the paper"].splitlines()
     assert header == "| what | paper | here | otherwise | measured effect |"
     assert first.startswith("| item bias | f = h · e | plus a number per object, as in the authors' code | `--no-item-bias` |")
+
+
+def test_lines_fit_a_terminal_and_lose_no_word(capsys, monkeypatch):
+    for width in (50, 80):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert departures.main([]) == 0
+        text = capsys.readouterr().out
+        assert max(map(len, text.splitlines())) <= width
+        for entry in (*departures.DEPARTURES, *departures.AUTHORS):
+            assert all("".join(part.split()) in "".join(text.split()) for part in entry)
+
+
+def test_one_departure_by_name(capsys):
+    assert departures.main(["Epochs"]) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == ["Departures from the paper", "", "  epochs"]
+    assert departures.main(["--names"]) == 0
+    names = capsys.readouterr().out.splitlines()
+    assert "epochs" in names and "scores (the authors' code)" in names
+    with pytest.raises(DataError, match="no departure is called 'epoks'"):
+        departures.main(["epoks"])
 
 
 def test_what_the_authors_code_does_otherwise():
