@@ -10,7 +10,8 @@ import numpy as np
 
 from .config import Config
 from .datasets.reading import Bag, Catalogue
-from .datasets.schema import DataError, Schema
+from .datasets.schema import Schema
+from .errors import DataError
 from .models import make_model, make_space
 from .models.common_space import FeatureColumn, GroupSpace
 from .optimizer import folded

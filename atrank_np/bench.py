@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from . import command
+from . import cli
 from .bench_workers import OURS, Fault, workers
-from .command import table
 from .config import MODELS
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
+from .datasets.folder import default_data, find_data
 from .datasets.reading import read_log
-from .datasets.schema import DataError
+from .errors import DataError
+from .text import table
 
 TOLERANCE = 1e-5  # of the largest score, in float32
 TORCH = ("torch eager", "torch best")
@@ -272,7 +273,7 @@ PARTS = {"train": part_train, "models": part_models, "rank": part_rank, "groups"
 
 
 def parser():
-    p = command.Parser(
+    p = cli.Parser(
         prog="python -m atrank_np.bench",
         description="Measure speed and memory on an Electronics-shaped log, "
         "beside PyTorch if it is installed. Let nothing else run meanwhile.",
@@ -285,8 +286,8 @@ def parser():
     p.add_argument(
         "--data",
         metavar="DIR",
-        type=command.find_data,
-        default=command.default_data(),
+        type=find_data,
+        default=default_data(),
         help="the log of part groups (default: the simulated shop)",
     )
     p.add_argument("--json", metavar="FILE", help="write the figures there")
@@ -336,4 +337,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -10,13 +10,13 @@ import numpy as np
 
 from .assembly import assemble
 from .backend import make_backend
-from .command import peak_rss_mb, return_memory
 from .config import defaults
 from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from .datasets.packing import pack
 from .datasets.reading import read_log
 from .datasets.sampling import split
 from .evaluate import catalogue_scores
+from .memory import peak_rss_mb, return_memory
 from .parameters import has_unknown, normal
 from .randomness import stream
 from .train import Batches

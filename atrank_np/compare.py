@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from . import command, train
+from . import cli, train
 from .assembly import digest_of_events, digest_of_features, load
 from .config import LABELS, MODELS
-from .datasets.schema import DataError, Schema
+from .datasets.folder import default_data, find_data
+from .datasets.schema import Schema
+from .errors import DataError, Diverged
 from .evaluate import read_data, read_schema
 from .models.variants import VARIANTS
 from .tables import draw, read_runs, table, task_table
@@ -68,7 +70,7 @@ def run_all(rows, seeds, out, shared, needed):
             train_or_resume(out / f"{row.name}-{seed}", [*shared, *flags], digests)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(f"{str(stop).split(';')[0] or 'stopped'}; the same command goes on") from None
-        except command.Diverged as fault:
+        except Diverged as fault:
             if row in needed:
                 raise
             diverged[row] = f"seed {seed}, {str(fault).split(':')[0]}"
@@ -114,7 +116,7 @@ def task_rows(models, history, targets):
 
 
 def parser():
-    p = command.Parser(
+    p = cli.Parser(
         prog="python -m atrank_np.compare",
         description="Train ATRank and its competitors under one protocol: Table 3, Figure 2, AUC by history length. "
         "What is there already, finished or stopped, is not trained again.",
@@ -160,7 +162,7 @@ def main(arguments):
     else:
         every = [row.name for row in TABLE_3 if not (options.tasks and row.name in ("bpr_mf", "residual"))]
         rows = [*chosen("--models", ",".join(every) if options.models is None else options.models, TABLE_3), ATRANK]
-    folder = command.find_data(given.get("data", command.default_data()))
+    folder = find_data(given.get("data", default_data()))
     out = Path(options.out or f"runs/compare-{folder.resolve().name}")
     train_all = lambda rows, needed: run_all(rows, options.seeds, out, ["--evaluations", str(EVALUATIONS), *shared], needed)
     if options.tasks:
@@ -195,4 +197,4 @@ def chosen(option, names, rows):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -11,8 +11,9 @@ import shutil
 import textwrap
 from typing import NamedTuple
 
-from . import command
-from .datasets.schema import DataError
+from . import cli
+from .errors import DataError
+from .text import markdown
 
 
 class Departure(NamedTuple):
@@ -294,10 +295,10 @@ def tables():
     """Title -> Markdown table."""
     rows = lambda changes: [change._replace(flag=f"`{change.flag}`" if change.flag else "") for change in changes]
     return {
-        "Departures from the paper": command.markdown(
+        "Departures from the paper": markdown(
             ("what", "paper", "here", "otherwise", "measured effect"), rows(DEPARTURES)
         ),
-        "What the authors' code does otherwise": command.markdown(
+        "What the authors' code does otherwise": markdown(
             ("what", "the authors' code", "flag", "measured effect"), rows(AUTHORS)
         ),
     }
@@ -334,7 +335,7 @@ def lines(width, names=()):
 
 
 def main(arguments):
-    parser = command.Parser(
+    parser = cli.Parser(
         prog="python -m atrank_np.departures",
         description="Where this differs from the paper, and what the authors' code does otherwise, with measured effects.",
     )
@@ -349,4 +350,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from . import command
+from . import cli
 from .assembly import load
 from .backend import make_backend
+from .datasets.folder import find_data
 from .datasets.packing import bucketize, pack
 from .datasets.reading import read_log
 from .datasets.sampling import Negatives, Samples, split
-from .datasets.schema import DataError, Schema
+from .datasets.schema import Schema
 from .datasets.shop import ceiling, load_world
+from .errors import DataError
 from .metrics import rank_metrics, standard_error, user_auc
 from .randomness import stream
 
@@ -211,7 +213,7 @@ def auc_by_length(scores, samples):
 
 
 def parser():
-    p = command.Parser(
+    p = cli.Parser(
         prog="python -m atrank_np.evaluate",
         description="Score a trained run on its test events again, with its controls.",
     )
@@ -284,7 +286,7 @@ def open_run(run, data=None):
 
 def read_data(options):
     """The log of a dict with data, features, history, target and embedding_size; and its simulator or None."""
-    folder = command.find_data(options["data"])
+    folder = find_data(options["data"])
     log = read_log(folder, options["features"])
     log.schema = read_schema(options)
     return log, load_world(folder, log)
@@ -292,11 +294,11 @@ def read_data(options):
 
 def read_schema(options):
     """The schema of that log alone."""
-    schema = Schema.load(command.find_data(options["data"]))
+    schema = Schema.load(find_data(options["data"]))
     if options["features"] is not None:
         schema = schema.select_features(options["features"])
     return schema.choose(options["history"], options["target"], options["embedding_size"])
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -12,16 +12,17 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from . import command
+from . import cli
 from .backend import NumpyBackend
 from .datasets.packing import Batch, pack
 from .datasets.sampling import Samples, split
-from .datasets.schema import DataError
+from .errors import DataError
 from .evaluate import open_run
 from .layers.embedding import Rows
 from .models.common_space import bags_of
 from .pictures import DAY, draw_self_attention, draw_vanilla_attention, write_page
 from .recommend import history_of, moment, place_of, rank, target_group, visible
+from .text import one_line
 
 EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the rows of Table 4, and one more that is open
 HISTORIES = 256  # per forward pass of Table 4
@@ -129,7 +130,7 @@ def label_of(trained, group, row):
             ids, _ = bags_of(values, np.array([row]))
             label.append(" ".join(trained.tables[feature.table][ids]))
             break
-    return command.one_line((f"{group.name}: " if len(trained.schema.groups) > 1 else "") + ", ".join(label))
+    return one_line((f"{group.name}: " if len(trained.schema.groups) > 1 else "") + ", ".join(label))
 
 
 def attention_by_elapsed(trained, log, most=None, show=False, tick=1.0):
@@ -181,7 +182,7 @@ def write_csv(path, header, rows):
 
 
 def parser():
-    p = command.Parser(
+    p = cli.Parser(
         prog="python -m atrank_np.explain",
         description="Look inside a trained run: self-attention (Figure 3) and vanilla attention (Figure 4) of one user as "
         "PNG and CSV, what each behaviour adds to the logit, all that in a page to look around in (explore.html), mean attention "
@@ -255,11 +256,11 @@ def main(arguments):
         label = f"[{first}, {'∞' if last == np.inf else int(last)})"
         shares = f"{mean:.4f}   uniform {uniform:.4f}   ratio {mean / uniform:.2f}" if count else "-"
         print(f"  {label:<10} {shares}   ({count})")
-    print(f"nearest to {inside.label}: " + ", ".join(f"{command.one_line(name)} {cosine:.2f}" for name, cosine in alike))
+    print(f"nearest to {inside.label}: " + ", ".join(f"{one_line(name)} {cosine:.2f}" for name, cosine in alike))
     print(f"written to {out}: explore.html, a page to look around in; self_attention.png, vanilla_attention.png, their numbers "
           "as CSV, and arrays.npz with attention, parameters and this ranking's gradients by name")  # fmt: skip
     return 0
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import command
+from . import cli
 from .backend import make_backend
 from .config import MODELS, VARIANTS
 from .layers.ranking import pairs_of, pairwise_forward, pointwise_forward
@@ -212,8 +212,8 @@ def check_model(problem):
 def main(arguments):
     layers = list(layer_cases(stream(0, "gradient check")))
     models = {name: {"model": name} for name in MODELS} | {name: {"variant": name} for name in VARIANTS if name}
-    p = command.Parser(prog="python -m atrank_np.gradcheck", description=__doc__.split("\n")[0])
-    p.add_argument("--seed", type=command.seed, default=0, help="of what is drawn (default: %(default)s)")
+    p = cli.Parser(prog="python -m atrank_np.gradcheck", description=__doc__.split("\n")[0])
+    p.add_argument("--seed", type=cli.seed, default=0, help="of what is drawn (default: %(default)s)")
     p.add_argument("--layer", choices=layers, help="only this layer")
     p.add_argument("--model", choices=models, help="only this model, or variant of ATRank")
     options = p.parse_args(arguments)
@@ -239,4 +239,4 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from . import command
+from . import cli
 from .assembly import load
 from .backend import make_backend
 from .datasets.reading import LATEST, read_history
 from .datasets.sampling import Events, Samples, not_taken
-from .datasets.schema import DataError
+from .errors import DataError
 from .evaluate import catalogue_scores, open_run
+from .text import one_line
 
 
 def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=None):
@@ -94,7 +95,7 @@ def history_of(log, user):
 
 
 def parser():
-    p = command.Parser(
+    p = cli.Parser(
         prog="python -m atrank_np.recommend",
         description="Rank the whole catalogue for one history; ids are those of the data files.",
     )
@@ -131,7 +132,7 @@ def main(arguments):
     group = target_group(trained.schema, options.group)
     rows = {name: row for row, name in enumerate(trained.catalogues[group].objects[1:].tolist(), 1)}
     for place, (name, value) in enumerate(ranked, 1):
-        print(f"{place:>3}  {value:8.4f}  {command.one_line(name):<16} {describe(trained, group, rows[name])}")
+        print(f"{place:>3}  {value:8.4f}  {one_line(name):<16} {describe(trained, group, rows[name])}")
     return 0
 
 
@@ -140,11 +141,11 @@ def describe(trained, group, row):
     group = trained.schema.group(group)
     values = trained.catalogues[group.name].features
     return "  ".join(
-        f"{f.name} {command.one_line(str(trained.tables[f.table][values[f.name][row]]))}"
+        f"{f.name} {one_line(str(trained.tables[f.table][values[f.name][row]]))}"
         for f in group.features
         if f.kind == "categorical"
     )
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

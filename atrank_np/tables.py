@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .command import markdown
-from .datasets.schema import DataError
+from .errors import DataError
 from .evaluate import auc, by_length, known
 from .metrics import standard_error
+from .text import markdown
 from .train import SCHEMA_VERSION
 
 

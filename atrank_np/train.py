@@ -18,14 +18,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from . import command
+from . import cli
 from .assembly import Trained, assemble, load, save
 from .backend import make_backend
 from .config import LABELS, MODELS, PAPER, VARIANTS, Config, defaults, own_settings
+from .datasets.folder import default_data, find_data
 from .datasets.packing import pack
 from .datasets.sampling import Negatives, split
-from .datasets.schema import DataError
+from .errors import DataError, Diverged
 from .evaluate import auc, describe, open_run, read_data, score, test_report, test_task
+from .memory import peak_rss_mb
 from .optimizer import learning_rate
 from .randomness import stream
 
@@ -132,7 +134,7 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
         "seconds": state["seconds"],
         "compile_seconds": state["compile_seconds"],
         "samples_per_second": config.epochs * batches.targets / state["seconds"],
-        "peak_rss_mb": command.peak_rss_mb(),
+        "peak_rss_mb": peak_rss_mb(),
         "backend": config.backend,
         "shards": config.shards,
         "threads": config.threads,
@@ -212,7 +214,7 @@ def _interruptible():
 
 def _diverged(step, out):
     kept = f"; the last good model is kept in {out}" if out else ""
-    return command.Diverged(f"the loss is not finite at step {step}: try a lower --learning-rate, or --clip 1{kept}")
+    return Diverged(f"the loss is not finite at step {step}: try a lower --learning-rate, or --clip 1{kept}")
 
 
 def write_rows(path, rows):
@@ -289,7 +291,7 @@ class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def parser():
-    p = command.Parser(
+    p = cli.Parser(
         prog="python -m atrank_np.train",
         description="Train ATRank (Zhou et al., AAAI 2018) on a behaviour log and report its average user AUC. "
         "Without arguments it trains on the simulated shop that comes with the package.",
@@ -370,7 +372,7 @@ def parser():
     )
     training.add_argument("--table-init", type=float, default=d.table_init, help="deviation of the initial embeddings")
     training.add_argument("--gain-init", type=float, default=d.gain_init, help="initial gain of F_vanilla's layer norm")
-    training.add_argument("--seed", type=command.seed, default=d.seed, help="of everything random in training")
+    training.add_argument("--seed", type=cli.seed, default=d.seed, help="of everything random in training")
     training.add_argument(
         "--paper",
         action="store_true",
@@ -379,9 +381,7 @@ def parser():
         "does not say stays as the model has it, and a flag beside it wins",
     )
     scoring = p.add_argument_group("scoring")
-    scoring.add_argument(
-        "--eval-seed", type=command.seed, default=d.eval_seed, help="of the test negatives, the same for all models"
-    )
+    scoring.add_argument("--eval-seed", type=cli.seed, default=d.eval_seed, help="of the test negatives, the same for all models")
     scoring.add_argument("--eval-negatives", type=int, default=d.eval_negatives, help="per test positive")
     scoring.add_argument("--evaluations", type=int, default=d.evaluations, help="how often the AUC is taken in a run")
     scoring.add_argument(
@@ -468,7 +468,7 @@ def settings(options):
     listed = lambda name: list(dict.fromkeys(given[name].split(","))) if name in given else None
     config = _config(lambda: Config(**{name: given[name] for name in Config.__dataclass_fields__ if name in given}))
     data = {
-        "data": str(command.find_data(given.get("data", command.default_data())).resolve()),
+        "data": str(find_data(given.get("data", default_data())).resolve()),
         "features": listed("features"),
         "history": listed("history"),
         "target": listed("target"),
@@ -550,4 +550,4 @@ def _remove(out):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -23,7 +23,7 @@ from _common import figure, scoreboard
 from atrank_np import Config, fit, read_log
 from atrank_np.assembly import assemble
 from atrank_np.backend import NumpyBackend, make_backend
-from atrank_np.command import default_data
+from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.sampling import split
 from atrank_np.datasets.shop import ceiling, load_world

@@ -17,7 +17,7 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np import fit, read_log
-from atrank_np.command import default_data
+from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.sampling import Events, split
 from atrank_np.datasets.shop import ceiling, load_world

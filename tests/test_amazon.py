@@ -15,7 +15,7 @@ import pytest
 
 from atrank_np.datasets import amazon
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError
 
 
 def review(user, asin, time, text="Fine.", **others):

@@ -12,7 +12,7 @@ from atrank_np.assembly import FORMAT, assemble, load, save
 from atrank_np.config import Config
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError
 from atrank_np.parameters import kind
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from atrank_np import bench
 from atrank_np.bench_workers import Fault, Ours, Problem, Site, Worker, atrank_flops, contender
-from atrank_np.command import default_data
 from atrank_np.config import MODELS
 from atrank_np.datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
+from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.made_up import made_up

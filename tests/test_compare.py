@@ -9,9 +9,9 @@ import pytest
 from runs import assert_fault, process
 
 from atrank_np import compare, tables, train
-from atrank_np.command import Diverged
 from atrank_np.config import MODELS, Config
-from atrank_np.datasets.schema import DataError, Schema
+from atrank_np.datasets.schema import Schema
+from atrank_np.errors import DataError, Diverged
 from atrank_np.models.variants import VARIANTS
 from atrank_np.tables import Runs, paired
 

@@ -10,7 +10,7 @@ from atrank_np.datasets import complete_journey
 from atrank_np.datasets.complete_journey import _redemption_times, convert
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError
 
 # household, product, quantity, coupon_disc, timestamp (UTC). The first two are one basket. New York is 5 hours behind UTC
 # in winter and 4 in summer, so 04:30 is half an hour after midnight in July and before it in January.

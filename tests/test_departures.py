@@ -4,7 +4,7 @@ import pytest
 
 from atrank_np import departures, train
 from atrank_np.config import MODELS, PAPER, VARIANTS, Config, defaults
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError
 
 LIST = {d.what: d for d in departures.DEPARTURES}
 

@@ -16,7 +16,7 @@ from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import Samples, split
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError
 from atrank_np.evaluate import Task, auc, auc_by_length, features_shared, in_history, score, swapped
 from atrank_np.evaluate import test_report as report_of  # pytest would collect these by their own names
 from atrank_np.evaluate import test_task as task_of

@@ -9,7 +9,7 @@ import pytest
 
 from atrank_np.datasets import reading
 from atrank_np.datasets.reading import Bag, read_history, read_log
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError
 
 EVENTS = "user,object,time\nb,x,5\na,y,9\nb,z,5\nb,y,4\nc,x,-1\n"
 ITEMS = "object,category\nx,red\ny,\nz,red\n"

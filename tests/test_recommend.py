@@ -15,7 +15,7 @@ from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import Events, Samples, split
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError
 from atrank_np.evaluate import open_run
 from atrank_np.recommend import rank, visible
 

@@ -11,7 +11,7 @@ from test_reading import write
 from atrank_np.datasets import sampling
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import Negatives, Samples, split
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError
 from atrank_np.randomness import stream
 
 SHOP = Path(__file__).parent.parent / "data" / "shop"

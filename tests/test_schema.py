@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from atrank_np.datasets.schema import DataError, Feature, Group, Schema
+from atrank_np.datasets.schema import Feature, Group, Schema
+from atrank_np.errors import DataError
 
 FULL = """
 targets = ["items"]

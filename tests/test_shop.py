@@ -10,7 +10,7 @@ import pytest
 from atrank_np.datasets import shop
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import Negatives, split
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError
 
 DATA = Path(__file__).parent.parent / "data" / "shop"
 VIEWS = [("items",), ("items", "queries"), ("items", "coupons"), tuple(shop.GROUPS)]

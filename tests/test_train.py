@@ -19,15 +19,16 @@ import pytest
 from helpers import assert_same
 from runs import assert_fault, command_line, environment, outcome, process, run_train, write_tiny
 
-from atrank_np import command, optimizer, train
+from atrank_np import cli, optimizer, train
 from atrank_np.assembly import load
-from atrank_np.command import Diverged, find_data, peak_rss_mb
 from atrank_np.config import MODELS, Config
+from atrank_np.datasets.folder import find_data
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
-from atrank_np.datasets.schema import DataError
+from atrank_np.errors import DataError, Diverged
 from atrank_np.evaluate import auc
 from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
+from atrank_np.memory import peak_rss_mb
 
 REPORT = tuple(
     """schema_version test_auc test_auc_se test_auc_by_group test_users test_rankings negatives tie_rule popularity_auc
@@ -616,7 +617,7 @@ def test_too_little_memory_is_one_line(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train, "make_backend", lambda *_: np.empty(2**59))  # 4 exabytes
     monkeypatch.setattr(sys, "argv", ["train", "--data", str(tiny), "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as ended:
-        command.run(train.main)
+        cli.run(train.main)
     error = capsys.readouterr().err
     assert ended.value.code == 2 and error.startswith("error: there is not memory enough: Unable to allocate ")
     assert error.count("\n") == 1 and list(tmp_path.iterdir()) == []

@@ -16,10 +16,11 @@ from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
-from atrank_np.command import Parser, one_line, run
+from atrank_np.cli import Parser, run
 from atrank_np.datasets.reading import LATEST, LONGEST
-from atrank_np.datasets.schema import DataError
 from atrank_np.datasets.writing import whole_files
+from atrank_np.errors import DataError
+from atrank_np.text import one_line
 
 KNOWN = {  # download -> md5, as third parties give it, and users, items, categories, samples: Table 1, Beauty as counted
     "reviews_Electronics_5.json.gz": ("e4524af6c644cd044b1969bac7b62b2a", (192_403, 63_001, 801, 1_689_188)),

@@ -25,8 +25,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ..command import Parser, run
-from .schema import DataError
+from ..cli import Parser, run
+from ..errors import DataError
 from .writing import whole_files
 
 TABLES = ("transactions", "products", "coupons", "coupon_redemptions", "campaigns", "campaign_descriptions")

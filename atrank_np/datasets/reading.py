@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atrank_np.datasets.schema import DataError, Schema, open_csv
+from atrank_np.datasets.schema import Schema, open_csv
+from atrank_np.errors import DataError
 
 BLOCK = 4_096  # rows; larger is no faster and only costs memory
 LONGEST = 1_000  # characters of a name

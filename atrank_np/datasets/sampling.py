@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import DataError
 from .packing import ranges
 from .reading import Log
-from .schema import DataError
 
 BLOCK = 2**14  # events or samples that are looked up at a time: a large log needs little room beside its arrays
 

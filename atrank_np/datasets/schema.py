@@ -9,14 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..errors import DataError
+
 UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-
-
-class DataError(Exception):
-    """A fault of the user's input. Its text is one line: file, line, what is expected, what was found."""
-
-    def __init__(self, text):
-        super().__init__(" ".join(text.splitlines()))  # names quoted from the input may hold line ends
 
 
 @dataclass(frozen=True)

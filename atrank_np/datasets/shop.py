@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..command import Parser, run, seed
-from .schema import DataError
+from ..cli import Parser, run, seed
+from ..errors import DataError
 from .writing import whole_files
 
 CATEGORIES = ("tea", "cups", "books", "lamps", "plants", "tools", "bikes", "shoes")

@@ -6,12 +6,14 @@ from itertools import combinations
 
 import numpy as np
 
-from ..command import Parser, find_data, run, table
+from ..cli import Parser, run
 from ..config import Config
+from ..errors import DataError
 from ..evaluate import auc, read_data, test_task
+from ..text import table
+from .folder import find_data
 from .packing import bucketize, ranges
 from .sampling import split
-from .schema import DataError
 from .shop import ceiling
 
 CEILING = ("auc", "se", "gain", "gain_se")

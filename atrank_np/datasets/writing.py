@@ -3,7 +3,7 @@
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .schema import DataError
+from ..errors import DataError
 
 
 @contextmanager

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if __package__ != "lessons.exercises":
     sys.exit(f"start it from the repository's root:\n    cd {ROOT}\n    python -m lessons.exercises")
 
-from atrank_np import command
+from atrank_np import cli
 
 from . import exercise, judge, names
 
@@ -167,4 +167,4 @@ def main():
 
 
 if __name__ == "__main__":
-    command.run(lambda _: main())
+    cli.run(lambda _: main())

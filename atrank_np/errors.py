@@ -1,0 +1,12 @@
+"""What ends a command: a fault of the user's input, and a training that diverged."""
+
+
+class DataError(Exception):
+    """A fault of the user's input. Its text is one line: file, line, what is expected, what was found."""
+
+    def __init__(self, text):
+        super().__init__(" ".join(text.splitlines()))  # names quoted from the input may hold line ends
+
+
+class Diverged(Exception):
+    """The loss is no number any more; the text says where, and what to try."""
