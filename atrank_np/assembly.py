@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .config import Config
-from .datasets.reading import Bag, Catalogue
+from .datasets.log import Bag, Catalogue
 from .datasets.schema import Schema
 from .errors import DataError
 from .models import make_model, make_space

@@ -12,11 +12,13 @@ from . import cli
 from .assembly import load
 from .backend import make_backend
 from .datasets.folder import find_data
+from .datasets.negatives import Negatives
 from .datasets.packing import bucketize, pack
+from .datasets.protocol import split
 from .datasets.reading import read_log
-from .datasets.sampling import Negatives, Samples, split
+from .datasets.samples import Samples
 from .datasets.schema import Schema
-from .datasets.shop import ceiling, load_world
+from .datasets.shop_ceiling import ceiling, load_world
 from .errors import DataError
 from .metrics import rank_metrics, standard_error, user_auc
 from .randomness import stream

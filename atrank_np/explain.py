@@ -15,7 +15,8 @@ from tqdm import tqdm
 from . import cli
 from .backend import NumpyBackend
 from .datasets.packing import Batch, pack
-from .datasets.sampling import Samples, split
+from .datasets.protocol import split
+from .datasets.samples import Samples
 from .errors import DataError
 from .evaluate import open_run
 from .layers.embedding import Rows

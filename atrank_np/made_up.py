@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .config import Config, defaults
+from .datasets.log import Bag
 from .datasets.packing import Batch
-from .datasets.reading import Bag
 from .layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
 from .models import make_model, make_space
 from .models.cnn import CNN

@@ -5,8 +5,9 @@ import numpy as np
 from . import cli
 from .assembly import load
 from .backend import make_backend
+from .datasets.log import not_taken
 from .datasets.reading import LATEST, read_history
-from .datasets.sampling import Events, Samples, not_taken
+from .datasets.samples import Events, Samples
 from .errors import DataError
 from .evaluate import catalogue_scores, open_run
 from .text import one_line

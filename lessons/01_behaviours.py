@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 from _common import figure, scoreboard
 
+from atrank_np.datasets.negatives import Negatives
 from atrank_np.datasets.packing import pack
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import Negatives, split
 from atrank_np.randomness import stream
 
 DAY = 86400

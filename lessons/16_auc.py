@@ -18,9 +18,12 @@ import numpy as np
 from _common import figure
 
 from atrank_np.config import Config
+from atrank_np.datasets.negatives import Negatives
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import Negatives, split
-from atrank_np.datasets.shop import ceiling, make_world, write
+from atrank_np.datasets.shop import write
+from atrank_np.datasets.shop_ceiling import ceiling
+from atrank_np.datasets.shop_world import make_world
 from atrank_np.evaluate import auc, in_history, swapped, test_task
 from atrank_np.gradcheck import numeric_gradient
 from atrank_np.layers.ranking import pairs_of, pairwise_forward

@@ -27,9 +27,11 @@ from _common import figure, scoreboard
 
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import Config
+from atrank_np.datasets.negatives import Negatives
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import Negatives, split
-from atrank_np.datasets.shop import make_world, write
+from atrank_np.datasets.shop import write
+from atrank_np.datasets.shop_world import make_world
 from atrank_np.evaluate import auc, test_task
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.layers.attention import softmax_forward

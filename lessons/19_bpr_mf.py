@@ -19,9 +19,11 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np.datasets.packing import pack
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
-from atrank_np.datasets.shop import ceiling, make_world, write
+from atrank_np.datasets.shop import write
+from atrank_np.datasets.shop_ceiling import ceiling
+from atrank_np.datasets.shop_world import make_world
 from atrank_np.evaluate import auc, test_task
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.layers.ranking import pairs_of, pairwise_backward, pairwise_forward, sigmoid, softplus

@@ -27,8 +27,11 @@ from _common import figure, scoreboard
 from atrank_np import fit, read_log, tables
 from atrank_np.backend import make_backend
 from atrank_np.config import Config
-from atrank_np.datasets.sampling import Negatives, split
-from atrank_np.datasets.shop import ceiling, make_world, write
+from atrank_np.datasets.negatives import Negatives
+from atrank_np.datasets.protocol import split
+from atrank_np.datasets.shop import write
+from atrank_np.datasets.shop_ceiling import ceiling
+from atrank_np.datasets.shop_world import make_world
 from atrank_np.evaluate import auc, score, test_task
 
 TABLE_3 = {"BPR-MF": (0.7982, 0.7061), "Bi-LSTM": (0.8757, 0.7869), "Bi-LSTM + attention": (0.8769, 0.7835),

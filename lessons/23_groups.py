@@ -16,8 +16,8 @@
 import numpy as np
 from _common import figure, scoreboard
 
+from atrank_np.datasets.log import Bag
 from atrank_np.datasets.packing import bucketize
-from atrank_np.datasets.reading import Bag
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.made_up import random_batch
 from atrank_np.models.common_space import CommonSpace, FeatureColumn, Gradients, GroupSpace

@@ -25,8 +25,8 @@ from atrank_np.assembly import assemble
 from atrank_np.backend import NumpyBackend, make_backend
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.sampling import split
-from atrank_np.datasets.shop import ceiling, load_world
+from atrank_np.datasets.protocol import split
+from atrank_np.datasets.shop_ceiling import ceiling, load_world
 from atrank_np.evaluate import auc, score, test_task
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.layers.ranking import pointwise_backward, pointwise_forward

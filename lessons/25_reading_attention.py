@@ -25,7 +25,7 @@ from _common import figure, scoreboard
 from atrank_np import Config, fit, read_log
 from atrank_np.assembly import assemble
 from atrank_np.backend import make_backend
-from atrank_np.datasets.sampling import split
+from atrank_np.datasets.protocol import split
 from atrank_np.evaluate import auc, score, test_task
 from atrank_np.explain import attention_by_elapsed, look_inside
 from atrank_np.layers.attention import attention_forward, softmax_backward, softmax_forward

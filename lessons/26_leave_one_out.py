@@ -19,8 +19,9 @@ from _common import figure, scoreboard
 from atrank_np import fit, read_log
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.sampling import Events, split
-from atrank_np.datasets.shop import ceiling, load_world
+from atrank_np.datasets.protocol import split
+from atrank_np.datasets.samples import Events
+from atrank_np.datasets.shop_ceiling import ceiling, load_world
 from atrank_np.explain import left_out, look_inside
 from atrank_np.layers.attention import softmax_backward, softmax_forward
 

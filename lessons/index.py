@@ -48,10 +48,10 @@ ROWS = (
     Row(
         "samples",
         "$b_1 … b_k$ predict $b_{k+1}$",
-        "datasets/sampling.py::split datasets/sampling.py::Negatives.draw",
+        "datasets/protocol.py::split datasets/negatives.py::Negatives.draw",
         "",
         "",
-        "test_sampling.py::test_the_protocol test_sampling.py::test_negatives_are_never_touched_and_uniform",
+        "test_protocol.py::test_the_protocol test_protocol.py::test_negatives_are_never_touched_and_uniform",
         "01 16",
     ),
     Row(
@@ -257,10 +257,10 @@ ROWS = (
     Row(
         "tasks",
         "one2one, all2one, all2all",
-        "datasets/sampling.py::split datasets/shop.py::ceiling",
+        "datasets/protocol.py::split datasets/shop_ceiling.py::ceiling",
         "",
         "",
-        "test_sampling.py::test_history_groups_and_target_groups test_shop.py::test_a_group_that_is_seen_raises_the_ceiling",
+        "test_protocol.py::test_history_groups_and_target_groups test_shop.py::test_a_group_that_is_seen_raises_the_ceiling",
         "24",
     ),
     Row(

@@ -12,8 +12,8 @@ from atrank_np.bench_workers import Fault, Ours, Problem, Site, Worker, atrank_f
 from atrank_np.config import MODELS
 from atrank_np.datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from atrank_np.datasets.folder import default_data
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
 from atrank_np.made_up import made_up
 
 # No relu of the trial's steps lies within rounding of 0. With 40 users two did, at 6e-7: where one contender's fell on the

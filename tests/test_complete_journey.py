@@ -8,8 +8,8 @@ from runs import assert_fault, process
 
 from atrank_np.datasets import complete_journey
 from atrank_np.datasets.complete_journey import _redemption_times, convert
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
 from atrank_np.errors import DataError
 
 # household, product, quantity, coupon_disc, timestamp (UTC). The first two are one basket. New York is 5 hours behind UTC

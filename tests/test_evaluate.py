@@ -7,15 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from runs import assert_fault, process, run_train
+from test_protocol import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups
 from test_reading import write
-from test_sampling import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups
 
 from atrank_np import evaluate, train
 from atrank_np.assembly import load
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import Samples, split
+from atrank_np.datasets.samples import Samples
 from atrank_np.errors import DataError
 from atrank_np.evaluate import Task, auc, auc_by_length, features_shared, in_history, score, swapped
 from atrank_np.evaluate import test_report as report_of  # pytest would collect these by their own names

@@ -14,8 +14,9 @@ from atrank_np import explain, pictures
 from atrank_np.assembly import assemble, load
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import Events, Samples, split
+from atrank_np.datasets.samples import Events, Samples
 from atrank_np.errors import DataError
 from atrank_np.evaluate import open_run
 from atrank_np.parameters import kind

@@ -9,8 +9,8 @@ import pytest
 from atrank_np.assembly import assemble
 from atrank_np.backend import NumpyBackend, make_backend
 from atrank_np.config import MODELS, Config
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.attention import attend_backward, attend_forward
 from atrank_np.kernels.backend import Flat

@@ -5,7 +5,7 @@ import pytest
 from helpers import assert_same
 
 from atrank_np.datasets.packing import bucketize, pack
-from atrank_np.datasets.sampling import Events, Samples
+from atrank_np.datasets.samples import Events, Samples
 
 
 def test_buckets_are_bit_lengths():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from atrank_np.datasets import reading
-from atrank_np.datasets.reading import Bag, read_history, read_log
+from atrank_np.datasets.log import Bag
+from atrank_np.datasets.reading import read_history, read_log
 from atrank_np.errors import DataError
 
 EVENTS = "user,object,time\nb,x,5\na,y,9\nb,z,5\nb,y,4\nc,x,-1\n"

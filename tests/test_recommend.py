@@ -6,15 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from runs import assert_fault, process, run_train
-from test_sampling import NEGATIVE, SHOWN, a, d, g, one_group
+from test_protocol import NEGATIVE, SHOWN, a, d, g, one_group
 
 from atrank_np import recommend, train
 from atrank_np.assembly import assemble, load
 from atrank_np.backend import make_backend
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import Events, Samples, split
+from atrank_np.datasets.samples import Events, Samples
 from atrank_np.errors import DataError
 from atrank_np.evaluate import open_run
 from atrank_np.recommend import rank, visible

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atrank_np.datasets import shop
+from atrank_np.datasets import shop, shop_ceiling, shop_world
+from atrank_np.datasets.negatives import Negatives
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import Negatives, split
 from atrank_np.errors import DataError
 
 DATA = Path(__file__).parent.parent / "data" / "shop"
-VIEWS = [("items",), ("items", "queries"), ("items", "coupons"), tuple(shop.GROUPS)]
+VIEWS = [("items",), ("items", "queries"), ("items", "coupons"), tuple(shop_world.GROUPS)]
 ITEMS, QUERIES, COUPONS = range(3)
 SHA256 = {  # of data/shop, as the default arguments make it
     "coupons.csv": "29c6bc9e1f15552777adb3e76a71841e45a5f2a507fe88c7cf89ce7b4ac1b457",
@@ -32,7 +33,7 @@ def log():
 
 @pytest.fixture(scope="module")
 def world(log):
-    return shop.load_world(DATA, log)
+    return shop_ceiling.load_world(DATA, log)
 
 
 @pytest.fixture(scope="module")
@@ -55,17 +56,17 @@ def ceiling_auc(world, log, view, target="items", negatives=20):
     log = replace(log, schema=replace(log.schema, targets=(target,), history=view))
     test = split(log).test
     drawn = Negatives(log).draw(np.random.default_rng(1), test, negatives)
-    p = shop.ceiling(world, log, test.user, test.time, test.group, np.column_stack([test.object, drawn]))
+    p = shop_ceiling.ceiling(world, log, test.user, test.time, test.group, np.column_stack([test.object, drawn]))
     each = ((p[:, :1] > p[:, 1:]) + 0.5 * (p[:, :1] == p[:, 1:])).mean(axis=1)
     return each.mean(), each.std(ddof=1) / np.sqrt(len(each))
 
 
 def random_context(rng, S):
     lead_group = rng.integers(3, size=S)
-    sizes = np.array([len(lines) for lines in shop.make_world().objects.values()])
-    return shop.Context(
-        last=rng.integers(shop.ITEMS, size=S),
-        gap=np.where(rng.random(S) < 0.2, shop.NEVER, 2 ** rng.integers(24, size=S)),
+    sizes = np.array([len(lines) for lines in shop_world.make_world().objects.values()])
+    return shop_world.Context(
+        last=rng.integers(shop_world.ITEMS, size=S),
+        gap=np.where(rng.random(S) < 0.2, shop_world.NEVER, 2 ** rng.integers(24, size=S)),
         lead_group=lead_group,
         lead=rng.integers(sizes[lead_group]),
         lead_age=2 ** rng.integers(20, size=S),
@@ -73,15 +74,15 @@ def random_context(rng, S):
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("group", shop.GROUPS)
+@pytest.mark.parametrize("group", shop_world.GROUPS)
 def test_p_is_a_distribution_in_every_context(world, group, view):
     context = random_context(np.random.default_rng(0), 500)
     objects = np.arange(len(world.objects[group]))
-    if set(view) != set(shop.GROUPS):  # a hidden group's object is never the visible lead
+    if set(view) != set(shop_world.GROUPS):  # a hidden group's object is never the visible lead
         context = replace(
-            context, lead_group=np.where(np.isin(context.lead_group, [shop.CODE[g] for g in view]), context.lead_group, 0)
+            context, lead_group=np.where(np.isin(context.lead_group, [shop_world.CODE[g] for g in view]), context.lead_group, 0)
         )
-    p = shop.chance(world, group, np.arange(500)[:, None] % shop.TASTES, objects[None], context, view)
+    p = shop_world.chance(world, group, np.arange(500)[:, None] % shop_world.TASTES, objects[None], context, view)
     assert np.all(p >= 0) and np.allclose(np.broadcast_to(p, (500, len(objects))).sum(axis=1), 1, atol=1e-12)
 
 
@@ -89,7 +90,7 @@ def test_p_is_a_distribution_in_every_context(world, group, view):
 def test_predictions_of_real_histories_sum_to_one(world, log, view):
     for group in (ITEMS, QUERIES, COUPONS):
         user, time, _ = (column[::40] for column in moments(log, group))
-        p = shop.ceiling(world, log, user, time, group, history=view)
+        p = shop_ceiling.ceiling(world, log, user, time, group, history=view)
         assert np.all(p >= 0) and np.allclose(p.sum(axis=1), 1, atol=1e-9)
 
 
@@ -99,7 +100,7 @@ def test_simulated_objects_follow_the_predictions(world, log, group, view):
     """Calibration, in views that hide groups too: the object is among the n likeliest as often as p says, and the mean
     of log p is what p expects. A wrong belief, share or hidden lead moves them apart."""
     user, time, object = (column[::4] for column in moments(log, group))
-    p = shop.ceiling(world, log, user, time, group, history=view)
+    p = shop_ceiling.ceiling(world, log, user, time, group, history=view)
     order = np.argsort(-p, axis=1, kind="stable")
     mass = np.take_along_axis(p, order, axis=1).cumsum(axis=1)
     place = np.empty_like(order)
@@ -115,44 +116,49 @@ def test_simulated_objects_follow_the_predictions(world, log, group, view):
     assert abs(z) < 3.5, z
 
 
-@pytest.mark.parametrize("gap", [3, 200, shop.DAY // 2 + 40, shop.NEVER])
+@pytest.mark.parametrize("gap", [3, 200, shop_world.DAY // 2 + 40, shop_world.NEVER])
 @pytest.mark.parametrize("view", VIEWS[:-1])
 def test_a_hidden_lead_is_summed_out_exactly(world, view, gap):
     """The law of a restricted view is the full law, averaged over every unseen object and every age."""
-    context = lambda g, lead, age: shop.Context(np.array([7]), np.array([gap]), np.array([g]), np.array([lead]), np.array([age]))
-    items, taste = np.arange(shop.ITEMS), 11
-    law = {g: lead.chance * (gap >= lead.since) for g, lead in shop.LEADS.items()}
-    total = (1 - sum(law.values())) * shop.chance(world, "items", taste, items, context(0, 0, 0))
+    context = lambda g, lead, age: shop_world.Context(
+        np.array([7]), np.array([gap]), np.array([g]), np.array([lead]), np.array([age])
+    )
+    items, taste = np.arange(shop_world.ITEMS), 11
+    law = {g: lead.chance * (gap >= lead.since) for g, lead in shop_world.LEADS.items()}
+    total = (1 - sum(law.values())) * shop_world.chance(world, "items", taste, items, context(0, 0, 0))
     for g in set(law) - set(view):
-        longest = min(gap, shop.LEADS[g].reach)  # the age is uniform on 1 … longest - 1, and p is linear in it
+        longest = min(gap, shop_world.LEADS[g].reach)  # the age is uniform on 1 … longest - 1, and p is linear in it
         for lead, p in enumerate(world.own[g][taste]):
-            ends = [shop.chance(world, "items", taste, items, context(shop.CODE[g], lead, age)) for age in (1, longest - 1)]
+            ends = [
+                shop_world.chance(world, "items", taste, items, context(shop_world.CODE[g], lead, age))
+                for age in (1, longest - 1)
+            ]
             total += law[g] * p * (ends[0] + ends[1]) / 2
     expected = total / (1 - sum(law[g] for g in law if g in view))
-    assert np.allclose(shop.chance(world, "items", taste, items, context(0, 0, 0), view), expected, rtol=1e-12)
+    assert np.allclose(shop_world.chance(world, "items", taste, items, context(0, 0, 0), view), expected, rtol=1e-12)
 
 
 def test_the_ceiling_is_bayes_rule(world, log):
     """One user's prediction, written out event by event."""
     user = int(np.flatnonzero(np.diff(log.offsets) >= 12)[0])
     rows, world_row = range(log.offsets[user], log.offsets[user + 1]), log.object - 1
-    belief, last, lead = np.full(shop.TASTES, 1 / shop.TASTES), None, None
+    belief, last, lead = np.full(shop_world.TASTES, 1 / shop_world.TASTES), None, None
 
     def law(group, time):  # [T, objects]
-        p = [0, shop.NEVER] if last is None else [world_row[last], time - log.time[last]]
+        p = [0, shop_world.NEVER] if last is None else [world_row[last], time - log.time[last]]
         p += [0, 0, 0] if lead is None else [log.group[lead], world_row[lead], time - log.time[lead]]
-        name = tuple(shop.GROUPS)[group]
-        return shop.chance(
+        name = tuple(shop_world.GROUPS)[group]
+        return shop_world.chance(
             world,
             name,
-            np.arange(shop.TASTES)[:, None],
+            np.arange(shop_world.TASTES)[:, None],
             np.arange(len(world.objects[name]))[None],
-            shop.Context(*(np.array([value]) for value in p)),
+            shop_world.Context(*(np.array([value]) for value in p)),
         )
 
     for row in rows:
         p = law(log.group[row], log.time[row])
-        predicted = shop.ceiling(world, log, [user], [log.time[row]], log.group[row])[0]
+        predicted = shop_ceiling.ceiling(world, log, [user], [log.time[row]], log.group[row])[0]
         assert np.allclose(predicted, belief @ p, rtol=6e-8, atol=0)  # half a last bit of float32
         belief = belief * p[:, world_row[row]]
         if log.group[row] == ITEMS:
@@ -167,18 +173,18 @@ def test_the_ceiling_is_bayes_rule(world, log):
 def test_equal_chances_are_ties(world, log):
     """Words of the same kind are equally likely; the last bits of their sums must not decide which one is ranked first."""
     user, time, _ = (column[::20] for column in moments(log, QUERIES))
-    scores = np.sort(shop.ceiling(world, log, user, time, QUERIES, history=("queries",)), axis=1).astype(float)
+    scores = np.sort(shop_ceiling.ceiling(world, log, user, time, QUERIES, history=("queries",)), axis=1).astype(float)
     gap = np.diff(np.log(scores), axis=1)
     assert (gap == 0).mean() > 0.2 and gap[gap > 0].min() > 5e-8
 
 
 def test_frequencies_agree_with_p_by_chi_square():
     """40,000 draws of one context against its probabilities: within 4 standard deviations of a chi-square's mean."""
-    world, S = shop.make_world(), 40_000
-    context = shop.Context(*(np.array([value]) for value in (7, 600, 2, 11, 300)))
-    p = shop.chance(world, "items", np.array([[3]]), np.arange(shop.ITEMS)[None], context)
+    world, S = shop_world.make_world(), 40_000
+    context = shop_world.Context(*(np.array([value]) for value in (7, 600, 2, 11, 300)))
+    p = shop_world.chance(world, "items", np.array([[3]]), np.arange(shop_world.ITEMS)[None], context)
     drawn = shop._draw(np.repeat(p, S, axis=0), np.random.Generator(np.random.PCG64(5)))
-    expected, observed = S * p[0], np.bincount(drawn, minlength=shop.ITEMS)
+    expected, observed = S * p[0], np.bincount(drawn, minlength=shop_world.ITEMS)
     likely = expected >= 5
     chi2 = ((observed - expected)[likely] ** 2 / expected[likely]).sum()
     assert abs(chi2 - likely.sum()) < 4 * np.sqrt(2 * likely.sum())
@@ -197,12 +203,12 @@ def test_the_noise_twin_has_the_same_times_and_no_signal(log, world, noise):
     twin = read_log(noise)
     assert np.array_equal(twin.time, log.time) and np.array_equal(twin.group, log.group)
     for view in (VIEWS[0], VIEWS[-1]):
-        for scorer in (shop.load_world(noise, twin), world):  # its own law, and the law of the shop
+        for scorer in (shop_ceiling.load_world(noise, twin), world):  # its own law, and the law of the shop
             auc, se = ceiling_auc(scorer, twin, view)
             assert abs(auc - 0.5) <= 3 * se
-    counts = np.bincount(twin.object[twin.group == ITEMS], minlength=shop.ITEMS + 1)[1:]
+    counts = np.bincount(twin.object[twin.group == ITEMS], minlength=shop_world.ITEMS + 1)[1:]
     expected = counts.mean()
-    assert abs(((counts - expected) ** 2 / expected).sum() - shop.ITEMS) < 4 * np.sqrt(2 * shop.ITEMS)
+    assert abs(((counts - expected) ** 2 / expected).sum() - shop_world.ITEMS) < 4 * np.sqrt(2 * shop_world.ITEMS)
 
 
 def test_the_future_is_not_looked_at(world, log):
@@ -215,28 +221,28 @@ def test_the_future_is_not_looked_at(world, log):
         later = slice(r, log.offsets[u + 1])
         changed.object[later] = 1 + changed.object[later] % 5
         changed.action[later] = 0
-    before, after = (shop.ceiling(world, one, user, log.time[row], ITEMS) for one in (log, changed))
+    before, after = (shop_ceiling.ceiling(world, one, user, log.time[row], ITEMS) for one in (log, changed))
     assert np.allclose(before, after, rtol=1e-9, atol=0)
-    assert not np.allclose(before, shop.ceiling(world, log, user, log.time[row + 2], ITEMS), rtol=1e-3)
+    assert not np.allclose(before, shop_ceiling.ceiling(world, log, user, log.time[row + 2], ITEMS), rtol=1e-3)
 
 
 def test_hidden_groups_are_not_looked_at(world, log):
     user, time, _ = (column[::20] for column in moments(log, ITEMS))
     changed = replace(log, object=np.where(log.group == ITEMS, log.object, 1 + log.object % 5))
-    one, other = (shop.ceiling(world, x, user, time, ITEMS, history=("items",)) for x in (log, changed))
+    one, other = (shop_ceiling.ceiling(world, x, user, time, ITEMS, history=("items",)) for x in (log, changed))
     assert np.array_equal(one, other)
 
 
 def test_a_fresh_query_makes_its_category_likely(world, log):
     user, time, _ = moments(log, QUERIES)
     row = np.searchsorted(
-        np.repeat(np.arange(len(log.users)), np.diff(log.offsets)) * shop.NEVER + log.time, user * shop.NEVER + time
+        np.repeat(np.arange(len(log.users)), np.diff(log.offsets)) * shop_world.NEVER + log.time, user * shop_world.NEVER + time
     )
     words = np.array([""] + [line.split(",")[1] for line in world.objects["queries"]])[log.object[row]]
     category = np.array([word.split()[0].rstrip("12") for word in words])
     own = category[:, None] == np.array([line.split(",")[1] for line in world.objects["items"]])[None]
     soon, late = (
-        np.where(own, shop.ceiling(world, log, user, time + wait, ITEMS), 0).sum(axis=1).mean() for wait in (60, 3 * 3600)
+        np.where(own, shop_ceiling.ceiling(world, log, user, time + wait, ITEMS), 0).sum(axis=1).mean() for wait in (60, 3 * 3600)
     )
     assert soon > 0.9 and late < soon - 0.15
 
@@ -250,12 +256,16 @@ def test_same_arguments_same_bytes(tmp_path):
 
 def test_a_shop_of_another_seed_is_known_again(tmp_path):
     shop.main(["--out", str(tmp_path), "--users", "3", "--seed", "4"])
-    assert shop.load_world(tmp_path, read_log(tmp_path)).objects == shop.make_world(4).objects != shop.make_world().objects
+    assert (
+        shop_ceiling.load_world(tmp_path, read_log(tmp_path)).objects
+        == shop_world.make_world(4).objects
+        != shop_world.make_world().objects
+    )
 
 
 def test_no_user_comes_twice():
     """They are made in blocks of 2,000; those of the second have numbers and times of their own."""
-    one, other = ((user, time) for user, _, _, _, time in shop.simulate(shop.make_world(), 4000))
+    one, other = ((user, time) for user, _, _, _, time in shop.simulate(shop_world.make_world(), 4000))
     assert np.unique(one[0]).tolist() == [*range(2000)] and np.unique(other[0]).tolist() == [*range(2000, 4000)]
     assert not np.isin(other[1][:100], one[1]).any()
 
@@ -274,20 +284,20 @@ def test_histories_stay_below_the_cap(log):
 
 
 def test_faults_are_one_line(tmp_path, log, world):
-    assert shop.load_world(tmp_path, log) is None
+    assert shop_ceiling.load_world(tmp_path, log) is None
     (tmp_path / "world.json").write_text("{}")
     with pytest.raises(DataError, match="world.json: expected the seed"):
-        shop.load_world(tmp_path, log)
+        shop_ceiling.load_world(tmp_path, log)
     with pytest.raises(DataError, match="not of this shop"):
         mine = replace(log.catalogues["items"], objects=np.array(["unknown", "i0", "mine"]))
-        shop.load_world(DATA, replace(log, catalogues={"items": mine}))
+        shop_ceiling.load_world(DATA, replace(log, catalogues={"items": mine}))
     with pytest.raises(DataError, match="not of this shop"):
-        shop.ceiling(world, log, [0], [shop.START], ITEMS, candidates=[0])
+        shop_ceiling.ceiling(world, log, [0], [shop.START], ITEMS, candidates=[0])
     with pytest.raises(DataError, match="--users: expected at least 1, got 0"):
         shop.main(["--out", str(tmp_path), "--users", "0"])
     (tmp_path / "world.json").write_bytes(b"\xff")
     with pytest.raises(DataError, match="world.json: expected the seed"):
-        shop.load_world(tmp_path, log)
+        shop_ceiling.load_world(tmp_path, log)
     with pytest.raises(DataError, match="world.json: is there already; choose another --out, or remove it"):
         shop.main(["--out", str(tmp_path), "--users", "1"])
     assert [path.name for path in tmp_path.iterdir()] == ["world.json"]

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from runs import assert_fault, process
-from test_sampling import several_groups
+from test_protocol import several_groups
 from test_shop import DATA, noise  # noqa: F401, a fixture
 
 from atrank_np.config import Config
-from atrank_np.datasets import shop, stats
+from atrank_np.datasets import shop, shop_ceiling, stats
 from atrank_np.datasets.packing import pack
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
 from atrank_np.evaluate import auc
 from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
 
@@ -94,11 +94,11 @@ def test_ceilings(capsys, noise):  # noqa: F811
     assert best["items"]["items,queries,coupons"]["gain"] > 0.03
     # On the candidates that train and evaluate draw without further flags; the gain's error is that of the differences.
     log = read_log(DATA)
-    world = shop.load_world(DATA, log)
+    world = shop_ceiling.load_world(DATA, log)
     log = replace(log, schema=log.schema.choose(targets=["items"]))
     samples, candidates, _ = task_of(log, split(log).test, Config())
     moments = samples.user, samples.time, samples.group, candidates
-    all_, alone = (auc(shop.ceiling(world, log, *moments, history)) for history in (None, ["items"]))
+    all_, alone = (auc(shop_ceiling.ceiling(world, log, *moments, history)) for history in (None, ["items"]))
     gain = all_.each - alone.each
     expected = all_.mean, all_.se, gain.mean(), gain.std(ddof=1) / np.sqrt(len(gain))
     assert [*best["items"]["items,queries,coupons"].values()] == pytest.approx(expected, rel=1e-12)

@@ -23,8 +23,8 @@ from atrank_np import cli, optimizer, train
 from atrank_np.assembly import load
 from atrank_np.config import MODELS, Config
 from atrank_np.datasets.folder import find_data
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
 from atrank_np.errors import DataError, Diverged
 from atrank_np.evaluate import auc
 from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..randomness import stream
-from .reading import Catalogue, Log
+from .log import Catalogue, Log
 from .schema import UNITS, Schema
 
 USERS, ITEMS, CATEGORIES = 192_403, 63_001, 801  # the paper's Table 1

@@ -6,54 +6,21 @@ then that block's rows are parsed again one by one, by the same code, to name th
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain, count, islice, repeat
 from pathlib import Path
 
 import numpy as np
 
-from atrank_np.datasets.schema import Schema, open_csv
+from atrank_np.datasets.csv_files import open_csv
+from atrank_np.datasets.schema import Schema
 from atrank_np.errors import DataError
+
+from .log import Bag, Catalogue, Log
 
 BLOCK = 4_096  # rows; larger is no faster and only costs memory
 LONGEST = 1_000  # characters of a name
 LATEST = 2**62  # times are nearer to 0: so the difference of two is exact in 64 bits
-
-
-@dataclass(frozen=True)
-class Bag:
-    """A multi-valued feature of M objects: object m has ids[offsets[m]:offsets[m + 1]], repeats included."""
-
-    ids: np.ndarray  # int32 [total]
-    offsets: np.ndarray  # int64 [M+1]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The M objects of one group, in file order after row 0, which stands for every unknown object.
-
-    Row 0 has code 0, an empty bag, or NaN. Names are unique in objects[1:]; a user may call an object 'unknown' too.
-    """
-
-    objects: np.ndarray  # str [M]
-    features: dict  # name -> int32 [M] (id, categorical) | Bag (tokens) | float64 [M], NaN if missing (number)
-
-
-@dataclass
-class Log:
-    """All events of U users, sorted by (user, time, file order); user u has rows offsets[u]:offsets[u + 1]."""
-
-    schema: Schema
-    actions: tuple[str, ...]
-    tables: dict  # table name -> str [rows], its vocabulary; [0] is 'unknown'; numbers have none
-    catalogues: dict  # group name -> Catalogue
-    users: np.ndarray  # str [U], by first appearance in the file
-    offsets: np.ndarray  # int64 [U+1]
-    group: np.ndarray  # int8 [E], index in schema.groups
-    object: np.ndarray  # int32 [E], row in its group's catalogue; 0: unknown
-    action: np.ndarray  # int16 [E], index in actions
-    time: np.ndarray  # int64 [E], ticks
-    counts: dict = field(default_factory=dict)  # what was counted, in words fit to print -> how often
 
 
 def read_log(folder, features=None):

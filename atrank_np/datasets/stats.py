@@ -13,8 +13,8 @@ from ..evaluate import auc, read_data, test_task
 from ..text import table
 from .folder import find_data
 from .packing import bucketize, ranges
-from .sampling import split
-from .shop import ceiling
+from .protocol import split
+from .shop_ceiling import ceiling
 
 CEILING = ("auc", "se", "gain", "gain_se")
 CHUNK = 4096  # samples whose behaviours are looked at together

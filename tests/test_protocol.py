@@ -8,9 +8,11 @@ import pytest
 from helpers import assert_same
 from test_reading import write
 
-from atrank_np.datasets import sampling
+from atrank_np.datasets import negatives, protocol, samples
+from atrank_np.datasets.negatives import Negatives
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import Negatives, Samples, split
+from atrank_np.datasets.samples import Samples
 from atrank_np.errors import DataError
 from atrank_np.randomness import stream
 
@@ -207,15 +209,21 @@ def test_a_repeat_beyond_the_cap_is_one_all_the_same(tmp_path):
     assert parts.counts["histories cut at the cap"] == 1  # that of c: what is dropped is not counted
 
 
+def look_up(monkeypatch, block):
+    """So many events at a time."""
+    for module in (samples, protocol, negatives):
+        monkeypatch.setattr(module, "BLOCK", block)
+
+
 def test_how_many_are_looked_up_at_a_time_changes_nothing(monkeypatch):
     log = read_log(SHOP)
     log.schema = replace(log.schema, target_repeats="drop")
     found = []
     for block in (2**16, 1, 50):
-        monkeypatch.setattr(sampling, "BLOCK", block)
-        parts, negatives = split(log), Negatives(log)
+        look_up(monkeypatch, block)
+        parts, drawn = split(log), Negatives(log)
         assert parts.repeat_share > 0
-        found.append((arrays(parts), negatives.draw(stream(0, "negatives", 0), parts.train, 20)))
+        found.append((arrays(parts), drawn.draw(stream(0, "negatives", 0), parts.train, 20)))
     assert_same(found[0], found[1])
     assert_same(found[0], found[2])
 
@@ -224,7 +232,7 @@ def test_the_last_users_have_no_history(tmp_path, monkeypatch):
     """Those with one end just where a block does."""
     log = several_groups(tmp_path, "u q a 1,u q b 2,v i a 1,v i b 2,v i c 3")
     log.schema = log.schema.choose(["queries"], ["items"])
-    monkeypatch.setattr(sampling, "BLOCK", 1)
+    look_up(monkeypatch, 1)
     parts = split(log)
     assert rows(parts.test) == [(1, 2, 2, 3, 0, c)] and parts.offsets.tolist() == [0, 2, 2]
 
