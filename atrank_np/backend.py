@@ -1,13 +1,8 @@
-"""The two ways to compute: NumPy, the definition, and numba, the same numbers faster. The threads of the second are here.
+"""The two ways to compute: NumPy, the definition, and numba, the same numbers faster.
 
 A backend holds the parameters of a model while it is trained, and does three things with a batch: `train_step`,
 `gradients` (what the step would use, for tests and for looking inside) and `scores`.
 """
-
-import functools
-import os
-import queue
-import threading
 
 import numpy as np
 
@@ -66,67 +61,6 @@ class NumpyBackend:
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
         return self.model.forward(self.params, batch, self.table_scale)[0]
-
-
-class Team:
-    """Threads that do one job together. The caller is one of them; the others sleep between runs, they do not spin.
-
-    Compiled jobs release Python's lock, so they run at the same time. Waking a thread costs some 20 microseconds,
-    and compiling takes half as long as with numba's own parallel loops, which compile every callee three times.
-    """
-
-    def __init__(self, threads):
-        self.threads = threads
-        self._start()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._start)  # a fork has the caller's thread alone
-
-    def _start(self):
-        self.boxes = [queue.SimpleQueue() for _ in range(self.threads - 1)]
-        self.one_by_one = threading.Lock()
-        for box in self.boxes:
-            threading.Thread(target=self._work, args=(box,), daemon=True).start()
-
-    def _work(self, box):
-        while True:
-            job, thread, arrived, done = box.get()
-            fault = None
-            try:
-                job(thread, arrived)
-            except BaseException as raised:
-                fault = raised
-            _leave(arrived, thread)
-            done.put(fault)
-
-    def run(self, job):
-        """job(thread, arrived) on each thread, at the same time; returns when all have ended.
-
-        arrived: zeros [threads, a line of the cache], where they may wait for each other: `kernels.meeting`.
-        """
-        arrived, done = np.zeros((self.threads, 8), np.int64), queue.SimpleQueue()  # of this run; others may be under way
-        sent = 0
-        try:
-            with self.one_by_one:  # in one order for all threads: those of two runs that meet would wait for each other
-                for thread, box in enumerate(self.boxes, 1):
-                    box.put((job, thread, arrived, done))
-                    sent += 1
-            job(0, arrived)
-        finally:
-            _leave(arrived, 0)
-            faults = [done.get() for _ in range(sent)]
-        for fault in filter(None, faults):
-            raise fault
-
-
-def _leave(arrived, thread):
-    """A thread that ends without having come to the meeting keeps nobody waiting."""
-    arrived[thread, 0] = arrived[thread, 0] or -1
-
-
-@functools.cache
-def team(threads):
-    """The one Team of that size."""
-    return Team(threads)
 
 
 def make_backend(model, params, config, step=0, table_scale=1.0):

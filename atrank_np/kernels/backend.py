@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..backend import team
 from ..layers.embedding import sum_rows
 from ..models.atrank import ATRank
 from ..models.bilstm import BiLSTM, BiLSTMAttention
@@ -25,6 +24,7 @@ from .held import hold
 from .products import from_strips, to_strips
 from .ranking import DeepAt, count_pairs
 from .step import DECAYED, KEPT, REST, TABLE, Settings, gradient_norm, transpose_all
+from .threads import team
 from .vectors import Lanes
 
 LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from atrank_np.backend import Team, team
 from atrank_np.kernels import meeting
+from atrank_np.kernels.threads import Team, team
 
 meet = njit(nogil=True)(lambda arrived, thread: meeting.meet(arrived, thread))
 
