@@ -18,8 +18,8 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np.gradcheck import numeric_gradient, relative_error
+from atrank_np.gradcheck.cases import toy_problem
 from atrank_np.layers.perceptron import perceptron_backward, perceptron_forward
-from atrank_np.made_up import made_up
 from atrank_np.models.common_space import Gradients
 
 
@@ -115,7 +115,7 @@ assert scoreboard(("W, both uses", dW_history + dW_target, W, both))
 # `CommonSpace` embeds all groups of a batch. Our made-up problem has items (11 wide), queries (7) and coupons (2); all
 # end up in $D = 6$ columns. We invent upstream gradients for $S$ and $h$ and check every entry of every $F_M$.
 # %%
-problem = made_up(np.random.default_rng(5))
+problem = toy_problem(np.random.default_rng(5))
 space, params, batch = problem.model.space, problem.params, problem.batch
 S, h, bias, space_cache = space.forward(params, batch)  # bias: a number per target, of lesson 14
 print("widths", {g.name: g.width for g in space.groups}, " S", S.shape, " h", h.shape)

@@ -18,18 +18,18 @@ from _common import figure, scoreboard
 
 from atrank_np.backend import NumpyBackend
 from atrank_np.gradcheck import check_directions, dense, relative_error
+from atrank_np.gradcheck.cases import random_batch, toy_problem
 from atrank_np.layers.attention import attention_backward, attention_forward
 from atrank_np.layers.embedding import Rows
 from atrank_np.layers.feedforward import feed_forward_backward, feed_forward_forward
 from atrank_np.layers.ranking import dot_backward, pointwise_backward, pointwise_forward
-from atrank_np.made_up import made_up, random_batch
 from atrank_np.models.common_space import Gradients
 from atrank_np.models.ranker import ATTENTION, FEED_FORWARD
 from atrank_np.optimizer import learning_rate
 from atrank_np.parameters import has_unknown
 
 rng = np.random.default_rng(14)
-model, params, batch, _, _ = made_up(rng)  # three groups; histories of 0, 1, 4, 2 and 10 behaviours; float64
+model, params, batch, _, _ = toy_problem(rng)  # three groups; histories of 0, 1, 4, 2 and 10 behaviours; float64
 own = {layer: [params[f"{layer}.{n}"] for n in ATTENTION] for layer in ("self", "vanilla")}
 net = {layer: [params[f"{layer}.{n}"] for n in FEED_FORWARD] for layer in ("self", "vanilla")}
 
@@ -135,7 +135,7 @@ groups = model.space.groups
 twenty = random_batch(rng, groups, [3, 5, 2, 4, 6, 1, 3, 2, 5, 4], [2] * 10)
 pairs = [rng.permutation(np.arange(1, groups[g].objects))[:2] for g in twenty.target_group[::2]]
 twenty = twenty._replace(target_object=np.concatenate(pairs).astype(np.int32))
-wide = made_up(np.random.default_rng(0), width=24, spaces=3, learning_rate=1.0)
+wide = toy_problem(np.random.default_rng(0), width=24, spaces=3, learning_rate=1.0)
 
 
 def learn(never=(), steps=160):

@@ -23,9 +23,9 @@ from _common import figure, scoreboard
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import Config
 from atrank_np.gradcheck import relative_error
+from atrank_np.gradcheck.cases import random_batch, toy_problem
 from atrank_np.layers.embedding import sum_rows
 from atrank_np.layers.ranking import pointwise_forward, sigmoid
-from atrank_np.made_up import made_up, random_batch
 from atrank_np.optimizer import FOLD, SGD, folded, learning_rate
 
 rng = np.random.default_rng(15)
@@ -114,7 +114,7 @@ for rate in (0.4, 0.5, 0.6):
 # $F_{vanilla}$, it is 0.32, safe below 6. But only along $\delta$, and while the gain stays: it is trained, a step too large lets
 # it grow, and the bend with it. 2/bend is a limit at the start, no promise.
 # %%
-wide = made_up(np.random.default_rng(1), width=128, spaces=8, item_bias=False)
+wide = toy_problem(np.random.default_rng(1), width=128, spaces=8, item_bias=False)
 batch = random_batch(np.random.default_rng(2), wide.model.space.groups, [4, 6, 3, 8, 5, 2, 7, 3], [2] * 8)
 worst = {}
 for gain in (1.0, 0.1):

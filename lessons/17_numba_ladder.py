@@ -22,11 +22,11 @@ from numba import njit
 
 from atrank_np.backend import NumpyBackend, make_backend
 from atrank_np.gradcheck import dense, relative_error
+from atrank_np.gradcheck.cases import random_batch, toy_problem
 from atrank_np.kernels import attention as kernels
 from atrank_np.kernels.backend import SpaceOrder, aligned
 from atrank_np.kernels.vectors import Lanes
 from atrank_np.layers.attention import attend_backward, attend_forward
-from atrank_np.made_up import made_up, random_batch
 
 D, K, n = 128, 8, 24
 rng = np.random.default_rng(17)
@@ -146,7 +146,7 @@ print(f"this core: about {peak:.0f} billion operations/s in products, {stream:.1
 # the package compiles the step whole: one call from Python, kernels for everything inside, the products too. Same batch, same
 # parameters, same gradients (to the rounding of float32, so measured against the largest gradient of all):
 # %%
-model, params, _, _, config = made_up(rng, width=D, spaces=K, shards=1, threads=1, backend="numba")
+model, params, _, _, config = toy_problem(rng, width=D, spaces=K, shards=1, threads=1, backend="numba")
 params = model.init(0)
 batch = random_batch(rng, model.space.groups, rng.integers(1, 16, size=16).tolist(), [2] * 16)
 slow = NumpyBackend(model, {name: w.copy() for name, w in params.items()}, config)

@@ -34,11 +34,11 @@ from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_world import make_world
 from atrank_np.evaluate import auc, test_task
 from atrank_np.gradcheck import dense, relative_error
+from atrank_np.gradcheck.cases import toy_problem
 from atrank_np.layers.attention import softmax_forward
 from atrank_np.layers.embedding import lookup_backward, lookup_forward, sum_rows
 from atrank_np.layers.perceptron import perceptron_backward, perceptron_forward
 from atrank_np.layers.ranking import pointwise_backward, pointwise_forward
-from atrank_np.made_up import made_up
 from atrank_np.optimizer import clip, learning_rate
 
 rng = np.random.default_rng(18)
@@ -142,7 +142,7 @@ assert 7 < pull[256] / pull[32] < 9
 # %% [markdown]
 # ## 7. Clipping, and 8. the rate
 # %%
-model, _, some, _, config = made_up(np.random.default_rng(3), width=128, spaces=8)
+model, _, some, _, config = toy_problem(np.random.default_rng(3), width=128, spaces=8)
 norms = {0.1: [], 1.0: []}
 for gain in norms:
     backend = NumpyBackend(model, model.init(0, gain=gain), config)

@@ -302,7 +302,7 @@ ROWS = (
     Row(
         "the proof",
         "$(f(x + hv) - f(x - hv)) / 2h$",
-        "gradcheck.py::numeric_gradient gradcheck.py::relative_error",
+        "gradcheck/checks.py::numeric_gradient gradcheck/checks.py::relative_error",
         "",
         "",
         "test_gradcheck.py::test_numeric_gradient_of_a_polynomial test_gradcheck.py::test_error_is_relative_to_the_largest_entry",
@@ -384,7 +384,7 @@ ERRORS = (
         "Mean and sum confused: the losses here are means over targets or pairs, a layer norm takes means over D, a bias "
         "gets the sum over rows.",
         "Look for the ratio among the sizes N, T, D; made-up problems have distinct sizes for this.",
-        "10 13 made_up.py::layer_cases",
+        "10 13 gradcheck/cases.py::layer_cases",
     ),
     Fault(
         "The analytic gradient is 0, the numeric is not",
@@ -397,19 +397,19 @@ ERRORS = (
         "The true gradient is 0 and you see rounding: softmax under an upstream of ones, the last bias of the deep f under "
         "the pair-wise loss.",
         "Treat two arrays below 1e-10 as zeros, and ask why it is 0.",
-        "07 gradcheck.py::relative_error",
+        "07 gradcheck/checks.py::relative_error",
     ),
     Fault(
         "It passes with an upstream gradient of ones, and the model learns badly",
         "Ones are blind where sums are kept: a row of softmax always sums to 1, a normalised row to 0.",
         "Draw the upstream gradient at random; for a loss, a random `dloss` too.",
-        "02 07 gradcheck.py::check_layer",
+        "02 07 gradcheck/checks.py::check_layer",
     ),
     Fault(
         "A few entries are off by much more than 1e-7, and not with another seed",
         "A relu turns on or off between x − h v and x + h v: there is no derivative to compare with.",
         "Compare the relus' sides at both ends and redraw; never raise the limit.",
-        "02 gradcheck.py::Kink test_model.py::test_kinks_are_noticed",
+        "02 gradcheck/checks.py::Kink test_model.py::test_kinks_are_noticed",
     ),
     Fault(
         "Every error is 1e-3 or above",
@@ -422,19 +422,19 @@ ERRORS = (
         "It grows when h shrinks: rounding, about 1e-16 / h. It falls to a quarter when h is halved: f bends much, the "
         "difference is wrong by c h². It is halved as well: the difference is one-sided.",
         "Central differences, h = 1e-5; where f bends much, two step lengths together (Richardson).",
-        "02 gradcheck.py::compare test_gradcheck.py::test_a_strong_bend_is_not_blamed_on_the_gradient",
+        "02 gradcheck/checks.py::compare test_gradcheck.py::test_a_strong_bend_is_not_blamed_on_the_gradient",
     ),
     Fault(
         "The numeric gradient is huge, the same in each call",
         "An array of integers is moved: 1 + 1e-5 and 1 − 1e-5 are stored as 1 and 0.",
         "Give floats; ids, offsets and buckets have no gradient at all.",
-        "gradcheck.py::derivative",
+        "gradcheck/checks.py::derivative",
     ),
     Fault(
         "The numeric gradient is huge, and another one in each call",
         "The dropout mask or the negatives are drawn anew in every forward pass: each f is another function.",
         "Fix the mask; here it is a function of (seed, step, layer, row, column), the same for both ends.",
-        "11 gradcheck.py::check_model",
+        "11 gradcheck/checks.py::check_model",
     ),
     Fault(
         "The first check passes, a second one with the same arrays fails",
@@ -461,13 +461,13 @@ ERRORS = (
         "All tables have one wrong ratio, everything else is right",
         "A table is stored divided by `table_scale` (the L2 trick), but its gradient is by the table that the formula means.",
         "Multiply by the scale, or check at scale 1. L2 itself is in neither the loss nor the check.",
-        "15 gradcheck.py::check_model",
+        "15 gradcheck/checks.py::check_model",
     ),
     Fault(
         "A square matrix is wrong, and right when transposed",
         "`x.T @ dy` was meant and `dy.T @ x` written: where sizes are equal no shape tells.",
         "Choose sizes that differ wherever they may; then the wrong product does not even run.",
-        "08 gradcheck.py::likely_cause",
+        "08 gradcheck/checks.py::likely_cause",
     ),
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from atrank_np.gradcheck import check_layer, redrawn
-from atrank_np.made_up import layer_cases
+from atrank_np.gradcheck.cases import layer_cases
 from atrank_np.optimizer import folded
 
 

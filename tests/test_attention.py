@@ -3,8 +3,8 @@ import pytest
 from helpers import assert_close, assert_gradients, assert_unchanged, literal_attention, pair_of, softmax
 
 from atrank_np.gradcheck import compare, numeric_gradient
+from atrank_np.gradcheck.cases import layer_cases
 from atrank_np.layers.attention import attention_weights
-from atrank_np.made_up import layer_cases
 
 NAMES = ["softmax", "attend", "attention"]
 

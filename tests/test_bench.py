@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atrank_np import bench
-from atrank_np.bench_workers import Fault, Ours, Problem, Site, Worker, atrank_flops, contender
+from atrank_np.bench import __main__ as command
+from atrank_np.bench import parts
+from atrank_np.bench.workers import Fault, Ours, Site, Worker, contender
+from atrank_np.bench.workload import Problem, atrank_flops
 from atrank_np.config import MODELS
 from atrank_np.datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.made_up import made_up
+from atrank_np.errors import DataError
+from atrank_np.gradcheck.cases import toy_problem
 
 # No relu of the trial's steps lies within rounding of 0. With 40 users two did, at 6e-7: where one contender's fell on the
 # other side, scores that had agreed to 1e-6 differed by 3e-3 of the largest, and nobody was wrong.
@@ -30,7 +33,7 @@ def log():
 def sites():
     """name -> Site, in this process, of all contenders but numba, whose kernels have tests of their own."""
     pytest.importorskip("torch")
-    return {name: Site(name, 1, **SMALL) for name in ("numpy", *bench.TORCH)}
+    return {name: Site(name, 1, **SMALL) for name in ("numpy", *command.TORCH)}
 
 
 class Here:
@@ -93,7 +96,7 @@ def test_equal_arguments_give_equal_logs_and_lengths_can_be_set():
 
 def test_a_written_log_is_read_back(tmp_path):
     log = electronics_shaped(50, 2000)
-    bench.write_log(log, tmp_path)
+    parts.write_log(log, tmp_path)
     read = read_log(tmp_path)
     names = lambda log: log.catalogues["items"].objects[log.object].tolist()
     assert names(read) == names(log) and np.array_equal(read.time, log.time) and np.array_equal(read.offsets, log.offsets)
@@ -123,7 +126,7 @@ def test_groups_and_the_same_rows_of_one_group():
 
 
 def test_operations_of_a_step():
-    batch = made_up(np.random.default_rng(0)).batch  # histories of 0, 1, 4, 2, 10 with 2, 3, 2, 4, 2 targets
+    batch = toy_problem(np.random.default_rng(0)).batch  # histories of 0, 1, 4, 2, 10 with 2, 3, 2, 4, 2 targets
     pairs = 1 * 4 + 4 * 6 + 2 * 6 + 10 * 12
     assert atrank_flops(batch, D=6) == 3 * (2 * 36 * (8 * 17 + 4 * 13) + 4 * 6 * pairs)
 
@@ -133,7 +136,7 @@ def test_operations_of_a_step():
 
 def test_opponents_compute_the_same_at_the_start_and_after_steps(sites):
     for scores in zip(*(site.trial() for site in sites.values())):
-        bench.assert_equal(dict(zip(sites, scores)))
+        parts.assert_equal(dict(zip(sites, scores)))
 
 
 def test_opponents_rank_the_same(sites):
@@ -141,10 +144,10 @@ def test_opponents_rank_the_same(sites):
         ranked = {name: site.rank(number)[1] for name, site in sites.items()}
         ranked["kept"] = sites["torch best"].rank(number, keep=True)[1]
         assert all(len(scores) == SMALL["items"] + 1 for scores in ranked.values())
-        bench.assert_equal(ranked)
+        parts.assert_equal(ranked)
 
 
-@pytest.mark.parametrize("name", bench.TORCH)
+@pytest.mark.parametrize("name", command.TORCH)
 @pytest.mark.parametrize("setting", [dict(l2=0.0), dict(l2=1e-4)])
 def test_another_l2_is_noticed(name, setting):
     pytest.importorskip("torch")
@@ -152,12 +155,12 @@ def test_another_l2_is_noticed(name, setting):
     other.problem.config = replace(other.problem.config, **setting)
     other.contender = contender(name, other.problem)
     with pytest.raises(Fault, match="do not compute the same"):
-        bench.assert_equal({"ours": ours.trial()[1], name: other.trial()[1]})
+        parts.assert_equal({"ours": ours.trial()[1], name: other.trial()[1]})
 
 
 def test_scores_that_are_no_numbers_are_not_equal():
     with pytest.raises(Fault, match="b and a do not compute the same"):
-        bench.assert_equal({"a": np.ones(3), "b": np.array([1, np.nan, 1])})
+        parts.assert_equal({"a": np.ones(3), "b": np.array([1, np.nan, 1])})
 
 
 def test_a_worker_answers_and_hands_its_faults_on():
@@ -181,10 +184,10 @@ def run(monkeypatch, tmp_path, *arguments):
         options.rounds, options.window, options.users, options.lengths, options.vocabularies = 1, 0.01, 40, [2, 4], [9, 10]
         return options
 
-    settings = bench.settings
-    monkeypatch.setattr(bench, "settings", small)
-    monkeypatch.setattr(bench, "workers", here)
-    assert bench.main(["--quick", "--json", str(tmp_path / "bench.json"), *arguments]) == 0
+    settings = command.settings
+    monkeypatch.setattr(command, "settings", small)
+    monkeypatch.setattr(parts, "workers", here)
+    assert command.main(["--quick", "--json", str(tmp_path / "bench.json"), *arguments]) == 0
     return json.loads((tmp_path / "bench.json").read_text())
 
 
@@ -193,11 +196,11 @@ def test_report_of_all_parts(monkeypatch, tmp_path, capsys):
     report = run(monkeypatch, tmp_path, "--batch", "32", "--threads", "1", "--plot", str(tmp_path / "cost.png"))
     assert (tmp_path / "cost.png").read_bytes()[:4] == b"\x89PNG"
     for key in ("samples_per_second", "peak_rss_mb", "share_of_matmul_peak"):
-        assert set(report[key]["32"]["1"]) == {"numpy", "numba", *bench.TORCH}
+        assert set(report[key]["32"]["1"]) == {"numpy", "numba", *command.TORCH}
     for key in ("ratio_numpy", "ratio_eager", "ratio_best_torch"):
         assert report[key]["32"]["1"] > 0 and len(report[f"{key}_quartiles"]["32"]["1"]) == 2
     assert report["compile_seconds"] >= 0 and 0 < report["packing_share"]["32"]["1"] < 1
-    assert set(report["ranking"]["1"]["ratio"]) == {"numpy", *bench.TORCH, "torch best, items kept"}
+    assert set(report["ranking"]["1"]["ratio"]) == {"numpy", *command.TORCH, "torch best, items kept"}
     assert report["reading"]["events_per_second"] > 0
     assert set(report["models"]) == {name for name in MODELS if name != "atrank"}
     assert all(cell["ratio_best_torch"] > 0 for cell in report["models"].values())
@@ -210,7 +213,7 @@ def test_report_of_all_parts(monkeypatch, tmp_path, capsys):
 
 
 def test_without_torch_one_line_says_so_and_ours_are_measured(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
     report = run(monkeypatch, tmp_path, "--only", "train", "--batch", "32", "--threads", "1")
     assert "torch is not installed" in capsys.readouterr().out.splitlines()[0]
     assert set(report["samples_per_second"]["32"]["1"]) == {"numpy", "numba"}
@@ -224,5 +227,5 @@ def test_report_of_an_epoch(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("arguments", [["--batch", "31"], ["--batch", "0"], ["--threads", "0"], ["--batch", "many"]])
 def test_a_wrong_number_is_a_line(arguments):
-    with pytest.raises(bench.DataError, match=arguments[0]):
-        bench.main(arguments)
+    with pytest.raises(DataError, match=arguments[0]):
+        command.main(arguments)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from runs import assert_fault, process
 
-from atrank_np import gradcheck
 from atrank_np.gradcheck import Unclear, compare, derivative, likely_cause, numeric_gradient, redrawn, relative_error
-from atrank_np.made_up import LAYERS
+from atrank_np.gradcheck import __main__ as command
+from atrank_np.gradcheck.cases import LAYERS, layer_cases
 
 
 def test_numeric_gradient_of_a_polynomial():
@@ -21,7 +21,7 @@ def test_numeric_gradient_of_a_polynomial():
 
 def test_every_layer_has_a_case_and_every_case_two_directions():
     names = {name.removesuffix("_forward") for name in LAYERS if name.endswith("_forward")}
-    assert names == set(gradcheck.layer_cases(np.random.default_rng(0)))
+    assert names == set(layer_cases(np.random.default_rng(0)))
     assert all(f"{name}_backward" in LAYERS for name in names)
 
 
@@ -78,17 +78,17 @@ def test_command(monkeypatch, capsys):
     for broken, code in ((False, 0), (True, 1)):
         if broken:
             monkeypatch.setitem(LAYERS, "dot_backward", lambda df, cache: (df[:, None] * cache[0], df[:, None] * cache[1]))
-        assert gradcheck.main(["--layer", "dot", "--seed", "3"]) == code
+        assert command.main(["--layer", "dot", "--seed", "3"]) == code
     assert "a term missing or wrong" in capsys.readouterr().out
 
 
 def test_every_model_is_checked_with_all_that_it_can_be(monkeypatch, capsys):
     """A dot and a deep f, both losses, always with dropout; a variant, which changes nothing behind the scores, with one."""
     seen = []
-    monkeypatch.setattr(gradcheck, "check_model", lambda problem: seen.append(problem.config) or [])
+    monkeypatch.setattr(command, "check_model", lambda problem: seen.append(problem.config) or [])
     for name, count in (("atrank", 4), ("bpr_mf", 2), ("no_time", 2)):
         seen.clear()
-        assert gradcheck.main(["--model", name]) == 0
+        assert command.main(["--model", name]) == 0
         assert len({(config.ranking, config.loss) for config in seen}) == len(seen) == count
         assert all(name in (config.model, config.variant) and config.dropout for config in seen)
 

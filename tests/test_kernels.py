@@ -11,6 +11,7 @@ from atrank_np.backend import NumpyBackend, make_backend
 from atrank_np.config import MODELS, Config
 from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
+from atrank_np.gradcheck.cases import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.attention import attend_backward, attend_forward
 from atrank_np.kernels.backend import Flat
@@ -21,7 +22,6 @@ from atrank_np.kernels.products import from_strips, product, product_of_transpos
 from atrank_np.kernels.step import KEPT
 from atrank_np.kernels.vectors import STRIP, Lanes
 from atrank_np.layers.embedding import Rows
-from atrank_np.made_up import made_up, random_batch
 from atrank_np.optimizer import FOLD
 from atrank_np.randomness import Dropout
 
@@ -84,7 +84,7 @@ def assert_equal_backends(problem, dtype=np.float64, tolerance=1e-12, rate=0.1):
 
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
 def test_float64(settings):
-    assert_equal_backends(made_up(np.random.default_rng(1), **settings))
+    assert_equal_backends(toy_problem(np.random.default_rng(1), **settings))
 
 
 @pytest.mark.parametrize("loss", ["point", "pair"])
@@ -92,19 +92,19 @@ def test_float64(settings):
 def test_competitors(model, loss):
     deep = loss == "pair" and model != "bpr_mf"
     settings = dict(ranking="deep" if deep else "dot", loss=loss, dropout=0.3, item_bias=not deep, shards=3, clip=0.05)
-    assert_equal_backends(made_up(np.random.default_rng(1), model, **settings))
+    assert_equal_backends(toy_problem(np.random.default_rng(1), model, **settings))
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_float32(model):
-    assert_equal_backends(made_up(np.random.default_rng(2), model), np.float32, 1e-5)
+    assert_equal_backends(toy_problem(np.random.default_rng(2), model), np.float32, 1e-5)
 
 
 @pytest.mark.parametrize("lengths", [[0, 0], [KEPT, KEPT + 1, 1], [2 * CHUNK], [7] * 90])
 @pytest.mark.parametrize("model", MODELS)
 def test_histories_of_any_length(lengths, model):
     """None at all, longer than the kept weights, longer than a chunk, many chunks."""
-    problem = made_up(np.random.default_rng(3), model)
+    problem = toy_problem(np.random.default_rng(3), model)
     targets = [1 + b % 3 for b in range(len(lengths))]
     batch = random_batch(np.random.default_rng(4), problem.model.space.groups, lengths, targets)
     numpy, numba = both(problem._replace(batch=batch))
@@ -120,7 +120,7 @@ def test_histories_of_any_length(lengths, model):
 @pytest.mark.parametrize("model", MODELS)
 def test_a_step_forgets_the_batch_before(model):
     """The first chunk writes gradients over the old ones: also if it is without behaviours, or the shard without histories."""
-    problem = made_up(np.random.default_rng(3), model, shards=2)
+    problem = toy_problem(np.random.default_rng(3), model, shards=2)
     groups, rng = problem.model.space.groups, np.random.default_rng(4)
     numpy, numba = both(problem)
     for lengths in ([30] * 12, [0], [5]):
@@ -131,7 +131,7 @@ def test_a_step_forgets_the_batch_before(model):
 
 
 def test_a_history_without_targets():
-    problem = made_up(np.random.default_rng(5))
+    problem = toy_problem(np.random.default_rng(5))
     batch = random_batch(np.random.default_rng(6), problem.model.space.groups, [3, 2, 4], [2, 0, 2])
     assert_equal_backends(problem._replace(batch=batch))
 
@@ -141,7 +141,7 @@ def test_a_history_without_targets():
 def test_one_behaviour_alone_has_all_the_weight(model, lengths):
     """Nobody reads its scores, queries and keys, which are nothing here but what lay in the workspace before. Many targets
     put a history of one behaviour before longer ones."""
-    problem = made_up(np.random.default_rng(5), model, ranking="deep")
+    problem = toy_problem(np.random.default_rng(5), model, ranking="deep")
     targets = ([9, 1, 2, 1, 3, 1] + [2] * 150)[: len(lengths)]
     batch = random_batch(np.random.default_rng(6), problem.model.space.groups, lengths, targets)
     numpy, numba = both(problem)
@@ -156,7 +156,7 @@ def test_one_behaviour_alone_has_all_the_weight(model, lengths):
 @pytest.mark.parametrize("model", MODELS)
 def test_not_a_number_is_not_lost(model):
     """relu(NaN) is NaN: a model that has diverged has no finite loss, by which it is found out."""
-    problem = made_up(np.random.default_rng(5), model=model)
+    problem = toy_problem(np.random.default_rng(5), model=model)
     for name in problem.params:
         if name.startswith(("F_M", "table.")):
             problem.params[name][:] = np.nan
@@ -174,7 +174,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(model, shards):
     """Over a fold of table_scale, too: all threads' copies of the dense parameters take part."""
     results = []
     for threads in (1, 2, 3):
-        problem = made_up(np.random.default_rng(7), model, shards=shards, threads=threads, l2=0.01)
+        problem = toy_problem(np.random.default_rng(7), model, shards=shards, threads=threads, l2=0.01)
         _, numba = both(problem, step=FOLD - 3)
         for _ in range(5):
             loss = numba.train_step(problem.batch, 0.1)
@@ -185,7 +185,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(model, shards):
 
 def test_fold_and_the_way_there_and_back():
     """Over a fold of table_scale; parameters taken out and put into a new backend go on with the same bits."""
-    problem = made_up(np.random.default_rng(8), l2=0.01)
+    problem = toy_problem(np.random.default_rng(8), l2=0.01)
     numpy, numba = both(problem, step=FOLD - 2)
     other = None
     for i in range(4):
@@ -223,7 +223,7 @@ def test_scaled_sums(n):
 
 
 def test_warm_up_changes_nothing():
-    problem = made_up(np.random.default_rng(9))
+    problem = toy_problem(np.random.default_rng(9))
     _, numba = both(problem)
     before = {name: w.copy() for name, w in numba.params.items()}
     numba.warm_up(problem.batch)
@@ -235,7 +235,7 @@ def test_dropout_hash_is_that_of_randomness():
     """Through the scores of a training step: two keys, two losses; the same key, the same loss as NumPy's."""
     losses = {}
     for seed in (0, 1):
-        problem = made_up(np.random.default_rng(10), dropout=0.5, seed=seed)
+        problem = toy_problem(np.random.default_rng(10), dropout=0.5, seed=seed)
         numpy, numba = both(problem)
         losses[seed] = numba.gradients(problem.batch)[0]
         assert abs(losses[seed] - numpy.gradients(problem.batch)[0]) < 1e-12
@@ -245,7 +245,7 @@ def test_dropout_hash_is_that_of_randomness():
 @pytest.mark.slow
 @pytest.mark.parametrize("width, spaces", [(4, 4), (5, 1), (21, 7), (24, 2), (128, 8), (96, 6)])
 def test_any_width_and_number_of_spaces(width, spaces):
-    problem = made_up(np.random.default_rng(11), width=width, spaces=spaces, ranking="deep")
+    problem = toy_problem(np.random.default_rng(11), width=width, spaces=spaces, ranking="deep")
     rate = 0.1 if width < 96 else 1e-3  # at 0.1 wide ones explode, to a loss of 300,000 in three steps, and errors with them
     assert_equal_backends(problem, tolerance=1e-11, rate=rate)
 
@@ -254,7 +254,7 @@ def test_any_width_and_number_of_spaces(width, spaces):
 @pytest.mark.parametrize("length", [0, 1, 9])
 def test_a_whole_catalogue(settings, length):
     """Also after a step, which must not leave the objects' side of before."""
-    problem = made_up(np.random.default_rng(12), **settings)
+    problem = toy_problem(np.random.default_rng(12), **settings)
     numpy, numba = both(problem)
     for group, part in enumerate(problem.model.space.groups):
         batch = random_batch(np.random.default_rng(13), problem.model.space.groups, [length], [0])
@@ -332,7 +332,7 @@ def test_queries_through_W_see_what_keys_through_W_show(n, q, D, K, keep):
 
 
 def test_workspace_is_linear_in_the_longest_history():
-    problem = made_up(np.random.default_rng(14))
+    problem = toy_problem(np.random.default_rng(14))
     sizes = []
     for length in (10_000, 20_000):
         _, numba = both(problem)
@@ -344,7 +344,7 @@ def test_workspace_is_linear_in_the_longest_history():
 
 @pytest.mark.slow
 def test_a_history_of_ten_thousand_behaviours_trains():
-    problem = made_up(np.random.default_rng(16))
+    problem = toy_problem(np.random.default_rng(16))
     batch = random_batch(np.random.default_rng(17), problem.model.space.groups, [10_000, 3], [2, 2])
     _, numba = both(problem)
     losses = [numba.train_step(batch, 0.05) for _ in range(8)]

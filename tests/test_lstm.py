@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers import assert_close, assert_gradients, assert_unchanged, literal_lstm, pair_of
 
+from atrank_np.gradcheck.cases import layer_cases
 from atrank_np.layers.lstm import ends_backward, ends_forward, lstm_backward, lstm_forward, steps
-from atrank_np.made_up import layer_cases
 
 NAMES = ["lstm", "ends"]
 BOTH = pytest.mark.parametrize("backwards", [False, True])

@@ -9,9 +9,9 @@ from helpers import assert_close, assert_same, literal_scores
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import MODELS, Config
 from atrank_np.gradcheck import Kink, check_directions, check_model, compare, dense, derivative, redrawn
+from atrank_np.gradcheck.cases import random_batch, toy_problem
 from atrank_np.layers.embedding import Rows
 from atrank_np.layers.ranking import pairs_of, pairwise_forward, pointwise_forward
-from atrank_np.made_up import made_up, random_batch
 from atrank_np.models import make_model
 from atrank_np.models.common_space import Gradients, bags_of
 from atrank_np.parameters import has_unknown, kind
@@ -25,7 +25,7 @@ WIDE = dict(width=32, spaces=2)
 
 
 def problem_of(seed=0, **settings):
-    return made_up(np.random.default_rng(seed), **settings)
+    return toy_problem(np.random.default_rng(seed), **settings)
 
 
 def richest(model):
@@ -80,7 +80,7 @@ def test_directions_and_entries_of_every_parameter(model, ranking, dropout, trai
     """The derivative of <r, scores>, r random, in random directions and by random entries."""
 
     def draw(rng):
-        problem = made_up(rng, trained=trained, model=model, ranking=ranking)
+        problem = toy_problem(rng, trained=trained, model=model, ranking=ranking)
         net, params, batch, scale, _ = problem
         masks = Dropout(dropout, 0, 0) if dropout else None
         r = rng.standard_normal(len(batch.label))
@@ -100,7 +100,7 @@ def test_directions_and_entries_of_every_parameter(model, ranking, dropout, trai
 
 @pytest.mark.parametrize("loss", ["point", "pair"])
 def test_every_entry_of_every_parameter_of_a_training_step(loss):
-    assert_right(redrawn(lambda rng: check_model(made_up(rng, ranking="deep", loss=loss, dropout=0.3)), 1)[0])
+    assert_right(redrawn(lambda rng: check_model(toy_problem(rng, ranking="deep", loss=loss, dropout=0.3)), 1)[0])
 
 
 @pytest.mark.parametrize("model", COMPETITORS)
@@ -109,7 +109,7 @@ def test_some_entries_of_a_training_step_of_the_competitors(model):
     settings = richest(model) | dict(dropout=0.3) | MODELS[model]
 
     def draw(rng):
-        problem = made_up(rng, **settings)
+        problem = toy_problem(rng, **settings)
         net, params, batch, scale, config = problem
         _, gradients = NumpyBackend(net, params, config, 0, scale).gradients(batch)
 

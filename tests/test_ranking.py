@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from helpers import F, assert_close, assert_gradients, assert_unchanged, pair_of
 
+from atrank_np.gradcheck.cases import layer_cases
 from atrank_np.kernels.ranking import count_pairs
 from atrank_np.layers.ranking import pairs_of, sigmoid, softplus
-from atrank_np.made_up import layer_cases
 
 NAMES = ["share", "dot", "deep", "pointwise", "pairwise"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from atrank_np.backend import make_backend
 from atrank_np.gradcheck import dense
-from atrank_np.made_up import made_up
+from atrank_np.gradcheck.cases import toy_problem
 from atrank_np.optimizer import folded
 from atrank_np.parameters import has_unknown
 
@@ -84,7 +84,7 @@ def losses(problem, p):
 @pytest.mark.parametrize("ranking", ["dot", "deep"])
 def test_all_gradients_are_those_of_autograd(ranking, loss, backend):
     # 32 numbers in 2 spaces fill the lanes of the compiled vectors.
-    problem = made_up(np.random.default_rng(2), ranking=ranking, loss=loss, backend=backend, width=32, spaces=2)
+    problem = toy_problem(np.random.default_rng(2), ranking=ranking, loss=loss, backend=backend, width=32, spaces=2)
     model, params, batch, scale, config = problem
     assert 0 in np.diff(batch.offsets) and {c.kind for g in model.space.groups for c in g.columns} > {"tokens", "number"}
     p = {name: torch.tensor(w, requires_grad=True) for name, w in folded(params, scale).items()}

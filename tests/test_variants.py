@@ -11,8 +11,8 @@ from runs import assert_fault, process, run_train
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import VARIANTS, Config, defaults
 from atrank_np.gradcheck import check_model, redrawn
+from atrank_np.gradcheck.cases import toy_problem
 from atrank_np.kernels import NumbaBackend
-from atrank_np.made_up import made_up
 from atrank_np.models.atrank import ATRank
 from atrank_np.models.common_space import CommonSpace
 from atrank_np.optimizer import learning_rate
@@ -21,7 +21,7 @@ NAMES = [name for name in VARIANTS if name]
 
 
 def problem_of(name, seed=2, **settings):
-    return made_up(np.random.default_rng(seed), variant=name, **settings)
+    return toy_problem(np.random.default_rng(seed), variant=name, **settings)
 
 
 def run(problem, **changes):
@@ -57,7 +57,7 @@ FEED = "F.W1 F.b1 F.W2 F.b2 F.gain F.bias"
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_entry_of_every_parameter(name):
-    checks, _ = redrawn(lambda rng: check_model(made_up(rng, variant=name, ranking="deep", dropout=0.3, backend="numpy")), 1)
+    checks, _ = redrawn(lambda rng: check_model(toy_problem(rng, variant=name, ranking="deep", dropout=0.3, backend="numpy")), 1)
     wrong = [str(check) for check in checks if not check.ok]
     assert not wrong, "\n".join(["wrong gradients", *wrong])
 

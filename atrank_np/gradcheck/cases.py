@@ -4,15 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .config import Config, defaults
-from .datasets.log import Bag
-from .datasets.packing import Batch
-from .layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
-from .models import make_model, make_space
-from .models.cnn import CNN
-from .models.common_space import FeatureColumn, GroupSpace
-from .models.variants import VARIANTS, RawQuery
-from .parameters import has_unknown, kind
+from ..config import Config, defaults
+from ..datasets.log import Bag
+from ..datasets.packing import Batch
+from ..layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
+from ..models import make_model, make_space
+from ..models.cnn import CNN
+from ..models.common_space import FeatureColumn, GroupSpace
+from ..models.variants import VARIANTS, RawQuery
+from ..parameters import has_unknown, kind
 
 MODULES = (perceptron, embedding, attention, feedforward, ranking, lstm, convolution)
 LAYERS = {name: value for module in MODULES for name, value in vars(module).items()}
@@ -70,7 +70,7 @@ class Problem(NamedTuple):
     config: Config
 
 
-def made_up(rng, model="atrank", variant="", trained=True, **settings):
+def toy_problem(rng, model="atrank", variant="", trained=True, **settings):
     """A small problem in float64 with everything in it: three groups of different widths; a table shared by two features;
     ids, categories, numbers and bags of tokens (empty ones too); unknown and repeated objects; histories of 0, 1 and many
     behaviours. Where raw queries ask for it, all groups are as wide as the model. trained: biases away from 0 and gains from

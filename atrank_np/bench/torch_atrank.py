@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .layers.feedforward import EPSILON
+from ..layers.feedforward import EPSILON
 
 PAIRS, BLOCK = 512, 2048  # candidates at a time: pair by pair, and with the history encoded once
 
@@ -260,4 +260,4 @@ class Best:
         return (torch.cat([self.net.scores(*block, memory, None)[0] for block in blocks]) + self.item_bias).numpy()
 
 
-OPPONENTS = {"torch eager": Eager, "torch best": Best}  # of ATRank; those of its competitors are in bench_competitors
+OPPONENTS = {"torch eager": Eager, "torch best": Best}  # of ATRank; those of its competitors are in torch_competitors

@@ -1,30 +1,14 @@
-"""Proof of every backward pass: its gradients against numeric derivatives, in float64.
+"""Gradients against numeric derivatives: how an array, a layer and a model are checked."""
 
-    python -m atrank_np.gradcheck [--seed S] [--layer NAME] [--model NAME]
-
-The derivative of a number f(x) along v is (f(x + h v) - f(x - h v)) / 2h, wrong by O(h²), and by the rounding of f, about
-1e-16 / h. h = 1e-5 makes both small enough for the limit of 1e-7 wherever f bends little (else see `compare`). It is not
-smooth where a relu turns on or off between x - h v and x + h v: such a draw proves nothing and is redrawn (`Kink`). So
-is one whose f is so much larger than a gradient that rounding hides it (`Unclear`).
-
-A layer's output is an array; it becomes a number as <r, y>, with a random r as the upstream gradient. Ones would be
-blind: a layer norm whose rows always sum to the same number passes with a term of its backward missing. A model is
-checked with its loss, which is a number.
-"""
-
-import itertools
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from . import cli
-from .backend import make_backend
-from .config import MODELS, VARIANTS
-from .layers.ranking import pairs_of, pairwise_forward, pointwise_forward
-from .made_up import LAYERS, layer_cases, made_up
-from .parameters import has_unknown, kind
-from .randomness import Dropout, stream
+from ..backend import make_backend
+from ..layers.ranking import pairs_of, pairwise_forward, pointwise_forward
+from ..parameters import has_unknown, kind
+from ..randomness import Dropout, stream
 
 STEP, LIMIT, ZERO = 1e-5, 1e-7, 1e-10
 
@@ -207,36 +191,3 @@ def check_model(problem):
             w, gradient = w[1:], gradient[1:]
         checks.append(compare(name, gradient, partial(numeric_gradient, f, w)))
     return checks
-
-
-def main(arguments):
-    layers = list(layer_cases(stream(0, "gradient check")))
-    models = {name: {"model": name} for name in MODELS} | {name: {"variant": name} for name in VARIANTS if name}
-    p = cli.Parser(prog="python -m atrank_np.gradcheck", description=__doc__.split("\n")[0])
-    p.add_argument("--seed", type=cli.seed, default=0, help="of what is drawn (default: %(default)s)")
-    p.add_argument("--layer", choices=layers, help="only this layer")
-    p.add_argument("--model", choices=models, help="only this model, or variant of ATRank")
-    options = p.parse_args(arguments)
-    failed = 0
-
-    def show(title, draw):
-        nonlocal failed
-        checks, redraws = redrawn(draw, options.seed)
-        print(f"\n{title}" + f"   (redrawn {redraws} times)" * (redraws > 0), *checks, sep="\n  ")
-        failed += sum(not check.ok for check in checks)
-
-    for name in [options.layer] if options.layer else [] if options.model else layers:
-        pair = LAYERS[f"{name}_forward"], LAYERS[f"{name}_backward"]
-        show(name, lambda rng, name=name, pair=pair: check_layer(*pair, *layer_cases(rng)[name], rng))
-    for name in [options.model] if options.model else [] if options.layer else models:
-        rankings = ("dot",) if name == "bpr_mf" else ("dot", "deep")
-        losses = ("point", "pair") if name in MODELS else ("point",)  # a variant changes nothing behind the scores
-        for f, loss in itertools.product(rankings, losses):
-            settings = models[name] | dict(ranking=f, loss=loss, dropout=0.3)
-            show(f"{name}, ranking {f}, loss {loss}, dropout", lambda rng, s=settings: check_model(made_up(rng, **s)))
-    print(f"\n{failed} arrays are wrong" if failed else f"\nall errors are at most {LIMIT:g}")
-    return int(failed > 0)
-
-
-if __name__ == "__main__":
-    cli.run(main)

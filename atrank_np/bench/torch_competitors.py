@@ -1,6 +1,6 @@
 """PyTorch's own competitors of ATRank for `bench`: nn.LSTM over packed sequences, nn.Conv1d, embeddings for BPR-MF.
 
-Each is given what `bench_torch.Best` has: like lengths together, a history encoded once for its targets, tables touched in
+Each is given what `torch_atrank.Best` has: like lengths together, a history encoded once for its targets, tables touched in
 the batch's rows only. They compute what `models` computes; `bench` compares their scores before it takes a time.
 """
 
@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .bench_torch import Best, BestATRank, Bucketed, FastAttention, integers, linear, parameter
-from .layers.lstm import steps
+from ..layers.lstm import steps
+from .torch_atrank import Best, BestATRank, Bucketed, FastAttention, integers, linear, parameter
 
 
 class Competitor(nn.Module):

@@ -1,16 +1,7 @@
-"""Measures speed and memory, beside PyTorch's where it is installed: `python -m atrank_np.bench [--quick]`.
-
-Machines differ and are noisy, so contenders take turns, A B A B, each in a process of its own; a ratio is the median of
-those pairs. Before a time is taken, all must give the same scores, at the start and after a few training steps.
-"""
+"""The parts of `bench`: each adds to the report and returns its tables in Markdown."""
 
 import csv
-import importlib.metadata
-import importlib.util
 import itertools
-import json
-import os
-import platform
 import tempfile
 import time
 from collections import defaultdict
@@ -18,17 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from . import cli
-from .bench_workers import OURS, Fault, workers
-from .config import MODELS
-from .datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
-from .datasets.folder import default_data, find_data
-from .datasets.reading import read_log
-from .errors import DataError
-from .text import table
+from ..config import MODELS
+from ..datasets.electronics_shaped import ITEMS, electronics_shaped
+from ..datasets.reading import read_log
+from ..text import table
+from .workers import OURS, Fault, workers
 
 TOLERANCE = 1e-5  # of the largest score, in float32
-TORCH = ("torch eager", "torch best")
 RATIOS = {"numpy": "ratio_numpy", "torch eager": "ratio_eager", "torch best": "ratio_best_torch"}
 FEW_USERS = 20_000  # of --quick: enough for a pool of the largest batches, with the whole catalogue
 
@@ -65,9 +52,6 @@ def put(report, keys, value):
     for key in keys[:-1]:
         report = report.setdefault(str(key), {})
     report[str(keys[-1])] = value
-
-
-# The parts: each adds to the report and returns its tables in Markdown
 
 
 def part_train(report, options):
@@ -270,71 +254,3 @@ def draw(scaling, path):
 
 PARTS = {"train": part_train, "models": part_models, "rank": part_rank, "groups": part_groups, "epoch": part_epoch,
          "read": part_read, "scaling": part_scaling}  # fmt: skip
-
-
-def parser():
-    p = cli.Parser(
-        prog="python -m atrank_np.bench",
-        description="Measure speed and memory on an Electronics-shaped log, "
-        "beside PyTorch if it is installed. Let nothing else run meanwhile.",
-    )
-    whole = lambda text: [int(value) for value in text.split(",")]
-    p.add_argument("--quick", action="store_true", help="a smaller log, fewer rounds, no epoch: within five minutes")
-    p.add_argument("--only", choices=PARTS, help="this part alone")
-    p.add_argument("--batch", type=whole, default=[32, 256, 1024], metavar="B,…", help="targets in a step (32,256,1024)")
-    p.add_argument("--threads", type=whole, default=[1, 2], metavar="N,…", help="numbers of threads (1,2)")
-    p.add_argument(
-        "--data",
-        metavar="DIR",
-        type=find_data,
-        default=default_data(),
-        help="the log of part groups (default: the simulated shop)",
-    )
-    p.add_argument("--json", metavar="FILE", help="write the figures there")
-    p.add_argument("--plot", metavar="FILE", help="a PNG of the cost against history length and vocabulary (part scaling)")
-    p.add_argument("--warm-up", action="store_true", help="compile everything and stop; later runs load it")
-    return p
-
-
-def settings(options):
-    """What --quick changes, and what is installed, added to the options."""
-    quick = options.quick
-    options.users, options.rounds = (FEW_USERS, 5) if quick else (USERS, 15)
-    options.window, options.patience = (0.2, 3) if quick else (1.0, 180)  # seconds: of one turn, of all turns of a cell
-    options.checks = 1 if quick else 3  # users whose rankings are compared
-    options.lengths = [2, 8, 32] if quick else [2, 4, 8, 16, 32, 64, 98]
-    options.vocabularies = [1000, 30_000] if quick else [1000, 10_000, 100_000, 1_000_000]
-    options.torch = list(TORCH) if importlib.util.find_spec("torch") else []
-    for name in ("batch", "threads"):
-        if min(getattr(options, name)) < 1 + (name == "batch"):
-            raise DataError(f"--{name}: expected whole numbers of at least {1 + (name == 'batch')}")
-    if any(batch % 2 for batch in options.batch):
-        raise DataError("--batch: expected even numbers, a positive and its negative each")
-    return options
-
-
-def main(arguments):
-    options = settings(parser().parse_args(arguments))
-    if options.warm_up:
-        for model in MODELS:
-            with workers(["numba"], max(options.threads), users=1000, model=model) as team:
-                seconds = team["numba"].ask("compile_seconds") + team["numba"].ask("rank", number=0)[0]
-                print(f"{model}: compiled or loaded in {seconds:.1f} s")
-        return 0
-    report = dict(mode="quick" if options.quick else "full", cores=os.cpu_count(), python=platform.python_version())
-    report |= {name: importlib.metadata.version(name) for name in (*OURS, *(["torch"] if options.torch else []))}
-    if not options.torch:
-        print("torch is not installed, so nothing is compared with it: pip install torch")
-    parts = [options.only] if options.only else [name for name in PARTS if not (options.quick and name == "epoch")]
-    try:
-        for name in parts:
-            print("", *PARTS[name](report, options), sep="\n", flush=True)
-    except Fault as fault:
-        raise DataError(str(fault)) from None
-    if options.json:
-        Path(options.json).write_text(json.dumps(report, indent=2) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    cli.run(main)
