@@ -16,7 +16,13 @@ import os
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-_HOMES = {"fit": "train", "rank": "recommend", "read_log": "datasets.reading", "Config": "config", "load": "assembly"}
+_HOMES = {
+    "Config": "config",
+    "fit": "training",
+    "load": "runs.checkpoint",
+    "rank": "evaluation.ranking",
+    "read_log": "datasets.reading",
+}
 
 __all__ = [*_HOMES]
 

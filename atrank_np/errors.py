@@ -10,3 +10,11 @@ class DataError(Exception):
 
 class Diverged(Exception):
     """The loss is no number any more; the text says where, and what to try."""
+
+
+def checked(make, *arguments, **settings):
+    """make(…). A ValueError, for a value that it refuses, becomes a DataError: it was the user who chose it."""
+    try:
+        return make(*arguments, **settings)
+    except ValueError as fault:
+        raise DataError(str(fault)) from None

@@ -52,3 +52,17 @@ def rank_metrics(rank, k=10):  # [S] -> dict
     hit = rank < k
     gain = np.where(hit, 1 / np.log2(rank + 2.0), 0.0)
     return {f"hr@{k}": float(hit.mean()), f"ndcg@{k}": float(gain.mean())}
+
+
+def auc(scores, user=None):
+    """user_auc of [S, 1+R] scores with the positive first. user [S]: whose rankings they are, if one may have several."""
+    S, R = scores.shape
+    label = np.zeros((S, R))
+    label[:, 0] = 1
+    found = user_auc(scores.reshape(-1), label.reshape(-1), np.arange(S + 1) * R)
+    return found if user is None else found._replace(se=standard_error(found.each, user))
+
+
+def nan_to_none(number):
+    """None for NaN, the standard error of a single ranking: JSON has no NaN."""
+    return None if np.isnan(number) else number

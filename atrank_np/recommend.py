@@ -1,98 +1,13 @@
 """Ranks the catalogue for a user or a history: `python -m atrank_np.recommend RUN --user U`."""
 
-import numpy as np
-
 from . import cli
-from .assembly import load
-from .backend import make_backend
-from .datasets.log import not_taken
-from .datasets.reading import LATEST, read_history
-from .datasets.samples import Events, Samples
+from .datasets.reading import read_history
+from .datasets.samples import Events
 from .errors import DataError
-from .evaluate import catalogue_scores, open_run
+from .evaluation.ranking import rank, target_group
+from .runs.checkpoint import load
+from .runs.folder import open_run
 from .text import one_line
-
-
-def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=None):
-    """The `top` best objects of a target group, best first, as (name, score); scores are logits of (8).
-
-    user: a user of the log, or history: Events in time order. Behaviours before the time `at` count, all by default;
-    ranking then happens one tick after the last. Objects of the history itself are left out unless the schema keeps
-    repeated targets. The log may have grown since the training, but its objects and actions must be the model's, in that order.
-    DataError if they are not, for a user beside a history, a user that the log does not hold, a group that is not ranked, a
-    history that leaves no object to rank, or one without a user before a model that knows users only.
-    """
-    schema, config = trained.schema, trained.config
-    if history is not None and config.model == "bpr_mf":
-        raise DataError("bpr_mf ranks for users of its training data, not for a history of somebody else")
-    if history is not None and user is not None:
-        raise DataError("either a user of the log is ranked, or a history; got both")
-    if history is not None and (np.diff(history.time) < 0).any():
-        raise DataError("history: expected the behaviours in the order of their times")
-    if top < 1:
-        raise DataError(f"--top: expected at least 1, got {top}")
-    group = target_group(schema, group)
-    place = -1  # nobody's
-    if history is None:
-        if log is None or not (trained.fits if config.model == "bpr_mf" else trained.reads)(log):
-            raise DataError("a user is ranked with the log that the model was trained on, or one of the same objects")
-        place, history = place_of(log, user), history_of(log, user)
-    history = visible(history, schema, trained.actions)
-    at, end = moment(history, at)
-    g = schema.index(group)
-    sample = Samples(*(np.array([v]) for v in (place, max(0, end - config.cap), end, at, g, 0)))
-    backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
-    scores = catalogue_scores(backend, schema, history, sample)
-    scores[0] = -np.inf  # `unknown` is nobody's object
-    if schema.target_repeats == "drop":
-        scores[history.object[:end][history.group[:end] == g]] = -np.inf
-    best = np.argsort(-scores, kind="stable")[:top]
-    names = trained.catalogues[group].objects
-    if not np.isfinite(scores[best[0]]):
-        raise DataError(f"group {group!r}: no object is left to rank, the history holds them all")
-    return [(str(names[i]), float(scores[i])) for i in best if np.isfinite(scores[i])]
-
-
-def target_group(schema, group=None):
-    """The name of a target group, by default the first. DataError for one that is not ranked."""
-    group = group or schema.targets[0]
-    if group not in schema.targets:
-        raise DataError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
-    return group
-
-
-def moment(history, at=None):
-    """-> the time of ranking, by default one tick after the last behaviour, and how many behaviours come before it.
-
-    DataError for a time that no log can hold.
-    """
-    if at is None:
-        at = int(history.time[-1]) + 1 if len(history.time) else 0
-    if abs(at) > LATEST:
-        raise DataError(f"--at: expected an integer below 2^62, got {at}")
-    return at, int(np.searchsorted(history.time, at))
-
-
-def visible(history, schema, actions):
-    """The Events that a history is made of: those of its groups, but for what was shown and not taken."""
-    kept = np.isin(history.group, [schema.index(name) for name in schema.history])
-    kept &= ~not_taken(schema, actions, history.group, history.action)
-    return Events(*(column[kept] for column in history))
-
-
-def place_of(log, user):
-    """A user's place in the log. DataError if it holds no such user."""
-    found = np.flatnonzero(log.users == str(user))
-    if len(found) == 0:
-        raise DataError(f"user {user!r}: not in the log, whose users are such as {', '.join(map(repr, log.users[:3].tolist()))}")
-    return int(found[0])
-
-
-def history_of(log, user):
-    """All Events of a user of the log, in time order. DataError if it holds no such user."""
-    place = place_of(log, user)
-    own = slice(log.offsets[place], log.offsets[place + 1])
-    return Events(log.group[own], log.object[own], log.action[own], log.time[own])
 
 
 def parser():

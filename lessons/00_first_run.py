@@ -24,7 +24,7 @@ from atrank_np import fit, rank, read_log
 from atrank_np.backend import make_backend
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.protocol import split
-from atrank_np.evaluate import score, test_task
+from atrank_np.evaluation.scoring import score, test_task
 from atrank_np.layers.ranking import pointwise_backward, pointwise_forward, sigmoid
 from atrank_np.metrics import user_auc
 

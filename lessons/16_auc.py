@@ -24,10 +24,11 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_ceiling import ceiling
 from atrank_np.datasets.shop_world import make_world
-from atrank_np.evaluate import auc, in_history, swapped, test_task
+from atrank_np.evaluation.controls import in_history, swapped
+from atrank_np.evaluation.scoring import test_task
 from atrank_np.gradcheck import numeric_gradient
 from atrank_np.layers.ranking import pairs_of, pairwise_forward
-from atrank_np.metrics import rank_metrics, user_auc
+from atrank_np.metrics import auc, rank_metrics, user_auc
 
 
 # %% [markdown]

@@ -24,13 +24,14 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_ceiling import ceiling
 from atrank_np.datasets.shop_world import make_world
-from atrank_np.evaluate import auc, test_task
+from atrank_np.evaluation.scoring import test_task
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.gradcheck.cases import random_batch
 from atrank_np.layers.ranking import pairs_of, pairwise_backward, pairwise_forward, sigmoid, softplus
+from atrank_np.metrics import auc
 from atrank_np.models.bpr_mf import BPRMF
 from atrank_np.models.common_space import CommonSpace, FeatureColumn, GroupSpace
-from atrank_np.train import fit
+from atrank_np.training import fit
 
 # %% [markdown]
 # ## The slow version, symbol by symbol

@@ -24,7 +24,7 @@ import tempfile
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np import fit, read_log, tables
+from atrank_np import fit, read_log
 from atrank_np.backend import make_backend
 from atrank_np.config import Config
 from atrank_np.datasets.negatives import Negatives
@@ -32,7 +32,9 @@ from atrank_np.datasets.protocol import split
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_ceiling import ceiling
 from atrank_np.datasets.shop_world import make_world
-from atrank_np.evaluate import auc, score, test_task
+from atrank_np.evaluation.paired import Runs, paired_difference
+from atrank_np.evaluation.scoring import score, test_task
+from atrank_np.metrics import auc
 
 TABLE_3 = {"BPR-MF": (0.7982, 0.7061), "Bi-LSTM": (0.8757, 0.7869), "Bi-LSTM + attention": (0.8769, 0.7835),
            "CNN": (0.8804, 0.7786), "ATRank": (0.8921, 0.7905)}  # fmt: skip
@@ -60,7 +62,7 @@ a, b = rng.integers(3, size=(2, 40)) / 2
 package = auc(np.stack([a, np.full(40, 0.5)], 1))  # user_auc of scores, the positive first
 assert (package.each == a).all() and np.isclose(package.se, paired_slow(a, 0 * a)[1])  # the package's ±: b is nothing
 who = lambda a: dict.fromkeys(("user", "group", "candidates"), np.arange(len(a)))  # the same for both, or it refuses
-paired = lambda *pair: tables.paired(*(tables.Runs("", [], [], np.array([a], float), who(a)) for a in pair))
+paired = lambda *pair: paired_difference(*(Runs("", [], [], np.array([a], float), who(a)) for a in pair))
 unpaired = lambda a, b: math.hypot(paired(a, 0 * a)[1], paired(b, 0 * b)[1])
 assert np.allclose(paired(a, b), paired_slow(a, b))
 

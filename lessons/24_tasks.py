@@ -21,15 +21,16 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np import Config, fit, read_log
-from atrank_np.assembly import assemble
 from atrank_np.backend import NumpyBackend, make_backend
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import split
 from atrank_np.datasets.shop_ceiling import ceiling, load_world
-from atrank_np.evaluate import auc, score, test_task
+from atrank_np.evaluation.scoring import score, test_task
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.layers.ranking import pointwise_backward, pointwise_forward
+from atrank_np.metrics import auc
+from atrank_np.runs.trained import assemble
 
 ALL = ("items", "queries", "coupons")
 world = load_world(default_data(), log := read_log(default_data()))  # the simulated shop that comes with the package

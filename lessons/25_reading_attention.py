@@ -23,12 +23,13 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np import Config, fit, read_log
-from atrank_np.assembly import assemble
 from atrank_np.backend import make_backend
 from atrank_np.datasets.protocol import split
-from atrank_np.evaluate import auc, score, test_task
-from atrank_np.explain import attention_by_elapsed, look_inside
+from atrank_np.evaluation.attention import attention_by_elapsed, look_inside
+from atrank_np.evaluation.scoring import score, test_task
 from atrank_np.layers.attention import attention_forward, softmax_backward, softmax_forward
+from atrank_np.metrics import auc
+from atrank_np.runs.trained import assemble
 
 
 # %% [markdown]

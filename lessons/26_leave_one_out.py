@@ -22,7 +22,7 @@ from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import split
 from atrank_np.datasets.samples import Events
 from atrank_np.datasets.shop_ceiling import ceiling, load_world
-from atrank_np.explain import left_out, look_inside
+from atrank_np.evaluation.attention import left_out, look_inside
 from atrank_np.layers.attention import softmax_backward, softmax_forward
 
 rng = np.random.default_rng(26)

@@ -266,7 +266,7 @@ ROWS = (
     Row(
         "looking inside",
         "$A_k$, weights of (7), Table 4",
-        "explain.py::look_inside explain.py::attention_by_elapsed",
+        "evaluation/attention.py::look_inside evaluation/attention.py::attention_by_elapsed",
         "",
         "",
         "test_explain.py::test_weights_are_those_of_the_history test_explain.py::test_table_4_uniform_shares_add_up",
@@ -275,7 +275,7 @@ ROWS = (
     Row(
         "leaving out",
         "$f(u_1, …, u_n) - f(…, u_{i-1}, u_{i+1}, …)$",
-        "explain.py::left_out",
+        "evaluation/attention.py::left_out",
         "",
         "",
         "test_explain.py::test_left_out_is_ranking_again_without_it",
@@ -293,7 +293,7 @@ ROWS = (
     Row(
         "Table 3",
         "two models: mean of $a_u - b_u$, and its error",
-        "tables.py::paired",
+        "evaluation/paired.py::paired_difference",
         "",
         "",
         "test_compare.py::test_paired_by_hand",
@@ -351,7 +351,7 @@ ROWS = (
         "models/bpr_mf.py::BPRMF.forward",
         "models/bpr_mf.py::BPRMF.backward",
         "kernels/bpr_mf.py::shard",
-        "test_model.py::test_scores_see_the_user test_assembly.py::test_users_without_training_stay_unknown",
+        "test_model.py::test_scores_see_the_user test_checkpoint.py::test_users_without_training_stay_unknown",
         "19",
     ),
 )

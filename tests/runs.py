@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from atrank_np import train
-from atrank_np.assembly import load
+from atrank_np.runs.checkpoint import load
 
 HERE = Path(__file__).parent
 

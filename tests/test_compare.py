@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from runs import assert_fault, process
 
-from atrank_np import compare, tables, train
+from atrank_np import compare, comparison, training
 from atrank_np.config import MODELS, Config
 from atrank_np.datasets.schema import Schema
 from atrank_np.errors import DataError, Diverged
+from atrank_np.evaluation import paired
+from atrank_np.evaluation.paired import Runs, paired_difference
+from atrank_np.evaluation.plots import draw_comparison
 from atrank_np.models.variants import VARIANTS
-from atrank_np.tables import Runs, paired
+from atrank_np.train_flags import parse, settings
 
 CINEMA = Path(__file__).parent.parent / "data" / "cinema"
 
@@ -23,7 +26,7 @@ SMALL = "--width 8 --spaces 2 --epochs 2 --evaluations 4 --batch-size 8 --backen
 
 @pytest.fixture
 def no_picture(monkeypatch):
-    monkeypatch.setattr(train, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
 
 
 def command(data, out, *flags):
@@ -130,9 +133,9 @@ def test_a_flag_of_train_holds_for_all(tiny, tmp_path, no_picture, capsys):
 
 
 def test_every_model_has_its_row_and_its_own_defaults():
-    assert [row.name for row in [*compare.COMPETITORS, compare.ATRANK]] == [*(m for m in MODELS if m != "atrank"), "atrank"]
-    for row in [*compare.COMPETITORS, compare.ATRANK]:
-        _, config = train.settings(train.parse(list(row.flags)))
+    assert [row.name for row in [*comparison.COMPETITORS, comparison.ATRANK]] == [*(m for m in MODELS if m != "atrank"), "atrank"]
+    for row in [*comparison.COMPETITORS, comparison.ATRANK]:
+        _, config = settings(parse(list(row.flags)))
         assert config.model == row.name
         assert all(getattr(config, name) == value for name, value in MODELS[row.name].items())
 
@@ -157,34 +160,34 @@ def runs(label, each, user, step_auc=((0.5, 0.7),), candidates=None):
 def test_paired_by_hand():
     """Seeds averaged, the differences are ½, 0, 1, ½ (mean ½): deviations 0, -½, ½, 0 around it."""
     one, other = runs("a", [[1, 1, 1, 1], [1, 0, 1, 0]], [4, 5, 6, 7]), runs("b", [[1, 0, 0, 0], [0, 1, 0, 0]], [4, 5, 6, 7])
-    assert paired(one, other) == (0.5, pytest.approx(np.sqrt((0.25 + 0.25) / 3 / 4)))
-    assert paired(other, one) == (-0.5, paired(one, other)[1])
+    assert paired_difference(one, other) == (0.5, pytest.approx(np.sqrt((0.25 + 0.25) / 3 / 4)))
+    assert paired_difference(other, one) == (-0.5, paired_difference(one, other)[1])
 
 
 def test_rankings_of_a_user_vary_together():
     """Users 4, 4, 5, 5 with deviations ½, ½, -½, -½: summed 1 and -1, so √(2/1 · 2) / 4 = ½; taken apart it would be 0.29."""
     one, other = runs("a", [[1, 1, 0, 0]], [4, 4, 5, 5]), runs("b", [[0, 0, 0, 0]], [4, 4, 5, 5])
-    assert paired(one, other) == (0.5, pytest.approx(0.5))
+    assert paired_difference(one, other) == (0.5, pytest.approx(0.5))
 
 
 def test_one_user_has_no_standard_error():
-    assert paired(runs("a", [[1]], [4]), runs("b", [[0]], [4])) == (1.0, None)
+    assert paired_difference(runs("a", [[1]], [4]), runs("b", [[0]], [4])) == (1.0, None)
 
 
 def test_only_equal_rankings_are_paired():
     one = runs("a", [[1, 0]], [4, 5])
     for other in (runs("b", [[1, 0]], [4, 6]), runs("b", [[1, 0]], [4, 5], candidates=np.array([[0, 0], [0, 1]]))):
         with pytest.raises(DataError, match="^a and b were judged on different rankings: the data have changed"):
-            paired(one, other)
+            paired_difference(one, other)
 
 
 def test_whose_speed_says_nothing():
     """A row that numba does not compute is told, but not where NumPy computes all."""
     one, other = runs("ATRank", [[1, 0]], [4, 5]), runs("a variant", [[1, 0]], [4, 5])
-    text = lambda: tables.table({compare.ATRANK: one, compare.ONE_CHANGE[0]: other}, one)[0]
+    text = lambda: paired.table({comparison.ATRANK: one, comparison.ONE_CHANGE[0]: other}, one)[0]
     assert "that of NumPy" not in text()
     other.reports[0]["backend"] = "numpy"
-    assert f"The speed of {compare.ONE_CHANGE[0].label} is that of NumPy, and says nothing." in text()
+    assert f"The speed of {comparison.ONE_CHANGE[0].label} is that of NumPy, and says nothing." in text()
     one.reports[0]["backend"] = "numpy"
     assert "that of NumPy" not in text()
 
@@ -192,8 +195,8 @@ def test_whose_speed_says_nothing():
 def test_seconds_to_99_percent():
     """0.99 · 0.80 = 0.792 is first reached at 3 s, though the AUC falls below it again; 0.99 · 0.70 at 1 s."""
     curves = [(0.5, 0.78, 0.795, 0.79, 0.80), (0.7, 0.6, 0.6, 0.6, 0.7)]
-    row = compare.ATRANK
-    _, figures = tables.table({row: (own := runs("ATRank", [[1, 0], [1, 1]], [4, 5], curves))}, own)
+    row = comparison.ATRANK
+    _, figures = paired.table({row: (own := runs("ATRank", [[1, 0], [1, 1]], [4, 5], curves))}, own)
     assert figures["atrank"]["seconds_to_99"] == 2.0
     assert figures["atrank"]["auc"] == [0.5, 1.0]
 
@@ -205,7 +208,7 @@ def test_figure_2(tmp_path, monkeypatch):
     kept = []
     monkeypatch.setattr(plt, "close", kept.append)
     one, other = (runs(label, [[1, 0], [1, 1]], [4, 5], [(0.5, 0.7), (0.5, 0.9)]) for label in "ab")
-    tables.draw(tmp_path / "figure.png", [one, other], one)
+    draw_comparison(tmp_path / "figure.png", [one, other], one)
     left, right = kept[0].axes
     for ax, x in ((left, [0, 10]), (right, [1, 2])):
         assert [line.get_label() for line in ax.lines if line.get_linewidth() > 1] == ["a", "b", "popularity alone"]
@@ -219,7 +222,7 @@ def test_figure_2(tmp_path, monkeypatch):
 
 def test_a_finished_run_is_not_trained_again(own, tiny, monkeypatch, capsys):
     before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file() and path.suffix != ".png"}
-    monkeypatch.setattr(train, "fit", None)
+    monkeypatch.setattr(training, "fit", None)
     command(tiny, own, "--models", "bpr_mf", "--seeds", "2", "--threads", "1")  # no bit depends on the threads
     assert {path: path.read_bytes() for path in before} == before
 
@@ -238,13 +241,13 @@ def test_what_is_missing_is_trained_and_a_stopped_run_goes_on(own, compared, tin
         if path.name != "config.json":
             path.unlink()
     (own / "bpr_mf-1" / "test_scores.npz").unlink()
-    calls, fit = [], train.fit
+    calls, fit = [], training.fit
 
     def spy(*arguments, **options):
         calls.append((options["out"].name, options["resume"] is not None))
         return fit(*arguments, **options)
 
-    monkeypatch.setattr(train, "fit", spy)
+    monkeypatch.setattr(training, "fit", spy)
     command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
     assert calls == [("bpr_mf-0", False), ("atrank-0", False), ("bpr_mf-1", True), ("atrank-1", True)]
     figures, before = (json.loads((out / "table3.json").read_text()) for out in (own, compared))
@@ -262,7 +265,7 @@ def test_a_row_that_diverges_goes_without_figures(model, own, tiny, monkeypatch,
         assert options["out"].name == f"{model}-0"  # seed 1 is not tried any more
         raise Diverged("the loss is not finite at step 7: try a lower --learning-rate")
 
-    monkeypatch.setattr(train, "fit", diverges)
+    monkeypatch.setattr(training, "fit", diverges)
     if model == "atrank":
         with pytest.raises(Diverged, match="at step 7"):
             command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
@@ -277,7 +280,7 @@ def test_ctrl_c(tiny, tmp_path, monkeypatch):
     def stopped(*arguments, **options):
         raise KeyboardInterrupt("stopped after step 3 of 9")
 
-    monkeypatch.setattr(train, "fit", stopped)
+    monkeypatch.setattr(training, "fit", stopped)
     with pytest.raises(KeyboardInterrupt, match="^stopped after step 3 of 9; the same command goes on$"):
         command(tiny, tmp_path, "--models", "bpr_mf")
 
@@ -311,7 +314,7 @@ def test_table_5(tiny, tmp_path, no_picture, capsys):
 
 
 def test_tasks_of_some_groups():
-    rows = compare.task_rows([compare.ATRANK], ["a", "b"], ["b"])
+    rows = comparison.task_rows([comparison.ATRANK], ["a", "b"], ["b"])
     assert {task: {g: row.flags for g, row in of.items()} for task, of in rows.items()} == {
         "ATRank one2one": {"b": ("--history", "b", "--target", "b")},
         "ATRank all2one": {"b": ("--history", "a,b", "--target", "b")},
@@ -340,7 +343,7 @@ def test_ceilings_stand_beside_table_5():
     """Those of the histories that a task sees, where a simulator knows them."""
     cell = runs("ATRank", [[1, 0]], [4, 5])
     known = lambda value: {"items": cell._replace(reports=[cell.reports[0] | {"ceiling_auc": value}])}
-    text, figures = tables.task_table({"ATRank one2one": known(0.8), "ATRank all2one": known(0.9)})
+    text, figures = paired.task_table({"ATRank one2one": known(0.8), "ATRank all2one": known(0.9)})
     assert cells(text.split("\n\n")[0])[3:5] == [["ceiling one2one", "0.8000"], ["ceiling all2one", "0.9000"]]
     assert figures["ceiling all2one"] == {"items": 0.9}
 
@@ -349,7 +352,7 @@ def test_ceilings_stand_beside_table_5():
 
 
 def test_variants(tiny, tmp_path, no_picture, capsys):
-    several = [row for row in compare.ONE_CHANGE if row.name not in ("raw_query", "authors")]  # for which tiny is too narrow
+    several = [row for row in comparison.ONE_CHANGE if row.name not in ("raw_query", "authors")]  # for which tiny is too narrow
     command(tiny, tmp_path, "--variants", ",".join(row.name for row in several), "--seeds", "1", "--epochs", "1")
     text = capsys.readouterr().out
     assert text == (tmp_path / "variants.md").read_text() and (tmp_path / "variants.png").exists()
@@ -363,11 +366,11 @@ def test_variants(tiny, tmp_path, no_picture, capsys):
 
 
 def test_all_variants_are_there():
-    assert compare.parser().parse_args(["--variants"]).variants.split(",") == [row.name for row in compare.ONE_CHANGE]
-    assert [row.name for row in compare.ONE_CHANGE if "--variant" in row.flags] == [name for name in VARIANTS if name]
-    assert compare.CLAIMS.keys() <= VARIANTS.keys()
-    for row in compare.ONE_CHANGE:  # each with the defaults that the variant has of its own
-        _, config = train.settings(train.parse(list(row.flags)))
+    assert compare.parser().parse_args(["--variants"]).variants.split(",") == [row.name for row in comparison.ONE_CHANGE]
+    assert [row.name for row in comparison.ONE_CHANGE if "--variant" in row.flags] == [name for name in VARIANTS if name]
+    assert comparison.CLAIMS.keys() <= VARIANTS.keys()
+    for row in comparison.ONE_CHANGE:  # each with the defaults that the variant has of its own
+        _, config = settings(parse(list(row.flags)))
         assert config != Config()
 
 
@@ -378,13 +381,16 @@ def test_all_variants_are_there():
     "flags, text",
     [
         ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got 'gru'"),
-        ("--variants clip,gru", f"--variants: expected some of {', '.join(row.name for row in compare.ONE_CHANGE)}, got 'gru'"),
+        (
+            "--variants clip,gru",
+            f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got 'gru'",
+        ),
         ("--seeds 0", "--seeds: expected at least 1, got 0"),
         ("--seed 3", "--seed: every run has its own (see python -m atrank_np.compare --help)"),
         ("--model cnn", "--model: every run has its own (see python -m atrank_np.compare --help)"),
         ("--nonsense", "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)"),
         ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got ''"),
-        ("--variants=", f"--variants: expected some of {', '.join(row.name for row in compare.ONE_CHANGE)}, got ''"),
+        ("--variants=", f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got ''"),
         ("--variants clip --models cnn", "--models: chooses competitors, which --variants has none of"),
         ("--data nowhere", "nowhere: expected a folder with events.csv, found none"),
         (

@@ -2,9 +2,10 @@
 
 import pytest
 
-from atrank_np import departures, train
+from atrank_np import departures
 from atrank_np.config import MODELS, PAPER, VARIANTS, Config, defaults
 from atrank_np.errors import DataError
+from atrank_np.train_flags import parse, settings
 
 LIST = {d.what: d for d in departures.DEPARTURES}
 
@@ -58,7 +59,7 @@ def test_one_departure_by_name(capsys):
 def test_what_the_authors_code_does_otherwise():
     """Each change has a flag that train knows, and each variant of their code is there."""
     flags = [flag for change in departures.AUTHORS for flag in change.flag.split(", ")]
-    assert all(train.settings(train.parse(flag.split())) for flag in flags)
+    assert all(settings(parse(flag.split())) for flag in flags)
     theirs = VARIANTS.keys() - {"", "residual", "no_self_attention", "no_time", "continuous_time"}
     assert {f"--variant {name}" for name in theirs} <= set(flags)
     text = departures.tables()["What the authors' code does otherwise"]

@@ -10,17 +10,22 @@ from runs import assert_fault, process, run_train
 from test_protocol import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups
 from test_reading import write
 
-from atrank_np import evaluate, train
-from atrank_np.assembly import load
+from atrank_np import evaluate, training
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.samples import Samples
 from atrank_np.errors import DataError
-from atrank_np.evaluate import Task, auc, auc_by_length, features_shared, in_history, score, swapped
-from atrank_np.evaluate import test_report as report_of  # pytest would collect these by their own names
-from atrank_np.evaluate import test_task as task_of
+from atrank_np.evaluation import report, scoring
+from atrank_np.evaluation.controls import features_shared, in_history, swapped
+from atrank_np.evaluation.ranking import full_ranks
+from atrank_np.evaluation.report import auc_by_length
+from atrank_np.evaluation.report import test_report as report_of  # pytest would collect these by their own names
+from atrank_np.evaluation.scoring import Task, score
+from atrank_np.evaluation.scoring import test_task as task_of
+from atrank_np.metrics import auc
+from atrank_np.runs.checkpoint import load
 
 
 def figures(run, capsys, *flags):
@@ -41,7 +46,7 @@ def test_every_model_is_scored_again(competitor_run, capsys):
 
 @pytest.mark.parametrize("flags", ["--backend numba", "--validate --eval-negatives 3 --history queries --cap 2"])
 def test_other_runs_too(flags, tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
     out = run_train(tiny, tmp_path / "run", *flags.split())
     capsys.readouterr()
     report = json.loads((out / "report.json").read_text())
@@ -85,7 +90,7 @@ def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
     parts = split(log, cap=1)
     scores = np.array([0.0, 3, 3, 3, 2, 1, 1, 1])
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: scores)
-    assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [0]
+    assert full_ranks(backend, log.schema, parts, parts.test).tolist() == [0]
 
 
 def test_a_repeat_is_ranked_among_what_he_had(tmp_path):
@@ -93,7 +98,7 @@ def test_a_repeat_is_ranked_among_what_he_had(tmp_path):
     log = one_group(tmp_path, "u a 1,u b 2,u a 3", "target_repeats = 'keep'")
     parts = split(log)
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 1, 2, 0, 0, 0, 0, 0]))
-    assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [1]  # after b
+    assert full_ranks(backend, log.schema, parts, parts.test).tolist() == [1]  # after b
 
 
 def test_a_constant_score_ranks_in_the_middle(tmp_path):
@@ -101,7 +106,7 @@ def test_a_constant_score_ranks_in_the_middle(tmp_path):
     log = one_group(tmp_path, "u a 1,u b 2")
     parts = split(log)
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.ones(8))
-    assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [2.5]
+    assert full_ranks(backend, log.schema, parts, parts.test).tolist() == [2.5]
 
 
 def test_an_object_of_another_group_is_ranked(tmp_path):
@@ -109,7 +114,7 @@ def test_an_object_of_another_group_is_ranked(tmp_path):
     log = several_groups(tmp_path, "u q c 1,u i a 2,u i b 3", "targets = ['items']")
     parts = split(log)
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 9, 1, 5, 0, 0, 0, 0]))
-    assert evaluate.full_ranks(backend, log.schema, parts, parts.test).tolist() == [1]
+    assert full_ranks(backend, log.schema, parts, parts.test).tolist() == [1]
 
 
 def test_how_many_are_scored_at_a_time_changes_nothing(tmp_path, monkeypatch):
@@ -117,7 +122,7 @@ def test_how_many_are_scored_at_a_time_changes_nothing(tmp_path, monkeypatch):
     parts = split(log)
     task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
     for size in (1, 2, 3, 256):
-        monkeypatch.setattr(evaluate, "HISTORIES", size)
+        monkeypatch.setattr(scoring, "HISTORIES", size)
         assert score(ByObject(), log.schema, parts.events, task).tolist() == task.candidates.tolist()
 
 
@@ -236,7 +241,7 @@ def test_a_report_of_two_groups_by_hand(tmp_path, monkeypatch):
     parts = split(log)
     assert parts.test.group.tolist() == [0, 0, 1, 1] and parts.test.user.tolist() == [0, 1, 0, 1]
     task = Task(parts.test, np.array([[b, a], [b, c], [d, c], [d, e]], np.int32))
-    monkeypatch.setattr(evaluate, "ceiling", lambda *_: np.array([[1, 0], [1, 0], [1, 0], [0, 1]]))
+    monkeypatch.setattr(report, "ceiling", lambda *_: np.array([[1, 0], [1, 0], [1, 0], [0, 1]]))
     found = report_of(ByObject(), log, parts, task, score(ByObject(), log.schema, parts.events, task), world="a shop")
     assert (found["test_auc"], found["test_auc_se"]) == (0.5, pytest.approx(0.5))  # as of two users; of four it were 0.29
     assert found["popularity_auc"] == 0.25  # 0 < 2 and 0 = 0 in both groups
@@ -316,7 +321,7 @@ def test_a_fault_is_one_line(trained_run, tmp_path):
 
 
 def test_validation_is_named(tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
     evaluate.main([str(run_train(tiny, tmp_path / "run", "--validate"))])
     assert [line.split(" AUC")[0] for line in capsys.readouterr().out.splitlines() if "(1 s.e." in line] == ["validation"] * 2
     assert load(tmp_path / "run").config.validate

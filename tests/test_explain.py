@@ -10,17 +10,20 @@ import pytest
 from runs import assert_fault, process, run_train
 from test_reading import HEAD, write
 
-from atrank_np import explain, pictures
-from atrank_np.assembly import assemble, load
+from atrank_np import explain
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.samples import Events, Samples
 from atrank_np.errors import DataError
-from atrank_np.evaluate import open_run
+from atrank_np.evaluation import attention, plots
+from atrank_np.evaluation.plots import DAY
+from atrank_np.evaluation.ranking import rank
 from atrank_np.parameters import kind
-from atrank_np.recommend import rank
+from atrank_np.runs.checkpoint import load
+from atrank_np.runs.folder import open_run
+from atrank_np.runs.trained import assemble
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def longest(log):
 
 def test_weights_are_those_of_the_history(opened):
     trained, log = opened
-    inside = explain.look_inside(trained, log, longest(log))
+    inside = attention.look_inside(trained, log, longest(log))
     n, K = len(inside.behaviours), trained.config.spaces
     assert n > 2 and inside.self_attention.shape == (K, n, n) and inside.vanilla_attention.shape == (K, n)
     np.testing.assert_allclose(inside.self_attention.sum(2), 1, rtol=1e-5)
@@ -45,16 +48,16 @@ def test_weights_are_those_of_the_history(opened):
 
 def test_the_time_of_ranking_hides_what_is_later(opened):
     trained, log = opened
-    whole = explain.look_inside(trained, log, longest(log))
+    whole = attention.look_inside(trained, log, longest(log))
     events = log.time[log.offsets[np.diff(log.offsets).argmax()] :]
-    early = explain.look_inside(trained, log, longest(log), target=whole.target, at=int(events[2]))
+    early = attention.look_inside(trained, log, longest(log), target=whole.target, at=int(events[2]))
     assert len(early.behaviours) < len(whole.behaviours)
     assert early.behaviours == whole.behaviours[: len(early.behaviours)]
 
 
 def test_table_4_uniform_shares_add_up(opened):
     """Each ranking shares out one unit of attention, and one of uniform shares."""
-    rows = explain.attention_by_elapsed(*opened)
+    rows = attention.attention_by_elapsed(*opened)
     count, mean, uniform = (np.array(column) for column in list(zip(*rows))[2:])
     assert count.sum() > 0
     np.testing.assert_allclose((count * mean).sum(), (count * uniform).sum(), rtol=1e-5)
@@ -62,7 +65,7 @@ def test_table_4_uniform_shares_add_up(opened):
 
 def test_a_tick_may_be_a_minute(opened):
     """Then what was two minutes ago by the log stands where two hours do."""
-    rows, longer = (explain.attention_by_elapsed(*opened, tick=tick) for tick in (1, 3600))
+    rows, longer = (attention.attention_by_elapsed(*opened, tick=tick) for tick in (1, 3600))
     assert sum(row[2] for row in rows) == sum(row[2] for row in longer)
     mean = lambda table: sum(first * count for first, _, count, *_ in table)
     assert mean(longer) > mean(rows)
@@ -78,17 +81,17 @@ def in_days(tmp_path):
 
 
 def a_model_as_it_starts(folder, **settings):
-    events = HEAD + "".join(f"u,{name},{explain.DAY * day}\n" for name, day in DAYS.items())
+    events = HEAD + "".join(f"u,{name},{DAY * day}\n" for name, day in DAYS.items())
     log = read_log(write(folder, events_csv=events, items_csv="object\n" + "\n".join("abcdefg") + "\n"))
     return assemble(log, split(log), Config(width=16, spaces=2, dense_init=0.4, table_init=0.6, **settings)), log
 
 
 def test_table_4_by_hand(in_days):
     """Ages in days: 1; 2 and 1; 10, 9 and 8. Two days are of the second row."""
-    rows = explain.attention_by_elapsed(*in_days)
+    rows = attention.attention_by_elapsed(*in_days)
     assert [row[:3] for row in rows[:5]] == [(0, 2, 2), (2, 4, 1), (4, 8, 0), (8, 16, 3), (16, 32, 0)]
     assert [row[4] for row in rows[:4]] == pytest.approx([(1 + 1 / 2) / 2, 1 / 2, 0, 1 / 3])
-    of_a, of_b = explain.look_inside(*in_days, "u", target="c", at=2 * explain.DAY).vanilla_attention.T
+    of_a, of_b = attention.look_inside(*in_days, "u", target="c", at=2 * DAY).vanilla_attention.T
     assert [row[3] for row in rows[:4]] == pytest.approx([(1 + of_b.mean()) / 2, of_a.mean(), 0, 1 / 3], rel=1e-5)
     assert abs(of_a[0] - of_a[1]) > 1e-3  # the spaces differ, so that a mean is not one of them
 
@@ -97,10 +100,10 @@ def test_what_is_drawn_is_what_the_model_sees(in_days, monkeypatch):
     """The last behaviours up to the cap, and the first choice at that time."""
     trained, log = in_days
     capped = replace(trained, config=replace(trained.config, cap=2))
-    assert explain.look_inside(capped, log, "u", target="g").behaviours == ["c", "d"]
+    assert attention.look_inside(capped, log, "u", target="g").behaviours == ["c", "d"]
     asked = []
-    monkeypatch.setattr(explain, "rank", lambda *_, at, **others: asked.append(at) or [("g", 0.0)])
-    assert explain.look_inside(trained, log, "u", at=5 * explain.DAY).target == "g" and asked == [5 * explain.DAY]
+    monkeypatch.setattr(attention, "rank", lambda *_, at, **others: asked.append(at) or [("g", 0.0)])
+    assert attention.look_inside(trained, log, "u", at=5 * DAY).target == "g" and asked == [5 * DAY]
 
 
 def rescaled(trained):
@@ -111,14 +114,14 @@ def rescaled(trained):
 
 def test_the_stored_scale_does_not_matter(opened, in_days):
     trained, log = opened
-    one, same = (explain.look_inside(t, log, longest(log)) for t in (trained, rescaled(trained)))
+    one, same = (attention.look_inside(t, log, longest(log)) for t in (trained, rescaled(trained)))
     assert (same.target, same.score) == (one.target, pytest.approx(one.score, rel=1e-5))
-    one, same = (explain.left_out(t, explain.look_inside(t, log, longest(log)).batch) for t in (trained, rescaled(trained)))
+    one, same = (attention.left_out(t, attention.look_inside(t, log, longest(log)).batch) for t in (trained, rescaled(trained)))
     np.testing.assert_allclose(same, one, atol=1e-6)
-    one, same = (explain.nearest(t, "items", "i1") for t in (trained, rescaled(trained)))
+    one, same = (attention.nearest(t, "items", "i1") for t in (trained, rescaled(trained)))
     assert [cosine for _, cosine in same] == pytest.approx([cosine for _, cosine in one], rel=1e-5)
     trained, log = in_days
-    one, same = (explain.attention_by_elapsed(t, log) for t in (trained, rescaled(trained)))
+    one, same = (attention.attention_by_elapsed(t, log) for t in (trained, rescaled(trained)))
     assert [row[3] for row in same] == pytest.approx([row[3] for row in one], rel=1e-5)
 
 
@@ -139,10 +142,10 @@ def test_the_command_writes_pictures_and_numbers(trained_run, opened, tmp_path, 
              "attention_by_elapsed.csv", "nearest.csv", "arrays.npz", "explore.html"}  # fmt: skip
     assert names == {path.name for path in tmp_path.iterdir()}
     targets, (_, *rows) = data_of(tmp_path / "explore.html")["targets"], csv.reader((tmp_path / "vanilla_attention.csv").open())
-    assert len(targets) == explain.TARGETS and [target["score"] for target in targets] == sorted(
+    assert len(targets) == attention.TARGETS and [target["score"] for target in targets] == sorted(
         (target["score"] for target in targets), reverse=True)  # fmt: skip
     trained, log = opened
-    effect = explain.left_out(trained, explain.look_inside(trained, log, longest(log)).batch)[:, 0]
+    effect = attention.left_out(trained, attention.look_inside(trained, log, longest(log)).batch)[:, 0]
     np.testing.assert_allclose([float(row[-1]) for row in rows], effect, atol=1e-7)
     rows = list(csv.reader((tmp_path / "self_attention.csv").open()))[1:]
     np.testing.assert_allclose([sum(map(float, row[2:])) for row in rows], 1, rtol=1e-5)
@@ -160,14 +163,14 @@ def test_the_command_means_what_it_is_asked(tmp_path, monkeypatch, capsys):
     data, out = data_of(tmp_path / "out" / "explore.html"), capsys.readouterr().out
     best = [name for name, _ in rank(trained, log, user="u", at=at, group="queries")]
     names = ["q2", *(name for name in best if name != "q2")]
-    looks = [explain.look_inside(trained, log, "u", name, at, "queries") for name in names]
-    effects = [explain.left_out(trained, look.batch)[:, 0] for look in looks]
+    looks = [attention.look_inside(trained, log, "u", name, at, "queries") for name in names]
+    effects = [attention.left_out(trained, look.batch)[:, 0] for look in looks]
     assert [target["name"] for target in data["targets"]] == [f"queries: {name}, {WORDS[name]}" for name in names]
     assert len(names) > 2 and np.abs(effects[0] - effects[1]).max() > 1e-3
     for target, look, effect in zip(data["targets"], looks, effects):
         np.testing.assert_allclose(target["effect"], effect, rtol=2e-3, atol=1e-6)
         np.testing.assert_allclose(target["vanilla"], look.vanilla_attention, rtol=1e-3)
-    assert [row["age"] for row in data["behaviours"]] == [f"{(at - time) * 3600 // explain.DAY} d" for time in log.time[:-1]]
+    assert [row["age"] for row in data["behaviours"]] == [f"{(at - time) * 3600 // DAY} d" for time in log.time[:-1]]
     ((inside, effect, tick),) = drawn
     assert (inside.target, tick) == ("q2", 3600.0)
     np.testing.assert_allclose(effect, effects[0], rtol=2e-3, atol=1e-6)
@@ -195,10 +198,10 @@ def a_model_of_two_groups(folder):
 def test_the_pictures_show_these_numbers(two_targets, tmp_path, monkeypatch):
     """Bars and images of both figures, read back from what was drawn."""
     (inside, _), effects = two_targets
-    plt, figures = pictures._pyplot(), []
+    plt, figures = plots._pyplot(), []
     monkeypatch.setattr(plt, "close", figures.append)
-    pictures.draw_self_attention(tmp_path / "self.png", inside)
-    pictures.draw_vanilla_attention(tmp_path / "vanilla.png", inside, effects[0])
+    plots.draw_self_attention(tmp_path / "self.png", inside)
+    plots.draw_vanilla_attention(tmp_path / "vanilla.png", inside, effects[0])
     own, vanilla = figures
     for k, weights in enumerate(inside.self_attention):
         np.testing.assert_array_equal(own.axes[k].images[0].get_array(), weights)
@@ -212,15 +215,15 @@ def test_the_pictures_show_these_numbers(two_targets, tmp_path, monkeypatch):
 def test_arrays_are_those_of_the_ranking(opened):
     """A parameter's gradient is that of -log σ(f): for the target's own bias σ(f) - 1, and 0 for any other."""
     trained, log = opened
-    inside = explain.look_inside(trained, log, longest(log))
-    found = explain.arrays(trained, inside)
+    inside = attention.look_inside(trained, log, longest(log))
+    found = attention.arrays(trained, inside)
     assert found["self_attention"] is inside.self_attention
     assert {name.partition("/")[2] for name in found if "/" in name} == set(trained.params)
     for name, w in trained.meaning().items():
         np.testing.assert_array_equal(found[f"parameter/{name}"], w)
         assert found[f"gradient/{name}"].shape == w.shape
     bias = found["gradient/bias.items"]
-    row = explain.row_of(trained, "items", inside.target)
+    row = attention.row_of(trained, "items", inside.target)
     np.testing.assert_allclose(bias[row], 1 / (1 + np.exp(-inside.score)) - 1, rtol=1e-5)
     assert np.count_nonzero(bias) == 1 and found["gradient/table.items.object"].any()
 
@@ -243,10 +246,10 @@ def test_a_variant_without_self_attention(tiny, tmp_path):
 
 def test_names_that_look_like_mathematics(opened, tmp_path):
     trained, log = opened
-    inside = explain.look_inside(trained, log, longest(log))
+    inside = attention.look_inside(trained, log, longest(log))
     inside = inside._replace(target="$x_$", behaviours=["$5_$10"] * len(inside.behaviours))
-    pictures.draw_self_attention(tmp_path / "self.png", inside)
-    pictures.draw_vanilla_attention(tmp_path / "vanilla.png", inside, np.zeros(len(inside.behaviours)))
+    plots.draw_self_attention(tmp_path / "self.png", inside)
+    plots.draw_vanilla_attention(tmp_path / "vanilla.png", inside, np.zeros(len(inside.behaviours)))
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -254,9 +257,9 @@ def test_names_that_look_like_mathematics(opened, tmp_path):
 def test_left_out_is_ranking_again_without_it(settings, tmp_path):
     """Each history is packed anew from fewer events; two targets at once."""
     trained, log = a_model_as_it_starts(tmp_path, **settings)
-    at, events = 12 * explain.DAY, Events(log.group, log.object, log.action, log.time)
-    look = explain.look_inside(trained, log, "u", target="f", at=at)
-    rows = [explain.row_of(trained, "items", name) for name in "fg"]
+    at, events = 12 * DAY, Events(log.group, log.object, log.action, log.time)
+    look = attention.look_inside(trained, log, "u", target="f", at=at)
+    rows = [attention.row_of(trained, "items", name) for name in "fg"]
 
     def scores(events):
         n = len(events.time)
@@ -265,28 +268,28 @@ def test_left_out_is_ranking_again_without_it(settings, tmp_path):
         return trained.model().forward(trained.params, batch, trained.table_scale)[0]
 
     expected = [scores(events) - scores(Events(*(np.delete(column, i) for column in events))) for i in range(len(DAYS))]
-    found = explain.left_out(trained, look.batch.with_targets(0, rows))
+    found = attention.left_out(trained, look.batch.with_targets(0, rows))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
     assert found.shape == (4, 2) and np.abs(found).min() > 1e-6 and np.ptp(found) > 1e-3
-    np.testing.assert_allclose(found[:, 0], explain.left_out(trained, look.batch)[:, 0], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found[:, 0], attention.left_out(trained, look.batch)[:, 0], rtol=1e-4, atol=1e-7)
 
 
 def test_labels_are_one_line(opened):
     trained, _ = opened
     tables = {name: np.array([f"{word}\r\n!" for word in words]) for name, words in trained.tables.items()}
     trained = replace(trained, tables=tables)
-    assert [explain.label_of(trained, group, 1) for group in (0, 1)] == ["items: i0, c0 !", "queries: q0, c0 !"]
+    assert [attention.label_of(trained, group, 1) for group in (0, 1)] == ["items: i0, c0 !", "queries: q0, c0 !"]
 
 
 def test_left_out_of_one(in_days):
     """Without his only behaviour a user is nobody: e is what zeros give."""
     trained, log = in_days
-    look = explain.look_inside(trained, log, "u", target="f", at=1)
-    ((effect,),) = explain.left_out(trained, look.batch)
+    look = attention.look_inside(trained, log, "u", target="f", at=1)
+    ((effect,),) = attention.left_out(trained, look.batch)
     assert look.behaviours == ["a"] and effect != 0
-    nobody = explain.look_inside(trained, log, "u", target="f", at=0)
+    nobody = attention.look_inside(trained, log, "u", target="f", at=0)
     assert effect == pytest.approx(look.score - nobody.score, rel=1e-5)
-    assert explain.left_out(trained, nobody.batch).shape == (0, 1)
+    assert attention.left_out(trained, nobody.batch).shape == (0, 1)
 
 
 def data_of(page):
@@ -298,19 +301,19 @@ def data_of(page):
 def two_targets(in_days):
     """Inside of two targets of one history, and their effects, which differ."""
     trained, log = in_days
-    insides = [explain.look_inside(trained, log, "u", target=name, at=12 * explain.DAY) for name in "fg"]
-    return insides, np.array([explain.left_out(trained, inside.batch)[:, 0] for inside in insides])
+    insides = [attention.look_inside(trained, log, "u", target=name, at=12 * DAY) for name in "fg"]
+    return insides, np.array([attention.left_out(trained, inside.batch)[:, 0] for inside in insides])
 
 
 def test_the_page_holds_all_that_is_drawn(two_targets, tmp_path):
     insides, effects = two_targets
     insides[1] = insides[1]._replace(label="</script><b>&")
-    pictures.write_page(tmp_path / "page.html", "u<1>", insides, effects, tick=60)
+    plots.write_page(tmp_path / "page.html", "u<1>", insides, effects, tick=60)
     data, one = data_of(tmp_path / "page.html"), insides[0]
     assert (tmp_path / "page.html").read_text("utf-8").count("</script>") == 1
     assert (data["user"], [target["name"] for target in data["targets"]]) == ("u<1>", [one.label, "</script><b>&"])
     assert [row["label"] for row in data["behaviours"]] == one.behaviours
-    assert data["behaviours"][0]["age"] == f"{int(one.elapsed[0]) * 60 // explain.DAY} d"
+    assert data["behaviours"][0]["age"] == f"{int(one.elapsed[0]) * 60 // DAY} d"
     np.testing.assert_allclose(data["self"], one.self_attention, rtol=6e-4)
     for target, inside, effect in zip(data["targets"], insides, effects):
         np.testing.assert_allclose(target["vanilla"], inside.vanilla_attention, rtol=6e-4)
@@ -320,9 +323,9 @@ def test_the_page_holds_all_that_is_drawn(two_targets, tmp_path):
 
 @pytest.mark.parametrize("seconds, age", [(59, "0 min"), (3599, "59 min"), (3600, "1 h"), (86399, "23 h"), (2 * 86400, "2 d")])
 def test_ages_in_words(opened, seconds, age):
-    inside = explain.look_inside(*opened, longest(opened[1]))._replace(elapsed=np.array([seconds]), behaviours=["x"])
-    assert pictures._label(inside, 0, 1) == f"1  x, {age}"
-    assert pictures._label(inside._replace(elapsed=np.array([seconds / 60])), 0, 60) == f"1  x, {age}"
+    inside = attention.look_inside(*opened, longest(opened[1]))._replace(elapsed=np.array([seconds]), behaviours=["x"])
+    assert plots._label(inside, 0, 1) == f"1  x, {age}"
+    assert plots._label(inside._replace(elapsed=np.array([seconds / 60])), 0, 60) == f"1  x, {age}"
 
 
 HOSTILE = "<img src=x onerror=alert(1)>&amp;\"'"
@@ -339,7 +342,7 @@ def test_the_page_in_a_browser(act, target, space, chosen, two_targets, tmp_path
     """What it shows at the start, and after a choice, a touch of a row or of the picture, and keys; names are never markup."""
     insides, effects = two_targets
     insides = [inside._replace(label=label, behaviours=[HOSTILE, "b", "c", "d"]) for inside, label in zip(insides, "FG")]
-    pictures.write_page(tmp_path / "page.html", "u", insides, effects)
+    plots.write_page(tmp_path / "page.html", "u", insides, effects)
     script = """<script>
         const pick = (list, value) => { find(list).value = value; find(list).onchange(); };
         const press = (key, more) => document.dispatchEvent(new KeyboardEvent("keydown", {key, cancelable: true, ...more}));
@@ -380,15 +383,15 @@ def test_the_targets_that_the_page_offers(opened, monkeypatch):
     """The explained one, then those that the model ranks first; alone if the history leaves none."""
     trained, log = opened
     user = longest(log)
-    best = [name for name, _ in rank(trained, log, user=user, top=explain.TARGETS)]
+    best = [name for name, _ in rank(trained, log, user=user, top=attention.TARGETS)]
     others = [name for name in best if name != "i1"]
-    assert explain.targets_of(trained, log, user, "i1", None, "items") == ["i1", *others][: explain.TARGETS]
+    assert attention.targets_of(trained, log, user, "i1", None, "items") == ["i1", *others][: attention.TARGETS]
 
     def nothing_left(*_, **others):
         raise DataError("no object is left")
 
-    monkeypatch.setattr(explain, "rank", nothing_left)
-    assert explain.targets_of(trained, log, user, "i1", None, "items") == ["i1"]
+    monkeypatch.setattr(attention, "rank", nothing_left)
+    assert attention.targets_of(trained, log, user, "i1", None, "items") == ["i1"]
 
 
 def test_nearest_by_all_features(opened):
@@ -397,7 +400,7 @@ def test_nearest_by_all_features(opened):
     space = trained.model().space
     emb, _ = space.object_forward(trained.meaning(), space.groups[1], np.arange(9), np.float32(1))
     assert emb.shape == (9, 8)  # the id and the words
-    (name, cosine), *others = explain.nearest(trained, "queries", "q5", top=7)
+    (name, cosine), *others = attention.nearest(trained, "queries", "q5", top=7)
     row = 1 + int(name[1:])
     assert cosine == pytest.approx(emb[row] @ emb[6] / np.linalg.norm(emb[row]) / np.linalg.norm(emb[6]), rel=1e-5)
     assert len(others) == 6 and all(value <= cosine for _, value in others)
@@ -406,7 +409,7 @@ def test_nearest_by_all_features(opened):
 
 def test_nearest_of_a_small_group(opened):
     """Neither the object itself nor `unknown` stands in for others."""
-    names = {name for name, _ in explain.nearest(opened[0], "queries", "q5", top=9)}
+    names = {name for name, _ in attention.nearest(opened[0], "queries", "q5", top=9)}
     assert len(names) == 7 and not names & {"q5", "unknown"}
 
 
@@ -434,7 +437,7 @@ def test_the_group_that_is_ranked(opened):
     trained, log = opened
     trained = replace(trained, schema=trained.schema.choose(targets=["items", "queries"]))
     for group in trained.schema.targets:
-        assert explain.look_inside(trained, log, longest(log), group=group).target in trained.catalogues[group].objects[1:]
+        assert attention.look_inside(trained, log, longest(log), group=group).target in trained.catalogues[group].objects[1:]
 
 
 def test_a_user_without_behaviours(opened):
@@ -442,7 +445,7 @@ def test_a_user_without_behaviours(opened):
     trained, log = opened
     trained = replace(trained, schema=trained.schema.choose(history=["queries"]))
     searches = np.add.reduceat(log.group == trained.schema.index("queries"), log.offsets[:-1], dtype=int)
-    inside = explain.look_inside(trained, log, str(log.users[np.flatnonzero(searches == 0)[0]]))
+    inside = attention.look_inside(trained, log, str(log.users[np.flatnonzero(searches == 0)[0]]))
     K = trained.config.spaces
     assert inside.behaviours == [] and np.isfinite(inside.score)
     assert inside.self_attention.shape == (K, 0, 0) and inside.vanilla_attention.shape == (K, 0)

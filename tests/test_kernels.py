@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atrank_np.assembly import assemble
 from atrank_np.backend import NumpyBackend, make_backend
 from atrank_np.config import MODELS, Config
 from atrank_np.datasets.protocol import split
@@ -24,6 +23,7 @@ from atrank_np.kernels.vectors import STRIP, Lanes
 from atrank_np.layers.embedding import Rows
 from atrank_np.optimizer import FOLD
 from atrank_np.randomness import Dropout
+from atrank_np.runs.trained import assemble
 
 SHOP = Path(__file__).parent.parent / "data" / "shop"
 VARIANTS = [

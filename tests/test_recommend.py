@@ -8,8 +8,7 @@ import pytest
 from runs import assert_fault, process, run_train
 from test_protocol import NEGATIVE, SHOWN, a, d, g, one_group
 
-from atrank_np import recommend, train
-from atrank_np.assembly import assemble, load
+from atrank_np import recommend, training
 from atrank_np.backend import make_backend
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
@@ -17,8 +16,11 @@ from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.samples import Events, Samples
 from atrank_np.errors import DataError
-from atrank_np.evaluate import open_run
-from atrank_np.recommend import rank, visible
+from atrank_np.evaluation import ranking
+from atrank_np.evaluation.ranking import rank, visible
+from atrank_np.runs.checkpoint import load
+from atrank_np.runs.folder import open_run
+from atrank_np.runs.trained import assemble
 
 
 def history_of(log, user):
@@ -76,7 +78,7 @@ def test_whose_batch_it_is(who, tiny, monkeypatch):
     """Row 1 + the user's place of a users' table, or row 0, which is nobody's."""
     log, seen = read_log(tiny), []
     trained = assemble(log, split(log), Config(width=8, spaces=2, backend="numpy"))
-    monkeypatch.setattr(recommend, "catalogue_scores", lambda backend, schema, events, sample: seen.append(
+    monkeypatch.setattr(ranking, "catalogue_scores", lambda backend, schema, events, sample: seen.append(
         pack(schema, events, sample, np.zeros((1, 0), np.int32)).user.tolist()) or np.zeros(21))  # fmt: skip
     rank(trained, log, **({"user": "u2"} if who == "a user" else {"history": history_of(log, "u2")}))
     assert seen == [[1 + log.users.tolist().index("u2") if who == "a user" else 0]]
@@ -127,7 +129,7 @@ def test_the_command_ranks_at_a_time(trained_run, tiny, capsys):
 
 
 def test_the_cap_and_repeats_and_the_groups_of_a_history(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
     data = shutil.copytree(tiny, tmp_path / "data")
     (data / "schema.toml").write_text('target_repeats = "keep"\nhistory = ["items"]\n' + (data / "schema.toml").read_text())
     trained, log = load(run_train(data, tmp_path / "run", "--cap", "2")), read_log(data)
@@ -162,7 +164,7 @@ def test_a_log_that_has_grown_or_changed(trained_run, competitor_run, tiny, tmp_
 
 def test_what_is_not_taken_is_no_part_of_a_history(tmp_path):
     log = one_group(tmp_path, SHOWN, NEGATIVE)
-    assert visible(recommend.history_of(log, "u"), log.schema, log.actions).object.tolist() == [a, d, g]
+    assert visible(ranking.history_of(log, "u"), log.schema, log.actions).object.tolist() == [a, d, g]
 
 
 def test_a_line_for_each_object(trained_run, capsys, monkeypatch):

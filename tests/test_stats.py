@@ -14,8 +14,8 @@ from atrank_np.datasets import shop, shop_ceiling, stats
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.evaluate import auc
-from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
+from atrank_np.evaluation.scoring import test_task as task_of  # pytest would collect the function by its own name
+from atrank_np.metrics import auc
 
 EVENTS = "u q a 0,u i a 5,u i b 5,u q b 16,u i c 47,u i d 60,v i e 1,v q d 2,v q e 3,w i a 9"
 UNITS = "[groups.items]\nbucket_unit = 10\nbuckets = 4\n[groups.queries]\nbucket_unit = 2\nbuckets = 6"

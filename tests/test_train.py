@@ -19,16 +19,19 @@ import pytest
 from helpers import assert_same
 from runs import assert_fault, command_line, environment, outcome, process, run_train, write_tiny
 
-from atrank_np import cli, optimizer, train
-from atrank_np.assembly import load
+from atrank_np import cli, optimizer, train, train_flags, training
 from atrank_np.config import MODELS, Config
+from atrank_np.datasets import batches
+from atrank_np.datasets.batches import Batches
 from atrank_np.datasets.folder import find_data
 from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError, Diverged
-from atrank_np.evaluate import auc
-from atrank_np.evaluate import test_task as task_of  # pytest would collect the function by its own name
+from atrank_np.evaluation.scoring import test_task as task_of  # pytest would collect the function by its own name
 from atrank_np.memory import peak_rss_mb
+from atrank_np.metrics import auc
+from atrank_np.runs.checkpoint import load
+from atrank_np.runs.folder import COLUMNS
 
 REPORT = tuple(
     """schema_version test_auc test_auc_se test_auc_by_group test_users test_rankings negatives tie_rule popularity_auc
@@ -48,7 +51,7 @@ def report(out):
 
 @pytest.fixture
 def no_picture(monkeypatch):
-    monkeypatch.setattr(train, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
 
 
 # What a run leaves behind
@@ -101,7 +104,7 @@ def test_the_scores_of_every_ranking(trained_run, tiny):
 def test_metrics_csv(trained_run):
     with (trained_run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == train.COLUMNS
+    assert tuple(rows[0]) == COLUMNS
     figures = report(trained_run)
     steps = -(-figures["train_samples"] // 8)  # in an epoch
     assert [int(row["step"]) for row in rows] == [round(2 * steps * i / 3) for i in (1, 2, 3)]
@@ -116,7 +119,7 @@ def test_metrics_csv(trained_run):
 
 def test_the_loss_of_a_row_is_that_since_the_row_before(tiny, monkeypatch):
     """1 in the first epoch, 3 in the second."""
-    make = train.make_backend
+    make = training.make_backend
 
     def make_and_tell(*arguments):
         backend = make(*arguments)
@@ -124,9 +127,9 @@ def test_the_loss_of_a_row_is_that_since_the_row_before(tiny, monkeypatch):
         backend.train_step = lambda batch, rate: 0 * step(batch, rate) + (1 if backend.step <= half else 3)
         return backend
 
-    monkeypatch.setattr(train, "make_backend", make_and_tell)
+    monkeypatch.setattr(training, "make_backend", make_and_tell)
     config = Config(width=4, spaces=1, epochs=2, evaluations=2, batch_size=8, backend="numpy")
-    assert [row[train.COLUMNS.index("loss")] for row in train.fit(read_log(tiny), config).rows] == [1, 3]
+    assert [row[COLUMNS.index("loss")] for row in training.fit(read_log(tiny), config).rows] == [1, 3]
 
 
 def test_one_tested_user(tmp_path, no_picture):
@@ -198,7 +201,7 @@ def test_the_papers_numbers(tiny, tmp_path, no_picture):
     assert config["beside"] == replace(paper, learning_rate=0.3, batch_size=8)
     assert tables == {"paper": 64, "beside": 5}
     for flags, loss, l2 in (("--model bpr_mf", "pair", 5e-5), ("--variant activation_l2", "point", 0.0)):  # what defines them
-        _, config = train.settings(train.parse(["--paper", *flags.split()]))
+        _, config = train_flags.settings(train_flags.parse(["--paper", *flags.split()]))
         assert (config.loss, config.l2, config.item_bias) == (loss, l2, False)
 
 
@@ -247,7 +250,7 @@ def test_validation_does_not_depend_on_the_test_events(tiny, tmp_path, no_pictur
 
 def batches_of(tiny, **settings):
     log, config = read_log(tiny), Config(batch_size=8, **settings)
-    return train.Batches(log, split(log), config)
+    return Batches(log, split(log), config)
 
 
 def test_an_epoch_has_every_sample_once(tiny):
@@ -279,7 +282,7 @@ def test_the_negatives_of_a_batch_are_those_of_its_users(tiny):
 def test_a_batch_is_a_function_of_its_place(together, tiny, monkeypatch):
     """However many are packed at a time."""
     anew = batches_of(tiny)
-    monkeypatch.setattr(train, "TOGETHER", together)
+    monkeypatch.setattr(batches, "TOGETHER", together)
     forwards = batches_of(tiny)
     first = [tuple(forwards.batch(epoch, i)) for epoch in range(2) for i in (0, 3)]
     assert_same(first[3], tuple(anew.batch(1, 3)))
@@ -360,7 +363,7 @@ class Killed(BaseException):
 
 def at_step(monkeypatch, step, act):
     """`act` is called in the middle of the run, before training step number `step`."""
-    make = train.make_backend
+    make = training.make_backend
 
     def make_and_watch(*arguments):
         backend = make(*arguments)
@@ -374,7 +377,7 @@ def at_step(monkeypatch, step, act):
         backend.train_step = watched
         return backend
 
-    monkeypatch.setattr(train, "make_backend", make_and_watch)
+    monkeypatch.setattr(training, "make_backend", make_and_watch)
 
 
 def press_ctrl_c():
@@ -444,8 +447,8 @@ def test_other_moments_to_stop(when, trained_run, tiny, tmp_path, monkeypatch, n
             if when == "in the last step":
                 at_step(patch, steps - 1, press_ctrl_c)
             else:
-                score = train.score
-                patch.setattr(train, "score", lambda *arguments: press_ctrl_c() or score(*arguments))
+                score = training.score
+                patch.setattr(training, "score", lambda *arguments: press_ctrl_c() or score(*arguments))
             with pytest.raises(KeyboardInterrupt, match="go on with --resume"):
                 run_train(tiny, out)
     assert train.main(["--resume", str(out), "--quiet"]) == 0
@@ -487,7 +490,8 @@ def test_ctrl_c_in_a_process(tiny, tmp_path, no_picture):
 
 DIES_WRITING = """
 import os, signal, sys
-from atrank_np import assembly, train
+from atrank_np import train
+from atrank_np.runs import checkpoint
 
 saved, fsync = [], os.fsync
 
@@ -498,7 +502,7 @@ def fsync_or_die(number):
         os.kill(os.getpid(), signal.SIGKILL)
     fsync(number)
 
-assembly.os.fsync = fsync_or_die
+checkpoint.os.fsync = fsync_or_die
 train.main(sys.argv[1:])
 """
 
@@ -569,8 +573,8 @@ def test_a_run_that_diverges_late(backend, tiny, tmp_path, monkeypatch, no_pictu
         for w in backend_object.params.values():
             w[...] = np.nan
 
-    made, make = [], train.make_backend
-    monkeypatch.setattr(train, "make_backend", lambda *arguments: made.append(make(*arguments)) or made[0])
+    made, make = [], training.make_backend
+    monkeypatch.setattr(training, "make_backend", lambda *arguments: made.append(make(*arguments)) or made[0])
     at_step(monkeypatch, 17, diverge)
     with pytest.raises(Diverged, match="the loss is not finite at step 18: .* is kept in"):
         run_train(tiny, tmp_path / "run", "--evaluations", "5", "--backend", backend)
@@ -614,7 +618,7 @@ def test_faulty_flags(flags, tiny, tmp_path):
 
 def test_too_little_memory_is_one_line(tiny, tmp_path, monkeypatch, capsys):
     """And leaves no folder."""
-    monkeypatch.setattr(train, "make_backend", lambda *_: np.empty(2**59))  # 4 exabytes
+    monkeypatch.setattr(training, "make_backend", lambda *_: np.empty(2**59))  # 4 exabytes
     monkeypatch.setattr(sys, "argv", ["train", "--data", str(tiny), "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as ended:
         cli.run(train.main)
@@ -651,7 +655,7 @@ def test_a_run_that_never_starts_leaves_nothing(end, tiny, tmp_path, monkeypatch
         wanted, message = DataError, "user 'u1' acts on every object of queries: no negative is left"
     else:
         wanted, message = KeyboardInterrupt, "^$"
-        monkeypatch.setattr(train, "split", lambda *_: press_ctrl_c())
+        monkeypatch.setattr(training, "split", lambda *_: press_ctrl_c())
     (data / "events.csv").write_text(text)
     with pytest.raises(wanted, match=message):
         run_train(data, out)
@@ -660,7 +664,7 @@ def test_a_run_that_never_starts_leaves_nothing(end, tiny, tmp_path, monkeypatch
 
 def test_a_folder_of_someone_else_is_kept(tiny, tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("mine")
-    monkeypatch.setattr(train, "split", lambda *_: killed())
+    monkeypatch.setattr(training, "split", lambda *_: killed())
     with pytest.raises(Killed):
         run_train(tiny, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
@@ -684,17 +688,17 @@ def test_a_folder_with_a_run_is_not_overwritten(trained_run, tiny):
 def test_fit_does_not_overwrite_a_run(trained_run, tiny):
     before = {path: path.read_bytes() for path in trained_run.iterdir()}
     with pytest.raises(DataError, match="holds a run already"):
-        train.fit(read_log(tiny), epochs=1, out=trained_run)
+        training.fit(read_log(tiny), epochs=1, out=trained_run)
     assert {path: path.read_bytes() for path in trained_run.iterdir()} == before
 
 
 def test_a_resumed_run_does_not_overwrite_another(trained_run, tiny, tmp_path):
     """fit, for a folder that it made itself: no command goes on with that."""
     log, held = read_log(tiny), load(trained_run)
-    train.fit(log, epochs=1, seed=5, backend="numpy", out=tmp_path)
+    training.fit(log, epochs=1, seed=5, backend="numpy", out=tmp_path)
     before = (tmp_path / "model.npz").read_bytes()
     with pytest.raises(DataError, match=f"^{tmp_path}: holds a run already; choose another --out$"):
-        train.fit(log, resume=held, out=tmp_path)
+        training.fit(log, resume=held, out=tmp_path)
     assert (tmp_path / "model.npz").read_bytes() == before
 
 
@@ -722,8 +726,8 @@ def test_fit_goes_on_with_the_runs_own_settings(trained_run, tiny, tmp_path):
     log, resume = read_log(tiny), load(trained_run)
     for settings in ({"epochs": 3}, {"model": "bpr_mf"}, {"config": Config()}):
         with pytest.raises(DataError, match="^resume: goes on as the run was started; its settings cannot be chosen again$"):
-            train.fit(log, resume=resume, **settings)
-    run = train.fit(log, resume=resume, out=tmp_path / "new" / "folder", threads=1)  # which is made
+            training.fit(log, resume=resume, **settings)
+    run = training.fit(log, resume=resume, out=tmp_path / "new" / "folder", threads=1)  # which is made
     assert run.report["config"] == resume.config.to_dict() | {"threads": 1}
     assert run.report["test_auc"] == report(trained_run)["test_auc"]
     assert (tmp_path / "new" / "folder" / "model.npz").exists()
@@ -732,15 +736,15 @@ def test_fit_goes_on_with_the_runs_own_settings(trained_run, tiny, tmp_path):
 def test_fit_takes_the_models_own_defaults(tiny):
     small = dict(width=4, spaces=1, epochs=1, evaluations=1, batch_size=8, backend="numpy")
     for model in ("bpr_mf", "cnn"):
-        config = train.fit(read_log(tiny), model=model, **small).trained.config
+        config = training.fit(read_log(tiny), model=model, **small).trained.config
         assert config == Config(**{"model": model} | MODELS[model] | small)
-    assert train.fit(read_log(tiny), variant="activation_l2", **small).trained.config.l2 == 0
+    assert training.fit(read_log(tiny), variant="activation_l2", **small).trained.config.l2 == 0
 
 
 def test_a_model_that_there_is_not(tiny):
     for settings in ({"model": "gru"}, {"variant": "small"}):
         with pytest.raises(ValueError, match=f"^{next(iter(settings))} must be one of "):
-            train.fit(read_log(tiny), **settings)
+            training.fit(read_log(tiny), **settings)
 
 
 def test_why_nothing_is_left_to_train_on(tmp_path):
@@ -748,7 +752,7 @@ def test_why_nothing_is_left_to_train_on(tmp_path):
     (tmp_path / "events.csv").write_text("user,object,time\n" + "".join(f"u,0{i},{i}\n" for i in range(5)))
     (tmp_path / "items.csv").write_text("object\n" + "".join(f"{i}\n" for i in range(9)))
     with pytest.raises(DataError, match="no user has enough .*; 5 events whose object is in no group file; .* no file of items"):
-        train.fit(read_log(tmp_path))
+        training.fit(read_log(tmp_path))
 
 
 def test_help_tells_no_default_of_a_switch(capsys):

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from ..backend import make_backend
-from ..evaluate import catalogue_scores
+from ..evaluation.scoring import catalogue_scores
 from ..memory import peak_rss_mb, return_memory
 from .workload import POOL, Problem, atrank_flops
 

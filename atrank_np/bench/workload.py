@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..assembly import assemble
 from ..config import defaults
 from ..datasets.batches import Batches
 from ..datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
@@ -13,6 +12,7 @@ from ..datasets.protocol import split
 from ..datasets.reading import read_log
 from ..parameters import has_unknown, normal
 from ..randomness import stream
+from ..runs.trained import assemble
 
 POOL = 40  # batches that are timed, and that an opponent may sort by length
 

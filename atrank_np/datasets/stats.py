@@ -9,9 +9,10 @@ import numpy as np
 from ..cli import Parser, run
 from ..config import Config
 from ..errors import DataError
-from ..evaluate import auc, read_data, test_task
+from ..evaluation.scoring import test_task
+from ..metrics import auc
 from ..text import table
-from .folder import find_data
+from .folder import find_data, read_data
 from .packing import bucketize, ranges
 from .protocol import split
 from .shop_ceiling import ceiling

@@ -1,9 +1,13 @@
-"""One ranking seen from inside (`explain.Inside`): Figures 3 and 4 of the paper, and a page to look around in."""
+"""The pictures: AUC against samples, Figures 2, 3 and 4 of the paper, and a page to look around in."""
 
 import json
 from pathlib import Path
 
 import numpy as np
+
+from ..config import LABELS
+from ..runs.folder import COLUMNS
+from .report import describe
 
 DAY = 86400
 PAGE = Path(__file__).with_name("explore.html")
@@ -43,7 +47,7 @@ def draw_self_attention(path, inside, tick=1.0):
 
 def draw_vanilla_attention(path, inside, effect, tick=1.0):
     """Figure 4: (a) averaged over the spaces, with the uniform share; (b) per space. And (c) what of it matters: effect [n]
-    of `explain.left_out`."""
+    of `attention.left_out`."""
     plt = _pyplot()
     K, n = inside.vanilla_attention.shape
     figure, (mean, spaces, without) = plt.subplots(1, 3, figsize=(15, 0.28 * n + 2.4), layout="constrained", sharey=True)
@@ -72,7 +76,7 @@ def draw_vanilla_attention(path, inside, effect, tick=1.0):
 def write_page(path, user, insides, effects, tick=1.0):
     """A page for a browser, in one file: any behaviour, space and target at a touch, for all Figures 3 and 4 of one history.
 
-    insides: Inside of each target; effects: [targets, n], of `explain.left_out`.
+    insides: Inside of each target; effects: [targets, n], of `attention.left_out`.
     """
     first = insides[0]
     data = {
@@ -122,3 +126,69 @@ def _cut(label):
 def _as_text(name):
     """For matplotlib, which sets as mathematics what stands between two $."""
     return name.replace("$", r"\$")
+
+
+def draw_curve(path, rows, report):
+    """Test AUC against samples seen, with one standard error, and the controls as lines: a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    table, label = dict(zip(COLUMNS, np.array(rows).T)), LABELS[report["config"]["model"]]
+    if variant := report["config"]["variant"]:
+        label += f", {variant}"
+    figure, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
+    axes.fill_between(
+        table["samples"],
+        table["test_auc"] - table["test_auc_se"],
+        table["test_auc"] + table["test_auc_se"],
+        alpha=0.25,
+        linewidth=0,
+    )
+    axes.plot(table["samples"], table["test_auc"], marker="o", label=f"{label}, ± 1 standard error")
+    lines = (
+        ("ceiling_auc", "ceiling of the simulator", "C2"),
+        ("popularity_auc", "popularity alone", "C1"),
+        ("swapped_history_auc", f"{label}, histories swapped", "C3"),
+    )
+    for name, label, colour in lines:
+        if report[name] is not None:
+            axes.axhline(report[name], linestyle="--", color=colour, linewidth=1.2, label=f"{label} {report[name]:.3f}")
+    axes.set_xlim(left=0)
+    axes.set_xlabel("training samples seen (targets)")
+    axes.set_ylabel("average user AUC")
+    axes.set_title(describe(report, report["config"]["validate"])[0].split(" (")[0])
+    axes.grid(alpha=0.3)
+    axes.legend(loc="best", fontsize=9)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def draw_comparison(path, results, reference):
+    """Figure 2: AUC against samples seen and against seconds of training; a thick line is the mean of its thin ones."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator
+
+    report = reference.reports[0]
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    for ax, column in zip(axes, ("samples", "seconds")):
+        for i, runs in enumerate(results):
+            x, y = ([curve[name] for curve in runs.curves] for name in (column, "test_auc"))
+            ax.plot(np.transpose(x), np.transpose(y), color=f"C{i}", linewidth=0.7, alpha=0.4)
+            ax.plot(np.mean(x, axis=0), np.mean(y, axis=0), color=f"C{i}", linewidth=2, label=runs.label)
+        for name, label, style in (("ceiling_auc", "ceiling", "--"), ("popularity_auc", "popularity alone", ":")):
+            if report[name] is not None:
+                ax.axhline(report[name], linestyle=style, color="0.4", linewidth=1.2, label=label)
+        ax.grid(alpha=0.3)
+    axes[0].set(xlabel="training samples seen (targets)", ylabel="average user AUC", xlim=(0, None))
+    axes[1].set(xlabel="seconds of training", xscale="log")
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes[1].xaxis.set_major_formatter("{x:g}")
+    axes[1].minorticks_off()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

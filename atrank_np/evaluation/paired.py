@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import DataError
-from .evaluate import auc, by_length, known
-from .metrics import standard_error
-from .text import markdown
-from .train import SCHEMA_VERSION
+from ..errors import DataError
+from ..metrics import auc, nan_to_none, standard_error
+from ..runs.folder import SCHEMA_VERSION
+from ..text import markdown
+from .report import by_length
 
 
 class Runs(NamedTuple):
@@ -64,16 +64,16 @@ def judged_alike(label, tested, other_label, other):
                             "between their runs; choose another --out")  # fmt: skip
 
 
-def paired(runs, reference):
+def paired_difference(runs, reference):
     """Mean over the rankings of the difference of two rows' AUC terms, and its standard error over users (None for one)."""
     judged_alike(runs.label, runs.tested, reference.label, reference.tested)
     difference = runs.each.mean(axis=0) - reference.each.mean(axis=0)
-    return float(difference.mean()), known(standard_error(difference, runs.tested["user"]))
+    return float(difference.mean()), nan_to_none(standard_error(difference, runs.tested["user"]))
 
 
 def cell(runs, reference):
     """The figures of a cell: AUC of every seed, and the paired difference; none for the reference itself."""
-    difference, se = (None, None) if runs is reference else paired(runs, reference)
+    difference, se = (None, None) if runs is reference else paired_difference(runs, reference)
     return {"rankings": runs.each.shape[1], "auc": runs.each.mean(axis=1).tolist(), "difference": difference, "se": se}
 
 
@@ -155,32 +155,3 @@ def task_table(results):
     lines.append(["test users", *(str(runs.each.shape[1]) for runs in reference.values())])
     text = protocol(next(iter(reference.values())), "ATRank one2one")
     return f"{markdown(['model and task', *reference], lines)}\n\n{text}", figures
-
-
-def draw(path, results, reference):
-    """Figure 2: AUC against samples seen and against seconds of training; a thick line is the mean of its thin ones."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-    from matplotlib.ticker import LogLocator
-
-    report = reference.reports[0]
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
-    for ax, column in zip(axes, ("samples", "seconds")):
-        for i, runs in enumerate(results):
-            x, y = ([curve[name] for curve in runs.curves] for name in (column, "test_auc"))
-            ax.plot(np.transpose(x), np.transpose(y), color=f"C{i}", linewidth=0.7, alpha=0.4)
-            ax.plot(np.mean(x, axis=0), np.mean(y, axis=0), color=f"C{i}", linewidth=2, label=runs.label)
-        for name, label, style in (("ceiling_auc", "ceiling", "--"), ("popularity_auc", "popularity alone", ":")):
-            if report[name] is not None:
-                ax.axhline(report[name], linestyle=style, color="0.4", linewidth=1.2, label=label)
-        ax.grid(alpha=0.3)
-    axes[0].set(xlabel="training samples seen (targets)", ylabel="average user AUC", xlim=(0, None))
-    axes[1].set(xlabel="seconds of training", xscale="log")
-    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes[1].xaxis.set_major_formatter("{x:g}")
-    axes[1].minorticks_off()
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)

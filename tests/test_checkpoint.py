@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from helpers import assert_same
 
-from atrank_np.assembly import FORMAT, assemble, load, save
 from atrank_np.config import Config
 from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 from atrank_np.parameters import kind
+from atrank_np.runs.checkpoint import FORMAT, load, save
+from atrank_np.runs.trained import assemble
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""The folder of a run: what it holds, who may write into it, and how it is opened again."""
+
+import contextlib
+import csv
+import io
+import itertools
+import json
+import os
+from pathlib import Path
+
+from ..datasets.folder import read_data
+from ..errors import DataError
+from .checkpoint import load
+
+SCHEMA_VERSION = 1  # of report.json
+
+FILES = ("model.npz", "metrics.csv", "test_scores.npz", "curve.png", "report.json", "config.json")  # of a run folder
+
+COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")
+
+
+def write_rows(path, rows):
+    """metrics.csv."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([COLUMNS, *rows])
+    write_text(path, text.getvalue())
+
+
+def write_text(path, text):
+    """A file, whole or not at all."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, "utf-8", newline="")
+    os.replace(beside, path)
+
+
+def config_text(data, config):
+    """config.json."""
+    return json.dumps({"data": data, "config": config.to_dict()}, indent=2) + "\n"
+
+
+def refuse_taken(out, text):
+    """DataError if a new run would overwrite a file; the same config.json may be there, of a run that was killed early."""
+    refuse_run(out)
+    for name in filter(lambda name: (out / name).exists(), FILES):
+        if name != "config.json" or (out / name).read_text(errors="replace") != text:
+            raise DataError(f"{out / name}: exists, and is not of this run; choose another --out, or remove it")
+
+
+def refuse_run(out, resume=None):
+    """DataError if a folder holds a run, unless that is an earlier part of the resumed one."""
+    if not (out / "model.npz").exists():
+        return
+    held = load(out) if resume else None
+    if held and held.step <= resume.step and (held.config, held.events) == (resume.config, resume.events):
+        return
+    go_on = f"go on with --resume {out}, or " if (out / "config.json").exists() else ""
+    raise DataError(f"{out}: holds a run already; {go_on}choose another --out")
+
+
+def free_folder(name):
+    """The first free one of runs/NAME-1, -2, …, made at once, so that two runs started together do not share it."""
+    for n in itertools.count(1):
+        folder = Path("runs") / f"{name}-{n}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            pass
+
+
+def remove(out):
+    """A run that ends before its first checkpoint leaves no folder behind, unless that holds other files."""
+    for name in ("config.json", "model.npz.part"):
+        (out / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        out.rmdir()
+
+
+def open_run(run, data=None):
+    """-> Trained, the Log it was trained on, its simulator or None. DataError if they do not belong together."""
+    trained = load(run)
+    path = Path(run) / "config.json"
+    try:
+        options = json.loads(path.read_text())["data"]
+        options = {name: options[name] for name in ("data", "features", "history", "target", "embedding_size")}
+        folder, *lists, size = options.values()
+        if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"{path}: expected the run's settings, as train writes them") from None
+    if data is not None:
+        options["data"] = data
+    log, world = read_data(options)
+    if not trained.fits(log):
+        raise DataError(f"{options['data']}: not the data that {run} was trained on")
+    return trained, log, world
