@@ -4,6 +4,7 @@ import pytest
 
 from atrank_np import departures
 from atrank_np.config import MODELS, PAPER, VARIANTS, Config, defaults
+from atrank_np.departures import __main__ as command
 from atrank_np.errors import DataError
 from atrank_np.train_flags import parse, settings
 
@@ -39,7 +40,7 @@ def test_the_table_says_first_what_the_paper_has():
 def test_lines_fit_a_terminal_and_lose_no_word(capsys, monkeypatch):
     for width in (50, 80):
         monkeypatch.setenv("COLUMNS", str(width))
-        assert departures.main([]) == 0
+        assert command.main([]) == 0
         text = capsys.readouterr().out
         assert max(map(len, text.splitlines())) <= width
         for entry in (*departures.DEPARTURES, *departures.AUTHORS):
@@ -47,13 +48,13 @@ def test_lines_fit_a_terminal_and_lose_no_word(capsys, monkeypatch):
 
 
 def test_one_departure_by_name(capsys):
-    assert departures.main(["Epochs"]) == 0
+    assert command.main(["Epochs"]) == 0
     assert capsys.readouterr().out.splitlines()[:3] == ["Departures from the paper", "", "  epochs"]
-    assert departures.main(["--names"]) == 0
+    assert command.main(["--names"]) == 0
     names = capsys.readouterr().out.splitlines()
     assert "epochs" in names and "scores (the authors' code)" in names
     with pytest.raises(DataError, match="no departure is called 'epoks'"):
-        departures.main(["epoks"])
+        command.main(["epoks"])
 
 
 def test_what_the_authors_code_does_otherwise():

@@ -1,0 +1,25 @@
+"""The command `python -m atrank_np.departures`."""
+
+import shutil
+
+from .. import cli
+from . import AUTHORS, DEPARTURES, lines
+
+
+def main(arguments):
+    parser = cli.Parser(
+        prog="python -m atrank_np.departures",
+        description="Where this differs from the paper, and what the authors' code does otherwise, with measured effects.",
+    )
+    parser.add_argument("name", nargs="*", help="only those whose name holds this, for example: epochs")
+    parser.add_argument("--names", action="store_true", help="list the names alone")
+    options = parser.parse_args(arguments)
+    if options.names:
+        print("\n".join([*(d.what for d in DEPARTURES), *(f"{c.what} (the authors' code)" for c in AUTHORS)]))
+    else:
+        print(*lines(max(40, min(100, shutil.get_terminal_size().columns)), options.name), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
