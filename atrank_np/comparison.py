@@ -4,12 +4,11 @@ import re
 import sys
 from typing import NamedTuple
 
-from .config import LABELS, MODELS
+from .config import LABELS, MODELS, VARIANTS
 from .datasets.folder import read_data, read_schema
 from .errors import DataError, Diverged
 from .evaluation.paired import read_runs
 from .evaluation.report import describe_run
-from .models.variants import VARIANTS
 from .runs.checkpoint import load
 from .runs.folder import FILES, config_text
 from .runs.trained import digest_of_events, digest_of_features

@@ -2,8 +2,7 @@
 
 import operator
 from dataclasses import asdict, dataclass, fields
-
-from .models.variants import VARIANTS
+from typing import NamedTuple
 
 # The models, and where each one's own defaults differ from ATRank's; how they were found: `departures`.
 MODELS = {
@@ -15,6 +14,34 @@ MODELS = {
 }
 LABELS = {"atrank": "ATRank", "bpr_mf": "BPR-MF", "bilstm": "Bi-LSTM", "bilstm_attention": "Bi-LSTM + attention",
           "cnn": "CNN + max pooling"}  # fmt: skip
+
+
+class Variant(NamedTuple):
+    """ATRank with one thing changed; its classes are in `models.variants`.
+
+    settings: its own defaults of Config. compiled: numba computes it too.
+    """
+
+    what: str
+    settings: dict[str, float | str | bool] = {}
+    compiled: bool = False
+
+
+AUTHORS = {"l2": 0.0, "clip": 5.0, "learning_rate": 1.0, "schedule": "step", "fresh_negatives": False}
+VARIANTS = {
+    "": Variant("ATRank itself", compiled=True),
+    "residual": Variant("C = F_self(S + attention): a residual connection around the self-attention", compiled=True),
+    "no_self_attention": Variant("C = F_self(S): behaviours do not attend to each other"),
+    "no_time": Variant("no elapsed time", compiled=True),
+    "continuous_time": Variant("the logarithm of the elapsed time, a number, for its bucket"),
+    "scaled_scores": Variant("scores of two relu projections, scaled by 1/√d, for the bilinear ones"),
+    "time_concat": Variant("a one-hot of the bucket beside the embedding, for the sum"),
+    "linear_projection": Variant("F_M without its relu"),
+    "attention_residual": Variant("residual and layer norm around the attention too, a quarter of F's width"),
+    "raw_query": Variant("the target without F_M; its embedding as wide as the model"),
+    "activation_l2": Variant("L2 on user vector and target, for that on weights", {"l2": 0.0}),
+    "authors": Variant("all that the authors' code does otherwise (but for its 12 buckets), its training included", AUTHORS),
+}
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ import argparse
 
 from atrank_np import cli
 
-from .config import MODELS, PAPER, Config, own_settings
+from .config import MODELS, PAPER, VARIANTS, Config, own_settings
 from .datasets.folder import default_data, find_data
 from .errors import checked
-from .models.variants import VARIANTS
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):

@@ -9,13 +9,12 @@ import pytest
 from runs import assert_fault, process
 
 from atrank_np import compare, comparison, training
-from atrank_np.config import MODELS, Config
+from atrank_np.config import MODELS, VARIANTS, Config
 from atrank_np.datasets.schema import Schema
 from atrank_np.errors import DataError, Diverged
 from atrank_np.evaluation import paired
 from atrank_np.evaluation.paired import Runs, paired_difference
 from atrank_np.evaluation.plots import draw_comparison
-from atrank_np.models.variants import VARIANTS
 from atrank_np.train_flags import parse, settings
 
 CINEMA = Path(__file__).parent.parent / "data" / "cinema"

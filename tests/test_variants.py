@@ -15,6 +15,7 @@ from atrank_np.gradcheck.cases import toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.models.atrank import ATRank
 from atrank_np.models.common_space import CommonSpace
+from atrank_np.models.variants import CLASSES
 from atrank_np.optimizer import learning_rate
 
 NAMES = [name for name in VARIANTS if name]
@@ -194,6 +195,10 @@ def test_a_kind_of_feature_that_nothing_embeds():
 
 
 # Settings and commands
+
+
+def test_every_variant_has_its_classes():
+    assert list(CLASSES) == list(VARIANTS)
 
 
 @pytest.mark.parametrize("name", NAMES)

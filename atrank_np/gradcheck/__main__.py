@@ -3,8 +3,7 @@
 import itertools
 
 from .. import cli
-from ..config import MODELS
-from ..models.variants import VARIANTS
+from ..config import MODELS, VARIANTS
 from ..randomness import stream
 from .cases import LAYERS, layer_cases, toy_problem
 from .checks import LIMIT, check_layer, check_model, redrawn

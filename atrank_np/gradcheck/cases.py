@@ -11,7 +11,7 @@ from ..layers import attention, convolution, embedding, feedforward, lstm, perce
 from ..models import make_model, make_space
 from ..models.cnn import CNN
 from ..models.common_space import FeatureColumn, GroupSpace
-from ..models.variants import VARIANTS, RawQuery
+from ..models.variants import CLASSES, RawQuery
 from ..parameters import has_unknown, kind
 
 MODULES = (perceptron, embedding, attention, feedforward, ranking, lstm, convolution)
@@ -78,7 +78,7 @@ def toy_problem(rng, model="atrank", variant="", trained=True, **settings):
     exactly 0."""
     own = dict(variant=variant, backend=defaults(variant=variant).backend)
     config = Config(**(dict(width=6, spaces=3, model=model) | own | settings))
-    raw = issubclass(VARIANTS[variant].space, RawQuery)
+    raw = issubclass(CLASSES[variant][1], RawQuery)
     item, shared, price, word, coupon = (2, 2, 2, 4, 6) if raw else (5, 3, 3, 4, 2)
     code = lambda *values: np.array(values, np.int32)
     tokens = Bag(code(1, 2, 3, 1, 1, 0, 4), np.array([0, 0, 2, 2, 5, 7]))

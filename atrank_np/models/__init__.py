@@ -3,18 +3,20 @@
 from .bilstm import BiLSTM, BiLSTMAttention
 from .bpr_mf import BPRMF
 from .cnn import CNN
-from .variants import VARIANTS
+from .variants import CLASSES
 
 
 def make_space(config, *about):
     """The CommonSpace of config.variant; about: what its constructor takes."""
-    return VARIANTS[config.variant].space(*about)
+    _, space = CLASSES[config.variant]
+    return space(*about)
 
 
 def make_model(config, space, users):
     """The model that config.model names, over a CommonSpace; users: rows of a table of users, the unknown one included."""
     if config.model == "atrank":
-        return VARIANTS[config.variant].model(space, config.spaces, config.ranking)
+        model, _ = CLASSES[config.variant]
+        return model(space, config.spaces, config.ranking)
     if config.model == "bilstm_attention":
         return BiLSTMAttention(space, config.spaces, config.ranking)
     if config.model == "bpr_mf":

@@ -6,8 +6,6 @@ A parameter's name decides how it starts and whether it decays (`parameters`), a
 forward pass is that of `attend_forward`, whose last thing are the weights, for `explain`.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ..layers.attention import attend_backward, attend_forward
@@ -210,34 +208,18 @@ class AuthorsSpace(RawQuery, LinearProjection, TimeConcat):
     """Together, in it."""
 
 
-class Variant(NamedTuple):
-    """settings: its own defaults of Config. compiled: numba computes it too."""
-
-    what: str
-    model: type = ATRank
-    space: type = CommonSpace
-    settings: dict = {}
-    compiled: bool = False
-
-
-AUTHORS = {"l2": 0.0, "clip": 5.0, "learning_rate": 1.0, "schedule": "step", "fresh_negatives": False}
-
-VARIANTS = {
-    "": Variant("ATRank itself", compiled=True),
-    "residual": Variant("C = F_self(S + attention): a residual connection around the self-attention", Residual, compiled=True),
-    "no_self_attention": Variant("C = F_self(S): behaviours do not attend to each other", NoSelfAttention),
-    "no_time": Variant("no elapsed time", space=NoTime, compiled=True),
-    "continuous_time": Variant("the logarithm of the elapsed time, a number, for its bucket", space=ContinuousTime),
-    "scaled_scores": Variant("scores of two relu projections, scaled by 1/√d, for the bilinear ones", ScaledScores),
-    "time_concat": Variant("a one-hot of the bucket beside the embedding, for the sum", space=TimeConcat),
-    "linear_projection": Variant("F_M without its relu", space=LinearProjection),
-    "attention_residual": Variant("residual and layer norm around the attention too, a quarter of F's width", AttentionResidual),
-    "raw_query": Variant("the target without F_M; its embedding as wide as the model", space=RawQuery),
-    "activation_l2": Variant("L2 on user vector and target, for that on weights", ActivationL2, settings={"l2": 0.0}),
-    "authors": Variant(
-        "all that the authors' code does otherwise (but for its 12 buckets), its training included",
-        Authors,
-        AuthorsSpace,
-        AUTHORS,
-    ),
+# config.VARIANTS says what each is.
+CLASSES = {
+    "": (ATRank, CommonSpace),
+    "residual": (Residual, CommonSpace),
+    "no_self_attention": (NoSelfAttention, CommonSpace),
+    "no_time": (ATRank, NoTime),
+    "continuous_time": (ATRank, ContinuousTime),
+    "scaled_scores": (ScaledScores, CommonSpace),
+    "time_concat": (ATRank, TimeConcat),
+    "linear_projection": (ATRank, LinearProjection),
+    "attention_residual": (AttentionResidual, CommonSpace),
+    "raw_query": (ATRank, RawQuery),
+    "activation_l2": (ActivationL2, CommonSpace),
+    "authors": (Authors, AuthorsSpace),
 }
