@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from . import __version__
 from .errors import DataError, Diverged
 from .memory import return_memory
 
@@ -11,7 +12,11 @@ USER_FAULT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose faults are DataErrors, one line like all others."""
+    """An ArgumentParser whose faults are DataErrors, one line like all others. Each command has --version."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.add_argument("--version", action="version", version=f"atrank_np {__version__}")
 
     def error(self, message):
         raise DataError(f"{message} (see {self.prog} --help)")
