@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.sampling import split
 from atrank_np.departures import AUTHORS
 
 ROOT = Path(__file__).resolve().parent.parent
