@@ -36,9 +36,9 @@ def normal(rng, shape, deviation, dtype):
 def initialise(shapes, seed, dense, table, gain, dtype):  # name -> shape; to name -> array
     """Normal numbers, by the kind of parameter; biases 0, the row `unknown` 0, gains 1 but in F_vanilla.
 
-    There the gain is small: f = h · e, so the loss bends along a shift of all h by up to |e|²/4, and |e|² is D
-    times the squared gain. Descent with rate lr is stable below a bend of 2/lr: at gain 1 and D = 128 that asks
-    for lr < 1/16, at gain 0.1 for lr < 6, along this shift and while the gain, which is trained, stays (lesson 15).
+    There the gain is small: f = h · e, so with e held fixed the loss bends along a shift of all h by up to |e|²/4, and
+    |e|² is D times the squared gain. In a bowl, descent is stable at rates below 2/bend: at gain 1 and D = 128 that is
+    1/16, at gain 0.1 it is 6. The gain is trained and grows, so this limits the first steps only (lesson 15).
     """
     rng, params = stream(seed, "initialisation"), {}
     for name, shape in shapes.items():
