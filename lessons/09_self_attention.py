@@ -16,8 +16,10 @@
 #
 # ## What the signs mean
 #
-# * $n$ behaviours stand in the history. $S$ has a row for each, of $D$ numbers. $P_k$ and $Q_k$ are two sets of parameters, each
-#   a matrix $[D, d]$ and a bias $[d]$; $W_k$ is a matrix $[d, D]$.
+# * A history is what a user did so far: $n$ behaviours, such as clicks. $S$ has a row of $D$ numbers for each. $P_k$ and $Q_k$ are
+#   two sets of parameters, each a matrix $[D, d]$ and a bias $[d]$ (in code `P_W`, `P_b`, `Q_W`, `Q_b`). $W_k$ is a matrix $[d, D]$.
+# * $A B$ is the matrix product, `A @ B` in NumPy; $A^\top$ is the transpose, `A.T`.
+# * Softmax makes weights of a row of numbers $x$: $a_i = e^{x_i} / \sum_m e^{x_m}$. They are positive and their sum is 1.
 # * **$dZ$** (in code `dZ`), for any array $Z$, is the derivative of the loss $L$ by $Z$. It has the shape of $Z$, and
 #   $dZ_{ij} = \partial L / \partial Z_{ij}$: how much $L$ grows if this one number grows a little, per unit.
 # * $L$ is one number. In the whole model it comes from the layers above, which hand down $dc$, the **upstream gradient**. Here
@@ -62,8 +64,9 @@ W = 0.5 * rng.standard_normal((d, D))
 # %% [markdown]
 # ## Four rules are all we need
 #
-# All of them are the chain rule: if $L$ depends on $z$ only through numbers $y_1, y_2, …$, then
-# $dz = \sum_i dy_i\, \partial y_i/\partial z$.
+# All of them are the chain rule: if $L$ depends on a number $z$ only through other numbers $y_1, y_2, …$, then
+# $dz = \sum_i dy_i\, \partial y_i/\partial z$. If $z$ grows a little, each $y_i$ grows by its slope times that, each moves $L$ by
+# $dy_i$ times its growth, and the changes add up.
 #
 # **1. Product** $Y = A B$, so $Y_{ij} = \sum_p A_{ip} B_{pj}$. Growing $A_{ip}$ by 1 grows each $Y_{ij}$ of row $i$ by $B_{pj}$:
 #

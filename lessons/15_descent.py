@@ -254,7 +254,7 @@ with figure("15_descent", rows=2, columns=2, size=(11.5, 8)) as (fig, axes):
         low_right.loglog(rates, thrown, "o-", color=colour, label=f"gain {gain}")
         low_right.axvline(2 / at_start[gain], color=colour, ls="--")
         place = dict(color=colour, rotation=90, fontsize=9, ha="right", va="center")
-        low_right.text(2 / at_start[gain] * 0.93, 20, f"2/bend at the start, gain {gain}", **place)
+        low_right.text(2 / at_start[gain] * 0.93, 7, f"2/bend at the start, gain {gain}", **place)
     low_right.set(title="seed 0: largest loss in 25 steps, over the first one", xlabel="rate", ylim=(0.8, 300))
     low_right.set_yticks([1, 10, 100, 200], ["1", "10", "100", "200, or NaN"])
     low_right.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.92))
