@@ -16,8 +16,9 @@
 #
 # ## What the signs mean
 #
-# * A history is what a user did so far: $n$ behaviours, such as clicks. $S$ has a row of $D$ numbers for each. $P_k$ and $Q_k$ are
-#   two sets of parameters, each a matrix $[D, d]$ and a bias $[d]$ (in code `P_W`, `P_b`, `Q_W`, `Q_b`). $W_k$ is a matrix $[d, D]$.
+# * A history is what a user did so far: $n$ behaviours, such as clicks. $S$ has a row of $D$ numbers for each.
+# * $P_k$ and $Q_k$ are two sets of parameters, each a matrix $[D, d]$ and a bias $[d]$; in code `P_W`, `P_b`, `Q_W`, `Q_b`.
+#   $W_k$ is a matrix $[d, D]$.
 # * $A B$ is the matrix product, `A @ B` in NumPy; $A^\top$ is the transpose, `A.T`.
 # * Softmax makes weights of a row of numbers $x$: $a_i = e^{x_i} / \sum_m e^{x_m}$. They are positive and their sum is 1.
 # * **$dZ$** (in code `dZ`), for any array $Z$, is the derivative of the loss $L$ by $Z$. It has the shape of $Z$, and
