@@ -12,14 +12,14 @@ from atrank_np.config import MODELS, Config
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.sampling import split
 from atrank_np.kernels import NumbaBackend
-from atrank_np.kernels.attention import attend_backward, attend_forward
-from atrank_np.kernels.backend import Flat
+from atrank_np.kernels.old.attention import attend_backward, attend_forward
+from atrank_np.kernels.old.backend import Flat
 from atrank_np.kernels.catalogue import BLOCK
-from atrank_np.kernels.chunks import CHUNK
-from atrank_np.kernels.embedding import add_scaled, sum_scaled, take_square
-from atrank_np.kernels.products import from_strips, product, product_of_transpose, to_strips, transpose
-from atrank_np.kernels.step import KEPT
-from atrank_np.kernels.vectors import STRIP, Lanes
+from atrank_np.kernels.old.chunks import CHUNK
+from atrank_np.kernels.old.embedding import add_scaled, sum_scaled, take_square
+from atrank_np.kernels.old.products import from_strips, product, product_of_transpose, to_strips, transpose
+from atrank_np.kernels.old.step import KEPT
+from atrank_np.kernels.old.vectors import STRIP, Lanes
 from atrank_np.layers.embedding import Rows
 from atrank_np.made_up import made_up, random_batch
 from atrank_np.optimizer import FOLD

@@ -1,0 +1,287 @@
+"""What a compiled step works on: a batch, cut into shards and chunks, and the arrays of each shard.
+
+A shard is a part of the histories of a batch, the same for any number of threads. It goes forward and backward chunk by
+chunk: so many histories that their rows stay in the cache. In the buffers of a chunk rows 0 … n-1 are its behaviours, rows
+n … n+q-1 its targets.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .embedding import dense_backward, embed
+from .feedforward import project, relu_backward
+from .jit import kernel
+from .products import add_product_of_transpose, product, rows_of
+
+CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed alone
+
+
+class Settings(NamedTuple):
+    """What a step is told besides arrays."""
+
+    shards: int  # how many go forward; 0: the update alone
+    train: int  # backward, too
+    update: int  # and descend
+    residual: int  # around the self-attention
+    pairs: object  # None: the point-wise loss; 1: the pair-wise one
+    dropout: object  # Dropout, or None
+    scale: float  # the tables are stored divided by it
+    norm: float  # 1 / (targets, or pairs) of the batch
+    rate: float
+    keep: float  # what a weight keeps, 1 - rate · l2
+
+
+class Shard(NamedTuple):
+    """One per shard: reused from step to step. R is the most rows that a chunk has."""
+
+    histories: np.ndarray  # [B] those of the shard
+    count: int  # how many
+    cost: float  # of all of them
+    # The chunk
+    first: int  # it is histories[first … last-1]
+    last: int
+    n: int  # its behaviours
+    q: int  # its targets
+    offsets: np.ndarray  # [B+1] the first behaviour of each history of the chunk
+    target_offsets: np.ndarray  # [B+1] and its first target
+    number: np.ndarray  # [R] for each row of the chunk its number in the batch; targets follow the N behaviours
+    place: np.ndarray  # [R] where the rows of the chunk's part of du stand in the chunk
+    # Of all chunks: embeddings u, then their gradients; rows stand group by group
+    row: int  # the chunk's first row
+    rows: int  # rows so far
+    u: int  # the chunk's first number in du
+    next_u: int
+    order: np.ndarray  # [.] for each row its number in the batch
+    du: np.ndarray  # [.]
+    # Results
+    loss: float
+    f: np.ndarray  # [R] of the chunk's targets
+    df: np.ndarray  # [R]
+    gradients: object  # of the model's parameters
+    dP: np.ndarray  # the same as one flat array
+    buffers: object  # the model's
+    attention: object  # AttentionWork
+    deep: object  # DeepCache, or None
+
+
+class Thread(NamedTuple):
+    """A thread's copy of the dense parameters: a line of the cache that another core wrote is slow to read."""
+
+    own: object  # the model's parameters
+    own_T: object  # their transposes
+    P: np.ndarray  # the same as one flat array
+    matrices: list  # [Turned]
+
+
+class Turned(NamedTuple):
+    """A matrix and its transpose."""
+
+    W: object
+    W_T: object
+
+
+class Piece(NamedTuple):
+    """A dense parameter in the flat array."""
+
+    first: int
+    last: int
+    kind: int
+
+
+class Room(NamedTuple):
+    """For what batches there is room."""
+
+    histories: int
+    rows: int  # behaviours and targets
+    behaviours: int  # of a history
+    targets_of_one: int
+    rows_of_one: int
+    targets: int
+
+
+class Context(NamedTuple):
+    """All that a step works on, as packed arguments."""
+
+    batch: object
+    settings: Settings
+    groups: list  # [Group]
+    threads: list  # [Thread]
+    shards: list  # [Shard]
+    pieces: list  # [Piece]
+    dP: np.ndarray  # [shards · numbers] the shards' gradients, one after another
+    f: np.ndarray  # [T] scores, of the whole batch
+    df: np.ndarray  # [T] the loss's derivative by them
+    histories_by_cost: np.ndarray  # [B]
+    cost: np.ndarray  # [B]
+    room: Room
+
+
+@kernel
+def fits(batch, room):
+    """Whether there is room for a batch."""
+    histories, targets = len(batch.offsets) - 1, len(batch.label)
+    if histories > room.histories or targets > room.targets or len(batch.object) + targets > room.rows:
+        return False
+    for b in range(histories):
+        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        if n > room.behaviours or q > room.targets_of_one or n + q > room.rows_of_one:
+            return False
+    return True
+
+
+@kernel
+def assign_to_shards(context):
+    """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
+
+    The result depends on the batch and the number of shards alone.
+    """
+    batch, shards, order, cost = context.batch, context.shards, context.histories_by_cost, context.cost
+    for b in range(len(batch.offsets) - 1):
+        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        cost[b] = n + 0.7 * q + 0.005 * n * (n + q)  # in the time of a behaviour: targets, and pairs of the attention
+        i = b
+        while i > 0 and cost[order[i - 1]] < cost[b]:  # some dozen histories: a sort by insertion is quick enough
+            order[i] = order[i - 1]
+            i -= 1
+        order[i] = b
+    for s in range(len(shards)):
+        shards[s].count, shards[s].cost = 0, 0.0
+    for b in range(len(batch.offsets) - 1):
+        s = 0
+        for other in range(1, len(shards)):
+            if shards[other].cost < shards[s].cost:
+                s = other
+        shard = shards[s]
+        shard.histories[shard.count] = order[b]
+        shard.cost += cost[order[b]]
+        shard.count += 1
+
+
+@kernel
+def begin_shard(shard, train):
+    shard.last = shard.n = shard.q = shard.rows = shard.next_u = 0
+    shard.loss = 0.0
+    for i in range(len(shard.dP) if train else 0):
+        shard.dP[i] = 0
+
+
+@kernel
+def next_chunk(batch, shard):
+    """Makes the next chunk -> whether there is one."""
+    if shard.last == shard.count:
+        return False
+    n = q = np.int64(0)
+    h = shard.first = shard.last
+    while h < shard.count:
+        b = shard.histories[h]
+        more_n, more_q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        if h > shard.first and (n + q + more_n + more_q > CHUNK or h - shard.first == CHUNK):
+            break
+        shard.offsets[h - shard.first], shard.target_offsets[h - shard.first] = n, q
+        n += more_n
+        q += more_q
+        h += 1
+    shard.offsets[h - shard.first], shard.target_offsets[h - shard.first] = n, q
+    shard.last, shard.n, shard.q = h, n, q
+    shard.row, shard.u = shard.rows, shard.next_u
+    shard.rows += n + q
+    number_rows(batch, shard)
+    return True
+
+
+@kernel
+def number_rows(batch, shard):
+    """Fills number, order and place of a chunk: behaviours, then targets, and all of it group by group in du."""
+    number, N, r = shard.number, len(batch.object), 0
+    for h in range(shard.first, shard.last):
+        for i in range(batch.offsets[shard.histories[h]], batch.offsets[shard.histories[h] + 1]):
+            number[r] = i
+            r += 1
+    for h in range(shard.first, shard.last):
+        for t in range(batch.target_offsets[shard.histories[h]], batch.target_offsets[shard.histories[h] + 1]):
+            number[r] = N + t
+            r += 1
+    p = g = 0
+    while p < r:
+        for i in range(r):
+            if group_of(batch, number[i]) == g:
+                shard.order[shard.row + p], shard.place[p] = number[i], i
+                p += 1
+        g += 1
+
+
+@kernel
+def group_of(batch, number):
+    N = len(batch.object)
+    return np.int64(batch.group[number]) if number < N else np.int64(batch.target_group[number - N])
+
+
+@kernel
+def behaviour(batch, groups, number):
+    """-> group, object, bucket, action of a row; a target has elapsed time 0 and its group's target action.
+
+    BPR-MF has a row for the user of each target, behind the targets: its user is an object of a group behind the groups.
+    """
+    N, T = len(batch.object), len(batch.target_object)
+    if number >= N + T:
+        t, owner = number - N - T, 0
+        while batch.target_offsets[owner + 1] <= t:
+            owner += 1
+        return np.int64(batch.target_group[t]) + len(groups) // 2, np.int64(batch.user[owner]), np.int64(0), np.int64(0)
+    if number < N:
+        object, bucket, action = batch.object[number], batch.bucket[number], batch.action[number]
+        return np.int64(batch.group[number]), np.int64(object), np.int64(bucket), np.int64(action)
+    group = np.int64(batch.target_group[number - N])
+    return group, np.int64(batch.target_object[number - N]), np.int64(0), groups[group].target_action
+
+
+@kernel
+def end_of_group(batch, order, p, last):
+    e = p
+    while e < last and group_of(batch, order[e]) == group_of(batch, order[p]):
+        e += 1
+    return e
+
+
+@kernel
+def common_space(groups, own, scale, batch, shard, S, spare):  # -> [n+q, D]
+    """(1): S = F_M(u) for the chunk's rows, group by group, each with its own width; spare: rows like S."""
+    order, u, p, last = shard.order, shard.u, shard.row, shard.row + shard.n + shard.q
+    target = spare if len(groups) > 1 else S
+    while p < last:
+        g, e, start = group_of(batch, order[p]), end_of_group(batch, order, p, last), u
+        width, parameters = groups[g].width, own.groups[g]
+        for i in range(p, e):
+            _, object, bucket, action = behaviour(batch, groups, order[i])
+            embed(groups[g], parameters, scale, object, bucket, action, shard.du[u : u + width])
+            u += width
+        project(rows_of(shard.du[start:u], e - p, width), parameters.F_M_W, parameters.F_M_b, target[p - shard.row : e - shard.row])
+        p = e
+    if len(groups) > 1:
+        for i in range(len(S)):
+            S[shard.place[i]] = spare[i]
+    shard.next_u = u
+
+
+@kernel
+def common_space_backward(groups, own_T, batch, shard, S, dS, spare, spare2):
+    """From dS to the gradients of F_M, to du, and from there to the dense part of the embeddings."""
+    order, u, p, last = shard.order, shard.u, shard.row, shard.row + shard.n + shard.q
+    if len(groups) > 1:
+        for i in range(len(S)):
+            spare[i] = dS[shard.place[i]]
+            spare2[i] = S[shard.place[i]]
+        dS, S = spare, spare2
+    while p < last:
+        g, e = group_of(batch, order[p]), end_of_group(batch, order, p, last)
+        width, gradients, dz = groups[g].width, shard.gradients.groups[g], dS[p - shard.row : e - shard.row]
+        rows = rows_of(shard.du[u : u + (e - p) * width], e - p, width)
+        relu_backward(dz, S[p - shard.row : e - shard.row], gradients.F_M_b)
+        add_product_of_transpose(rows, dz, gradients.F_M_W)
+        product(dz, own_T.groups[g].F_M_W, rows)
+        for i in range(p, e):
+            _, object, bucket, action = behaviour(batch, groups, order[i])
+            dense_backward(groups[g], gradients, object, bucket, action, shard.du[u : u + width])
+            u += width
+        p = e
