@@ -15,7 +15,7 @@ from .feedforward import (
     project,
     project_backward,
 )
-from .jit import NONE, entry, kernel
+from .jit import NONE, entry, inline, kernel
 from .products import add_product, add_product_of_transpose, product
 from .step import rank_targets, update
 from .workspace import begin_shard, common_space, common_space_backward, next_chunk
@@ -53,7 +53,7 @@ class Buffers(NamedTuple):
     rstd: np.ndarray  # [R]
 
 
-@kernel
+@inline
 def cache_of(B, first, last):
     """A feed-forward net's cache in rows first … last-1."""
     return FeedForwardCache(B.X[first:last], B.hidden[first:last], B.out[first:last], B.normed[first:last], B.rstd[first:last],

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import ADD, SET, kernel
+from .jit import ADD, SET, inline, kernel
 from .packed import Matrix
 from .products import J, as_matrix, multiply, transpose, transposed
 from .simd import (
@@ -148,7 +148,7 @@ def softmax_backward(score, one, other, odd):  # [n, 2K], [n, K], [n, K]
             store(score, j, columns(one), zeros(one))
 
 
-@kernel
+@inline
 def weights_of_pair(given, i, other, one, two, score, folded):  # ., ., . -> [n, K], [n, K]
     """Weights of query i, and of the other."""
     if len(given.W) == 0:
@@ -217,7 +217,7 @@ def attend_backward(dc, given, keep, weight, folded, work, score, gradients):  #
             first = second + n
 
 
-@kernel
+@inline
 def of_history(given, i, q, a, n):
     """The rows of one history: its q queries from row i on, its n keys from row a on."""
     return Operands(given.query[i : i + q], given.W, given.key[a : a + n], given.value[a : a + n])

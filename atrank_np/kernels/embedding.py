@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import kernel
+from .jit import inline, kernel
 from .packed import Matrix
 from .simd import STRIP, load, size, splat, store, total
 
@@ -70,7 +70,7 @@ class GroupParameters(NamedTuple):
     numbers: list  # a NumberParameters for each of the group's, None if no group has any
 
 
-@kernel
+@inline
 def add_scaled(y, x, a):  # [n], [n]
     """y += a x, a strip at a time."""
     j = 0
@@ -82,7 +82,7 @@ def add_scaled(y, x, a):  # [n], [n]
         j += 1
 
 
-@kernel
+@inline
 def sum_scaled(y, x, x2, a):  # [n], [n], [n]
     """y = a x + a x2: not added to zeros, which would have to arrive first."""
     j = 0
@@ -94,13 +94,13 @@ def sum_scaled(y, x, x2, a):  # [n], [n], [n]
         j += 1
 
 
-@kernel
+@inline
 def clear(y):  # [n]
     for j in range(len(y)):
         y[j] = 0
 
 
-@kernel
+@inline
 def row(table, code, size):
     """A row of a table, as a View of its numbers."""
     return table[np.int64(code) * size : (np.int64(code) + 1) * size]
@@ -121,7 +121,7 @@ def embed(group, own, scale, object, bucket, action, u):  # Group, GroupParamete
     embed_numbers(group.numbers, own.numbers, object, u)
 
 
-@kernel
+@inline
 def embed_bags(bags, scale, object, u):
     if bags is not None:
         for c in range(len(bags)):
@@ -131,7 +131,7 @@ def embed_bags(bags, scale, object, u):
                 add_scaled(part, row(column.table, column.codes[p], column.size), scale / (last - first))
 
 
-@kernel
+@inline
 def embed_numbers(numbers, own, object, u):
     if numbers is not None:
         for c in range(len(numbers)):
@@ -150,7 +150,7 @@ def dense_backward(group, d_own, object, bucket, action, du):  # Group, GroupPar
     numbers_backward(group.numbers, d_own.numbers, object, du)
 
 
-@kernel
+@inline
 def numbers_backward(numbers, d_own, object, du):
     if numbers is not None:
         for c in range(len(numbers)):
@@ -171,7 +171,7 @@ def scatter(group, rate, object, du):  # Group, ., ., [width]
     scatter_bags(group.bags, rate, object, du)
 
 
-@kernel
+@inline
 def scatter_bags(bags, rate, object, du):
     if bags is not None:
         for c in range(len(bags)):
@@ -192,7 +192,7 @@ def take_squares(group, object):  # Group
     return squares + take_squares_of_bags(group.bags, object)
 
 
-@kernel
+@inline
 def take_squares_of_bags(bags, object):
     squares = 0.0
     if bags is not None:
@@ -203,7 +203,7 @@ def take_squares_of_bags(bags, object):
     return squares
 
 
-@kernel
+@inline
 def take_square(y):  # [n]
     """‖y‖², which becomes 0."""
     squares, j = splat(y, 0, STRIP), 0

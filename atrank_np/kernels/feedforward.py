@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import kernel
+from .jit import inline, kernel
 from .packed import Matrix, numbers_of
 from .products import add_product, add_product_of_transpose, product
 from .simd import columns, maximum, total, where_positive, zeros
@@ -130,14 +130,14 @@ def feed_forward_backward(dy, F, F_T, dF, mask, cache):  # [n, D]
     project_backward(cache.dhidden, cache.hidden, cache.x, F_T.W1, dF.W1, dF.b1, dy)  # B1, beside the residual connection
 
 
-@kernel
+@inline
 def second_layer_backward(dout, F_T, dF, cache):  # [n, D]
     add_rows(dout, dF.b2)  # B2
     add_product_of_transpose(cache.hidden, dout, dF.W2)
     product(dout, F_T.W2, cache.dhidden)
 
 
-@kernel
+@inline
 def add_rows(x, y):  # [n, D] -> [1, D]
     """y += the sum of the rows: the gradient of a bias."""
     sum = y[0]
@@ -146,7 +146,7 @@ def add_rows(x, y):  # [n, D] -> [1, D]
     y[0] = sum
 
 
-@kernel
+@inline
 def add(x, y):  # [n, D] -> [n, D]
     """y += x"""
     for i in range(len(x)):
@@ -172,7 +172,7 @@ class Mask(NamedTuple):
     less: int
 
 
-@kernel
+@inline
 def mask_of(dropout, layer, number, less):
     """The Mask, or None for no dropout."""
     if dropout is None:

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .jit import ADD, SET, kernel
+from .jit import ADD, SET, inline, kernel
 from .packed import Matrix, MatrixType, ViewType, make_matrix
 from .simd import INT32, WORD, Lanes, Vector, _fma, _shuffle, _splat, size
 
@@ -216,7 +216,7 @@ def _number(context, builder, kind, value, i, j):
     return builder.gep(m.data, [_place(builder, m, i, j)])
 
 
-@kernel
+@inline
 def tile(A, B, C, i, j_B, j_C, add, R, J):
     """R rows by J columns of C (+)= A B: rows i … of A and C; j_B and j_C are the places of the strip."""
     sums = load_tile(C, i, j_C, add, R, J)
@@ -255,7 +255,7 @@ def multiply(A, B, C, add, J):  # [rows, inner], [inner, columns] -> [rows, colu
             set_number(C, i, j, total)
 
 
-@kernel
+@inline
 def next_part(left, most):
     """How many of the rows that are left come next, if the parts are to be few, alike, and no longer than `most`."""
     return left // ((left + most - 1) // most)

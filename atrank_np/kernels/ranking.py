@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .feedforward import relu_backward, relu_forward
-from .jit import kernel
+from .jit import inline, kernel
 from .packed import Matrix
 from .products import add_product, add_product_of_transpose, product
 from .simd import total
@@ -58,7 +58,7 @@ def pairwise(f, label, norm, df):  # [T], [T] -> [T]
     return loss
 
 
-@kernel
+@inline
 def count_pairs(label, offsets):  # [T], [B+1]
     """How many `layers.ranking.pairs_of` finds: in every history, positives times negatives."""
     count = 0
@@ -121,7 +121,7 @@ def deep_backward(df, h, e, own, own_T, d_own, cache, dh, de):  # [T], [T, D], [
         de[i] = de[i] + he[i] * h[i]
 
 
-@kernel
+@inline
 def score_forward(h, e, deep, cache, f):  # [T, D], [T, D] -> [T]
     """f of (8); deep: the parameters of the deep one, or None."""
     if deep is None:
@@ -130,7 +130,7 @@ def score_forward(h, e, deep, cache, f):  # [T, D], [T, D] -> [T]
         deep_forward(h, e, deep, cache, f)
 
 
-@kernel
+@inline
 def score_backward(df, h, e, deep, deep_T, d_deep, cache, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
     if deep is None:
         dot_backward(df, h, e, dh, de)
@@ -138,7 +138,7 @@ def score_backward(df, h, e, deep, deep_T, d_deep, cache, dh, de):  # [T], [T, D
         deep_backward(df, h, e, deep, deep_T, d_deep, cache, dh, de)
 
 
-@kernel
+@inline
 def loss_of_history(f, label, pairs, norm, df):  # [T], [T] -> [T]
     """-> the loss of one history's targets; pairs: None for the point-wise loss."""
     if pairs is None:

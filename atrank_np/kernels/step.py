@@ -10,7 +10,7 @@ threads that go back to Python at once wait there for each other.
 import numpy as np
 
 from .embedding import scatter, take_square, take_squares
-from .jit import entry, kernel
+from .jit import entry, inline, kernel
 from .packed import fill
 from .products import transpose
 from .ranking import count_pairs, loss_of_history, score_backward, score_forward
@@ -48,7 +48,7 @@ def rank_targets(context, own, own_T, shard, h, e, dh, de):  # ., ., ., ., [q, D
         score_backward(df, h, e, own.deep, own_T.deep, shard.gradients.deep, shard.deep, dh, de)
 
 
-@kernel
+@inline
 def compute_loss(context, shard):
     """The loss of the chunk's histories, and context.df."""
     batch, settings = context.batch, context.settings
@@ -57,7 +57,7 @@ def compute_loss(context, shard):
         shard.loss += loss_of_history(context.f[a:b], batch.label[a:b], settings.pairs, settings.norm, context.df[a:b])
 
 
-@kernel
+@inline
 def sum_of_shards(dP, size, shards, i):
     """A strip of the dense gradients."""
     g = load(dP, i, 0, STRIP)

@@ -11,7 +11,7 @@ import numpy as np
 
 from .embedding import dense_backward, embed
 from .feedforward import project, relu_backward
-from .jit import kernel
+from .jit import inline, kernel
 from .products import add_product_of_transpose, product, rows_of
 
 CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed alone
@@ -117,7 +117,7 @@ class Context(NamedTuple):
     room: Room
 
 
-@kernel
+@inline
 def fits(batch, room):
     """Whether there is room for a batch."""
     histories, targets = len(batch.offsets) - 1, len(batch.label)
@@ -158,7 +158,7 @@ def assign_to_shards(context):
         shard.count += 1
 
 
-@kernel
+@inline
 def begin_shard(shard, train):
     shard.last = shard.n = shard.q = shard.rows = shard.next_u = 0
     shard.loss = 0.0
@@ -211,13 +211,13 @@ def number_rows(batch, shard):
         g += 1
 
 
-@kernel
+@inline
 def group_of(batch, number):
     N = len(batch.object)
     return np.int64(batch.group[number]) if number < N else np.int64(batch.target_group[number - N])
 
 
-@kernel
+@inline
 def behaviour(batch, groups, number):
     """-> group, object, bucket, action of a row; a target has elapsed time 0 and its group's target action.
 
@@ -236,7 +236,7 @@ def behaviour(batch, groups, number):
     return group, np.int64(batch.target_object[number - N]), np.int64(0), groups[group].target_action
 
 
-@kernel
+@inline
 def end_of_group(batch, order, p, last):
     e = p
     while e < last and group_of(batch, order[e]) == group_of(batch, order[p]):
