@@ -101,7 +101,7 @@ class Team:
     def run(self, job):
         """job(thread, arrived) on each thread, at the same time; returns when all have ended.
 
-        arrived: zeros [threads, a line of the cache], where they may wait for each other: `kernels.meeting`.
+        arrived: zeros [threads, a line of the cache], where they may wait for each other: `kernels.threads`.
         """
         arrived, done = np.zeros((self.threads, 8), np.int64), queue.SimpleQueue()  # of this run; others may be under way
         sent = 0

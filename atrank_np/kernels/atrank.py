@@ -15,14 +15,14 @@ from .feedforward import (
     project,
     project_backward,
 )
-from .jit import NONE, entry, inline, kernel
+from .jit import ZERO, entry, inline, kernel
 from .products import add_product, add_product_of_transpose, product
 from .step import rank_targets, update
 from .workspace import begin_shard, common_space, common_space_backward, next_chunk
 
 
 class Parameters(NamedTuple):
-    """The dense parameters, their transposes, or their gradients."""
+    """The dense parameters, the same with the matrices transposed, or their gradients."""
 
     groups: list  # [GroupParameters]
     deep: object  # Deep, or None
@@ -72,8 +72,8 @@ def shard_step(context, thread, s):
         n, q, end, histories = shard.n, shard.q, shard.n + shard.q, shard.last - shard.first
         S, h, query, value, value_C = B.S[:n], B.S[n:end], B.query[:n], B.value[:n], B.value_C[:n]
         C, e, target_query, key = B.C[:n], B.C[n:end], B.query[n:end], B.key[:n]
-        own_cache, target_cache = cache_of(B, NONE, n), cache_of(B, n, end)
-        mask = mask_of(settings.dropout, 0, shard.number, NONE)
+        own_cache, target_cache = cache_of(B, ZERO, n), cache_of(B, n, end)
+        mask = mask_of(settings.dropout, 0, shard.number, ZERO)
         target_mask = mask_of(settings.dropout, 1, shard.number[n:end], len(batch.object))
         common_space(context.groups, own, settings.scale, batch, shard, B.S[:end], B.dS)  # (1)
 
@@ -81,7 +81,7 @@ def shard_step(context, thread, s):
         product(S, layer.W, key)
         project(S, layer.Q_W, layer.Q_b, value)
         given = Operands(query, work.no_matrix, key, value)
-        kept = attend(given, shard.offsets, shard.offsets, histories, work, settings.train, NONE, own_cache.x)  # (3) to (5)
+        kept = attend(given, shard.offsets, shard.offsets, histories, work, settings.train, ZERO, own_cache.x)  # (3) to (5)
         if settings.residual:
             add(S, own_cache.x)
         feed_forward(own.self_feed_forward, mask, own_cache, C)  # (6)
@@ -92,20 +92,19 @@ def shard_step(context, thread, s):
         attend(target_given, shard.target_offsets, shard.offsets, histories, work, settings.train, kept, target_cache.x)
         feed_forward(own.vanilla_feed_forward, target_mask, target_cache, e)
         dS, dh, dC, de = B.dS[:n], B.dS[n:end], B.dC[:n], B.dC[n:end]
-        rank_targets(context, own, own_T, shard, h, e, dh, de)  # (8)
+        rank_targets(context, thread, shard, h, e, dh, de)  # (8)
 
         if settings.train:
             dquery, dtarget_query, dkey, dvalue = B.dquery[:n], B.dquery[n:end], B.dkey[:n], B.dvalue[:n]
-            feed_forward_backward(de, own.vanilla_feed_forward, own_T.vanilla_feed_forward, d_own.vanilla_feed_forward,
-                                  target_mask, target_cache)  # fmt: skip
+            feed_forward_backward(de, own_T.vanilla_feed_forward, d_own.vanilla_feed_forward, target_mask, target_cache)
             gradients = Operands(dtarget_query, d_vanilla.W, dC, dvalue)
             attend_back(de, target_given, shard.target_offsets, shard.offsets, histories, work, kept, gradients)
             project_backward(dtarget_query, target_query, h, vanilla_T.P_W, d_vanilla.P_W, d_vanilla.P_b, dh)
             project_backward(dvalue, value_C, C, vanilla_T.Q_W, d_vanilla.Q_W, d_vanilla.Q_b, dC)
 
-            feed_forward_backward(dC, own.self_feed_forward, own_T.self_feed_forward, d_own.self_feed_forward, mask, own_cache)
+            feed_forward_backward(dC, own_T.self_feed_forward, d_own.self_feed_forward, mask, own_cache)
             gradients = Operands(dquery, work.no_matrix, dkey, dvalue)
-            attend_back(dC, given, shard.offsets, shard.offsets, histories, work, NONE, gradients)
+            attend_back(dC, given, shard.offsets, shard.offsets, histories, work, ZERO, gradients)
             add_product_of_transpose(S, dkey, d_layer.W)
             product(dkey, layer_T.W, dS)
             project_backward(dquery, query, S, layer_T.P_W, d_layer.P_W, d_layer.P_b, dS)

@@ -37,7 +37,7 @@ KEPT = 128  # histories up to this length keep their attention weights for the b
 
 
 class Attention(NamedTuple):
-    """The parameters of an attention layer, their transposes, or their gradients; W as one matrix, memory to key."""
+    """The parameters of an attention layer, the same with the matrices transposed, or their gradients; W as one matrix, memory to key."""
 
     P_W: Matrix  # [D, D]
     P_b: np.ndarray  # [1, D]

@@ -237,11 +237,11 @@ class NumbaBackend:
     def _deep_cache(self, R):
         return DeepCache(*(aligned((R, self.D), self.dtype) for _ in range(3))) if self.model.ranking == "deep" else None
 
-    def _named(self, array, transposed=False):
-        return Named(self.dense, array, self._matrix, transposed)
+    def _named(self, array, transposes=None):
+        return Named(self.dense, array, self._matrix, transposes)
 
     def _thread(self, t):
-        own, own_T = self._named(self.dense.copies[t]), self._named(self.transposed[t], transposed=True)
+        own, own_T = self._named(self.dense.copies[t]), self._named(self.dense.copies[t], self.transposed[t])
         names = [name for name in self.dense.place if self._matrix(name)[0]]
         blocks = lambda name: self.dense[name].size // math.prod(self._matrix(name))
         make = self.spec.parameters

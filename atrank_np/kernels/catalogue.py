@@ -7,7 +7,7 @@ import numpy as np
 from .attention import Operands, attend_forward
 from .embedding import embed
 from .feedforward import FeedForwardCache, project, relu_forward, second_layer
-from .jit import entry, kernel
+from .jit import ZERO, entry, kernel
 from .packed import numbers_of
 from .products import J, in_strips_of, numbers_of_matrix, product, rows_of
 from .ranking import score_forward
@@ -48,7 +48,7 @@ def object_side(context, thread, work, group, first, last):
         m = min(BLOCK, last - start)
         for i in range(m):
             u = work.u[i * width : (i + 1) * width]
-            embed(objects, parameters, context.settings.scale, start + i, 0, objects.target_action, u)
+            embed(objects, parameters, context.settings.scale, start + i, ZERO, objects.target_action, u)
         h = work.h[start : start + m]
         project(rows_of(work.u, m, width), parameters.F_M_W, parameters.F_M_b, h)
         project(h, vanilla.P_W, vanilla.P_b, work.query[start : start + m])

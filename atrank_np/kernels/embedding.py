@@ -61,7 +61,7 @@ class NumberParameters(NamedTuple):
 
 
 class GroupParameters(NamedTuple):
-    """Dense parameters of a group, their transposes, or their gradients."""
+    """Dense parameters of a group, the same with the matrix transposed, or their gradients."""
 
     F_M_W: Matrix  # [width, D]
     F_M_b: np.ndarray  # [1, D]

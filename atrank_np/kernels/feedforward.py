@@ -13,7 +13,7 @@ EPSILON = 1e-5  # that of layers.feedforward
 
 
 class FeedForward(NamedTuple):
-    """The parameters of F_self or F_vanilla, their transposes, or their gradients."""
+    """The parameters of F_self or F_vanilla, the same with the matrices transposed, or their gradients."""
 
     W1: Matrix  # [D, D]
     b1: np.ndarray  # [1, D]
@@ -117,9 +117,9 @@ def second_layer(F, mask, cache, y):  # -> [n, D]
 
 
 @kernel
-def feed_forward_backward(dy, F, F_T, dF, mask, cache):  # [n, D]
-    """dy becomes dx in place; adds to dF."""
-    layer_norm_backward(dy, F, dF, cache)  # B4
+def feed_forward_backward(dy, F_T, dF, mask, cache):  # [n, D]
+    """dy becomes dx in place; adds to dF. F_T: F with its matrices transposed."""
+    layer_norm_backward(dy, F_T, dF, cache)  # B4
     if mask is None:
         second_layer_backward(dy, F_T, dF, cache)
     else:

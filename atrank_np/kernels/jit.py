@@ -26,7 +26,7 @@ INNER = {"error_model": "numpy", "nogil": True, "_nrt": False, "no_cfunc_wrapper
 entry, inline = njit(**ENTRY), njit(**INNER)
 
 # Constants with their types: for a bare 0 or True numba compiles a function anew.
-NONE = np.int64(0)
+ZERO = np.int64(0)
 SET, ADD = np.bool_(False), np.bool_(True)  # what a product does with its result: y = …, or y += …
 
 

@@ -16,13 +16,15 @@ A View is an address and a number of rows; x[a:b] is a View of the rows a … b-
 bounds, and no index from the end. The Python object must live as long as compiled code uses it.
 """
 
+import functools
 import operator
 import zlib
+from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import from_dtype, types
+from numba import from_dtype, njit, types
 from numba.core import cgutils
 from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
@@ -144,6 +146,18 @@ def _words(value):
         return types.int64, (value,), None
     packed = pack(value)
     return packed._numba_type_, (packed.address,), packed
+
+
+def ready(kernel, *arguments):
+    """-> a function without arguments that calls a kernel from Python, with arrays as Views and what else `pack` takes."""
+    packed = pack(namedtuple("Arguments", [f"a{i}" for i in range(len(arguments))])(*arguments))
+    caller = _caller(kernel, len(arguments))
+    return lambda: caller(packed)
+
+
+@functools.cache
+def _caller(kernel, count):
+    return njit(eval(f"lambda a: kernel({', '.join(f'a.a{i}' for i in range(count))})", {"kernel": kernel}), nogil=True)
 
 
 # In compiled code: what types hold

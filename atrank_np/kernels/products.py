@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .jit import ADD, SET, inline, kernel
+from .jit import ADD, SET, ZERO, inline, kernel
 from .packed import Matrix, MatrixType, ViewType, make_matrix
 from .simd import INT32, WORD, Lanes, Vector, _fma, _shuffle, _splat, size
 
@@ -217,8 +217,9 @@ def _number(context, builder, kind, value, i, j):
 
 
 @inline
-def tile(A, B, C, i, j_B, j_C, add, R, J):
-    """R rows by J columns of C (+)= A B: rows i … of A and C; j_B and j_C are the places of the strip."""
+def tile(A, B, C, i, s, add, R, J):
+    """R rows by J columns of C (+)= A B: rows i … of A and C, strip s of B and C."""
+    j_B, j_C = s * B.strip, s * C.strip
     sums = load_tile(C, i, j_C, add, R, J)
     for k in range(A.columns):
         sums = add_products(sums, A, i, k, B, j_B)
@@ -230,21 +231,21 @@ def multiply(A, B, C, add, J):  # [rows, inner], [inner, columns] -> [rows, colu
     """C = A B, or C += A B if `add`: strip by strip, tile by tile."""
     rows, strips = C.rows, C.columns // size(J)
     for s in range(strips):
-        i, j_B, j_C = 0, s * B.strip, s * C.strip
+        i = ZERO
         while i < rows:
             r = next_part(rows - i, 6)  # of like heights: in a tile of one row every sum would wait for itself
             if r == 6:
-                tile(A, B, C, i, j_B, j_C, add, ROWS_6, J)
+                tile(A, B, C, i, s, add, ROWS_6, J)
             elif r == 5:
-                tile(A, B, C, i, j_B, j_C, add, ROWS_5, J)
+                tile(A, B, C, i, s, add, ROWS_5, J)
             elif r == 4:
-                tile(A, B, C, i, j_B, j_C, add, ROWS_4, J)
+                tile(A, B, C, i, s, add, ROWS_4, J)
             elif r == 3:
-                tile(A, B, C, i, j_B, j_C, add, ROWS_3, J)
+                tile(A, B, C, i, s, add, ROWS_3, J)
             elif r == 2:
-                tile(A, B, C, i, j_B, j_C, add, ROWS_2, J)
+                tile(A, B, C, i, s, add, ROWS_2, J)
             else:
-                tile(A, B, C, i, j_B, j_C, add, ROWS_1, J)
+                tile(A, B, C, i, s, add, ROWS_1, J)
             i += r
     left = strips * size(J)
     for i in range(rows if left < C.columns else 0):  # columns left over, number by number; here lie no strips

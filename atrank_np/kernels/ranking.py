@@ -12,7 +12,7 @@ from .simd import total
 
 
 class Deep(NamedTuple):
-    """The parameters of the deep f, their transposes, or their gradients; W1 in three blocks, for h, e and h ∘ e."""
+    """The parameters of the deep f, the same with the matrices transposed, or their gradients; W1 in three blocks, for h, e and h ∘ e."""
 
     W1_h: Matrix  # [D, D]
     W1_e: Matrix
@@ -100,14 +100,14 @@ def deep_forward(h, e, own, cache, f):  # [T, D], [T, D] -> [T]
 
 
 @kernel
-def deep_backward(df, h, e, own, own_T, d_own, cache, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
+def deep_backward(df, h, e, own_T, d_own, cache, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
     """Writes dh and de, adds to d_own."""
     he, hidden, dhidden = cache.he[: len(h)], cache.hidden[: len(h)], cache.dhidden[: len(h)]
     dw2 = d_own.w2[0]
     for i in range(len(h)):
         d_own.b2[0] += df[i]  # B3
         dw2 = dw2 + df[i] * hidden[i]
-        dhidden[i] = df[i] * own.w2[0]
+        dhidden[i] = df[i] * own_T.w2[0]
     d_own.w2[0] = dw2
     relu_backward(dhidden, hidden, d_own.b1)  # B2
     add_product_of_transpose(h, dhidden, d_own.W1_h)
@@ -131,11 +131,11 @@ def score_forward(h, e, deep, cache, f):  # [T, D], [T, D] -> [T]
 
 
 @inline
-def score_backward(df, h, e, deep, deep_T, d_deep, cache, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
-    if deep is None:
+def score_backward(df, h, e, deep_T, d_deep, cache, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
+    if deep_T is None:
         dot_backward(df, h, e, dh, de)
     else:
-        deep_backward(df, h, e, deep, deep_T, d_deep, cache, dh, de)
+        deep_backward(df, h, e, deep_T, d_deep, cache, dh, de)
 
 
 @inline

@@ -21,11 +21,13 @@ class KernelSpec(NamedTuple):
 
 
 class Named:
-    """Dense parameters by name, as the kernels take them: of one flat array, or of its transposes."""
+    """Dense parameters by name, as the kernels take them, in an array like `flat.array`.
 
-    def __init__(self, flat, array, shape_of, transposed=False):
-        """shape_of: name -> rows and columns of a matrix as products use it."""
-        self.flat, self.array, self.shape_of, self.transposed = flat, array, shape_of, transposed
+    shape_of: name -> rows and columns of a matrix as products use it. transposes: an array where each matrix has its
+    transpose; then these are taken, and the vectors of the other array."""
+
+    def __init__(self, flat, array, shape_of, transposes=None):
+        self.flat, self.array, self.shape_of, self.transposes = flat, array, shape_of, transposes
 
     def vector(self, name):  # [1, D]
         return self.flat.of(self.array, name).reshape(1, -1)
@@ -39,8 +41,9 @@ class Named:
     def matrix(self, name, block=0):
         rows, columns = self.shape_of(name)
         first = self.flat.place[name] + block * rows * columns
-        numbers = self.array[first : first + rows * columns]
-        return matrix(numbers, columns, rows) if self.transposed else matrix(numbers, rows, columns)
+        if self.transposes is None:
+            return matrix(self.array[first : first + rows * columns], rows, columns)
+        return matrix(self.transposes[first : first + rows * columns], columns, rows)
 
     def groups(self, groups):
         """[GroupParameters]"""

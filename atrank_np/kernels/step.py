@@ -32,11 +32,11 @@ def begin(context, batch):
 
 
 @kernel
-def rank_targets(context, own, own_T, shard, h, e, dh, de):  # ., ., ., ., [q, D], [q, D] -> [q, D], [q, D]
+def rank_targets(context, thread, shard, h, e, dh, de):  # ., ., ., [q, D], [q, D] -> [q, D], [q, D]
     """(8) for the chunk's targets: context.f; in training the loss, context.df, dh and de, and the gradients of a deep f."""
     batch, f, df, N = context.batch, shard.f[: shard.q], shard.df[: shard.q], len(context.batch.object)
     numbers = shard.number[shard.n : shard.n + shard.q]
-    score_forward(h, e, own.deep, shard.deep, f)
+    score_forward(h, e, thread.own.deep, shard.deep, f)
     for i in range(shard.q):
         t = numbers[i] - N
         item_bias = context.groups[np.int64(batch.target_group[t])].item_bias
@@ -45,7 +45,7 @@ def rank_targets(context, own, own_T, shard, h, e, dh, de):  # ., ., ., ., [q, D
         compute_loss(context, shard)
         for i in range(shard.q):
             df[i] = context.df[numbers[i] - N]
-        score_backward(df, h, e, own.deep, own_T.deep, shard.gradients.deep, shard.deep, dh, de)
+        score_backward(df, h, e, thread.own_T.deep, shard.gradients.deep, shard.deep, dh, de)
 
 
 @inline

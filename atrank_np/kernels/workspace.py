@@ -69,7 +69,7 @@ class Thread(NamedTuple):
     """A thread's copy of the dense parameters: a line of the cache that another core wrote is slow to read."""
 
     own: object  # the model's parameters
-    own_T: object  # their transposes
+    own_T: object  # the same with the matrices transposed
     P: np.ndarray  # the same as one flat array
     matrices: list  # [Turned]
 
