@@ -16,7 +16,7 @@ from .feedforward import (
     project_backward,
 )
 from .jit import ZERO, entry, inline, kernel
-from .products import add_product, add_product_of_transpose, product
+from .products import add_product_of_transpose, product
 from .step import rank_targets, update
 from .workspace import begin_shard, common_space, common_space_backward, next_chunk
 
@@ -64,24 +64,25 @@ def cache_of(B, first, last):
 def shard_step(context, thread, s):
     """Forward, and in training backward, of the histories of a shard."""
     batch, settings, shard = context.batch, context.settings, context.shards[s]
+    chunk = shard.chunk
     own, own_T, d_own, B, work = thread.own, thread.own_T, shard.gradients, shard.buffers, shard.attention
     layer, layer_T, d_layer = own.self_attention, own_T.self_attention, d_own.self_attention
     vanilla, vanilla_T, d_vanilla = own.vanilla_attention, own_T.vanilla_attention, d_own.vanilla_attention
     begin_shard(shard, settings.train)
-    while next_chunk(batch, shard):
-        n, q, end, histories = shard.n, shard.q, shard.n + shard.q, shard.last - shard.first
+    while next_chunk(batch, chunk):
+        n, end, histories = chunk.n, chunk.n + chunk.q, chunk.last - chunk.first
         S, h, query, value, value_C = B.S[:n], B.S[n:end], B.query[:n], B.value[:n], B.value_C[:n]
         C, e, target_query, key = B.C[:n], B.C[n:end], B.query[n:end], B.key[:n]
         own_cache, target_cache = cache_of(B, ZERO, n), cache_of(B, n, end)
-        mask = mask_of(settings.dropout, 0, shard.number, ZERO)
-        target_mask = mask_of(settings.dropout, 1, shard.number[n:end], len(batch.object))
-        common_space(context.groups, own, settings.scale, batch, shard, B.S[:end], B.dS)  # (1)
+        mask = mask_of(settings.dropout, 0, chunk.number, ZERO)
+        target_mask = mask_of(settings.dropout, 1, chunk.number[n:end], len(batch.object))
+        common_space(context.groups, own.groups, settings.scale, batch, chunk, B.S[:end], B.dS)  # (1)
 
         project(S, layer.P_W, layer.P_b, query)  # (2)
         product(S, layer.W, key)
         project(S, layer.Q_W, layer.Q_b, value)
         given = Operands(query, work.no_matrix, key, value)
-        kept = attend(given, shard.offsets, shard.offsets, histories, work, settings.train, ZERO, own_cache.x)  # (3) to (5)
+        kept = attend(given, chunk.offsets, chunk.offsets, histories, work, settings.train, ZERO, own_cache.x)  # (3) to (5)
         if settings.residual:
             add(S, own_cache.x)
         feed_forward(own.self_feed_forward, mask, own_cache, C)  # (6)
@@ -89,7 +90,7 @@ def shard_step(context, thread, s):
         project(h, vanilla.P_W, vanilla.P_b, target_query)  # (7)
         project(C, vanilla.Q_W, vanilla.Q_b, value_C)
         target_given = Operands(target_query, vanilla.W, C, value_C)
-        attend(target_given, shard.target_offsets, shard.offsets, histories, work, settings.train, kept, target_cache.x)
+        attend(target_given, chunk.target_offsets, chunk.offsets, histories, work, settings.train, kept, target_cache.x)
         feed_forward(own.vanilla_feed_forward, target_mask, target_cache, e)
         dS, dh, dC, de = B.dS[:n], B.dS[n:end], B.dC[:n], B.dC[n:end]
         rank_targets(context, thread, shard, h, e, dh, de)  # (8)
@@ -98,20 +99,21 @@ def shard_step(context, thread, s):
             dquery, dtarget_query, dkey, dvalue = B.dquery[:n], B.dquery[n:end], B.dkey[:n], B.dvalue[:n]
             feed_forward_backward(de, own_T.vanilla_feed_forward, d_own.vanilla_feed_forward, target_mask, target_cache)
             gradients = Operands(dtarget_query, d_vanilla.W, dC, dvalue)
-            attend_back(de, target_given, shard.target_offsets, shard.offsets, histories, work, kept, gradients)
+            attend_back(de, target_given, chunk.target_offsets, chunk.offsets, histories, work, kept, gradients)
             project_backward(dtarget_query, target_query, h, vanilla_T.P_W, d_vanilla.P_W, d_vanilla.P_b, dh)
             project_backward(dvalue, value_C, C, vanilla_T.Q_W, d_vanilla.Q_W, d_vanilla.Q_b, dC)
 
             feed_forward_backward(dC, own_T.self_feed_forward, d_own.self_feed_forward, mask, own_cache)
             gradients = Operands(dquery, work.no_matrix, dkey, dvalue)
-            attend_back(dC, given, shard.offsets, shard.offsets, histories, work, ZERO, gradients)
+            attend_back(dC, given, chunk.offsets, chunk.offsets, histories, work, ZERO, gradients)
             add_product_of_transpose(S, dkey, d_layer.W)
             product(dkey, layer_T.W, dS)
             project_backward(dquery, query, S, layer_T.P_W, d_layer.P_W, d_layer.P_b, dS)
             project_backward(dvalue, value, S, layer_T.Q_W, d_layer.Q_W, d_layer.Q_b, dS)
             if settings.residual:
                 add(dC, dS)
-            common_space_backward(context.groups, own_T, batch, shard, B.S[:end], B.dS[:end], B.dquery, B.dkey)
+            spares = B.dquery, B.dkey
+            common_space_backward(context.groups, own_T.groups, d_own.groups, batch, chunk, B.S[:end], B.dS[:end], spares)
 
 
 @entry

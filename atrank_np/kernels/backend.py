@@ -24,7 +24,7 @@ from .products import from_strips, to_strips
 from .ranking import DeepCache
 from .spec import KernelSpec, Named
 from .step import DECAYED, REST, TABLE, begin, gradient_norm, transpose_matrices
-from .workspace import CHUNK, Context, Piece, Room, Settings, Shard, Thread
+from .workspace import CHUNK, Chunk, Context, Piece, Room, Settings, Shard, Thread
 
 ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, by_rows=("vanilla.W",))
 SPECS = {ATRank: ATRANK, Residual: ATRANK}
@@ -121,7 +121,7 @@ class NumbaBackend:
             new = 1
         else:
             new = 0
-        s = next(s for s, shard in enumerate(self.shards) if shard.count)
+        s = next(s for s, chunk in enumerate(self.chunks) if chunk.count)
         C, value_C, n = self.buffers[s].C, self.buffers[s].value_C, int(batch.offsets[-1])
         key_C = aligned((n, D), dtype)
         key_C[:] = C[:n] @ self.dense["vanilla.W"]  # queries are many: W is for the keys
@@ -199,11 +199,12 @@ class NumbaBackend:
         n, q = (int(np.diff(o).max(initial=0)) for o in (batch.offsets, batch.target_offsets))
         need = Room(len(batch.offsets) - 1, len(batch.object) + len(batch.label), n, q, n + q, len(batch.label))
         self.room = Room(*map(max, need, self.room))
-        self.context = self.shards = self.buffers = self.dP = None  # the old one goes before the new one comes
+        self.context = self.shards = self.chunks = self.buffers = self.dP = None  # the old one goes before the new one comes
         shards, dtype = self.config.shards, self.dtype
         self.dP = aligned((shards, len(self.dense.array)), dtype)
         made = [self._shard(s) for s in range(shards)]
-        self.buffers, self.shards = [shard.buffers for shard in made], [pack(shard) for shard in made]
+        self.chunks, self.buffers = [shard.chunk for shard in made], [shard.buffers for shard in made]
+        self.shards = [pack(shard) for shard in made]
         self.f, self.df = aligned(self.room.targets, dtype), aligned(self.room.targets, dtype)
         column = np.ascontiguousarray(self.order.columns)
         self.dropout = pack(Dropout(0.0, 0, column, aligned((1, self.D), dtype))) if self.config.dropout else None
@@ -211,7 +212,7 @@ class NumbaBackend:
                                       self.dropout, 1.0, 1.0, 0.0, 1.0))  # fmt: skip
         self.context = pack(Context(
             batch=batch, settings=self.settings, groups=self.packed_groups, threads=self.packed_threads, shards=self.shards,
-            pieces=self.pieces, dP=self.dP.reshape(-1), f=self.f, df=self.df, histories_by_cost=np.zeros(self.room.histories, np.int64),
+            chunks=self.chunks, pieces=self.pieces, dP=self.dP.reshape(-1), f=self.f, df=self.df, histories_by_cost=np.zeros(self.room.histories, np.int64),
             cost=np.zeros(self.room.histories), room=self.room))  # fmt: skip
         transpose_matrices(self.context)
 
@@ -228,11 +229,11 @@ class NumbaBackend:
             no_matrix=numbers(0, D),
         )
         gradients = self.spec.parameters(self._named(self.dP[s]), self.model)
-        return Shard(
+        chunk = Chunk(
             histories=ints(B), count=0, cost=0.0, first=0, last=0, n=0, q=0, offsets=ints(B + 1), target_offsets=ints(B + 1),
             number=ints(R), place=ints(R), row=0, rows=0, u=0, next_u=0, order=ints(rows),
-            du=numbers(rows * max(g.width for g in self.groups)), loss=0.0, f=numbers(R), df=numbers(R), gradients=gradients,
-            dP=self.dP[s], buffers=buffers, attention=attention, deep=self._deep_cache(R))  # fmt: skip
+            du=numbers(rows * max(g.width for g in self.groups)))  # fmt: skip
+        return Shard(pack(chunk), 0.0, numbers(R), numbers(R), gradients, self.dP[s], buffers, attention, self._deep_cache(R))
 
     def _deep_cache(self, R):
         return DeepCache(*(aligned((R, self.D), self.dtype) for _ in range(3))) if self.model.ranking == "deep" else None
@@ -315,13 +316,13 @@ class NumbaBackend:
         groups = np.concatenate([batch.group, batch.target_group, batch.target_group + len(self.model.space.groups)])
         objects = np.concatenate([batch.object, batch.target_object, user])
         widths = np.array([group.width for group in self.groups])
-        for shard in self.shards:
-            number = shard.arrays("order")[: shard.rows]
+        for chunk in self.chunks:
+            number = chunk.arrays("order")[: chunk.rows]
             width = widths[groups[number]]
             start = np.cumsum(width) - width
             for g, group in enumerate(self.groups):
                 mine = np.flatnonzero(groups[number] == g)
-                du = shard.arrays("du")[start[mine][:, None] + np.arange(group.width)]
+                du = chunk.arrays("du")[start[mine][:, None] + np.arange(group.width)]
                 self._collect(group, objects[number[mine]], du, found)
                 targets = number[mine][number[mine] >= N]
                 if f"bias.{group.name}" in self.biases:

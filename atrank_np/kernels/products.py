@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from .jit import ADD, SET, ZERO, inline, kernel
 from .packed import Matrix, MatrixType, ViewType, make_matrix
-from .simd import INT32, WORD, Lanes, Vector, _fma, _shuffle, _splat, size
+from .simd import WORD, Lanes, Vector, _fma, _shuffle, _splat, size
 
 # Two registers wide: six rows are twelve accumulators, which keep both multipliers of a core busy. A matter of speed alone.
 J = Lanes(32 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 16)

@@ -27,23 +27,23 @@ def begin(context, batch):
     fill(context.batch, batch)
     if not fits(context.batch, context.room):
         return -1
-    assign_to_shards(context)
+    assign_to_shards(context.batch, context.chunks, context.histories_by_cost, context.cost)
     return count_pairs(context.batch.label, context.batch.target_offsets)
 
 
 @kernel
 def rank_targets(context, thread, shard, h, e, dh, de):  # ., ., ., [q, D], [q, D] -> [q, D], [q, D]
     """(8) for the chunk's targets: context.f; in training the loss, context.df, dh and de, and the gradients of a deep f."""
-    batch, f, df, N = context.batch, shard.f[: shard.q], shard.df[: shard.q], len(context.batch.object)
-    numbers = shard.number[shard.n : shard.n + shard.q]
+    batch, chunk, N = context.batch, shard.chunk, len(context.batch.object)
+    f, df, numbers = shard.f[: chunk.q], shard.df[: chunk.q], chunk.number[chunk.n : chunk.n + chunk.q]
     score_forward(h, e, thread.own.deep, shard.deep, f)
-    for i in range(shard.q):
+    for i in range(chunk.q):
         t = numbers[i] - N
         item_bias = context.groups[np.int64(batch.target_group[t])].item_bias
         context.f[t] = f[i] + (item_bias[np.int64(batch.target_object[t])] if len(item_bias) > 0 else 0)
     if context.settings.train:
         compute_loss(context, shard)
-        for i in range(shard.q):
+        for i in range(chunk.q):
             df[i] = context.df[numbers[i] - N]
         score_backward(df, h, e, thread.own_T.deep, shard.gradients.deep, shard.deep, dh, de)
 
@@ -51,9 +51,9 @@ def rank_targets(context, thread, shard, h, e, dh, de):  # ., ., ., [q, D], [q, 
 @inline
 def compute_loss(context, shard):
     """The loss of the chunk's histories, and context.df."""
-    batch, settings = context.batch, context.settings
-    for h in range(shard.first, shard.last):
-        a, b = batch.target_offsets[shard.histories[h]], batch.target_offsets[shard.histories[h] + 1]
+    batch, settings, chunk = context.batch, context.settings, shard.chunk
+    for h in range(chunk.first, chunk.last):
+        a, b = batch.target_offsets[chunk.histories[h]], batch.target_offsets[chunk.histories[h] + 1]
         shard.loss += loss_of_history(context.f[a:b], batch.label[a:b], settings.pairs, settings.norm, context.df[a:b])
 
 
@@ -67,43 +67,43 @@ def sum_of_shards(dP, size, shards, i):
 
 
 @kernel
-def update_dense(context, P):
+def update_dense(pieces, P, dP, shards, rate, table_rate, keep):  # ., [numbers], [shards numbers]
     """A copy of the dense parameters. Pieces end on a line of the cache, so whole strips are added."""
-    settings, shards, numbers = context.settings, len(context.shards), len(P)
-    for m in range(len(context.pieces)):
-        piece = context.pieces[m]
-        shrink = splat(P, settings.keep if piece.kind == DECAYED else 1.0, STRIP)
-        rate = splat(P, settings.rate / (settings.scale * settings.keep) if piece.kind == TABLE else settings.rate, STRIP)
+    numbers = len(P)
+    for m in range(len(pieces)):
+        piece = pieces[m]
+        shrink = splat(P, keep if piece.kind == DECAYED else 1.0, STRIP)
+        pace = splat(P, table_rate if piece.kind == TABLE else rate, STRIP)
         for i in range(piece.first, piece.last, size(STRIP)):
-            store(P, i, 0, load(P, i, 0, STRIP) * shrink - rate * sum_of_shards(context.dP, numbers, shards, i))
+            store(P, i, 0, load(P, i, 0, STRIP) * shrink - pace * sum_of_shards(dP, numbers, shards, i))
 
 
 @kernel
-def update_tables(context, groups, rate, table_rate):
-    """The feature tables and the item biases; groups: with the ones to update, or others like them."""
-    batch, N = context.batch, len(context.batch.object)
-    for s in range(len(context.shards)):
-        shard, u = context.shards[s], 0
-        for i in range(shard.rows):
-            number = shard.order[i]
+def update_tables(groups, batch, chunks, df, rate, table_rate):
+    """The feature tables and the item biases of groups."""
+    N = len(batch.object)
+    for s in range(len(chunks)):
+        chunk, u = chunks[s], 0
+        for i in range(chunk.rows):
+            number = chunk.order[i]
             g, object, _, _ = behaviour(batch, groups, number)
             group = groups[g]
-            scatter(group, table_rate, object, shard.du[u : u + group.width])
+            scatter(group, table_rate, object, chunk.du[u : u + group.width])
             u += group.width
             if number >= N and len(group.item_bias) > 0 and object > 0:
-                group.item_bias[object] -= rate * context.df[number - N]
+                group.item_bias[object] -= rate * df[number - N]
 
 
 @kernel
-def transpose_all(thread):
-    for m in range(len(thread.matrices)):
-        transpose(thread.matrices[m].W, thread.matrices[m].W_T)
+def transpose_all(matrices):
+    for m in range(len(matrices)):
+        transpose(matrices[m].W, matrices[m].W_T)
 
 
 @entry
 def transpose_matrices(context):
     for t in range(len(context.threads)):
-        transpose_all(context.threads[t])
+        transpose_all(context.threads[t].matrices)
 
 
 @kernel
@@ -120,10 +120,11 @@ def update(context, thread, arrived):
     settings = context.settings
     if not settings.update or not barrier(arrived, thread):
         return
+    rate, table_rate, own = settings.rate, settings.rate / (settings.scale * settings.keep), context.threads[thread]
     if thread == 0:
-        update_tables(context, context.groups, settings.rate, settings.rate / (settings.scale * settings.keep))
-    update_dense(context, context.threads[thread].P)
-    transpose_all(context.threads[thread])
+        update_tables(context.groups, context.batch, context.chunks, context.df, rate, table_rate)
+    update_dense(context.pieces, own.P, context.dP, len(context.shards), rate, table_rate, settings.keep)
+    transpose_all(own.matrices)
 
 
 @entry
@@ -132,12 +133,11 @@ def gradient_norm(context, groups):
     which are zeros again afterwards: an object's parts are added up there before they are squared, as the rows of a gradient
     are."""
     groups = groups.groups
-    update_tables(context, groups, 1.0, 1.0)
+    update_tables(groups, context.batch, context.chunks, context.df, 1.0, 1.0)
     squares, N = 0.0, len(context.batch.object)
-    for s in range(len(context.shards)):
-        shard = context.shards[s]
-        for i in range(shard.rows):
-            number = shard.order[i]
+    for s in range(len(context.chunks)):
+        for i in range(context.chunks[s].rows):
+            number = context.chunks[s].order[i]
             g, object, _, _ = behaviour(context.batch, groups, number)
             squares += take_squares(groups[g], object)
             if number >= N and len(groups[g].item_bias) > 0:

@@ -32,14 +32,13 @@ class Settings(NamedTuple):
     keep: float  # what a weight keeps, 1 - rate · l2
 
 
-class Shard(NamedTuple):
-    """One per shard: reused from step to step. R is the most rows that a chunk has."""
+class Chunk(NamedTuple):
+    """The chunk of a shard that is worked on, and what stays of all its chunks. R is the most rows that a chunk has."""
 
     histories: np.ndarray  # [B] those of the shard
     count: int  # how many
     cost: float  # of all of them
-    # The chunk
-    first: int  # it is histories[first … last-1]
+    first: int  # the chunk is histories[first … last-1]
     last: int
     n: int  # its behaviours
     q: int  # its targets
@@ -54,13 +53,18 @@ class Shard(NamedTuple):
     next_u: int
     order: np.ndarray  # [.] for each row its number in the batch
     du: np.ndarray  # [.]
-    # Results
+
+
+class Shard(NamedTuple):
+    """One per shard: reused from step to step."""
+
+    chunk: Chunk
     loss: float
     f: np.ndarray  # [R] of the chunk's targets
     df: np.ndarray  # [R]
     gradients: object  # of the model's parameters
     dP: np.ndarray  # the same as one flat array
-    buffers: object  # the model's
+    buffers: object  # the model's rows of a chunk
     attention: object  # AttentionWork
     deep: object  # DeepCache, or None
 
@@ -108,6 +112,7 @@ class Context(NamedTuple):
     groups: list  # [Group]
     threads: list  # [Thread]
     shards: list  # [Shard]
+    chunks: list  # [Chunk] those of the shards
     pieces: list  # [Piece]
     dP: np.ndarray  # [shards · numbers] the shards' gradients, one after another
     f: np.ndarray  # [T] scores, of the whole batch
@@ -131,12 +136,11 @@ def fits(batch, room):
 
 
 @kernel
-def assign_to_shards(context):
+def assign_to_shards(batch, chunks, order, cost):
     """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
 
     The result depends on the batch and the number of shards alone.
     """
-    batch, shards, order, cost = context.batch, context.shards, context.histories_by_cost, context.cost
     for b in range(len(batch.offsets) - 1):
         n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
         cost[b] = n + 0.7 * q + 0.005 * n * (n + q)  # in the time of a behaviour: targets, and pairs of the attention
@@ -145,68 +149,69 @@ def assign_to_shards(context):
             order[i] = order[i - 1]
             i -= 1
         order[i] = b
-    for s in range(len(shards)):
-        shards[s].count, shards[s].cost = 0, 0.0
+    for s in range(len(chunks)):
+        chunks[s].count, chunks[s].cost = 0, 0.0
     for b in range(len(batch.offsets) - 1):
         s = 0
-        for other in range(1, len(shards)):
-            if shards[other].cost < shards[s].cost:
+        for other in range(1, len(chunks)):
+            if chunks[other].cost < chunks[s].cost:
                 s = other
-        shard = shards[s]
-        shard.histories[shard.count] = order[b]
-        shard.cost += cost[order[b]]
-        shard.count += 1
+        chunk = chunks[s]
+        chunk.histories[chunk.count] = order[b]
+        chunk.cost += cost[order[b]]
+        chunk.count += 1
 
 
 @inline
 def begin_shard(shard, train):
-    shard.last = shard.n = shard.q = shard.rows = shard.next_u = 0
+    chunk = shard.chunk
+    chunk.last = chunk.n = chunk.q = chunk.rows = chunk.next_u = 0
     shard.loss = 0.0
     for i in range(len(shard.dP) if train else 0):
         shard.dP[i] = 0
 
 
 @kernel
-def next_chunk(batch, shard):
+def next_chunk(batch, chunk):
     """Makes the next chunk -> whether there is one."""
-    if shard.last == shard.count:
+    if chunk.last == chunk.count:
         return False
     n = q = np.int64(0)
-    h = shard.first = shard.last
-    while h < shard.count:
-        b = shard.histories[h]
+    h = chunk.first = chunk.last
+    while h < chunk.count:
+        b = chunk.histories[h]
         more_n, more_q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
-        if h > shard.first and (n + q + more_n + more_q > CHUNK or h - shard.first == CHUNK):
+        if h > chunk.first and (n + q + more_n + more_q > CHUNK or h - chunk.first == CHUNK):
             break
-        shard.offsets[h - shard.first], shard.target_offsets[h - shard.first] = n, q
+        chunk.offsets[h - chunk.first], chunk.target_offsets[h - chunk.first] = n, q
         n += more_n
         q += more_q
         h += 1
-    shard.offsets[h - shard.first], shard.target_offsets[h - shard.first] = n, q
-    shard.last, shard.n, shard.q = h, n, q
-    shard.row, shard.u = shard.rows, shard.next_u
-    shard.rows += n + q
-    number_rows(batch, shard)
+    chunk.offsets[h - chunk.first], chunk.target_offsets[h - chunk.first] = n, q
+    chunk.last, chunk.n, chunk.q = h, n, q
+    chunk.row, chunk.u = chunk.rows, chunk.next_u
+    chunk.rows += n + q
+    number_rows(batch, chunk)
     return True
 
 
 @kernel
-def number_rows(batch, shard):
+def number_rows(batch, chunk):
     """Fills number, order and place of a chunk: behaviours, then targets, and all of it group by group in du."""
-    number, N, r = shard.number, len(batch.object), 0
-    for h in range(shard.first, shard.last):
-        for i in range(batch.offsets[shard.histories[h]], batch.offsets[shard.histories[h] + 1]):
+    number, N, r = chunk.number, len(batch.object), 0
+    for h in range(chunk.first, chunk.last):
+        for i in range(batch.offsets[chunk.histories[h]], batch.offsets[chunk.histories[h] + 1]):
             number[r] = i
             r += 1
-    for h in range(shard.first, shard.last):
-        for t in range(batch.target_offsets[shard.histories[h]], batch.target_offsets[shard.histories[h] + 1]):
+    for h in range(chunk.first, chunk.last):
+        for t in range(batch.target_offsets[chunk.histories[h]], batch.target_offsets[chunk.histories[h] + 1]):
             number[r] = N + t
             r += 1
     p = g = 0
     while p < r:
         for i in range(r):
             if group_of(batch, number[i]) == g:
-                shard.order[shard.row + p], shard.place[p] = number[i], i
+                chunk.order[chunk.row + p], chunk.place[p] = number[i], i
                 p += 1
         g += 1
 
@@ -245,43 +250,44 @@ def end_of_group(batch, order, p, last):
 
 
 @kernel
-def common_space(groups, own, scale, batch, shard, S, spare):  # -> [n+q, D]
+def common_space(groups, own, scale, batch, chunk, S, spare):  # -> [n+q, D]
     """(1): S = F_M(u) for the chunk's rows, group by group, each with its own width; spare: rows like S."""
-    order, u, p, last = shard.order, shard.u, shard.row, shard.row + shard.n + shard.q
+    order, u, p, last = chunk.order, chunk.u, chunk.row, chunk.row + chunk.n + chunk.q
     target = spare if len(groups) > 1 else S
     while p < last:
         g, e, start = group_of(batch, order[p]), end_of_group(batch, order, p, last), u
-        width, parameters = groups[g].width, own.groups[g]
+        width, parameters = groups[g].width, own[g]
         for i in range(p, e):
             _, object, bucket, action = behaviour(batch, groups, order[i])
-            embed(groups[g], parameters, scale, object, bucket, action, shard.du[u : u + width])
+            embed(groups[g], parameters, scale, object, bucket, action, chunk.du[u : u + width])
             u += width
-        project(rows_of(shard.du[start:u], e - p, width), parameters.F_M_W, parameters.F_M_b, target[p - shard.row : e - shard.row])
+        project(rows_of(chunk.du[start:u], e - p, width), parameters.F_M_W, parameters.F_M_b, target[p - chunk.row : e - chunk.row])
         p = e
     if len(groups) > 1:
         for i in range(len(S)):
-            S[shard.place[i]] = spare[i]
-    shard.next_u = u
+            S[chunk.place[i]] = spare[i]
+    chunk.next_u = u
 
 
 @kernel
-def common_space_backward(groups, own_T, batch, shard, S, dS, spare, spare2):
+def common_space_backward(groups, groups_T, d_groups, batch, chunk, S, dS, spares):
     """From dS to the gradients of F_M, to du, and from there to the dense part of the embeddings."""
-    order, u, p, last = shard.order, shard.u, shard.row, shard.row + shard.n + shard.q
+    order, u, p, last = chunk.order, chunk.u, chunk.row, chunk.row + chunk.n + chunk.q
     if len(groups) > 1:
+        spare, spare2 = spares
         for i in range(len(S)):
-            spare[i] = dS[shard.place[i]]
-            spare2[i] = S[shard.place[i]]
+            spare[i] = dS[chunk.place[i]]
+            spare2[i] = S[chunk.place[i]]
         dS, S = spare, spare2
     while p < last:
         g, e = group_of(batch, order[p]), end_of_group(batch, order, p, last)
-        width, gradients, dz = groups[g].width, shard.gradients.groups[g], dS[p - shard.row : e - shard.row]
-        rows = rows_of(shard.du[u : u + (e - p) * width], e - p, width)
-        relu_backward(dz, S[p - shard.row : e - shard.row], gradients.F_M_b)
+        width, gradients, dz = groups[g].width, d_groups[g], dS[p - chunk.row : e - chunk.row]
+        rows = rows_of(chunk.du[u : u + (e - p) * width], e - p, width)
+        relu_backward(dz, S[p - chunk.row : e - chunk.row], gradients.F_M_b)
         add_product_of_transpose(rows, dz, gradients.F_M_W)
-        product(dz, own_T.groups[g].F_M_W, rows)
+        product(dz, groups_T[g].F_M_W, rows)
         for i in range(p, e):
             _, object, bucket, action = behaviour(batch, groups, order[i])
-            dense_backward(groups[g], gradients, object, bucket, action, shard.du[u : u + width])
+            dense_backward(groups[g], gradients, object, bucket, action, chunk.du[u : u + width])
             u += width
         p = e
