@@ -19,6 +19,7 @@ from .catalogue import BLOCK, CatalogueWork, object_side, score_catalogue
 from .embedding import Bag, Group, Groups, Lookup, Number
 from .feedforward import Dropout
 from .layout import Flat, SpaceOrder, aligned
+from .layout import rows as rows_of_D
 from .packed import Items, pack
 from .products import from_strips, to_strips
 from .ranking import DeepCache
@@ -113,17 +114,18 @@ class NumbaBackend:
         objects, D, K, dtype = self.model.space.groups[group].objects, self.D, self.K, self.dtype
         self._run(batch)
         own = self.packed_threads[0]
-        rows = lambda *shape: aligned(shape, dtype)
+        numbers = lambda *shape: aligned(shape, dtype)
+        rows = lambda n: rows_of_D(n, D, dtype)
         if self.objects != (group, self.step, self.table_scale):
             # Of all objects at once, kept until the parameters change: h_t and the queries of the vanilla attention.
-            self.h, self.query = rows(objects, D), rows(objects, D)
+            self.h, self.query = rows(objects), rows(objects)
             self.objects = (group, self.step, self.table_scale)
             new = 1
         else:
             new = 0
         s = next(s for s, chunk in enumerate(self.chunks) if chunk.count)
         C, value_C, n = self.buffers[s].C, self.buffers[s].value_C, int(batch.offsets[-1])
-        key_C = aligned((n, D), dtype)
+        key_C = rows(n)
         key_C[:] = C[:n] @ self.dense["vanilla.W"]  # queries are many: W is for the keys
         f = np.empty(objects, dtype)
         width = self.groups[group].width
@@ -131,11 +133,10 @@ class NumbaBackend:
         def job(thread, _):
             deep = self._deep_cache(BLOCK)
             work = CatalogueWork(
-                key_C=key_C, value_C=value_C[:n], h=self.h, query=self.query, f=f, no_matrix=rows(0, D), u=rows(BLOCK * width),
-                X=rows(BLOCK, D), hidden=rows(BLOCK, D), out=rows(BLOCK, D), normed=rows(BLOCK, D), rstd=rows(BLOCK),
-                e=rows(BLOCK, D), weight=rows(max(2 * n, BLOCK * D // K + 1), K), score=rows(max(n, 1), 2 * K),
-                folded=rows(0, 2 * K), values=rows(max(BLOCK, self.D) * D), deep=deep)  # fmt: skip
-            part = [objects * t // self.threads for t in (thread, thread + 1)]
+                key_C=key_C, value_C=value_C[:n], h=self.h, query=self.query, f=f, no_matrix=numbers(0, D), u=numbers(BLOCK * width),
+                X=rows(BLOCK), hidden=rows(BLOCK), out=rows(BLOCK), normed=rows(BLOCK), rstd=numbers(BLOCK), e=rows(BLOCK),
+                weight=numbers(max(2 * n, BLOCK * D // K + 1), K), score=numbers(max(n, 1), 2 * K), folded=numbers(0, 2 * K),
+                values=numbers(max(BLOCK, D) * D), deep=deep)  # fmt: skip
             work = pack(work)
             if new:
                 object_side(self.context, own, work, group, *part)
@@ -220,7 +221,7 @@ class NumbaBackend:
         B, rows, n, q, R, _ = self.room
         R, D, K = max(CHUNK, R), self.D, self.K
         ints, numbers = (lambda *shape: np.zeros(shape, np.int64)), (lambda *shape: aligned(shape, self.dtype))
-        buffers = self.spec.buffers(*(numbers(R) if f == "rstd" else numbers(R, D) for f in self.spec.buffers._fields))
+        buffers = self.spec.buffers(*(numbers(R) if f == "rstd" else rows_of_D(R, D, self.dtype) for f in self.spec.buffers._fields))
         attention = AttentionWork(
             weight=numbers(2 * n + KEPT * max(CHUNK, KEPT + q), K),
             score=numbers(max(n, 1), 2 * K),
@@ -236,7 +237,7 @@ class NumbaBackend:
         return Shard(pack(chunk), 0.0, numbers(R), numbers(R), gradients, self.dP[s], buffers, attention, self._deep_cache(R))
 
     def _deep_cache(self, R):
-        return DeepCache(*(aligned((R, self.D), self.dtype) for _ in range(3))) if self.model.ranking == "deep" else None
+        return DeepCache(*(rows_of_D(R, self.D, self.dtype) for _ in range(3))) if self.model.ranking == "deep" else None
 
     def _named(self, array, transposes=None):
         return Named(self.dense, array, self._matrix, transposes)

@@ -11,7 +11,7 @@ from .jit import ZERO, entry, kernel
 from .packed import numbers_of
 from .products import J, in_strips_of, numbers_of_matrix, product, rows_of
 from .ranking import score_forward
-from .simd import columns, load, multiply_add, size, splat, store, strip
+from .simd import apart, columns, load, multiply_add, size, splat, store, strip
 
 BLOCK = 120  # objects at a time: their rows stay in the cache
 
@@ -66,7 +66,7 @@ def values_times(value, W, K, y):  # [n, D], [D, D] -> [n K D]
                 total = splat(value, 0, L)
                 for c in range(k, D, K):
                     w = load(weights, p * D + c * size(L), 0, L)
-                    total = multiply_add(splat(value, numbers[j * D + c], L), w, total)
+                    total = multiply_add(splat(value, numbers[j * apart(value) + c], L), w, total)
                 store(y, p * n * K + (j * K + k) * size(L), 0, total)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from .jit import inline, kernel
 from .packed import Matrix, numbers_of
 from .products import add_product, add_product_of_transpose, product
-from .simd import columns, maximum, total, where_positive, zeros
+from .simd import apart, columns, maximum, total, where_positive, zeros
 
 EPSILON = 1e-5  # that of layers.feedforward
 
@@ -193,5 +193,5 @@ def dropout(x, b, mask):  # [n, D], [1, D]
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
-            place = i * columns(x) + j
+            place = i * apart(x) + j
             flat[place] = 0 if uniform < of.rate else flat[place] * (1 / (1 - of.rate))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+GAP = 64  # bytes between two rows of a workspace
 LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
 
 
@@ -12,6 +13,12 @@ def aligned(shape, dtype):
     raw = np.zeros(size + LINE, np.uint8)
     start = -raw.ctypes.data % LINE
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def rows(n, D, dtype):  # -> [n, D]
+    """Rows for a workspace, a cache line further apart than they are long: what lies 512 bytes apart shares few places of the
+    cache, and the product with a transpose walks down the columns."""
+    return aligned((n, D + GAP // np.dtype(dtype).itemsize), dtype)[:, :D]
 
 
 class Flat:

@@ -36,12 +36,12 @@ WORD = ir.IntType(64)
 
 
 class ViewType(types.Type):
-    """lanes: D of rows of D numbers; 0 for single numbers."""
+    """lanes: D of rows of D numbers, 0 for single numbers; row: from a row to the next."""
 
-    def __init__(self, dtype, lanes):
-        self.dtype, self.lanes = dtype, lanes
+    def __init__(self, dtype, lanes=0, row=1):
+        self.dtype, self.lanes, self.row = dtype, lanes, row
         self.item = Vector(dtype, lanes) if lanes else dtype
-        super().__init__(f"View({dtype},{lanes})")
+        super().__init__(f"View({dtype},{lanes},{row})")
 
 
 class MatrixType(types.Type):
@@ -110,7 +110,7 @@ class Items(NamedTuple):
 
 
 def address(array):
-    assert array.flags.c_contiguous
+    assert array.size == 0 or array.strides[-1] == array.itemsize
     return array.__array_interface__["data"][0]
 
 
@@ -129,7 +129,8 @@ def _words(value):
     if value is None:
         return types.none, (), None
     if isinstance(value, np.ndarray):
-        kind = ViewType(from_dtype(value.dtype), value.shape[1] if value.ndim == 2 else 0)
+        shape = (value.shape[1], value.strides[0] // value.itemsize) if value.ndim == 2 else ()
+        kind = ViewType(from_dtype(value.dtype), *shape)
         return kind, (address(value), len(value)), value
     if isinstance(value, Matrix):
         return MatrixType(from_dtype(value.array.dtype)), value.words, value.array
@@ -277,7 +278,7 @@ def _view(context, builder, kind, value):
 
 def item_pointer(context, builder, kind, value, row, column=None):
     """The address of number `column` of a row."""
-    place = builder.mul(row, ir.Constant(WORD, kind.lanes or 1))
+    place = builder.mul(row, ir.Constant(WORD, kind.row))
     if column is not None:
         place = builder.add(place, column)
     return builder.gep(_view(context, builder, kind, value).data, [place])
@@ -335,13 +336,13 @@ def store_to(context, builder, kind, value, pointer):
 
 @intrinsic
 def numbers_of(typing, x):
-    """The numbers of all rows, one after another, as a View."""
-    kind = ViewType(x.dtype, 0)
+    """The numbers of all rows as a View; row i begins at i · apart(x)."""
+    kind = ViewType(x.dtype)
 
     def code(context, builder, sig, args):
         out = cgutils.create_struct_proxy(kind)(context, builder)
         view = cgutils.create_struct_proxy(x)(context, builder, args[0])
-        out.data, out.n = view.data, builder.mul(view.n, ir.Constant(WORD, x.lanes))
+        out.data, out.n = view.data, builder.mul(view.n, ir.Constant(WORD, x.row))
         return out._getvalue()
 
     return kind(x), code
@@ -370,5 +371,5 @@ def fill(typing, struct, values):
         return context.get_dummy_value()
 
     for name, array in zip(values.fields, values.types):
-        assert struct.place[name][1] == ViewType(array.dtype, 0), f"{name} has another type than before"
+        assert struct.place[name][1] == ViewType(array.dtype), f"{name} has another type than before"
     return types.void(struct, values), code

@@ -57,8 +57,8 @@ def as_matrix(typing, x):
 
     def code(context, builder, sig, args):
         view = cgutils.create_struct_proxy(x)(context, builder, args[0])
-        width = ir.Constant(WORD, x.lanes)
-        return make_matrix(context, builder, sig.return_type, view.data, view.n, width, strip=ir.Constant(WORD, J.n))
+        width, row, strip = (ir.Constant(WORD, n) for n in (x.lanes, x.row, J.n))
+        return make_matrix(context, builder, sig.return_type, view.data, view.n, width, strip, row)
 
     return MatrixType(x.dtype)(x), code
 
@@ -103,7 +103,7 @@ def in_strips_of(typing, x, rows, like):
 @intrinsic
 def numbers_of_matrix(typing, x):
     """All numbers of a Matrix, in the order in which they lie, as a View."""
-    kind = ViewType(x.dtype, 0)
+    kind = ViewType(x.dtype)
 
     def code(context, builder, sig, args):
         out = cgutils.create_struct_proxy(kind)(context, builder)

@@ -93,7 +93,7 @@ def _call(builder, name, result, *arguments):
 def _address(context, builder, kind, view, row, column, vector):
     """The address of n numbers of a View, from number `column` of a row on."""
     data = cgutils.create_struct_proxy(kind)(context, builder, view).data
-    place = builder.add(builder.mul(row, ir.Constant(WORD, kind.lanes or 1)), column)
+    place = builder.add(builder.mul(row, ir.Constant(WORD, kind.row)), column)
     return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
 
 
@@ -197,6 +197,12 @@ def half(typing, x):
     """Half as many as a row of x has."""
     kind, code = _lanes(x.lanes // 2)
     return kind(x), code
+
+
+@intrinsic
+def apart(typing, x):
+    """How many numbers lie from a row of x to the next."""
+    return types.intp(x), lambda context, builder, sig, args: ir.Constant(WORD, x.row)
 
 
 @intrinsic

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .embedding import dense_backward, embed
+from .embedding import clear, dense_backward, embed
 from .feedforward import project, relu_backward
 from .jit import inline, kernel
 from .products import add_product_of_transpose, product, rows_of
@@ -167,8 +167,8 @@ def begin_shard(shard, train):
     chunk = shard.chunk
     chunk.last = chunk.n = chunk.q = chunk.rows = chunk.next_u = 0
     shard.loss = 0.0
-    for i in range(len(shard.dP) if train else 0):
-        shard.dP[i] = 0
+    if train:
+        clear(shard.dP)
 
 
 @kernel
