@@ -92,6 +92,7 @@ def _attend(keep):
         dc = np.ascontiguousarray(dc[:, columns])
         gradients = [np.full_like(a, np.nan) for a in (query, key, value)]  # all are written
         for given, work, queries, keys in histories:
+            work = attention.AttentionWork(*(a.copy() for a in work))
             own = attention.Operands(gradients[0][queries], work.no_matrix, gradients[1][keys], gradients[2][keys])
             run(attention.attend_backward, dc[queries], given, int(keep), work.weight, work.folded, work,
                 work.score[: len(given.key)], own)  # fmt: skip

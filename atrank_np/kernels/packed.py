@@ -110,7 +110,7 @@ class Items(NamedTuple):
 
 
 def address(array):
-    assert array.size == 0 or array.strides[-1] == array.itemsize
+    assert array.size == 0 or array.shape[-1] == 1 or array.strides[-1] == array.itemsize
     return array.__array_interface__["data"][0]
 
 
