@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kernel_twins import attention_work, empty_matrix, from_matrix, in_strips, run
 
 from atrank_np.assembly import assemble
 from atrank_np.backend import NumpyBackend, make_backend
@@ -24,7 +25,6 @@ from atrank_np.layers.embedding import Rows
 from atrank_np.made_up import made_up, random_batch
 from atrank_np.optimizer import FOLD
 from atrank_np.randomness import Dropout
-from kernel_twins import attention_work, empty_matrix, from_matrix, in_strips, run
 
 SHOP = Path(__file__).parent.parent / "data" / "shop"
 VARIANTS = [

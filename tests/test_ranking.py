@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from helpers import F, assert_close, assert_gradients, assert_unchanged, pair_of
+from kernel_twins import run
 
 from atrank_np.kernels.ranking import count_pairs
-from kernel_twins import run
 from atrank_np.layers.ranking import pairs_of, sigmoid, softplus
 from atrank_np.made_up import layer_cases
 

@@ -44,6 +44,7 @@ Tricks, each with its price in lines and what it is worth in the training step (
     queries in pairs              what is loaded serves two                       (ladder) lesson 17
     rows of up to 6 in a tile     sums stay in registers                          30 %     products.multiply: next_part(…, 1)
     matrices in strips            no 512-byte steps, memory fetched ahead         1.5-5 %  products.in_strips: return False
+    gap between rows              rows at 512 bytes share few places of the cache 15 % of xᵀ dy   layout.GAP = 0
     W on the side of queries      fewer operations where queries are few          3-4 %    through_W="keys" (and `attend`)
     barrier in compiled code      no way back to Python between shards and update 5 %      two runs of the team, as for clip
     a copy of P for each thread   lines that another core wrote are slow          2 cores  copies=1

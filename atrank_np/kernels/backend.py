@@ -221,7 +221,9 @@ class NumbaBackend:
         B, rows, n, q, R, _ = self.room
         R, D, K = max(CHUNK, R), self.D, self.K
         ints, numbers = (lambda *shape: np.zeros(shape, np.int64)), (lambda *shape: aligned(shape, self.dtype))
-        buffers = self.spec.buffers(*(numbers(R) if f == "rstd" else rows_of_D(R, D, self.dtype) for f in self.spec.buffers._fields))
+        buffers = self.spec.buffers(
+            *(numbers(R) if f == "rstd" else rows_of_D(R, D, self.dtype) for f in self.spec.buffers._fields)
+        )
         attention = AttentionWork(
             weight=numbers(2 * n + KEPT * max(CHUNK, KEPT + q), K),
             score=numbers(max(n, 1), 2 * K),

@@ -298,7 +298,9 @@ def _(context, builder, sig, args):
 
 @lower_builtin(operator.getitem, ListType, types.intp)
 def _(context, builder, sig, args):
-    return builder.inttoptr(builder.load(builder.gep(_view(context, builder, sig.args[0], args[0]).data, [args[1]])), cgutils.voidptr_t)
+    return builder.inttoptr(
+        builder.load(builder.gep(_view(context, builder, sig.args[0], args[0]).data, [args[1]])), cgutils.voidptr_t
+    )
 
 
 @lower_builtin(operator.getitem, ViewType, types.slice2_type)

@@ -69,8 +69,17 @@ def transposed(typing, x):
 
     def code(context, builder, sig, args):
         m = cgutils.create_struct_proxy(x)(context, builder, args[0])
-        return make_matrix(context, builder, x, m.data, m.columns, m.rows, row=m.column, column=m.row,
-                           strip=builder.mul(m.row, ir.Constant(WORD, J.n)))
+        return make_matrix(
+            context,
+            builder,
+            x,
+            m.data,
+            m.columns,
+            m.rows,
+            row=m.column,
+            column=m.row,
+            strip=builder.mul(m.row, ir.Constant(WORD, J.n)),
+        )
 
     return x(x), code
 
@@ -193,7 +202,9 @@ def store_tile(typing, C, i, j, sums):
 @intrinsic
 def number(typing, x, i, j):
     """Number i, j of a Matrix."""
-    return x.dtype(x, types.intp, types.intp), lambda context, builder, sig, args: builder.load(_number(context, builder, x, *args))
+    return x.dtype(x, types.intp, types.intp), lambda context, builder, sig, args: builder.load(
+        _number(context, builder, x, *args)
+    )
 
 
 @intrinsic

@@ -261,7 +261,9 @@ def common_space(groups, own, scale, batch, chunk, S, spare):  # -> [n+q, D]
             _, object, bucket, action = behaviour(batch, groups, order[i])
             embed(groups[g], parameters, scale, object, bucket, action, chunk.du[u : u + width])
             u += width
-        project(rows_of(chunk.du[start:u], e - p, width), parameters.F_M_W, parameters.F_M_b, target[p - chunk.row : e - chunk.row])
+        project(
+            rows_of(chunk.du[start:u], e - p, width), parameters.F_M_W, parameters.F_M_b, target[p - chunk.row : e - chunk.row]
+        )
         p = e
     if len(groups) > 1:
         for i in range(len(S)):
