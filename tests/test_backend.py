@@ -11,9 +11,9 @@ import pytest
 from numba import njit
 
 from atrank_np.backend import Team, team
-from atrank_np.kernels import threads
+from atrank_np.kernels import threads as waiting
 
-meet = njit(nogil=True)(lambda arrived, thread: threads.barrier(arrived, thread))
+meet = njit(nogil=True)(lambda arrived, thread: waiting.barrier(arrived, thread))
 
 
 def squares(crew):
@@ -82,8 +82,8 @@ def test_a_run_that_was_left_while_waiting(monkeypatch):
 @pytest.mark.parametrize("looks", [0, 2000])
 def test_nobody_leaves_a_meeting_before_all_have_come(monkeypatch, looks):
     """Neither while he looks nor while he sleeps between looks; who comes last varies."""
-    monkeypatch.setattr(threads, "LOOKS", looks)
-    meet = njit(nogil=True)(threads.barrier.py_func)
+    monkeypatch.setattr(waiting, "LOOKS", looks)
+    meet = njit(nogil=True)(waiting.barrier.py_func)
     crew, wrong = Team(3), []
     for last in (0, 1, 2):
         came = np.zeros(3, bool)

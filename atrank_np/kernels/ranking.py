@@ -12,7 +12,7 @@ from .simd import total
 
 
 class Deep(NamedTuple):
-    """The parameters of the deep f, the same with the matrices transposed, or their gradients; W1 in three blocks, for h, e and h ∘ e."""
+    """The parameters of the deep f (or transposes, or gradients); W1 in three blocks, for h, e and h ∘ e."""
 
     W1_h: Matrix  # [D, D]
     W1_e: Matrix
