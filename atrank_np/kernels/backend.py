@@ -137,6 +137,7 @@ class NumbaBackend:
                 X=rows(BLOCK), hidden=rows(BLOCK), out=rows(BLOCK), normed=rows(BLOCK), rstd=numbers(BLOCK), e=rows(BLOCK),
                 weight=numbers(max(2 * n, BLOCK * D // K + 1), K), score=numbers(max(n, 1), 2 * K), folded=numbers(0, 2 * K),
                 values=numbers(max(BLOCK, D) * D), deep=deep)  # fmt: skip
+            part = [objects * t // self.threads for t in (thread, thread + 1)]
             work = pack(work)
             if new:
                 object_side(self.context, own, work, group, *part)
