@@ -24,8 +24,8 @@ from atrank_np.backend import NumpyBackend, make_backend
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.gradcheck.cases import random_batch, toy_problem
 from atrank_np.kernels import attention as kernels
-from atrank_np.kernels.backend import SpaceOrder, aligned
-from atrank_np.kernels.vectors import Lanes
+from atrank_np.kernels.layout import SpaceOrder, aligned
+from atrank_np.kernels.packed import ready
 from atrank_np.layers.attention import attend_backward, attend_forward
 
 D, K, n = 128, 8, 24
@@ -96,10 +96,12 @@ turn = SpaceOrder(D, K)
 q2, k2, v2, g2, c2, dq2, dk2, dv2 = (aligned((n, D), np.float32) for _ in range(8))
 for theirs, ours in ((q2, query), (k2, key), (v2, value), (g2, dc)):
     theirs[...] = ours[:, turn.columns]
-weight, score, lanes = aligned(n * n * K, np.float32), aligned(2 * n * K, np.float32), (Lanes(D), Lanes(K))
-no, rest = aligned(0, np.float32), (score, aligned((0, 0), np.float32))  # -1: these keys went through W_k already
-forward = lambda: kernels.attend_forward(q2, 0, n, no, -1, k2, v2, 0, n, weight, 0, True, c2, 0, *rest, *lanes)
-grad = lambda: kernels.attend_backward(q2, dq2, 0, n, no, no, -1, k2, v2, dk2, dv2, 0, n, weight, 0, 1, g2, 0, *rest, no, *lanes)
+weight, score, folded = (aligned(shape, np.float32) for shape in ((n * n, K), (n, 2 * K), (0, 2 * K)))
+no_W = aligned((0, D), np.float32)  # these keys went through W_k already
+given, gradients = kernels.Operands(q2, no_W, k2, v2), kernels.Operands(dq2, no_W, dk2, dv2)
+work = kernels.AttentionWork(weight, score, folded, folded, no_W)
+forward = ready(kernels.attend_forward, given, 1, weight, folded, score, c2)  # 1: keep the weights for the backward pass
+grad = ready(kernels.attend_backward, g2, given, 1, weight, folded, work, score, gradients)
 forward(), grad()
 gradients = zip((dq2, dk2, dv2), attend_backward(dc, cache))  # these too must be equal, or the rung does not count
 assert all(relative_error(a[:, turn.inverse], b) < 1e-5 for a, b in [(c2, numpy_c), *gradients])

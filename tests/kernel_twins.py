@@ -1,60 +1,75 @@
 """The kernels under the names and signatures of the layers, so that they pass the layers' own tests.
 
-The kernels work in place on rows of a workspace, with the space index innermost; here every array is copied first.
+The kernels work in place, with the space index innermost; here every array is copied first.
 """
 
 import numpy as np
 
-from atrank_np.kernels import attention, cnn, feedforward, lstm, ranking
-from atrank_np.kernels.backend import SpaceOrder
-from atrank_np.kernels.products import from_strips, product, product_of_transpose, to_strips, transpose
-from atrank_np.kernels.vectors import Lanes
+from atrank_np.kernels import attention, feedforward, ranking
+from atrank_np.kernels.layout import SpaceOrder
+from atrank_np.kernels.old import cnn, lstm
+from atrank_np.kernels.old.products import transpose
+from atrank_np.kernels.old.vectors import Lanes
+from atrank_np.kernels.packed import ready
+from atrank_np.kernels.products import from_strips, matrix, to_strips
 
 
-def flat(*arrays):
-    """One flat array of several, and where each starts."""
-    places = np.cumsum([0, *(a.size for a in arrays)])
-    return np.concatenate([a.reshape(-1) for a in arrays]), places[:-1].tolist()
+def run(kernel, *arguments):
+    return ready(kernel, *arguments)()
+
+
+def in_strips(W):
+    return matrix(to_strips(W).copy(), *W.shape)
+
+
+def empty_matrix(rows, columns):
+    return matrix(np.zeros(rows * columns), rows, columns)
+
+
+def from_matrix(m):
+    return from_strips(m.array, m.words[1])
+
+
+def one_row(b):
+    return b.reshape(1, -1).copy()
 
 
 def perceptron_forward(x, W, b):
-    P, (W_at, b_at) = flat(to_strips(W), b)
     y = np.zeros((len(x), W.shape[1]))
-    product(x, 0, len(x), W.shape[0], P, W_at, W.shape[1], y, 0, False)
-    feedforward.relu_forward(y, 0, len(x), P, b_at, Lanes(W.shape[1]))
+    run(feedforward.project, x, in_strips(W), one_row(b), y)
     return y, (x, W, y)
 
 
 def perceptron_backward(dy, cache):
     x, W, y = cache
-    inner, columns = W.shape
-    dy, dP, dx = dy.copy(), np.zeros(W.size + columns), np.zeros_like(x)
-    feedforward.relu_backward(dy, 0, y, 0, len(x), dP, W.size, Lanes(columns))
-    product_of_transpose(x, 0, len(x), inner, dy, 0, columns, dP, 0, True)
-    turned = np.zeros(W.size)
-    transpose(to_strips(W), 0, inner, columns, turned)
-    product(dy, 0, len(x), columns, turned, 0, inner, dx, 0, False)
-    return dx, from_strips(dP[: W.size], inner), dP[W.size :]
+    dx, dW, db = np.zeros_like(x), empty_matrix(*W.shape), np.zeros((1, W.shape[1]))
+    run(feedforward.project_backward, dy.copy(), y, x, in_strips(W.T), dW, db, dx)
+    return dx, from_matrix(dW), db[0]
+
+
+def _room(x):
+    return feedforward.FeedForwardCache(x, *(np.zeros_like(x) for _ in range(3)), np.zeros(len(x)), np.zeros_like(x))
 
 
 def layer_norm_forward(x, gain, bias):
-    P, (gain_at, bias_at) = flat(gain, bias)
-    y, normed, rstd = np.zeros_like(x), np.zeros_like(x), np.zeros(len(x))
-    nothing = np.zeros_like(x)
-    D = Lanes(x.shape[1])
-    feedforward.residual_layer_norm_forward(x, 0, nothing, 0, len(x), P, -1, gain_at, bias_at, normed, rstd, y, 0, D)
-    return y, (normed, rstd, P)
+    nothing, cache, y = np.zeros((1, x.shape[1])), _room(x), np.zeros_like(x)
+    F = feedforward.FeedForward(*[nothing] * 4, one_row(gain), one_row(bias))
+    run(feedforward.layer_norm_forward, x, np.zeros_like(x), nothing, F, cache, y)
+    return y, (F, cache)
 
 
 def layer_norm_backward(dy, cache):
-    normed, rstd, P = cache
-    D = dy.shape[1]
-    dx, dP = dy.copy(), np.zeros_like(P)
-    feedforward.layer_norm_backward(dx, 0, normed, rstd, 0, len(dx), P, 0, dP, D, Lanes(D))
-    return dx, dP[:D], dP[D:]
+    F, cache = cache
+    dx, dF = dy.copy(), feedforward.FeedForward(*(np.zeros((1, dy.shape[1])) for _ in range(6)))
+    run(feedforward.layer_norm_backward, dx, F, dF, cache)
+    return dx, dF.gain[0], dF.bias[0]
 
 
-NOTHING, NOTHING_FOLDED = np.zeros(0), np.zeros((0, 0))  # keys that went through W need none
+def attention_work(n, q, D, K, keep=True):
+    """AttentionWork for one history."""
+    weight = np.zeros((max(q * n if keep else 2 * n, 1), K))
+    return attention.AttentionWork(weight, np.zeros((max(n, 1), 2 * K)), np.zeros((max(q, 1) * D, 2 * K)),
+                                   np.zeros((2 * K, D)), np.zeros((0, D)))  # fmt: skip
 
 
 def _attend(keep):
@@ -64,30 +79,35 @@ def _attend(keep):
         D = query.shape[1]
         columns = SpaceOrder(D, K).columns
         query, key, value = (np.ascontiguousarray(a[:, columns]) for a in (query, key, value))
-        c, weights = np.zeros_like(query), []
-        for b in range(len(offsets) - 1):
-            (i, q), (a, n) = ((o[b], o[b + 1] - o[b]) for o in (query_offsets, offsets))
-            weight = np.zeros(max(q * n if keep else 2 * n, 1) * K)
-            attention.attend_forward(
-                query, i, q, NOTHING, -1, key, value, a, n, weight, 0, keep, c, i, np.zeros(2 * n * K), NOTHING_FOLDED,
-                Lanes(D), Lanes(K),
-            )  # fmt: skip
-            weights.append(weight)
-        return c[:, columns.argsort()], (query, key, value, query_offsets, offsets, K, columns, weights)
+        c, histories = np.zeros_like(query), []
+        for (i, j), (a, b) in zip(zip(query_offsets, query_offsets[1:]), zip(offsets, offsets[1:])):
+            work = attention_work(b - a, j - i, D, K, keep)
+            given = attention.Operands(query[i:j], work.no_matrix, key[a:b], value[a:b])
+            run(attention.attend_forward, given, int(keep), work.weight, work.folded, work.score[: b - a], c[i:j])
+            histories.append((given, work, slice(i, j), slice(a, b)))
+        return c[:, columns.argsort()], (query, key, value, columns, histories)
 
     def backward(dc, cache):
-        query, key, value, query_offsets, offsets, K, columns, weights = cache
-        D, dc = query.shape[1], np.ascontiguousarray(dc[:, columns])
+        query, key, value, columns, histories = cache
+        dc = np.ascontiguousarray(dc[:, columns])
         gradients = [np.full_like(a, np.nan) for a in (query, key, value)]  # all are written
-        for b, weight in enumerate(weights):
-            (i, q), (a, n) = ((o[b], o[b + 1] - o[b]) for o in (query_offsets, offsets))
-            attention.attend_backward(
-                query, gradients[0], i, q, NOTHING, NOTHING, -1, key, value, *gradients[1:], a, n, weight, 0, keep, dc, i,
-                np.zeros(2 * n * K), NOTHING_FOLDED, NOTHING, Lanes(D), Lanes(K),
-            )  # fmt: skip
+        for given, work, queries, keys in histories:
+            work = attention.AttentionWork(*(a.copy() for a in work))
+            own = attention.Operands(gradients[0][queries], work.no_matrix, gradients[1][keys], gradients[2][keys])
+            run(attention.attend_backward, dc[queries], given, int(keep), work.weight, work.folded, work,
+                work.score[: len(given.key)], own)  # fmt: skip
         return tuple(g[:, columns.argsort()] for g in gradients)
 
     return {"attend_forward": forward, "attend_backward": backward}
+
+
+# The competitors' kernels still have the former signatures.
+
+
+def flat(*arrays):
+    """One flat array of several, and where each starts."""
+    places = np.cumsum([0, *(a.size for a in arrays)])
+    return np.concatenate([a.reshape(-1) for a in arrays]), places[:-1].tolist()
 
 
 def lstm_forward(x, W, U, b, offsets, backwards):
@@ -140,20 +160,20 @@ def convolution_backward(dy, cache):
 
 def dot_forward(h, e):
     f = np.zeros(len(h))
-    ranking.dot_forward(h, 0, e, 0, len(h), f, Lanes(h.shape[1]))
+    run(ranking.dot_forward, h, e, f)
     return f, (h, e)
 
 
 def dot_backward(df, cache):
     h, e = cache
     dh, de = np.zeros_like(h), np.zeros_like(e)
-    ranking.dot_backward(df, h, 0, e, 0, len(h), dh, 0, de, 0, Lanes(h.shape[1]))
+    run(ranking.dot_backward, df, h, e, dh, de)
     return dh, de
 
 
 def pointwise_forward(f, label):
     df = np.zeros_like(f)
-    loss = ranking.pointwise(f, label, 1 / len(f), df, 0, len(f))
+    loss = run(ranking.pointwise, f, label, 1 / len(f), df)
     return loss / len(f), df
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kernel_twins import attention_work, empty_matrix, from_matrix, in_strips, run
 
 from atrank_np.backend import NumpyBackend, make_backend
 from atrank_np.config import MODELS, Config
@@ -12,14 +13,14 @@ from atrank_np.datasets.protocol import split
 from atrank_np.datasets.reading import read_log
 from atrank_np.gradcheck.cases import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
-from atrank_np.kernels.attention import attend_backward, attend_forward
-from atrank_np.kernels.backend import Flat
+from atrank_np.kernels.attention import KEPT, Operands, attend_backward, attend_forward
 from atrank_np.kernels.catalogue import BLOCK
-from atrank_np.kernels.chunks import CHUNK
 from atrank_np.kernels.embedding import add_scaled, sum_scaled, take_square
-from atrank_np.kernels.products import from_strips, product, product_of_transpose, to_strips, transpose
-from atrank_np.kernels.step import KEPT
-from atrank_np.kernels.vectors import STRIP, Lanes
+from atrank_np.kernels.layout import Flat
+from atrank_np.kernels.packed import Packed
+from atrank_np.kernels.products import add_product, add_product_of_transpose, from_strips, product, to_strips, transpose
+from atrank_np.kernels.simd import STRIP
+from atrank_np.kernels.workspace import CHUNK
 from atrank_np.layers.embedding import Rows
 from atrank_np.optimizer import FOLD
 from atrank_np.randomness import Dropout
@@ -137,17 +138,17 @@ def test_a_history_without_targets():
 
 
 @pytest.mark.parametrize("lengths", [[1, 3, 1, 2, 0, 1], [1] * 4, [1] * 150], ids=len)
-@pytest.mark.parametrize("model", ["atrank", "bilstm_attention"])
-def test_one_behaviour_alone_has_all_the_weight(model, lengths):
-    """Nobody reads its scores, queries and keys, which are nothing here but what lay in the workspace before. Many targets
-    put a history of one behaviour before longer ones."""
-    problem = toy_problem(np.random.default_rng(5), model, ranking="deep")
+def test_what_lay_in_the_workspace_is_not_read(lengths):
+    """Histories of one behaviour, whose softmax has no gradient, among them."""
+    problem = toy_problem(np.random.default_rng(5), ranking="deep")
     targets = ([9, 1, 2, 1, 3, 1] + [2] * 150)[: len(lengths)]
     batch = random_batch(np.random.default_rng(6), problem.model.space.groups, lengths, targets)
     numpy, numba = both(problem)
     numba.gradients(batch)
-    for rows in (numba.work.rows, numba.work.fold, numba.work.weight, numba.work.score):
-        rows[:] = np.nan
+    for shard in numba.shards:
+        work = shard.arrays("attention")
+        for rows in (*numba.buffers[0], *numba.buffers[1], *map(work.arrays, ("weight", "score", "folded", "turned"))):
+            rows[:] = np.nan
     (_, wanted), (_, gradients) = numpy.gradients(batch), numba.gradients(batch)
     for name, w in numpy.params.items():
         assert_close(dense(gradients[name], w.shape), dense(wanted[name], w.shape), 1e-11)
@@ -206,7 +207,7 @@ def test_take_square(n):
     y = np.random.default_rng(n).standard_normal(50)
     expected, square = y.copy(), (y[3 : 3 + n] ** 2).sum()
     expected[3 : 3 + n] = 0
-    assert take_square(y, 3, n) == pytest.approx(square, rel=1e-14)
+    assert run(take_square, y[3 : 3 + n]) == pytest.approx(square, rel=1e-14)
     np.testing.assert_array_equal(y, expected)
 
 
@@ -215,10 +216,10 @@ def test_scaled_sums(n):
     x, y = np.random.default_rng(n).standard_normal((2, 100))
     expected = y.copy()
     expected[3 : 3 + n] = 2 * x[1 : 1 + n] + 2 * x[50 : 50 + n]
-    sum_scaled(y, 3, x, 1, 50, n, 2.0)
+    run(sum_scaled, y[3 : 3 + n], x[1 : 1 + n], x[50 : 50 + n], 2.0)
     np.testing.assert_array_equal(y, expected)
     expected[4 : 4 + n] += 2 * x[7 : 7 + n]
-    add_scaled(y, 4, x, 7, n, 2.0)
+    run(add_scaled, y[4 : 4 + n], x[7 : 7 + n], 2.0)
     np.testing.assert_array_equal(y, expected)
 
 
@@ -280,30 +281,23 @@ def test_a_catalogue_of_several_blocks(model):
     assert_close(numba.catalogue_scores(batch, 0), numpy.catalogue_scores(batch, 0), 1e-5)
 
 
-def further_apart(x, gap):
-    """The same rows with a gap behind each, of NaN: nothing may read it."""
-    return np.hstack([x, np.full((len(x), gap), np.nan)])
-
-
-@pytest.mark.parametrize("gap", [0, 3])
 @pytest.mark.parametrize("rows, inner, columns", [(0, 4, 32), (1, 5, 7), (13, 16, 64), (300, 24, 32), (7, 130, 20), (9, 32, 96)])
-def test_products_and_matrices_in_strips(rows, inner, columns, gap):
+def test_products_and_matrices_in_strips(rows, inner, columns):
     rng = np.random.default_rng(rows)
-    x, W, dy = rng.standard_normal((rows + 2, inner)), rng.standard_normal((inner, columns)), rng.standard_normal((rows, columns))
-    y, P = further_apart(np.full((rows + 1, columns), 7.0), gap), to_strips(W)
-    np.testing.assert_array_equal(from_strips(P, inner), W)
-    product(further_apart(x, gap), 2, rows, inner, P, 0, columns, y, 1, False)
-    np.testing.assert_allclose(y[1:, :columns], x[2:] @ W, rtol=0, atol=1e-12)
-    product(further_apart(x, gap), 2, rows, inner, P, 0, columns, y, 1, True)
-    np.testing.assert_allclose(y[1:, :columns], 2 * x[2:] @ W, rtol=0, atol=1e-12)
-    assert (y[0, :columns] == 7).all() and np.isnan(y[:, columns:]).all()
-    dW = np.full(inner * columns, np.nan)  # what is there before must not matter to what writes
-    for add in (False, True):
-        product_of_transpose(further_apart(x, gap), 2, rows, inner, further_apart(dy, gap), 0, columns, dW, 0, add)
-    np.testing.assert_allclose(from_strips(dW, inner), 2 * x[2:].T @ dy, rtol=0, atol=1e-11)
-    PT = np.zeros_like(P)
-    transpose(P, 0, inner, columns, PT)
-    np.testing.assert_array_equal(from_strips(PT, columns), W.T)
+    x, W, dy = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns)), rng.standard_normal((rows, columns))
+    y = np.full((rows + 2, columns), 7.0)
+    np.testing.assert_array_equal(from_strips(to_strips(W), inner), W)
+    run(product, x, in_strips(W), y[1:-1])
+    np.testing.assert_allclose(y[1:-1], x @ W, rtol=0, atol=1e-12)
+    run(add_product, x, in_strips(W), y[1:-1])
+    np.testing.assert_allclose(y[1:-1], 2 * x @ W, rtol=0, atol=1e-12)
+    assert (y[[0, -1]] == 7).all()
+    dW, W_T = empty_matrix(inner, columns), empty_matrix(columns, inner)
+    for _ in range(2):
+        run(add_product_of_transpose, x, dy, dW)
+    np.testing.assert_allclose(from_matrix(dW), 2 * x.T @ dy, rtol=0, atol=1e-11)
+    run(transpose, in_strips(W), W_T)
+    np.testing.assert_array_equal(from_matrix(W_T), W.T)
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -311,24 +305,31 @@ def test_products_and_matrices_in_strips(rows, inner, columns, gap):
 @pytest.mark.parametrize("n, q", [(0, 2), (1, 3), (2, 1), (9, 4), (70, 5)])
 def test_queries_through_W_see_what_keys_through_W_show(n, q, D, K, keep):
     """(s W_k) · m_j is s · (W_k m_j): `folded_forward` and its gradients against keys that went through W."""
-    rng, lanes = np.random.default_rng(n), (Lanes(D), Lanes(K))
+    rng = np.random.default_rng(n)
     normal = lambda *shape: rng.standard_normal(shape)
-    query, dc, memory, value, W = normal(q + 2, D), normal(q + 1, D), normal(n + 3, D), normal(n + 3, D), 0.3 * normal(D, D)
+    query, dc, memory, value, W = normal(q, D), normal(q, D), normal(n, D), normal(n, D), 0.3 * normal(D, D)
     found = []
     for folded in (False, True):
-        key = memory if folded else memory @ W
-        P, dP, at = W.reshape(-1), np.zeros(D * D), 0 if folded else -1
-        c, dquery, dkey, dvalue = np.zeros((q + 1, D)), np.zeros((q + 2, D)), normal(n + 3, D), normal(n + 3, D)
-        weight, score = np.zeros(max(q, 2) * max(n, 1) * K), np.zeros(2 * max(n, 1) * K)
-        fold, turned = np.zeros((q, 2 * D * K)), np.zeros(2 * D * K)
-        attend_forward(query, 2, q, P, at, key, value, 3, n, weight, 0, keep, c, 1, score, fold, *lanes)
-        attend_backward(query, dquery, 2, q, P, dP, at, key, value, dkey, dvalue, 3, n, weight, 0, keep, dc, 1, score, fold,
-                        turned, *lanes)  # fmt: skip
-        dmemory, dW = (dkey, dP.reshape(D, D)) if folded else (dkey @ W.T, memory[3:].T @ dkey[3:])
-        found.append((c, dquery, dmemory[3:], dvalue[3:], dW))
+        work = attention_work(n, q, D, K, keep)
+        key, own_W, dW = (memory, W, np.zeros((D, D))) if folded else (memory @ W, work.no_matrix, work.no_matrix)
+        given, c = Operands(query, own_W, key, value), np.zeros((q, D))
+        gradients = Operands(normal(q, D), dW, normal(n, D), normal(n, D))
+        run(attend_forward, given, int(keep), work.weight, work.folded, work.score[:n], c)
+        run(attend_backward, dc, given, int(keep), work.weight, work.folded, work, work.score[:n], gradients)
+        dkey = gradients.key
+        dmemory, dW = (dkey, dW) if folded else (dkey @ W.T, memory.T @ dkey)
+        found.append((c, gradients.query, dmemory, gradients.value, dW))
     for folded, plain in zip(*found):
         np.testing.assert_allclose(folded, plain, rtol=0, atol=1e-11)
     assert n < 2 or all(np.abs(array).max() > 1e-3 for array in found[0])
+
+
+def nbytes(packed):
+    """Of all arrays that packed arguments point to."""
+    if isinstance(packed, np.ndarray):
+        return packed.nbytes
+    inside = packed.keep.values() if isinstance(packed, Packed) else packed if isinstance(packed, (list, tuple)) else ()
+    return sum(map(nbytes, inside))
 
 
 def test_workspace_is_linear_in_the_longest_history():
@@ -337,8 +338,8 @@ def test_workspace_is_linear_in_the_longest_history():
     for length in (10_000, 20_000):
         _, numba = both(problem)
         batch = random_batch(np.random.default_rng(15), problem.model.space.groups, [length], [2])
-        numba._make_room(batch, True)
-        sizes.append(sum(array.nbytes for array in numba.work))
+        numba.scores(batch)
+        sizes.append(nbytes(numba.context))
     assert sizes[1] < 2.05 * sizes[0]
 
 

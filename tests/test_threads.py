@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numba import njit
 
-from atrank_np.kernels import meeting
+from atrank_np.kernels import threads as waiting
 from atrank_np.kernels.threads import Team, team
 
-meet = njit(nogil=True)(lambda arrived, thread: meeting.meet(arrived, thread))
+meet = njit(nogil=True)(lambda arrived, thread: waiting.barrier(arrived, thread))
 
 
 def squares(crew):
@@ -82,8 +82,8 @@ def test_a_run_that_was_left_while_waiting(monkeypatch):
 @pytest.mark.parametrize("looks", [0, 2000])
 def test_nobody_leaves_a_meeting_before_all_have_come(monkeypatch, looks):
     """Neither while he looks nor while he sleeps between looks; who comes last varies."""
-    monkeypatch.setattr(meeting, "LOOKS", looks)
-    meet = njit(nogil=True)(meeting.meet.py_func)
+    monkeypatch.setattr(waiting, "LOOKS", looks)
+    meet = njit(nogil=True)(waiting.barrier.py_func)
     crew, wrong = Team(3), []
     for last in (0, 1, 2):
         came = np.zeros(3, bool)
@@ -127,7 +127,7 @@ def answers_of(crew, faulty=None, when=None, delays=(0,)):
 
 @pytest.mark.parametrize("faulty", [0, 1])
 def test_who_fails_keeps_no_meeting_waiting(faulty):
-    """The others learn that he did not come; or that he did, if it was after the meeting."""
+    """The others learn that he did not come; or that he did, if it was after the waiting."""
     crew = Team(3)
     assert answers_of(crew, faulty, "before") == ([False] * 2, 1)
     assert answers_of(crew, faulty, "after") == ([True] * 3, 1)

@@ -1,6 +1,54 @@
 """numba twins of those `layers` that need speed, and the compiled training step that calls them.
 
-Importing this package imports numba; `backend.make_backend` does so when it is asked for.
+Begin with `feedforward.relu_forward`, the door: nine lines, and every kernel is written like it.
+
+**Views and Vectors.** To compiled code a 2-d array is a View of rows: `x[i]` is a row, a Vector of D numbers that + - * and the
+functions of `simd` take whole; `x[a:b]` is a View of some rows, and copies nothing; `len(x)` is their number. D belongs to the
+type of x, so a kernel is compiled for one width and needs no argument that says it. A 1-d array is a View of numbers. A vector
+of parameters is a View of one row, `b[0]`. Nothing is checked at run time: neither bounds nor an index from the end.
+
+**A kernel's signature is its layer's, with the arrays that it writes.** First what is read, then what is written; the comment
+on the `def` line gives the shapes. A gradient of parameters is always added to; other results are written, unless the name
+says `add`. What travels together is one NamedTuple: `FeedForward` (parameters; the same type holds their transposes and their
+gradients: `own.F`, `own_T.F`, `d_own.F`), `FeedForwardCache`, `Operands` (query, W, key, value, or their gradients).
+
+**Packed arguments.** `pack` lays a NamedTuple out in memory once, when the workspace is made; compiled code gets its address,
+and `own.P_W` reads a field (`packed`). A step has one argument of this kind: `workspace.Context`.
+
+**Options.** What is not in use is None: `mask`, `deep`, `pairs`, `bags`, `numbers`. `if mask is None` on an ARGUMENT is decided
+when a kernel is compiled, and the other branch is not compiled. So an option compiles when it is first used.
+
+**Compiling.** `@kernel` compiles once, and callers hold its symbol; `@inline` is for what is too small to be called; `@entry`
+is what Python calls (`jit`). What costs is the number of compiled functions, and their arguments: so write kernels over whole
+rows, and pass one constant with its type (`jit.ZERO`), for a bare 0 is a type of its own to numba.
+
+**A model more** needs `Parameters` (a NamedTuple, its first fields `groups` and `deep`), `Buffers` (rows of a chunk), a kernel
+`shard_step`, the entry `step`, `parameters_of`, as in `atrank`, and a `KernelSpec` in `backend.SPECS`.
+
+The modules, in the order in which they call each other:
+    jit                 how numba compiles them
+    simd packed         Vector; View, packed arguments
+    products            matrix products and transposes
+    layout              aligned arrays, the order of columns
+    embedding feedforward attention ranking      twins of the layers
+    workspace           batch, shards, chunks; the common space
+    threads             the barrier
+    step atrank         a training step
+    catalogue           ranking all objects for one history
+    spec backend        parameters by name, and what Python sees
+
+Tricks, each with its price in lines and what it is worth in the training step (batch 32, one thread, AVX-512):
+
+    what                          why                                             worth    switch it off and see
+    space index innermost         the softmax of all spaces in one register       (ladder) lesson 17, rung 3
+    queries in pairs              what is loaded serves two                       (ladder) lesson 17
+    rows of up to 6 in a tile     sums stay in registers                          30 %     products.multiply: next_part(…, 1)
+    matrices in strips            no 512-byte steps, memory fetched ahead         1.5-5 %  products.in_strips: return False
+    gap between rows              rows at 512 bytes share few places of the cache 15 % of xᵀ dy   layout.GAP = 0
+    W on the side of queries      fewer operations where queries are few          3-4 %    through_W="keys" (and `attend`)
+    barrier in compiled code      no way back to Python between shards and update 5 %      two runs of the team, as for clip
+    a copy of P for each thread   lines that another core wrote are slow          2 cores  copies=1
+    values times W1 (catalogue)   short histories: depth n K in place of D        98->72ms catalogue: short = False
 """
 
 import hashlib
@@ -16,7 +64,7 @@ def _cache_folder():
     numba looks only at the file of the cached function itself: a changed kernel in another file would go unseen.
     It reads the whole list of what is kept of a function, so whoever calls kernels passes types that all programs know.
     """
-    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
     base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = Path(base).expanduser() / "atrank_np" / hashlib.sha256(sources).hexdigest()[:16]
     try:
@@ -28,6 +76,14 @@ def _cache_folder():
 
 _before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _cache_folder()
 try:
-    from .backend import NumbaBackend  # noqa: F401  numba asks for the folder when a function is defined
+    # numba asks for the folder when a function is defined
+    from . import backend
+    from .old import backend as old_backend
 finally:
     numba.config.CACHE_DIR = _before
+
+
+def NumbaBackend(model, params, config, step=0, table_scale=1.0):
+    """The numba backend of a model. Competitors are still in `old`."""
+    kind = backend.NumbaBackend if type(model) in backend.SPECS else old_backend.NumbaBackend
+    return kind(model, params, config, step, table_scale)

@@ -1,131 +1,136 @@
-"""The shard of ATRank: (1) to (8) of a part of the batch, forward and backward."""
+"""The shard of ATRank: (1) to (8) of a part of the batch, forward and backward. Names are those of `models.atrank`."""
 
 from typing import NamedTuple
 
-from numba import njit
+import numpy as np
 
-from .chunks import SpaceAt, common_space, common_space_backward, next_chunk, number_rows, with_a_choice
-from .feedforward import Mask, add, clear
-from .options import ADD, INNER, ONE, SET, STEP, ZERO
-from .products import product, product_of_transpose
-from .ranking import DeepAt
-from .step import (
-    AttentionAt,
-    FeedForwardAt,
-    attend,
-    attend_back,
+from .attention import Attention, Operands, attend, attend_back
+from .feedforward import (
+    FeedForward,
+    FeedForwardCache,
+    add,
     feed_forward,
     feed_forward_backward,
+    mask_of,
     project,
     project_backward,
-    rank,
-    update,
 )
-from .vectors import size
-
-BUFFERS = 17  # rows of D numbers that `shard` has names for
-ENCODED, VALUE_C = 8, 9  # of these: C of (6), and the values of a chunk's vanilla attention
-# Matrices whose gradients the first chunk of a shard writes, so that nobody has to clear them: they lie at the end of P.
-WRITTEN = tuple(f"{layer}.{name}" for layer in ("self", "vanilla") for name in ("P.W", "Q.W", "F.W1", "F.W2")) + ("self.W",)
+from .jit import ZERO, entry, inline, kernel
+from .products import add_product_of_transpose, product
+from .step import rank_targets, update
+from .workspace import begin_shard, common_space, common_space_backward, next_chunk
 
 
-class Places(NamedTuple):
-    """Where the dense parameters lie in P."""
+class Parameters(NamedTuple):
+    """The dense parameters, the same with the matrices transposed, or their gradients."""
 
-    space: SpaceAt
-    deep: DeepAt
-    self_attention: AttentionAt
-    self_feed_forward: FeedForwardAt
-    vanilla_attention: AttentionAt
-    vanilla_feed_forward: FeedForwardAt
-    written: int  # where `WRITTEN` begin
+    groups: list  # [GroupParameters]
+    deep: object  # Deep, or None
+    self_attention: Attention
+    self_feed_forward: FeedForward
+    vanilla_attention: Attention
+    vanilla_feed_forward: FeedForward
 
 
-@njit(**INNER)
-def shard(given, settings, batch, s, train, D, K, L):
-    """Forward, and with `train` backward, of the histories of shard s. Fills work.f, .df, .loss, .dP and .du.
+class Buffers(NamedTuple):
+    """Rows of a chunk. In those of targets S holds h_t, X what enters F_vanilla, C what leaves it."""
 
-    In the buffers' rows of targets S holds h_t, X what enters F_vanilla, C what leaves it. Names are those of
-    `models.atrank` and `layers`.
-    """
-    features, places, copies, transposed, tables, biases, _, work = given
-    P, PT = copies[s % len(copies)], transposed[s % len(copies)]  # those of the thread that runs shard s
-    rows, rstd, number, dP = work.rows[s], work.rstd[s], work.number[s], work.dP[s]
-    S, query, key, value, X, hidden = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    out, normed, C, value_C, he, deep_hidden = rows[6], rows[7], rows[ENCODED], rows[VALUE_C], rows[10], rows[11]
-    dS, d1, d2, d3, spare = rows[12], rows[13], rows[14], rows[15], rows[16]
-    own, vanilla = places.self_attention, places.vanilla_attention
-    own_ff, vanilla_ff = places.self_feed_forward, places.vanilla_feed_forward
-    scale, width, N = P.dtype.type(settings.scale), size(D), len(batch.object)
-    if train:
-        dP[: places.written if work.count[s] else len(dP)] = 0
-    work.loss[s] = 0
-    first = row0 = u0 = ZERO
-    while first < work.count[s]:
-        last, n, q = next_chunk(batch, work, s, first)
-        n2, q2 = with_a_choice(work.offset[s], last - first)  # only theirs are queries and keys
-        number_rows(batch, work, s, first, last, row0)
-        own_mask = Mask(settings.dropout, settings.key, 0, number, ZERO, ZERO, settings.columns)
-        vanilla_mask = Mask(settings.dropout, settings.key, 1, number, n, N, settings.columns)
-        u1 = common_space(features, places.space, P, tables, scale, batch, work, s, n + q, row0, u0, S, spare, D)  # (1)
+    S: np.ndarray  # [R, D]
+    query: np.ndarray
+    key: np.ndarray
+    value: np.ndarray
+    X: np.ndarray
+    hidden: np.ndarray
+    out: np.ndarray
+    normed: np.ndarray
+    C: np.ndarray
+    value_C: np.ndarray  # the values of the vanilla attention
+    dS: np.ndarray
+    dC: np.ndarray
+    dquery: np.ndarray
+    dkey: np.ndarray  # before it dhidden of the feed-forward nets
+    dvalue: np.ndarray
+    rstd: np.ndarray  # [R]
 
-        project(S, ZERO, n2, P, own.P_W, own.P_b, query, ZERO, D)  # (2)
-        product(S, ZERO, n2, width, P, own.W, width, key, ZERO, SET)
-        project(S, ZERO, n, P, own.Q_W, own.Q_b, value, ZERO, D)
-        at = attend(query, ZERO, ZERO, P, -ONE, key, value, work, s, last - first, ZERO, train, X, D, K)  # (3) to (5)
+
+@inline
+def cache_of(B, first, last):
+    """A feed-forward net's cache in rows first … last-1."""
+    return FeedForwardCache(B.X[first:last], B.hidden[first:last], B.out[first:last], B.normed[first:last], B.rstd[first:last],
+                            B.dkey[first:last])  # fmt: skip
+
+
+@kernel
+def shard_step(context, thread, s):
+    """Forward, and in training backward, of the histories of a shard."""
+    batch, settings, shard = context.batch, context.settings, context.shards[s]
+    chunk = shard.chunk
+    own, own_T, d_own, B, work = thread.own, thread.own_T, shard.gradients, shard.buffers, shard.attention
+    layer, layer_T, d_layer = own.self_attention, own_T.self_attention, d_own.self_attention
+    vanilla, vanilla_T, d_vanilla = own.vanilla_attention, own_T.vanilla_attention, d_own.vanilla_attention
+    begin_shard(shard, settings.train)
+    while next_chunk(batch, chunk):
+        n, end, histories = chunk.n, chunk.n + chunk.q, chunk.last - chunk.first
+        S, h, query, value, value_C = B.S[:n], B.S[n:end], B.query[:n], B.value[:n], B.value_C[:n]
+        C, e, target_query, key = B.C[:n], B.C[n:end], B.query[n:end], B.key[:n]
+        own_cache, target_cache = cache_of(B, ZERO, n), cache_of(B, n, end)
+        mask = mask_of(settings.dropout, 0, chunk.number, ZERO)
+        target_mask = mask_of(settings.dropout, 1, chunk.number[n:end], len(batch.object))
+        common_space(context.groups, own.groups, settings.scale, batch, chunk, B.S[:end], B.dS)  # (1)
+
+        project(S, layer.P_W, layer.P_b, query)  # (2)
+        product(S, layer.W, key)
+        project(S, layer.Q_W, layer.Q_b, value)
+        given = Operands(query, work.no_matrix, key, value)
+        kept = attend(given, chunk.offsets, chunk.offsets, histories, work, settings.train, ZERO, own_cache.x)  # (3) to (5)
         if settings.residual:
-            add(S, n, X, D)
-        feed_forward(X, ZERO, n, P, own_ff, own_mask, hidden, out, normed, rstd, C, D)  # (6)
+            add(S, own_cache.x)
+        feed_forward(own.self_feed_forward, mask, own_cache, C)  # (6)
 
-        project(S, n, q2, P, vanilla.P_W, vanilla.P_b, query, n, D)  # (7)
-        project(C, ZERO, n, P, vanilla.Q_W, vanilla.Q_b, value_C, ZERO, D)
-        attend(query, ONE, n, P, vanilla.W, C, value_C, work, s, last - first, at, train, X, D, K)
-        feed_forward(X, n, q, P, vanilla_ff, vanilla_mask, hidden, out, normed, rstd, C, D)
-        rank(S, C, n, q, settings, places, P, PT, dP, biases, batch, work, s, first, last, he, deep_hidden, spare,
-             train, dS, d1, D)  # fmt: skip
+        project(h, vanilla.P_W, vanilla.P_b, target_query)  # (7)
+        project(C, vanilla.Q_W, vanilla.Q_b, value_C)
+        target_given = Operands(target_query, vanilla.W, C, value_C)
+        attend(target_given, chunk.target_offsets, chunk.offsets, histories, work, settings.train, kept, target_cache.x)
+        feed_forward(own.vanilla_feed_forward, target_mask, target_cache, e)
+        dS, dh, dC, de = B.dS[:n], B.dS[n:end], B.dC[:n], B.dC[n:end]
+        rank_targets(context, thread, shard, h, e, dh, de)  # (8)
 
-        if train:
-            more = first > 0  # to the gradients of `WRITTEN` others than the first chunk add
-            de = d1  # which becomes dx
-            feed_forward_backward(de, n, q, X, P, PT, dP, vanilla_ff, more, vanilla_mask, hidden, normed, rstd, d2, spare, D)
-            dx, dquery, dvalue, dC = de, d2, d2, d3  # targets in rows n …, keys and values in rows 0 …
-            attend_back(query, dquery, ONE, n, P, dP, vanilla.W, C, value_C, dC, dvalue, work, s, last - first, at, dx, D, K)
-            project_backward(dquery, n, query, n, S, n, q2, PT, dP, vanilla.P_W, vanilla.P_b, more, dS, n, ADD, D)
-            project_backward(dvalue, ZERO, value_C, ZERO, C, ZERO, n, PT, dP, vanilla.Q_W, vanilla.Q_b, more, dC, ZERO, ADD, D)
+        if settings.train:
+            dquery, dtarget_query, dkey, dvalue = B.dquery[:n], B.dquery[n:end], B.dkey[:n], B.dvalue[:n]
+            feed_forward_backward(de, own_T.vanilla_feed_forward, d_own.vanilla_feed_forward, target_mask, target_cache)
+            gradients = Operands(dtarget_query, d_vanilla.W, dC, dvalue)
+            attend_back(de, target_given, chunk.target_offsets, chunk.offsets, histories, work, kept, gradients)
+            project_backward(dtarget_query, target_query, h, vanilla_T.P_W, d_vanilla.P_W, d_vanilla.P_b, dh)
+            project_backward(dvalue, value_C, C, vanilla_T.Q_W, d_vanilla.Q_W, d_vanilla.Q_b, dC)
 
-            feed_forward_backward(dC, ZERO, n, X, P, PT, dP, own_ff, more, own_mask, hidden, normed, rstd, d2, spare, D)
-            dX, dquery, dkey, dvalue = dC, d1, d2, spare
-            attend_back(query, dquery, ZERO, ZERO, P, dP, -ONE, key, value, dkey, dvalue, work, s, last - first, ZERO, dX, D, K)
-            clear(dS, n2, n, D)
-            project_backward(dquery, ZERO, query, ZERO, S, ZERO, n2, PT, dP, own.P_W, own.P_b, more, dS, ZERO, SET, D)
-            project_backward(dvalue, ZERO, value, ZERO, S, ZERO, n, PT, dP, own.Q_W, own.Q_b, more, dS, ZERO, ADD, D)
-            product_of_transpose(S, ZERO, n2, width, dkey, ZERO, width, dP, own.W, more)
-            product(dkey, ZERO, n2, width, PT, own.W, width, dS, ZERO, ADD)
+            feed_forward_backward(dC, own_T.self_feed_forward, d_own.self_feed_forward, mask, own_cache)
+            gradients = Operands(dquery, work.no_matrix, dkey, dvalue)
+            attend_back(dC, given, chunk.offsets, chunk.offsets, histories, work, ZERO, gradients)
+            add_product_of_transpose(S, dkey, d_layer.W)
+            product(dkey, layer_T.W, dS)
+            project_backward(dquery, query, S, layer_T.P_W, d_layer.P_W, d_layer.P_b, dS)
+            project_backward(dvalue, value, S, layer_T.Q_W, d_layer.Q_W, d_layer.Q_b, dS)
             if settings.residual:
-                add(dX, n, dS, D)
-
-            common_space_backward(features, places.space, PT, dP, batch, work, s, n + q, row0, u0, S, dS, d1, d2, D)
-        first, row0, u0 = last, row0 + n + q, u1
-    work.used[s] = row0
+                add(dC, dS)
+            spares = B.dquery, B.dkey
+            common_space_backward(context.groups, own_T.groups, d_own.groups, batch, chunk, B.S[:end], B.dS[:end], spares)
 
 
-@njit(**STEP)
-def step(held, settings, batch, thread, arrived, D, K, L):
+@entry
+def step(context, thread, arrived):
     """A thread's part of a step: its shards, then its update."""
-    given = held.value
-    for s in range(thread, settings.shards, len(arrived)):
-        shard(given, settings, batch, s, settings.train, D, K, L)
-    update(given, settings, batch, thread, arrived)
+    for s in range(thread, context.settings.shards, len(arrived)):
+        shard_step(context, context.threads[thread], s)
+    update(context, thread, arrived)
 
 
-def places_of(model, space, deep, at):
-    """Places, from the place of each dense parameter by name."""
-    return Places(
-        space=space,
-        deep=deep,
-        self_attention=AttentionAt.of("self", at),
-        self_feed_forward=FeedForwardAt.of("self", at),
-        vanilla_attention=AttentionAt.of("vanilla", at),
-        vanilla_feed_forward=FeedForwardAt.of("vanilla", at),
-        written=min(at[name] for name in WRITTEN),
+def parameters_of(named, model):
+    """Parameters, from `spec.Named`."""
+    return Parameters(
+        groups=named.groups(model.space.groups),
+        deep=named.deep(model),
+        self_attention=named.attention("self"),
+        self_feed_forward=named.feed_forward("self"),
+        vanilla_attention=named.attention("vanilla", through_W="queries"),
+        vanilla_feed_forward=named.feed_forward("vanilla"),
     )

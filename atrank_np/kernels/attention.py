@@ -3,195 +3,248 @@
 Here the space index is innermost: column j·K + k is number j of space k. Then one row of queries times one row of
 keys, summed by space, is the score of all K spaces at once, and the softmax runs over K lanes in parallel.
 
-Queries go in pairs, so that what is loaded serves two; an odd last one is its own second, with a gradient of zero.
-Scores of a pair lie side by side: key j has the K of the one, then the K of the other.
+Queries go in pairs, so that what is loaded serves two; an odd last query is paired with itself, and the copy's gradient is
+zero. Scores of a pair lie side by side: row j has the K of the one, then the K of the other.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit
 
-from .options import ADD, KERNEL, ONE, SET, ZERO
-from .products import J, multiply, turn
-from .vectors import beside, dots, exp, halves, load, maximum, multiply_add, piece, row, size, splat, spread, store, twice
+from .jit import ADD, SET, inline, kernel
+from .packed import Matrix
+from .products import J, as_matrix, multiply, transpose, transposed
+from .simd import (
+    beside,
+    columns,
+    dots,
+    exp,
+    half,
+    halves,
+    lanes,
+    load,
+    maximum,
+    multiply_add,
+    piece,
+    size,
+    splat,
+    spread,
+    store,
+    zeros,
+)
+
+KEPT = 128  # histories up to this length keep their attention weights for the backward pass
 
 
-@njit(**KERNEL)
-def scores_forward(query, i, other, key, at, step, n, score, D, K):
-    """score[2K j:] = query_i · key_j and query_other · key_j, for n keys, `step` numbers apart, from flat place `at` on."""
-    r, spaces = row(query, size(D)), size(K)
-    for j in range(n):
-        one = dots(query, i * r, key, at + j * step, D, K)
-        two = dots(query, other * r, key, at + j * step, D, K)
-        store(score, 2 * j * spaces, one)
-        store(score, (2 * j + 1) * spaces, two)
+class Attention(NamedTuple):
+    """The parameters of an attention layer, the same with the matrices transposed, or their gradients.
+
+    W is one matrix, from memory to key.
+    """
+
+    P_W: Matrix  # [D, D]
+    P_b: np.ndarray  # [1, D]
+    W: object  # [D, D] a Matrix that keys go through, or a View of rows that queries go through
+    Q_W: Matrix  # [D, D]
+    Q_b: np.ndarray  # [1, D]
 
 
-@njit(**KERNEL)
-def scores_backward(query, dquery, i, other, key, dkey, at, step, n, dscore, more, D, K):
-    """dquery of the pair (written); dkey is written, too, or added to if `more`."""
-    r, spaces, C = row(query, size(D)), size(K), piece(D, K)
-    zero = splat(query.dtype.type(0), C)
-    for p in range(0, size(D), size(C)):  # rows in pieces: their sums stay in registers
-        q1, q2 = load(query, i * r + p, C), load(query, other * r + p, C)
+class Operands(NamedTuple):
+    """What attends and what is attended to, or their gradients. W: a View of no rows, or the matrix that keys still have to
+    go through; then key is the memory."""
+
+    query: np.ndarray  # [q, D]
+    W: np.ndarray  # [0 or D, D]
+    key: np.ndarray  # [n, D]
+    value: np.ndarray  # [n, D]
+
+
+class AttentionWork(NamedTuple):
+    """Workspace of a shard."""
+
+    weight: np.ndarray  # [., K] attention weights of the chunk: those that are kept, and a pair's
+    score: np.ndarray  # [n, 2K] of a pair of queries, for the longest history
+    folded: np.ndarray  # [targets D, 2K] of the chunk's pairs of targets, each in the D rows of its first
+    turned: np.ndarray  # [2K, D]
+    no_matrix: np.ndarray  # [0, D] in the place of W for keys that went through it
+
+
+@kernel
+def scores_forward(query, i, other, key, score):  # [q, D], [n, D] -> [n, 2K]
+    """score[j] = query_i · key_j and query_other · key_j."""
+    K = half(score)
+    for j in range(len(key)):
+        store(score, j, 0, dots(query, i, key, j, K))
+        store(score, j, size(K), dots(query, other, key, j, K))
+
+
+@kernel
+def scores_backward(dscore, query, i, other, key, dquery, dkey, add):  # [n, 2K], [q, D], [n, D] -> [q, D], [n, D]
+    """Writes dquery of the pair; writes dkey, or adds to it if `add`."""
+    K = half(dscore)
+    C = piece(query, K)
+    zero = splat(query, 0, C)
+    for p in range(0, columns(query), size(C)):  # rows in pieces: their sums stay in registers
+        q1, q2 = load(query, i, p, C), load(query, other, p, C)
         dq1 = dq2 = zero
-        for j in range(n):
-            place = at + j * step + p
-            k = load(key, place, C)
-            ds1, ds2 = spread(load(dscore, 2 * j * spaces, K), C), spread(load(dscore, (2 * j + 1) * spaces, K), C)
+        for j in range(len(key)):
+            k = load(key, j, p, C)
+            ds1, ds2 = spread(load(dscore, j, 0, K), C), spread(load(dscore, j, size(K), K), C)
             dq1 = multiply_add(ds1, k, dq1)
             dq2 = multiply_add(ds2, k, dq2)
-            dk = load(dkey, place, C) if more else zero
-            store(dkey, place, multiply_add(ds2, q2, multiply_add(ds1, q1, dk)))
-        store(dquery, other * r + p, dq2)  # first: an odd last row's second is nothing
-        store(dquery, i * r + p, dq1)
+            dk = load(dkey, j, p, C) if add else zero
+            store(dkey, j, p, multiply_add(ds2, q2, multiply_add(ds1, q1, dk)))
+        store(dquery, other, p, dq2)  # first: the gradient of an odd last query's copy is zero
+        store(dquery, i, p, dq1)
 
 
-@njit(**KERNEL)
-def folded_forward(query, i, other, P, W, memory, first, n, score, fold, D, K):
-    """The same scores from n rows of memory that went through no W: (s W_k) · m_j in the place of s · (W_k m_j).
+@kernel
+def folded_forward(query, i, other, W, memory, score, folded):  # [q, D], [D, D], [n, D] -> [n, 2K], [D, 2K]
+    """The same scores from memory that went through no W: (s W_k) · m_j in the place of s · (W_k m_j).
 
-    That is less work where queries are few: a pair of them becomes fold, [D, 2K], and scores are its product with memory.
-    W: the place in P of the matrix from memory to keys.
+    That is less work where queries are few: a pair of them becomes `folded`, and scores are its product with memory.
     """
-    width, two, r = size(D), twice(K), row(memory, size(D))
-    scores_forward(query, i, other, P, W, width, width, fold, D, K)
-    multiply(memory.reshape(-1), first * r, r, ONE, n, width, fold, ZERO, size(two), size(two), size(two),
-             score, ZERO, size(two), size(two), SET, two)  # fmt: skip
+    scores_forward(query, i, other, W, folded)
+    multiply(as_matrix(memory), as_matrix(folded), as_matrix(score), SET, lanes(score))
 
 
-@njit(**KERNEL)
-def folded_backward(query, dquery, i, other, P, dP, W, memory, dmemory, first, n, dscore, fold, turned, more, D, K):
-    """dquery of the pair (written); dmemory as in `scores_backward`, the gradient of W is added to. fold becomes its own
-    gradient."""
-    width, two, m = size(D), twice(K), row(memory, size(D))
-    turn(fold, ZERO, size(two), size(J), width, size(two), turned, ZERO, width, size(J))
-    multiply(dscore, ZERO, size(two), ONE, n, size(two), turned, ZERO, width, size(J), width,
-             dmemory.reshape(-1), first * m, m, size(J), more, J)  # fmt: skip
-    multiply(memory.reshape(-1), first * m, ONE, m, width, n, dscore, ZERO, size(two), size(two), size(two),
-             fold, ZERO, size(two), size(two), SET, two)  # fmt: skip
-    scores_backward(query, dquery, i, other, P, dP, W, width, width, fold, ADD, D, K)
+@kernel
+def folded_backward(dscore, given, i, other, folded, turned, gradients, add):  # [n, 2K], ., ., ., [D, 2K], [2K, D]
+    """Writes dquery of the pair, adds to dW; dkey, of the memory, as in `scores_backward`. `folded` becomes its gradient."""
+    f, ds, memory = as_matrix(folded), as_matrix(dscore), as_matrix(given.key)
+    transpose(f, as_matrix(turned))
+    multiply(ds, as_matrix(turned), as_matrix(gradients.key), add, J)
+    multiply(transposed(memory), ds, f, SET, lanes(dscore))
+    scores_backward(folded, given.query, i, other, given.W, gradients.query, gradients.W, ADD)
 
 
-@njit(**KERNEL)
-def softmax_forward(score, n, weight, one, other, K):
-    """(3) for a pair of queries: weight[one : one + n·K] and weight[other : other + n·K], each space in its lane."""
-    spaces, two = size(K), twice(K)
-    highest = splat(score.dtype.type(-np.inf), two)
-    for j in range(n):
-        highest = maximum(load(score, 2 * j * spaces, two), highest)
-    z = splat(score.dtype.type(0), two)
-    for j in range(n):
-        e = exp(load(score, 2 * j * spaces, two) - highest)  # F1
+@kernel
+def softmax_forward(score, one, other):  # [n, 2K] -> [n, K], [n, K]
+    """(3) for a pair of queries: each space in its lane. The score becomes e^(score - the highest)."""
+    highest = zeros(score) + -np.inf
+    for j in range(len(score)):
+        highest = maximum(score[j], highest)
+    z = zeros(score)
+    for j in range(len(score)):
+        e = exp(score[j] - highest)  # F1
         z = z + e
-        store(score, 2 * j * spaces, e)
-    z = splat(score.dtype.type(1), two) / z
-    for j in range(n):
-        a1, a2 = halves(load(score, 2 * j * spaces, two) * z)  # F2
-        store(weight, other + j * spaces, a2)
-        store(weight, one + j * spaces, a1)
+        score[j] = e
+    z = 1.0 / z
+    for j in range(len(score)):
+        a1, a2 = halves(score[j] * z)  # F2
+        other[j] = a2
+        one[j] = a1
 
 
-@njit(**KERNEL)
-def softmax_backward(score, n, weight, one, other, K):
-    """The scores' places hold da for a pair of queries, and become dx."""
-    spaces, two = size(K), twice(K)
-    mean = splat(score.dtype.type(0), two)  # <a, da>
-    for j in range(n):
-        a = beside(load(weight, one + j * spaces, K), load(weight, other + j * spaces, K))
-        part = load(score, 2 * j * spaces, two) * a
+@kernel
+def softmax_backward(score, one, other, odd):  # [n, 2K], [n, K], [n, K]
+    """The scores hold da for a pair of queries, and become dx; odd: the second is a copy, whose gradient is zero."""
+    mean = zeros(score)  # <a, da>
+    for j in range(len(score)):
+        part = score[j] * beside(one[j], other[j])
         mean = mean + part  # B1
-        store(score, 2 * j * spaces, part)
-    for j in range(n):
-        a = beside(load(weight, one + j * spaces, K), load(weight, other + j * spaces, K))
-        store(score, 2 * j * spaces, load(score, 2 * j * spaces, two) - a * mean)  # B2
-    if other == one:
-        for j in range(n):
-            store(score, (2 * j + 1) * spaces, splat(score.dtype.type(0), K))
+        score[j] = part
+    for j in range(len(score)):
+        score[j] = score[j] - beside(one[j], other[j]) * mean  # B2
+    if odd:
+        for j in range(len(score)):
+            store(score, j, columns(one), zeros(one))
 
 
-@njit(**KERNEL)
-def weights_of_pair(query, i, other, P, W, key, first, n, weight, at, score, fold, pair, D, K):
-    """Rows of weights from weight[at:] on: of query i, and of the other if it is another."""
-    if n < 2:  # the softmax of one score is 1, whatever it is
-        for j in range(n):
-            store(score, j, splat(score.dtype.type(0), twice(K)))
-    elif W < 0:
-        scores_forward(query, i, other, key.reshape(-1), first * row(key, size(D)), row(key, size(D)), n, score, D, K)
+@inline
+def weights_of_pair(given, i, other, one, two, score, folded):  # ., ., . -> [n, K], [n, K]
+    """Weights of query i, and of the other."""
+    if len(given.W) == 0:
+        scores_forward(given.query, i, other, given.key, score)
     else:
-        folded_forward(query, i, other, P, W, key, first, n, score, fold[pair], D, K)
-    softmax_forward(score, n, weight, at, at + (other - i) * n * size(K), K)
+        folded_forward(given.query, i, other, given.W, given.key, score, folded)
+    softmax_forward(score, one, two)
 
 
-@njit(**KERNEL)
-def pair_backward(query, dquery, i, other, P, dP, W, key, dkey, first, n, dscore, fold, turned, more, D, K):
-    """dquery of the pair and dkey, from those of the scores of `weights_of_pair`; more: as in `scores_backward`."""
-    if W < 0:  # B1
-        r = row(key, size(D))
-        scores_backward(query, dquery, i, other, key.reshape(-1), dkey.reshape(-1), first * r, r, n, dscore, more, D, K)
-    else:
-        folded_backward(query, dquery, i, other, P, dP, W, key, dkey, first, n, dscore, fold, turned, more, D, K)
+@kernel
+def attend_forward(given, keep, weight, folded, score, c):  # ., ., [q n, K], [q D, 2K], [n, 2K] -> [q, D]
+    """c_i = Σ_j a_ij value_j for the q queries and n keys of one history.
 
-
-@njit(**KERNEL)
-def attend_forward(query, i0, q, P, W, key, value, first, n, weight, at, keep, c, c0, score, fold, D, K):
-    """c[c0 + i] = Σ_j a_ij value_(first+j) for the q queries from row i0 on, over the keys first … first + n - 1.
-
-    W: -1, or the place in P of the matrix that the keys still have to go through. The weights go to weight[at:], n·K
-    numbers a row: all rows if `keep`, else each pair over the one before. score holds 2 n·K numbers.
+    The weights go to `weight`, n rows for a query: all of them if `keep`, else each pair over the one before.
     """
-    width, spaces, C, length = size(D), size(K), piece(D, K), n * size(K)
+    q, n, D, C, first = len(given.query), len(given.key), columns(c), piece(c, lanes(weight)), 0
     for i in range(0, q, 2):
         other = min(i + 1, q - 1)
-        next_row = (other - i) * length
-        weights_of_pair(query, i0 + i, i0 + other, P, W, key, first, n, weight, at, score, fold, i, D, K)  # F1, F2
-        for p in range(0, width, size(C)):  # rows in pieces: their sums stay in registers
-            total = total2 = splat(query.dtype.type(0), C)
+        second = first + (other - i) * n
+        one, two = weight[first : first + n], weight[second : second + n]
+        weights_of_pair(given, i, other, one, two, score, folded[i * D : (i + 1) * D])  # F1, F2
+        for p in range(0, D, size(C)):  # rows in pieces: their sums stay in registers
+            sum = sum2 = splat(c, 0, C)
             for j in range(n):
-                v = load(value, (first + j) * row(value, width) + p, C)
-                total = multiply_add(spread(load(weight, at + j * spaces, K), C), v, total)  # F3
-                total2 = multiply_add(spread(load(weight, at + next_row + j * spaces, K), C), v, total2)
-            store(c, (c0 + i) * row(c, width) + p, total)
-            store(c, (c0 + other) * row(c, width) + p, total2)
+                v = load(given.value, j, p, C)
+                sum = multiply_add(spread(one[j], C), v, sum)  # F3
+                sum2 = multiply_add(spread(two[j], C), v, sum2)
+            store(c, i, p, sum)
+            store(c, other, p, sum2)
         if keep:
-            at += next_row + length
+            first = second + n
 
 
-@njit(**KERNEL)
-def attend_backward(query, dquery, i0, q, P, dP, W, key, value, dkey, dvalue, first, n, weight, at, keep, dc, c0, score, fold,
-                    turned, D, K):  # fmt: skip
-    """dquery of the q queries (written), dkey and dvalue of the n keys (written), from dc; the gradient of W is added to.
+@kernel
+def attend_backward(dc, given, keep, weight, folded, work, score, gradients):  # [q, D], ., ., [q n, K], [q D, 2K], ., [n, 2K]
+    """Writes the gradients of query, key and value, adds to that of W.
 
-    If the weights were not kept, they are computed again pair by pair, into weight[at:], by the very code of the forward
-    pass: then memory is linear in n.
+    If the weights were not kept, they are computed again pair by pair, by the very code of the forward pass: then memory is
+    linear in n.
     """
-    width, spaces, C, length = size(D), size(K), piece(D, K), n * size(K)
-    zero, r = splat(query.dtype.type(0), C), row(key, width)  # all of them have rows as far apart as the keys
-    for j in range(first, first + n):
-        if q == 0 or n < 2:  # nobody below writes them
-            store(dkey, j * r, splat(query.dtype.type(0), D))
-        if q == 0:
-            store(dvalue, j * r, splat(query.dtype.type(0), D))
+    q, n, D, C, first = len(dc), len(given.key), columns(dc), piece(dc, lanes(weight)), 0
+    zero = splat(dc, 0, C)
+    for j in range(n if q == 0 else 0):  # nobody below writes them
+        gradients.key[j], gradients.value[j] = zeros(dc), zeros(dc)
     for i in range(0, q, 2):
-        more = i > 0
-        other = min(i + 1, q - 1)
-        next_row = (other - i) * length
+        add, other = i > 0, min(i + 1, q - 1)
+        second = first + (other - i) * n
+        one, two, fold = weight[first : first + n], weight[second : second + n], folded[i * D : (i + 1) * D]
         if not keep:
-            weights_of_pair(query, i0 + i, i0 + other, P, W, key, first, n, weight, at, score, fold, i, D, K)
-        for p in range(0, width, size(C)):
-            g1, g2 = load(dc, (c0 + i) * r + p, C), zero
+            weights_of_pair(given, i, other, one, two, score, fold)
+        for p in range(0, D, size(C)):
+            g1, g2 = load(dc, i, p, C), zero
             if other > i:
-                g2 = load(dc, (c0 + other) * r + p, C)
+                g2 = load(dc, other, p, C)
             for j in range(n):
-                place = (first + j) * r + p
-                a1, a2 = spread(load(weight, at + j * spaces, K), C), spread(load(weight, at + next_row + j * spaces, K), C)
-                dv = load(dvalue, place, C) if more else zero
-                store(dvalue, place, multiply_add(a2, g2, multiply_add(a1, g1, dv)))  # B3, by v
-        if n < 2:  # neither the query nor the key has a say
-            store(dquery, (i0 + i) * r, splat(query.dtype.type(0), D))
-            store(dquery, (i0 + other) * r, splat(query.dtype.type(0), D))
+                dv = load(gradients.value, j, p, C) if add else zero
+                dv = multiply_add(spread(one[j], C), g1, dv)
+                store(gradients.value, j, p, multiply_add(spread(two[j], C), g2, dv))  # B3, by v
+        scores_forward(dc, i, other, given.value, score)  # B3, by a
+        softmax_backward(score, one, two, other == i)  # B2
+        if len(given.W) == 0:  # B1
+            scores_backward(score, given.query, i, other, given.key, gradients.query, gradients.key, add)
         else:
-            scores_forward(dc, c0 + i, c0 + other, value.reshape(-1), first * r, r, n, score, D, K)  # B3, by a
-            softmax_backward(score, n, weight, at, at + next_row, K)  # B2
-            pair_backward(query, dquery, i0 + i, i0 + other, P, dP, W, key, dkey, first, n, score, fold[i], turned, more, D, K)
+            folded_backward(score, given, i, other, fold, work.turned, gradients, add)
         if keep:
-            at += next_row + length
+            first = second + n
+
+
+@inline
+def of_history(given, i, q, a, n):
+    """The rows of one history: its q queries from row i on, its n keys from row a on."""
+    return Operands(given.query[i : i + q], given.W, given.key[a : a + n], given.value[a : a + n])
+
+
+@kernel
+def attend(given, query_offsets, offsets, histories, work, keep, first, c):  # -> [q, D]
+    """(3) to (5), history by history, of the chunk; the queries are behaviours or targets. -> row of work.weight after
+    those kept from row `first` on; keep: there will be a backward pass."""
+    for h in range(histories):
+        a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
+        kept = keep and n <= KEPT
+        weight, folded, score = work.weight[first:], work.folded[i * columns(c) :], work.score[:n]
+        attend_forward(of_history(given, i, q, a, n), kept, weight, folded, score, c[i : i + q])
+        first += q * n if kept else 0
+    return first
+
+
+@kernel
+def attend_back(dc, given, query_offsets, offsets, histories, work, first, gradients):  # [q, D]
+    """Writes the gradients of query, key and value, adds to that of W; in the order of `attend`."""
+    for h in range(histories):
+        a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
+        weight, folded, score = work.weight[first:], work.folded[i * columns(dc) :], work.score[:n]
+        own, own_gradients = of_history(given, i, q, a, n), of_history(gradients, i, q, a, n)
+        attend_backward(dc[i : i + q], own, n <= KEPT, weight, folded, work, score, own_gradients)
+        first += q * n if n <= KEPT else 0

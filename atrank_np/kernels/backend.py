@@ -2,131 +2,34 @@
 
 import math
 import time
-from typing import NamedTuple
 
 import numpy as np
 
 from ..layers.embedding import sum_rows
 from ..models.atrank import ATRank
-from ..models.bilstm import BiLSTM, BiLSTMAttention
-from ..models.bpr_mf import BPRMF
-from ..models.cnn import CNN
 from ..models.common_space import CommonSpace, bags_of
 from ..models.variants import NoTime, Residual
 from ..optimizer import FOLD
 from ..parameters import is_decayed, kind
-from ..randomness import Dropout
-from . import atrank, bilstm, bpr_mf, cnn
-from .catalogue import BLOCK, catalogue_scores, object_side
-from .chunks import CHUNK, SpaceAt, Work, deal, longest
-from .embedding import BAG, LOOKUP, NUMBER, Features
-from .held import hold
+from ..randomness import Dropout as Masks
+from . import atrank
+from .attention import KEPT, AttentionWork
+from .catalogue import BLOCK, CatalogueWork, object_side, score_catalogue
+from .embedding import Bag, Group, Groups, Lookup, Number
+from .feedforward import Dropout
+from .layout import Flat, SpaceOrder, aligned
+from .layout import rows as rows_of_D
+from .packed import Items, pack
 from .products import from_strips, to_strips
-from .ranking import DeepAt, count_pairs
-from .step import DECAYED, KEPT, REST, TABLE, Settings, gradient_norm, transpose_all
+from .ranking import DeepCache
+from .spec import KernelSpec, Named
+from .step import DECAYED, REST, TABLE, begin, gradient_norm, transpose_matrices
 from .threads import team
-from .vectors import Lanes
+from .workspace import CHUNK, Chunk, Context, Piece, Room, Settings, Shard, Thread
 
-LINE = 64  # bytes of a cache line: a vector that crosses one costs two loads
-
-
-class Plan(NamedTuple):
-    """What the backend must know of a model's kernels."""
-
-    step: object
-    places_of: object  # (model, SpaceAt, DeepAt, place of each dense parameter by name) -> what its step calls places
-    buffers: object  # model -> rows of D numbers that its step works on
-    integers: object = lambda model: 1  # model -> lists of whole numbers that it keeps of a chunk
-    blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
-    unturned: tuple = ()  # matrices that `product` does not use: they are not transposed, and lie row by row
-    written: tuple = ()  # dense parameters that it wants at the end of P
-    apart: int = 0  # numbers between two rows of a buffer; at 512 bytes their beginnings push each other out of the cache
-    alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
-
-
-ATRANK = Plan(atrank.step, atrank.places_of, lambda model: atrank.BUFFERS, unturned=("vanilla.W",), written=atrank.WRITTEN,
-              apart=LINE // 4)  # fmt: skip
-PLANS = {
-    ATRank: ATRANK,
-    Residual: ATRANK,
-    BiLSTM: Plan(bilstm.step, bilstm.places_of, lambda model: bilstm.BUFFERS, lambda model: bilstm.INTEGERS,
-                 ("f.W1", "user.W")),
-    BiLSTMAttention: Plan(bilstm.attention_step, bilstm.attention_places_of, lambda model: bilstm.BUFFERS,
-                          lambda model: bilstm.INTEGERS, ("f.W1", "vanilla.W", "vanilla.Q.W")),
-    BPRMF: Plan(bpr_mf.step, bpr_mf.places_of, lambda model: 1, alone=True),
-    CNN: Plan(cnn.step, cnn.places_of, cnn.buffers_of, lambda model: len(model.windows) * model.maps),
-}  # fmt: skip
+ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, by_rows=("vanilla.W",))
+SPECS = {ATRank: ATRANK, Residual: ATRANK}
 SPACES = (CommonSpace, NoTime)
-
-
-def aligned(shape, dtype):
-    """np.zeros that starts on a cache line."""
-    dtype, count = np.dtype(dtype), int(np.prod(shape))
-    size = count * dtype.itemsize
-    raw = np.zeros(size + LINE, np.uint8)
-    start = -raw.ctypes.data % LINE
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-class Flat:
-    """Named arrays one after another in one flat array, each on a cache line: `place[name]` is where it starts.
-
-    There may be copies of the array: `spread` brings the others up to date.
-    """
-
-    def __init__(self, shapes, dtype, copies=1):
-        self.shapes, self.place, end = shapes, {}, 0
-        for name, shape in shapes.items():
-            self.place[name] = end
-            end += -(-int(np.prod(shape)) // LINE) * LINE
-        self.copies = aligned((copies, max(end, LINE)), dtype)  # whole strips, even if there is nothing
-        self.array = self.copies[0]
-
-    def __getitem__(self, name):
-        return self.of(self.array, name)
-
-    def of(self, array, name):
-        """The part of an array like `self.array` that belongs to a name, as a view."""
-        shape = self.shapes[name]
-        return array[self.place[name] : self.place[name] + int(np.prod(shape))].reshape(shape)
-
-    def spread(self):
-        self.copies[1:] = self.array
-
-
-class SpaceOrder:
-    """The kernels keep the space index innermost: their column j·K + k is number j of space k, our column k·d + j.
-
-    All axes of the common space and of hidden layers are reordered alike, so every formula stays as it is.
-    """
-
-    def __init__(self, D, K):
-        self.D, self.columns = D, np.arange(D).reshape(K, D // K).T.reshape(-1)
-        self.inverse = np.argsort(self.columns)
-
-    def shape(self, name, shape):
-        """The shape that the kernels give a parameter: W of (4) becomes one matrix from memory to keys."""
-        return (shape[2], self.D) if name in ("self.W", "vanilla.W") else shape
-
-    def to_kernel(self, name, w):
-        rows, *_ = shape = self.shape(name, w.shape)
-        if shape != w.shape:
-            w = w.reshape(self.D, rows).T
-        return self._reorder(name, w, self.columns)
-
-    def from_kernel(self, name, w, shape):
-        w = self._reorder(name, w, self.inverse)
-        return w.T.reshape(shape) if w.shape != shape else w.copy()
-
-    def _reorder(self, name, w, order):
-        """Axes that have the length of the common space are in it, but for tables, F_M's rows and states of an LSTM."""
-        if name.startswith(("time.", "action.", "number.")) or name.endswith(".U"):
-            return w
-        if name == "f.W1":  # three blocks of rows
-            return w.reshape(3, self.D, self.D)[:, order][:, :, order].reshape(w.shape)
-        if w.shape[-1] == self.D:
-            w = w[..., order]
-        return w[order] if w.ndim == 2 and len(w) == self.D and not name.startswith("F_M.") else w
 
 
 class NumbaBackend:
@@ -135,48 +38,46 @@ class NumbaBackend:
     name = "numba"
 
     def __init__(self, model, params, config, step=0, table_scale=1.0):
-        if type(model) not in PLANS or type(model.space) not in SPACES:
+        if type(model) not in SPECS or type(model.space) not in SPACES:
             raise ValueError(f"{type(model).__name__} with {type(model.space).__name__}: has no kernels, NumPy computes it")
         self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
-        self.plan, shapes = PLANS[type(model)], model.shapes()
-        self.groups = [*model.space.groups, *(model.user_groups() if isinstance(model, BPRMF) else [])]
-        D, K, self.dtype = model.space.width, getattr(model, "K", 1), params[next(iter(shapes))].dtype
-        self.order = SpaceOrder(D, K)
-        self.D, self.K, self.lanes = Lanes(D), Lanes(K), Lanes(math.gcd(D, 16))
-        self.own_shapes = shapes
-        self.tables = Flat({n: s for n, s in shapes.items() if n.startswith("table.")}, self.dtype)
-        self.biases = Flat({n: s for n, s in shapes.items() if n.startswith("bias.")}, self.dtype)
-        rest = [n for n in shapes if not n.startswith(("table.", "bias."))]
-        rest.sort(key=lambda name: name in self.plan.written)
-        self.threads = 1 if self.plan.alone else min(config.threads, config.shards)
+        self.spec, self.own_shapes = SPECS[type(model)], model.shapes()
+        self.groups = model.space.groups
+        self.D, self.K, self.dtype = model.space.width, getattr(model, "K", 1), params[next(iter(self.own_shapes))].dtype
+        self.order = SpaceOrder(self.D, self.K)
+        self.threads = 1 if self.spec.alone else min(config.threads, config.shards)
         self.team = team(self.threads)
-        self.dense = Flat({n: self.order.shape(n, shapes[n]) for n in rest}, self.dtype, copies=self.threads)
+        of = lambda kinds: {n: s for n, s in self.own_shapes.items() if n.startswith(kinds)}
+        self.tables, self.biases = Flat(of("table."), self.dtype), Flat(of("bias."), self.dtype)
+        rest = [n for n in self.own_shapes if n not in self.tables and n not in self.biases]
+        self.dense = Flat({n: self.order.shape(n, self.own_shapes[n]) for n in rest}, self.dtype, copies=self.threads)
         self.transposed = aligned(self.dense.copies.shape, self.dtype)
-        self.summed = [aligned(len(of.array) if config.clip else 1, self.dtype) for of in (self.tables, self.biases)]
-        self.pieces = self._pieces()
-        self._put(params)
-        self.features, self.places = self._features(), self._places()
-        self.work, self.room, self.objects = None, (), None
+        self._take(params)
+        # What all workspaces share, packed once.
+        self.packed_groups = [pack(group) for group in self._groups(self.tables, self.biases)]
+        self.packed_threads = [pack(self._thread(t)) for t in range(self.threads)]
+        self.pieces = [pack(piece) for piece in self._pieces()]
+        self.context, self.dtypes, self.room, self.objects, self.summed = None, None, Room(*[0] * 6), None, None
 
     @property
     def params(self):
         """name -> array in the shapes of the model; big tables are views of the live ones."""
         params = {}
         for name in self.own_shapes:
-            if name in self.dense.place:
+            if name in self.dense:
                 params[name] = self._from_kernel(name, self.dense[name])
             else:
-                params[name] = (self.tables if name in self.tables.place else self.biases)[name]
+                params[name] = (self.tables if name in self.tables else self.biases)[name]
         return params
 
     def warm_up(self, batch):
         """Compiles what training needs, or loads it from the cache, without changing a parameter: seconds taken."""
-        begin = time.perf_counter()
+        start = time.perf_counter()
         self.scores(batch)
         before, scale = self.step, self.table_scale
         self._train(batch, rate=0.0, l2=0.0)
         self.step, self.table_scale = before, scale
-        return time.perf_counter() - begin
+        return time.perf_counter() - start
 
     def train_step(self, batch, rate):
         """One step of gradient descent; the loss before it."""
@@ -190,15 +91,262 @@ class NumbaBackend:
             self.table_scale = 1.0
         return loss
 
-    def _put(self, params):
+    def gradients(self, batch):
+        """-> loss, gradients by name, of the next training step: what the compiled step would use."""
+        norm = self._run(batch, train=1)
+        total, gradients = self.dP.sum(0), {}
+        for name in self.dense.shapes:
+            gradient = self.dense.of(total, name)
+            if kind(name) == "table":
+                used = np.flatnonzero(np.any(gradient != 0, axis=1))
+                gradients[name] = sum_rows(used, gradient[used])
+            else:
+                gradients[name] = self._from_kernel(name, gradient)
+        return self._loss(norm), gradients | self._table_gradients(batch)
+
+    def scores(self, batch):
+        """Logits of all targets [T], without dropout."""
+        self._run(batch)
+        return self.f[: len(batch.label)].copy()
+
+    def catalogue_scores(self, batch, group):
+        """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
+        objects, D, K, dtype = self.model.space.groups[group].objects, self.D, self.K, self.dtype
+        self._run(batch)
+        own = self.packed_threads[0]
+        numbers = lambda *shape: aligned(shape, dtype)
+        rows = lambda n: rows_of_D(n, D, dtype)
+        if self.objects != (group, self.step, self.table_scale):
+            # Of all objects at once, kept until the parameters change: h_t and the queries of the vanilla attention.
+            self.h, self.query = rows(objects), rows(objects)
+            self.objects = (group, self.step, self.table_scale)
+            new = 1
+        else:
+            new = 0
+        s = next(s for s, chunk in enumerate(self.chunks) if chunk.count)
+        C, value_C, n = self.buffers[s].C, self.buffers[s].value_C, int(batch.offsets[-1])
+        key_C = rows(n)
+        key_C[:] = C[:n] @ self.dense["vanilla.W"]  # queries are many: W is for the keys
+        f = np.empty(objects, dtype)
+        width = self.groups[group].width
+
+        def job(thread, _):
+            deep = self._deep_cache(BLOCK)
+            work = CatalogueWork(
+                key_C=key_C,
+                value_C=value_C[:n],
+                h=self.h,
+                query=self.query,
+                f=f,
+                no_matrix=numbers(0, D),
+                u=numbers(BLOCK * width),
+                X=rows(BLOCK),
+                hidden=rows(BLOCK),
+                out=rows(BLOCK),
+                normed=rows(BLOCK),
+                rstd=numbers(BLOCK),
+                e=rows(BLOCK),
+                weight=numbers(max(2 * n, BLOCK * D // K + 1), K),
+                score=numbers(max(n, 1), 2 * K),
+                folded=numbers(0, 2 * K),
+                values=numbers(max(BLOCK, D) * D),
+                deep=deep,
+            )
+            part = [objects * t // self.threads for t in (thread, thread + 1)]
+            work = pack(work)
+            if new:
+                object_side(self.context, own, work, group, *part)
+            score_catalogue(self.context, own, work, group, *part)
+
+        self.team.run(job)
+        return f
+
+    # A step
+
+    def _train(self, batch, rate, l2):
+        keep = 1 - rate * l2
+        if self.config.clip:  # the norm of all gradients is needed before the update
+            norm = self._run(batch, train=1)
+            self._set(shards=0, update=1, rate=rate * self._clipping(), keep=keep)
+            self._step()
+        else:
+            norm = self._run(batch, train=1, update=1, rate=rate, keep=keep)
+        self.table_scale *= keep
+        return self._loss(norm)
+
+    def _loss(self, norm):
+        return sum(shard.loss for shard in self.shards) * norm
+
+    def _clipping(self):
+        """What the gradients of the step are multiplied by: `optimizer.clip`."""
+        if self.summed is None:
+            tables, biases = (Flat(flat.shapes, self.dtype) for flat in (self.tables, self.biases))
+            self.summed = pack(Groups(self._groups(tables, biases)))
+        limit, norm = self.config.clip, gradient_norm(self.context, self.summed)
+        return limit / norm if norm > limit else 1.0
+
+    def _run(self, batch, **settings):
+        """All shards forward, with `train` also backward -> what makes the summed loss a mean."""
+        batch = self.model.space.seen(batch)
+        dtypes = [array.dtype for array in batch]
+        pairs = begin(self.context, batch) if dtypes == self.dtypes else -1
+        if pairs < 0:
+            self.dtypes = dtypes
+            self._make_room(batch)
+            pairs = begin(self.context, batch)
+        norm = 1.0 / max(pairs if self.config.loss == "pair" else len(batch.label), 1)
+        self._set(**dict(shards=self.config.shards, train=0, update=0, scale=self.table_scale, norm=norm) | settings)
+        self._step()
+        return norm
+
+    def _set(self, **values):
+        for name, value in values.items():
+            setattr(self.settings, name, value)
+        if self.config.dropout and "train" in values:
+            masks = Masks(self.config.dropout, self.config.seed, self.step) if values["train"] else None
+            self.dropout.rate, self.dropout.key = (masks.rate, masks.key) if masks else (0.0, 0)
+
+    def _step(self):
+        self.team.run(lambda thread, arrived: self.spec.step(self.context, thread, arrived))
+
+    # Packed arguments
+
+    def _make_room(self, batch):
+        """Workspace for a batch; it grows and is kept."""
+        n, q = (int(np.diff(o).max(initial=0)) for o in (batch.offsets, batch.target_offsets))
+        need = Room(len(batch.offsets) - 1, len(batch.object) + len(batch.label), n, q, n + q, len(batch.label))
+        self.room = Room(*map(max, need, self.room))
+        self.context = self.shards = self.chunks = self.buffers = self.dP = None  # the old one goes before the new one comes
+        shards, dtype = self.config.shards, self.dtype
+        self.dP = aligned((shards, len(self.dense.array)), dtype)
+        made = [self._shard(s) for s in range(shards)]
+        self.chunks, self.buffers = [shard.chunk for shard in made], [shard.buffers for shard in made]
+        self.shards = [pack(shard) for shard in made]
+        self.f, self.df = aligned(self.room.targets, dtype), aligned(self.room.targets, dtype)
+        column = np.ascontiguousarray(self.order.columns)
+        self.dropout = pack(Dropout(0.0, 0, column, aligned((1, self.D), dtype))) if self.config.dropout else None
+        self.settings = pack(
+            Settings(
+                0,
+                0,
+                0,
+                int(isinstance(self.model, Residual)),
+                1 if self.config.loss == "pair" else None,
+                self.dropout,
+                1.0,
+                1.0,
+                0.0,
+                1.0,
+            )
+        )
+        self.context = pack(
+            Context(
+                batch=batch,
+                settings=self.settings,
+                groups=self.packed_groups,
+                threads=self.packed_threads,
+                shards=self.shards,
+                chunks=self.chunks,
+                pieces=self.pieces,
+                dP=self.dP.reshape(-1),
+                f=self.f,
+                df=self.df,
+                histories_by_cost=np.zeros(self.room.histories, np.int64),
+                cost=np.zeros(self.room.histories),
+                room=self.room,
+            )
+        )
+        transpose_matrices(self.context)
+
+    def _shard(self, s):
+        B, rows, n, q, R, _ = self.room
+        R, D, K = max(CHUNK, R), self.D, self.K
+        ints, numbers = (lambda *shape: np.zeros(shape, np.int64)), (lambda *shape: aligned(shape, self.dtype))
+        buffers = self.spec.buffers(
+            *(numbers(R) if f == "rstd" else rows_of_D(R, D, self.dtype) for f in self.spec.buffers._fields)
+        )
+        attention = AttentionWork(
+            weight=numbers(2 * n + KEPT * max(CHUNK, KEPT + q), K),
+            score=numbers(max(n, 1), 2 * K),
+            folded=numbers(max(CHUNK, q) * D, 2 * K),
+            turned=numbers(2 * K, D),
+            no_matrix=numbers(0, D),
+        )
+        gradients = self.spec.parameters(self._named(self.dP[s]), self.model)
+        chunk = Chunk(
+            histories=ints(B),
+            count=0,
+            cost=0.0,
+            first=0,
+            last=0,
+            n=0,
+            q=0,
+            offsets=ints(B + 1),
+            target_offsets=ints(B + 1),
+            number=ints(R),
+            place=ints(R),
+            row=0,
+            rows=0,
+            u=0,
+            next_u=0,
+            order=ints(rows),
+            du=numbers(rows * max(g.width for g in self.groups)),
+        )
+        return Shard(pack(chunk), 0.0, numbers(R), numbers(R), gradients, self.dP[s], buffers, attention, self._deep_cache(R))
+
+    def _deep_cache(self, R):
+        return DeepCache(*(rows_of_D(R, self.D, self.dtype) for _ in range(3))) if self.model.ranking == "deep" else None
+
+    def _named(self, array, transposes=None):
+        return Named(self.dense, array, self._matrix, transposes)
+
+    def _thread(self, t):
+        own, own_T = self._named(self.dense.copies[t]), self._named(self.dense.copies[t], self.transposed[t])
+        names = [name for name in self.dense.place if self._matrix(name)[0]]
+        blocks = lambda name: self.dense[name].size // math.prod(self._matrix(name))
+        make = self.spec.parameters
+        return Thread(make(own, self.model), make(own_T, self.model), self.dense.copies[t], own.turned(own_T, names, blocks))
+
+    def _groups(self, tables, biases):
+        """[Group], with these tables and item biases."""
+        columns = [c for g in self.groups for c in g.columns]
+        bags, numbers = (any(c.kind == kind for c in columns) for kind in ("tokens", "number"))
+        none, no_codes, no_offsets = tables.array[:0], np.zeros(0, np.int32), np.zeros(0, np.int64)
+        examples = Lookup(0, 0, none, no_codes), Bag(0, 0, none, no_codes, no_offsets), Number(0, 0, none)
+        found = []
+        for g in self.groups:
+            start, kinds = 0, ([], [], [])
+            for c in g.columns:
+                table = None if c.kind == "number" else tables[f"table.{c.table}"].reshape(-1)
+                if c.kind == "tokens":
+                    kinds[1].append(Bag(start, c.size, table, c.values.ids.astype(np.int32), c.values.offsets.astype(np.int64)))
+                elif c.kind == "number":
+                    kinds[2].append(Number(start, c.size, c.values.astype(self.dtype)))
+                else:
+                    kinds[0].append(Lookup(start, c.size, table, c.values.astype(np.int32)))
+                start += c.size
+            lookups, own_bags, own_numbers = map(Items, kinds, examples)
+            bias = biases[f"bias.{g.name}"] if f"bias.{g.name}" in biases else none  # noqa: SIM401  Flat is no dict
+            found.append(
+                Group(g.width, g.target_action, bias, lookups, own_bags if bags else None, own_numbers if numbers else None)
+            )
+        return found
+
+    def _pieces(self):
+        for name, first in self.dense.place.items():
+            sort = TABLE if kind(name) == "table" else DECAYED if is_decayed(name) else REST
+            yield Piece(first, first + self.dense[name].size, sort)
+
+    # Parameters, to the kernels and back
+
+    def _take(self, params):
         """Takes over named parameters; big tables may be the views that `params` gave."""
         for name, w in params.items():
-            if name in self.dense.place:
+            if name in self.dense:
                 self.dense[name][...] = self._to_kernel(name, w)
             else:
-                (self.tables if name in self.tables.place else self.biases)[name][...] = w
+                (self.tables if name in self.tables else self.biases)[name][...] = w
         self.dense.spread()
-        transpose_all(self.dense.copies, self.transposed, self.pieces)
 
     def _to_kernel(self, name, w):
         """A dense parameter as the kernels have it: its columns in their order, and a matrix in strips."""
@@ -215,154 +363,11 @@ class NumbaBackend:
     def _matrix(self, name):
         """Rows and columns of a matrix as products use it; 0, 0 for what is none."""
         shape = self.dense.shapes[name]
-        if kind(name) != "weight" or len(shape) == 1 or name in self.plan.unturned:
+        if kind(name) != "weight" or len(shape) == 1 or name in self.spec.by_rows:
             return 0, 0
-        return (self.D.n if name in self.plan.blocks else math.prod(shape[:-1])), shape[-1]
+        return (self.D if name in self.spec.blocks else math.prod(shape[:-1])), shape[-1]
 
-    def scores(self, batch):
-        """Logits of all targets [T], without dropout."""
-        self._run(batch)
-        return self.work.f[: len(batch.label)].copy()
-
-    def catalogue_scores(self, batch, group):
-        """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
-        objects, D, dtype = self.model.space.groups[group].objects, self.D.n, self.dtype
-        if not isinstance(self.model, ATRank):
-            return self._catalogue_in_blocks(batch, group, objects)
-        if self.objects != (group, self.step, self.table_scale):
-            # Of all objects at once, kept until the parameters change: h_t and the queries of the vanilla attention.
-            self.h, self.query = aligned((objects, D), dtype), aligned((objects, D), dtype)
-            self._over_objects(objects, lambda first, last: object_side(
-                self.features, self.places, self.dense.array, self.tables.array, dtype.type(self.table_scale), group, first,
-                last, aligned(BLOCK * self.features.width[group], dtype), self.h, self.query, self.D))  # fmt: skip
-            self.objects = (group, self.step, self.table_scale)
-        self._run(batch)
-        shard = next(s for s in range(self.config.shards) if self.work.count[s])
-        C, value_C = self.work.rows[shard, atrank.ENCODED], self.work.rows[shard, atrank.VALUE_C]
-        f, n = np.empty(objects, dtype), int(batch.offsets[-1])
-        key_C = np.ascontiguousarray(C[:n, :D] @ self.dense["vanilla.W"])  # queries are many: W is for the keys
-        self._over_objects(objects, lambda first, last: catalogue_scores(
-            self.places, self.dense.array, self.biases.array, self.model.ranking == "deep", group, key_C, value_C, n, self.h,
-            self.query, first, last, aligned((8, BLOCK, D), dtype), np.empty(BLOCK, dtype),
-            aligned(max(2 * n * self.K.n, BLOCK * D), dtype), f, self.D, self.K))  # fmt: skip
-        return f
-
-    def _catalogue_in_blocks(self, batch, group, objects):
-        """The same for a competitor: the history is encoded again for every block of objects."""
-        f = np.empty(objects, self.dtype)
-        for first in range(0, objects, CHUNK):
-            some = np.arange(first, min(first + CHUNK, objects))
-            f[some] = self.scores(batch.with_targets(group, some))
-        return f
-
-    def _over_objects(self, objects, job):
-        """job(first, last) on each thread's part of a catalogue."""
-        threads = self.threads
-        self.team.run(lambda thread, _: job(objects * thread // threads, objects * (thread + 1) // threads))
-
-    def gradients(self, batch):
-        """-> loss, gradients by name, of the next training step: what the compiled step would use."""
-        norm = self._run(batch, train=True)
-        total = self.work.dP.sum(0)
-        gradients = {}
-        for name in self.dense.shapes:
-            gradient = self.dense.of(total, name)
-            if kind(name) == "table":
-                used = np.flatnonzero(np.any(gradient != 0, axis=1))
-                gradients[name] = sum_rows(used, gradient[used])
-            else:
-                gradients[name] = self._from_kernel(name, gradient)
-        return float(self.work.loss.sum() * norm), gradients | self._table_gradients(batch)
-
-    def _train(self, batch, rate, l2):
-        keep = 1 - rate * l2
-        if self.config.clip:  # the norm of all gradients is needed before the update
-            norm = self._run(batch, train=True)
-            self._run(batch, shards=0, update=True, rate=rate * self._clipping(batch), keep=keep)
-        else:
-            norm = self._run(batch, train=True, update=True, rate=rate, keep=keep)
-        self.table_scale *= keep
-        return float(self.work.loss.sum() * norm)
-
-    def _clipping(self, batch):
-        """What the gradients of the step are multiplied by: `optimizer.clip`."""
-        limit, norm = self.config.clip, gradient_norm(self.held, batch, *self.summed)
-        return limit / norm if norm > limit else 1.0
-
-    def _run(self, batch, train=False, **how):
-        """All shards forward, with `train` also backward; how: what else `_settings` takes.
-
-        Returns what makes the summed loss a mean.
-        """
-        batch = self.model.space.seen(batch)
-        self._make_room(batch, train)
-        deal(batch.offsets, batch.target_offsets, self.work.histories, self.work.count)
-        settings = self._settings(batch, train, **how)
-
-        def job(thread, arrived):
-            self.plan.step(self.held, settings, batch, thread, arrived, self.D, self.K, self.lanes)
-
-        self.team.run(job)
-        return settings.norm
-
-    def _settings(self, batch, train, shards=None, update=False, rate=0.0, keep=1.0):
-        config = self.config
-        dropout = config.dropout if train else 0.0
-        count = count_pairs(batch.label, batch.target_offsets) if config.loss == "pair" else len(batch.label)
-        return Settings(
-            deep=config.ranking == "deep",
-            residual=isinstance(self.model, Residual),
-            pairwise=config.loss == "pair",
-            dropout=dropout,
-            key=Dropout(dropout, config.seed, self.step).key if dropout else 0,
-            columns=self.order.columns,
-            scale=self.table_scale,
-            norm=1.0 / max(count, 1),
-            shards=config.shards if shards is None else shards,
-            train=train,
-            update=update,
-            rate=rate,
-            keep=keep,
-        )
-
-    def _make_room(self, batch, train):
-        """Workspace for a batch; it grows and is kept, and so is the one value that holds what all steps share."""
-        B, N, T = len(batch.offsets) - 1, len(batch.object), len(batch.label)
-        n, q = longest(batch.offsets), longest(batch.target_offsets)
-        R = max(CHUNK, n + q)
-        weight = 2 * n + (KEPT * max(CHUNK, KEPT + q) if train else 0)
-        need = (B, max(N + T, 2 * T), R, weight, n, q, T)
-        if self.work is not None and all(a <= b for a, b in zip(need, self.room)):
-            return
-        B, rows, R, weight, n, q, T = self.room = tuple(map(max, need, self.room)) if self.room else need
-        self.work = self.held = None  # the old one goes before the new one comes
-        shards, D, K = self.config.shards, self.D.n, self.K.n
-        ints = lambda *shape: np.zeros((shards, *shape), np.int64)
-        numbers = lambda *shape: aligned((shards, *shape), self.dtype)
-        self.work = Work(
-            histories=ints(B),
-            count=ints(),
-            offset=ints(2, B + 1),
-            number=ints(R),
-            order=ints(rows),
-            used=ints(),
-            place=ints(R),
-            du=numbers(rows * int(self.features.width.max())),
-            rows=numbers(self.plan.buffers(self.model), R, D + self.plan.apart),
-            rstd=numbers(R),
-            weight=numbers(weight * K),
-            integers=ints(self.plan.integers(self.model), R + 1),
-            score=numbers(2 * max(n, 1) * K),
-            fold=numbers(max(CHUNK, q), 2 * D * K),
-            turned=numbers(2 * D * K),
-            local=numbers(2, R),
-            f=aligned(T, self.dtype),
-            df=aligned(T, self.dtype),
-            loss=np.zeros(shards),
-            dP=numbers(len(self.dense.array)),
-        )
-        arrays = self.dense.copies, self.transposed, self.tables.array, self.biases.array, self.pieces
-        self.held = hold((self.features, self.places, *arrays, self.work))
+    # Gradients by name
 
     def _table_gradients(self, batch):
         """Rows of the feature tables and item biases, from what the shards left in du."""
@@ -370,17 +375,18 @@ class NumbaBackend:
         user = np.repeat(batch.user, np.diff(batch.target_offsets))
         groups = np.concatenate([batch.group, batch.target_group, batch.target_group + len(self.model.space.groups)])
         objects = np.concatenate([batch.object, batch.target_object, user])
-        for s, used in enumerate(self.work.used):
-            number = self.work.order[s, :used]
-            width = self.features.width[groups[number]]
+        widths = np.array([group.width for group in self.groups])
+        for chunk in self.chunks:
+            number = chunk.arrays("order")[: chunk.rows]
+            width = widths[groups[number]]
             start = np.cumsum(width) - width
             for g, group in enumerate(self.groups):
                 mine = np.flatnonzero(groups[number] == g)
-                du = self.work.du[s][start[mine][:, None] + np.arange(group.width)]
+                du = chunk.arrays("du")[start[mine][:, None] + np.arange(group.width)]
                 self._collect(group, objects[number[mine]], du, found)
                 targets = number[mine][number[mine] >= N]
-                if f"bias.{group.name}" in self.biases.place:
-                    found.setdefault(f"bias.{group.name}", []).append((objects[targets], self.work.df[targets - N]))
+                if f"bias.{group.name}" in self.biases:
+                    found.setdefault(f"bias.{group.name}", []).append((objects[targets], self.df[targets - N]))
         gradients = {}
         for name, parts in found.items():
             ids, values = (np.concatenate(column) for column in zip(*parts))
@@ -399,61 +405,3 @@ class NumbaBackend:
                 found.setdefault(f"table.{column.table}", []).append((ids, value))
             elif column.kind != "number":
                 found.setdefault(f"table.{column.table}", []).append((column.values[objects], part))
-
-    def _features(self):
-        """The model's features as the kernels read them."""
-        columns = [(g, c) for g in self.groups for c in g.columns]
-        codes, bag_offsets, numbers, rows = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], [np.zeros(0, self.dtype)], []
-        total = lambda parts: sum(map(len, parts))
-        for g, c in columns:
-            if c.kind == "tokens":
-                rows.append((BAG, c.size, self.tables.place[f"table.{c.table}"], 0, total(bag_offsets)))
-                bag_offsets.append(c.values.offsets + total(codes))
-                codes.append(c.values.ids)
-            elif c.kind == "number":
-                w, b = (self.dense.place[f"number.{g.name}.{c.name}.{letter}"] for letter in "wb")
-                rows.append((NUMBER, c.size, w, b, total(numbers)))
-                numbers.append(c.values)
-            else:
-                rows.append((LOOKUP, c.size, self.tables.place[f"table.{c.table}"], 0, total(codes)))
-                codes.append(c.values)
-        kinds, sizes, table, bias, values = np.array(rows).T.copy()
-        groups, at = self.groups, self.dense.place
-        return Features(
-            first_column=np.cumsum([0, *(len(g.columns) for g in groups)]),
-            width=np.array([g.width for g in groups]),
-            kind=kinds,
-            size=sizes,
-            table=table,
-            bias=bias,
-            values=values,
-            codes=np.concatenate(codes).astype(np.int32),
-            bag_offsets=np.concatenate(bag_offsets),
-            numbers=np.concatenate(numbers).astype(self.dtype),
-            time=np.array([at.get(f"time.{g.name}", -1) for g in groups]),
-            action=np.array([at.get(f"action.{g.name}", -1) for g in groups]),
-        )
-
-    def _pieces(self):
-        """[., 5]: first and last place, kind, rows and columns of each dense parameter, large ones first.
-
-        Rows and columns of the matrix that a backward pass transposes, 0 if none; some are used in blocks.
-        """
-        found = []
-        for name, first in self.dense.place.items():
-            numbers = self.dense[name].size
-            sort = TABLE if kind(name) == "table" else DECAYED if is_decayed(name) else REST
-            found.append((first, first + numbers, sort, *self._matrix(name)))
-        return np.array(sorted(found, key=lambda piece: piece[0] - piece[1]), np.int64).reshape(-1, 5)
-
-    def _places(self):
-        at, groups = self.dense.place, self.groups
-        bias = self.biases.place
-        space = SpaceAt(
-            F_M_W=np.array([at.get(f"F_M.{g.name}.W", -1) for g in groups]),
-            F_M_b=np.array([at.get(f"F_M.{g.name}.b", -1) for g in groups]),
-            item_bias=np.array([bias.get(f"bias.{g.name}", -1) for g in groups]),
-            target_action=np.array([g.target_action for g in groups]),
-        )
-        deep = DeepAt(*(at.get(f"f.{n}", 0) for n in DeepAt._fields))
-        return self.plan.places_of(self.model, space, deep, at)

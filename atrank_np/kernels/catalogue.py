@@ -1,76 +1,98 @@
 """Ranking a whole catalogue for one history: what does not depend on the history is computed once for all objects."""
 
-import numpy as np
-from numba import njit
+from typing import NamedTuple
 
-from .attention import attend_forward
+import numpy as np
+
+from .attention import Operands, attend_forward
 from .embedding import embed
-from .feedforward import Mask, relu_forward
-from .options import KERNEL, ONE, SET, STEP, ZERO
-from .products import J, product
-from .ranking import deep_forward, dot_forward
-from .step import project, second_layer
-from .vectors import load, multiply_add, size, splat, store, strip
+from .feedforward import FeedForwardCache, project, relu_forward, second_layer
+from .jit import ZERO, entry, kernel
+from .packed import numbers_of
+from .products import J, in_strips_of, numbers_of_matrix, product, rows_of
+from .ranking import score_forward
+from .simd import apart, columns, load, multiply_add, size, splat, store, strip
 
 BLOCK = 120  # objects at a time: their rows stay in the cache
 
 
-@njit(**KERNEL)
-def object_side(features, places, P, tables, scale, group, first, last, u, h, query, D):
-    """h_t = F_M(q_t) and the vanilla attention's queries F_P(h_t) of objects first … last - 1, into rows of h and query."""
-    width, space, own = features.width[group], places.space, places.vanilla_attention
+class CatalogueWork(NamedTuple):
+    """M objects, a history of n behaviours; workspace of a thread."""
+
+    key_C: np.ndarray  # [n, D] of the vanilla attention
+    value_C: np.ndarray  # [n, D]
+    h: np.ndarray  # [M, D]
+    query: np.ndarray  # [M, D]
+    f: np.ndarray  # [M] the result
+    no_matrix: np.ndarray  # [0, D]
+    u: np.ndarray  # [BLOCK width]
+    X: np.ndarray  # [BLOCK, D]
+    hidden: np.ndarray
+    out: np.ndarray
+    normed: np.ndarray
+    rstd: np.ndarray  # [BLOCK]
+    e: np.ndarray  # [BLOCK, D]
+    weight: np.ndarray  # [2 n, K], and in short histories [BLOCK n, K]
+    score: np.ndarray  # [n, 2K]
+    folded: np.ndarray  # [0, 2K]
+    values: np.ndarray  # [n K D] see `values_times`
+    deep: object  # DeepCache, or None
+
+
+@entry
+def object_side(context, thread, work, group, first, last):
+    """h_t = F_M(q_t) and the vanilla attention's queries F_P(h_t) of objects first … last-1."""
+    own, objects = thread.own, context.groups[group]
+    parameters, vanilla, width = own.groups[group], own.vanilla_attention, objects.width
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
         for i in range(m):
-            action = space.target_action[group]
-            embed(features, P, tables, scale, group, np.int64(start + i), np.int64(0), action, u, i * width)
-        product(u.reshape(-1, width), ZERO, m, width, P, space.F_M_W[group], size(D), h, start, SET)
-        relu_forward(h, start, m, P, space.F_M_b[group], D)
-        project(h, start, m, P, own.P_W, own.P_b, query, start, D)
+            u = work.u[i * width : (i + 1) * width]
+            embed(objects, parameters, context.settings.scale, start + i, ZERO, objects.target_action, u)
+        h = work.h[start : start + m]
+        project(rows_of(work.u, m, width), parameters.F_M_W, parameters.F_M_b, h)
+        project(h, vanilla.P_W, vanilla.P_b, work.query[start : start + m])
 
 
-@njit(**KERNEL)
-def values_times(value, n, P, W, y, D, K):
-    """y [n K, D], in strips: row j·K + k is what value_j, its columns of space k alone, becomes under the matrix at place W."""
-    width, spaces, L = size(D), size(K), strip(D, J)
+@kernel
+def values_times(value, W, K, y):  # [n, D], [D, D] -> [n K D]
+    """y, [n K, D] in strips: row j·K + k is what value_j, its columns of space k alone, becomes under W, which lies in
+    strips."""
+    n, D, L = len(value), columns(value), strip(value, J)
+    numbers, weights = numbers_of(value), numbers_of_matrix(W)
     for j in range(n):
-        for k in range(spaces):
-            for p in range(0, width, size(L)):
-                total = splat(value.dtype.type(0), L)
-                for c in range(k, width, spaces):
-                    total = multiply_add(splat(value[j, c], L), load(P, W + p * width + c * size(L), L), total)
-                store(y, p * n * spaces + (j * spaces + k) * size(L), total)
+        for k in range(K):
+            for p in range(0, D, size(L)):
+                total = splat(value, 0, L)
+                for c in range(k, D, K):
+                    w = load(weights, p * D + c * size(L), 0, L)
+                    total = multiply_add(splat(value, numbers[j * apart(value) + c], L), w, total)
+                store(y, p * n * K + (j * K + k) * size(L), 0, total)
 
 
-@njit(**STEP)
-def catalogue_scores(places, P, biases, deep, group, key_C, value_C, n, h, query, first, last, rows, rstd, weight, f, D, K):
-    """(7) and (8): f of objects first … last - 1 for a history whose n keys and values are given.
+@entry
+def score_catalogue(context, thread, work, group, first, last):
+    """(7) and (8): f of objects first … last-1.
 
     An object's e is a mixture of few values: X = Σ_j a_j value_j. So for short histories X W1 = Σ_j a_j (value_j W1), with
     the values multiplied by W1 once for all objects: a product n K numbers deep in place of one D deep.
-    rows: [8, BLOCK, D]; weight: [2 n K], and in short histories [BLOCK, n K].
     """
-    short = n * size(K) < min(size(D), BLOCK)
-    none = Mask(0.0, 0, 0, np.zeros(0, np.int64), ZERO, ZERO, np.zeros(0, np.int64))
-    X, hidden, out, normed, e, he, deep_hidden, values = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
-    layer, score, fold = places.vanilla_feed_forward, np.empty(2 * n * size(K), f.dtype), np.empty((BLOCK, 0), f.dtype)
+    own, layer, n, K = thread.own, thread.own.vanilla_feed_forward, len(work.value_C), columns(work.weight)
+    depth, item_bias = n * K, context.groups[group].item_bias
+    short = depth < min(columns(work.X), BLOCK)
     if short:
-        values_times(value_C, n, P, layer.W1, values, D, K)
-    bias = places.space.item_bias[group]
+        values_times(work.value_C, layer.W1, K, work.values)
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
-        attend_forward(query, start, m, P, -ONE, key_C, value_C, ZERO, n, weight, ZERO, short, X, ZERO, score, fold, D, K)
+        given = Operands(work.query[start : start + m], work.no_matrix, work.key_C, work.value_C)
+        cache = FeedForwardCache(work.X[:m], work.hidden[:m], work.out[:m], work.normed[:m], work.rstd[:m], work.X[:m])
+        attend_forward(given, short, work.weight, work.folded, work.score[:n], cache.x)
         if short:
-            a = weight[: m * n * size(K)].reshape(m, n * size(K))
-            product(a, ZERO, m, n * size(K), values.reshape(-1), ZERO, size(D), hidden, ZERO, SET)
-            relu_forward(hidden, ZERO, m, P, layer.b1, D)
+            product(rows_of(numbers_of(work.weight), m, depth), in_strips_of(work.values, depth, layer.W1), cache.hidden)
+            relu_forward(cache.hidden, layer.b1)
         else:
-            project(X, ZERO, m, P, layer.W1, layer.b1, hidden, ZERO, D)
-        second_layer(X, ZERO, m, P, layer, none, hidden, out, normed, rstd, e, D)
-        if deep:
-            deep_forward(h, start, e, ZERO, m, P, places.deep, he, deep_hidden, f[start:], D)
-        else:
-            dot_forward(h, start, e, ZERO, m, f[start:], D)
-        if bias >= 0:
-            for i in range(start, start + m):
-                f[i] += biases[bias + i]
+            project(cache.x, layer.W1, layer.b1, cache.hidden)
+        second_layer(layer, None, cache, work.e[:m])
+        score_forward(work.h[start : start + m], work.e[:m], own.deep, work.deep, work.f[start : start + m])
+        for i in range(start, start + m if len(item_bias) > 0 else start):
+            work.f[i] += item_bias[i]

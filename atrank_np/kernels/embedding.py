@@ -1,157 +1,220 @@
 """numba twins of `layers.embedding`: gather and sum a behaviour's features, and scatter the gradient back.
 
-All tables lie one after another in one flat array, and so do all codes; `Features` says where.
+u = emb(o) + time[bucket] + action[a], where emb(o) is the object's columns side by side: rows of tables, means of bags of
+rows, and numbers times a vector. Tables are stored divided by `scale`.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from .options import KERNEL
-from .vectors import STRIP, load, prefetch, size, splat, store, total
-
-LOOKUP, BAG, NUMBER = 0, 1, 2
-AHEAD = 8  # behaviours: so early are table rows asked for
+from .jit import inline, kernel
+from .packed import Matrix
+from .simd import STRIP, load, size, splat, store, total
 
 
-class Features(NamedTuple):
-    """The features of all groups' objects. A column is one feature of one group; places are in flat arrays."""
+class Lookup(NamedTuple):
+    """A feature that looks a row up; an id or a category."""
 
-    first_column: np.ndarray  # [G+1]: group g has the columns first_column[g] … first_column[g+1] - 1
-    width: np.ndarray  # [G] numbers in an embedding
-    kind: np.ndarray  # [C] LOOKUP, BAG or NUMBER
-    size: np.ndarray  # [C] numbers
-    table: np.ndarray  # [C] place of its table among the tables; for NUMBER of w among the dense parameters
-    bias: np.ndarray  # [C] for NUMBER the place of b among the dense parameters
-    values: np.ndarray  # [C] place of object 0's code, bag offset or number
-    codes: np.ndarray  # flat int32: codes and the ids of bags
-    bag_offsets: np.ndarray  # flat int64, places in codes
-    numbers: np.ndarray  # flat
-    time: np.ndarray  # [G] place of the time table among the dense parameters, -1: times and actions are not looked up
-    action: np.ndarray  # [G]
+    start: int  # its first number in emb(o)
+    size: int  # how many
+    table: np.ndarray  # [rows size]
+    codes: np.ndarray  # [objects] the row of each
 
 
-@njit(**KERNEL)
-def add_scaled(y, y0, x, x0, n, a):
-    """y[y0 : y0+n] += a x[x0 : x0+n], a strip at a time."""
-    factor, j = splat(a, STRIP), 0
-    while j + size(STRIP) <= n:
-        store(y, y0 + j, load(y, y0 + j, STRIP) + factor * load(x, x0 + j, STRIP))
+class Bag(NamedTuple):
+    """A feature that is the mean of several rows; tokens."""
+
+    start: int
+    size: int
+    table: np.ndarray
+    codes: np.ndarray  # rows, bag after bag
+    offsets: np.ndarray  # [objects+1]
+
+
+class Number(NamedTuple):
+    """A feature that is a number."""
+
+    start: int
+    size: int
+    values: np.ndarray  # [objects]
+
+
+class Group(NamedTuple):
+    """A group of objects. bags, numbers: None if no group has any."""
+
+    width: int  # of emb(o)
+    target_action: int
+    item_bias: np.ndarray  # [objects], or of no length
+    lookups: list
+    bags: list
+    numbers: list
+
+
+class Groups(NamedTuple):
+    groups: list
+
+
+class NumberParameters(NamedTuple):
+    w: np.ndarray  # [size]
+    b: np.ndarray
+
+
+class GroupParameters(NamedTuple):
+    """Dense parameters of a group, the same with the matrix transposed, or their gradients."""
+
+    F_M_W: Matrix  # [width, D]
+    F_M_b: np.ndarray  # [1, D]
+    time: np.ndarray  # [buckets width], or of no length: times and actions are not looked up
+    action: np.ndarray  # [actions width]
+    numbers: list  # a NumberParameters for each of the group's, None if no group has any
+
+
+@inline
+def add_scaled(y, x, a):  # [n], [n]
+    """y += a x, a strip at a time."""
+    j = 0
+    while j + size(STRIP) <= len(y):
+        store(y, j, 0, load(y, j, 0, STRIP) + a * load(x, j, 0, STRIP))
         j += size(STRIP)
-    while j < n:
-        y[y0 + j] += a * x[x0 + j]
+    while j < len(y):
+        y[j] += a * x[j]
         j += 1
 
 
-@njit(**KERNEL)
-def sum_scaled(y, y0, x, x0, x1, n, a):
-    """y[y0 : y0+n] = a x[x0 : x0+n] + a x[x1 : x1+n]: not added to zeros, which would have to arrive first."""
-    factor, j = splat(a, STRIP), 0
-    while j + size(STRIP) <= n:
-        store(y, y0 + j, factor * load(x, x0 + j, STRIP) + factor * load(x, x1 + j, STRIP))
+@inline
+def sum_scaled(y, x, x2, a):  # [n], [n], [n]
+    """y = a x + a x2: not added to zeros, which would have to arrive first."""
+    j = 0
+    while j + size(STRIP) <= len(y):
+        store(y, j, 0, a * load(x, j, 0, STRIP) + a * load(x2, j, 0, STRIP))
         j += size(STRIP)
-    while j < n:
-        y[y0 + j] = a * x[x0 + j] + a * x[x1 + j]
+    while j < len(y):
+        y[j] = a * x[j] + a * x2[j]
         j += 1
 
 
-@njit(**KERNEL)
-def ask_for(features, tables, group, object):
-    """Table rows that are needed soon come from far away; so they are asked for while others are computed."""
-    for c in range(features.first_column[group], features.first_column[group + 1]):
-        if features.kind[c] == LOOKUP:
-            row = features.table[c] + np.int64(features.codes[features.values[c] + object]) * features.size[c]
-            for j in range(0, features.size[c], size(STRIP)):
-                prefetch(tables, row + j)
+@inline
+def clear(y):  # [n]
+    for j in range(len(y)):
+        y[j] = 0
 
 
-@njit(**KERNEL)
-def embed(features, P, tables, scale, group, object, bucket, action, u, u0):
-    """u[u0:] = emb(o) + lookup_time(bucket) + lookup_action(a), width[group] numbers; tables are stored divided by scale."""
-    one = P.dtype.type(1)
-    width = features.width[group]
-    if features.time[group] >= 0:
-        sum_scaled(u, u0, P, features.time[group] + bucket * width, features.action[group] + action * width, width, scale)
+@inline
+def row(table, code, size):
+    """A row of a table, as a View of its numbers."""
+    return table[np.int64(code) * size : (np.int64(code) + 1) * size]
+
+
+@kernel
+def embed(group, own, scale, object, bucket, action, u):  # Group, GroupParameters -> [width]
+    """u = emb(o) + lookup_time(bucket) + lookup_action(a)"""
+    if len(own.time) > 0:
+        sum_scaled(u, row(own.time, bucket, len(u)), row(own.action, action, len(u)), scale)
     else:
-        for j in range(u0, u0 + width):
-            u[j] = 0
-    for c in range(features.first_column[group], features.first_column[group + 1]):
-        n, table, value = features.size[c], features.table[c], features.values[c] + object
-        if features.kind[c] == LOOKUP:
-            add_scaled(u, u0, tables, table + np.int64(features.codes[value]) * n, n, scale)
-        elif features.kind[c] == BAG:
-            first, last = features.bag_offsets[value], features.bag_offsets[value + 1]
+        clear(u)
+    for c in range(len(group.lookups)):
+        column = group.lookups[c]
+        part = u[column.start : column.start + column.size]
+        add_scaled(part, row(column.table, column.codes[object], column.size), scale)
+    embed_bags(group.bags, scale, object, u)
+    embed_numbers(group.numbers, own.numbers, object, u)
+
+
+@inline
+def embed_bags(bags, scale, object, u):
+    if bags is not None:
+        for c in range(len(bags)):
+            column = bags[c]
+            part, first, last = u[column.start : column.start + column.size], column.offsets[object], column.offsets[object + 1]
             for p in range(first, last):
-                share = scale / P.dtype.type(last - first)
-                add_scaled(u, u0, tables, table + np.int64(features.codes[p]) * n, n, share)
-        else:
-            add_scaled(u, u0, P, table, n, P.dtype.type(features.numbers[value]))
-            add_scaled(u, u0, P, features.bias[c], n, one)
-        u0 += n
+                add_scaled(part, row(column.table, column.codes[p], column.size), scale / (last - first))
 
 
-@njit(**KERNEL)
-def dense_backward(features, dP, group, object, bucket, action, du, u0):
+@inline
+def embed_numbers(numbers, own, object, u):
+    if numbers is not None:
+        for c in range(len(numbers)):
+            column = numbers[c]
+            part = u[column.start : column.start + column.size]
+            add_scaled(part, own[c].w, np.float64(column.values[object]))
+            add_scaled(part, own[c].b, 1.0)
+
+
+@kernel
+def dense_backward(group, d_own, object, bucket, action, du):  # Group, GroupParameters, ., ., ., [width]
     """The part of embed's backward that lands in dense gradients: time, action, and w and b of numbers."""
-    one = dP.dtype.type(1)
-    width = features.width[group]
-    if features.time[group] >= 0:
-        add_scaled(dP, features.time[group] + bucket * width, du, u0, width, one)
-        add_scaled(dP, features.action[group] + action * width, du, u0, width, one)
-    for c in range(features.first_column[group], features.first_column[group + 1]):
-        n, table = features.size[c], features.table[c]
-        if features.kind[c] == NUMBER:
-            add_scaled(dP, table, du, u0, n, dP.dtype.type(features.numbers[features.values[c] + object]))
-            add_scaled(dP, features.bias[c], du, u0, n, one)
-        u0 += n
+    if len(d_own.time) > 0:
+        add_scaled(row(d_own.time, bucket, len(du)), du, 1.0)
+        add_scaled(row(d_own.action, action, len(du)), du, 1.0)
+    numbers_backward(group.numbers, d_own.numbers, object, du)
 
 
-@njit(**KERNEL)
-def scatter(features, tables, rate, group, object, du, u0):
+@inline
+def numbers_backward(numbers, d_own, object, du):
+    if numbers is not None:
+        for c in range(len(numbers)):
+            column = numbers[c]
+            part = du[column.start : column.start + column.size]
+            add_scaled(d_own[c].w, part, np.float64(column.values[object]))
+            add_scaled(d_own[c].b, part, 1.0)
+
+
+@kernel
+def scatter(group, rate, object, du):  # Group, ., ., [width]
     """tables -= rate du for the rows of one behaviour; row 0, `unknown`, never trains."""
-    for c in range(features.first_column[group], features.first_column[group + 1]):
-        n, table, value = features.size[c], features.table[c], features.values[c] + object
-        if features.kind[c] == LOOKUP:
-            code = np.int64(features.codes[value])
-            if code > 0:
-                add_scaled(tables, table + code * n, du, u0, n, -rate)
-        elif features.kind[c] == BAG:
-            first, last = features.bag_offsets[value], features.bag_offsets[value + 1]
+    for c in range(len(group.lookups)):
+        column = group.lookups[c]
+        if column.codes[object] > 0:
+            part = du[column.start : column.start + column.size]
+            add_scaled(row(column.table, column.codes[object], column.size), part, -rate)
+    scatter_bags(group.bags, rate, object, du)
+
+
+@inline
+def scatter_bags(bags, rate, object, du):
+    if bags is not None:
+        for c in range(len(bags)):
+            column = bags[c]
+            part, first, last = du[column.start : column.start + column.size], column.offsets[object], column.offsets[object + 1]
             for p in range(first, last):
-                code = np.int64(features.codes[p])
-                if code > 0:
-                    add_scaled(tables, table + code * n, du, u0, n, -rate / tables.dtype.type(last - first))
-        u0 += n
+                if column.codes[p] > 0:
+                    add_scaled(row(column.table, column.codes[p], column.size), part, -rate / (last - first))
 
 
-@njit(**KERNEL)
-def take_squares(features, rows, group, object):
-    """The sum of squares of what `scatter` left in `rows` for one behaviour. They become 0: a row met again counts once."""
-    squares = rows.dtype.type(0)
-    for c in range(features.first_column[group], features.first_column[group + 1]):
-        n, table, value = features.size[c], features.table[c], features.values[c] + object
-        if features.kind[c] == LOOKUP:
-            squares += take_square(rows, table + np.int64(features.codes[value]) * n, n)
-        elif features.kind[c] == BAG:
-            for p in range(features.bag_offsets[value], features.bag_offsets[value + 1]):
-                squares += take_square(rows, table + np.int64(features.codes[p]) * n, n)
+@kernel
+def take_squares(group, object):  # Group
+    """The sum of squares of what `scatter` left in the rows of one behaviour. They become 0: a row met again counts once."""
+    squares = 0.0
+    for c in range(len(group.lookups)):
+        column = group.lookups[c]
+        squares += take_square(row(column.table, column.codes[object], column.size))
+    return squares + take_squares_of_bags(group.bags, object)
+
+
+@inline
+def take_squares_of_bags(bags, object):
+    squares = 0.0
+    if bags is not None:
+        for c in range(len(bags)):
+            column = bags[c]
+            for p in range(column.offsets[object], column.offsets[object + 1]):
+                squares += take_square(row(column.table, column.codes[p], column.size))
     return squares
 
 
-@njit(**KERNEL)
-def take_square(y, y0, n):
-    """‖y[y0 : y0+n]‖², which becomes 0."""
-    zero = y.dtype.type(0)
-    squares, j = splat(zero, STRIP), 0
-    while j + size(STRIP) <= n:
-        strip = load(y, y0 + j, STRIP)
-        squares = squares + strip * strip
-        store(y, y0 + j, splat(zero, STRIP))
+@inline
+def take_square(y):  # [n]
+    """‖y‖², which becomes 0."""
+    squares, j = splat(y, 0, STRIP), 0
+    while j + size(STRIP) <= len(y):
+        part = load(y, j, 0, STRIP)
+        squares = squares + part * part
+        store(y, j, 0, splat(y, 0, STRIP))
         j += size(STRIP)
-    square = total(squares)
-    while j < n:
-        square += y[y0 + j] * y[y0 + j]
-        y[y0 + j] = zero
+    square = np.float64(total(squares))
+    while j < len(y):
+        square += y[j] * y[j]
+        y[j] = 0
         j += 1
     return square

@@ -1,124 +1,197 @@
-"""numba twins of `layers.perceptron` and `layers.feedforward`: what happens to whole rows between matrix products.
-
-Arrays are [rows, D] and C-contiguous, x0 is the first row that is meant, vectors of D numbers start at flat place 0.
-"""
+"""numba twins of `layers.perceptron` and `layers.feedforward`. Arrays are Views of rows, vectors are Views of one row."""
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from .options import KERNEL
-from .vectors import load, maximum, row, size, splat, store, total, where_positive
+from .jit import inline, kernel
+from .packed import Matrix, numbers_of
+from .products import add_product, add_product_of_transpose, product
+from .simd import apart, columns, maximum, total, where_positive, zeros
 
 EPSILON = 1e-5  # that of layers.feedforward
 
 
-@njit(**KERNEL)
-def relu_forward(x, x0, rows, b, b0, D):
-    """x = relu(x + b) in place; b from flat place b0. F1, F2 of the perceptron, the product aside."""
-    r = row(x, size(D))
-    bias, zero = load(b, b0, D), splat(x.dtype.type(0), D)
-    for i in range(x0, x0 + rows):
-        store(x, i * r, maximum(load(x, i * r, D) + bias, zero))
+class FeedForward(NamedTuple):
+    """The parameters of F_self or F_vanilla, the same with the matrices transposed, or their gradients."""
+
+    W1: Matrix  # [D, D]
+    b1: np.ndarray  # [1, D]
+    W2: Matrix  # [D, D]
+    b2: np.ndarray  # [1, D]
+    gain: np.ndarray  # [1, D]
+    bias: np.ndarray  # [1, D]
 
 
-@njit(**KERNEL)
-def relu_backward(dy, dy0, y, y0, rows, db, b0, D):
-    """dy = dy ∘ (y > 0) in place, and db += its column sums. B2, B1 of the perceptron, the products aside."""
-    bias = load(db, b0, D)
-    for i in range(rows):
-        place = (dy0 + i) * row(dy, size(D))
-        dz = where_positive(load(y, (y0 + i) * row(y, size(D)), D), load(dy, place, D))
-        store(dy, place, dz)
-        bias = bias + dz
-    store(db, b0, bias)
+class FeedForwardCache(NamedTuple):
+    """What the backward pass needs of n rows, and room for gradients."""
+
+    x: np.ndarray  # [n, D] the input
+    hidden: np.ndarray  # [n, D] after the relu
+    out: np.ndarray  # [n, D] what the residual connection adds to x; in the backward pass its gradient
+    normed: np.ndarray  # [n, D] (the layer norm's input - its mean) / its deviation
+    rstd: np.ndarray  # [n] 1 / the deviation
+    dhidden: np.ndarray  # [n, D]
 
 
-@njit(**KERNEL)
-def residual_layer_norm_forward(x, x0, out, out0, rows, P, b2, gain, bias, normed, rstd, y, y0, D):
-    """y = LN(x + out + b2), F4 of the feed-forward net; normed [y0 …] and rstd [y0 …] are its cache.
-
-    b2, gain and bias are places in P; b2 < 0 means that `out` holds it already.
-    """
-    width, r = size(D), row(x, size(D))  # all of them have rows as far apart as x
-    one_nth = x.dtype.type(1 / width)
-    shift = splat(x.dtype.type(0), D) if b2 < 0 else load(P, b2, D)
-    scale, offset = load(P, gain, D), load(P, bias, D)
-    for i in range(rows):
-        z = load(x, (x0 + i) * r, D) + (load(out, (out0 + i) * r, D) + shift)
-        z = z - splat(total(z) * one_nth, D)  # F1 of the layer norm
-        rstd[y0 + i] = x.dtype.type(1 / np.sqrt(total(z * z) * one_nth + EPSILON))  # F2
-        z = z * splat(rstd[y0 + i], D)  # F3
-        store(normed, (y0 + i) * r, z)
-        store(y, (y0 + i) * r, z * scale + offset)  # F4
+@kernel
+def relu_forward(x, b):  # [n, D], [1, D]
+    """x = relu(x + b) in place: F1, F2 of the perceptron, the product aside."""
+    bias, zero = b[0], zeros(x)
+    for i in range(len(x)):
+        x[i] = maximum(x[i] + bias, zero)
 
 
-@njit(**KERNEL)
-def layer_norm_backward(dy, dy0, normed, rstd, n0, rows, P, gain, dP, bias, D):
-    """dy becomes dx in place; the gradients of gain and bias are added at their places in dP."""
-    width = size(D)
-    one_nth = dy.dtype.type(1 / width)
-    scale, gain_sum, bias_sum = load(P, gain, D), load(dP, gain, D), load(dP, bias, D)
-    for i in range(rows):
-        g, x = load(dy, (dy0 + i) * row(dy, width), D), load(normed, (n0 + i) * row(normed, width), D)
-        bias_sum = bias_sum + g  # B4
-        gain_sum = gain_sum + g * x
-        g = g * scale
-        mean_road = splat(total(g) * one_nth, D)  # B1
-        deviation_road = x * splat(total(g * x) * one_nth, D)  # B2
-        store(dy, (dy0 + i) * row(dy, width), (g - mean_road - deviation_road) * splat(rstd[n0 + i], D))  # B3
-    store(dP, gain, gain_sum)
-    store(dP, bias, bias_sum)
+@kernel
+def relu_backward(dy, y, db):  # [n, D], [n, D], [1, D]
+    """dy = dy ∘ (y > 0) in place, and db += its sum over the rows: B2, B1 of the perceptron, the products aside."""
+    dbias = db[0]
+    for i in range(len(dy)):
+        dz = where_positive(y[i], dy[i])
+        dy[i] = dz
+        dbias = dbias + dz
+    db[0] = dbias
 
 
-@njit(**KERNEL)
-def add_rows(x, x0, rows, dP, b, D):
-    """The gradient of a bias: dP[b:] += the sum of the rows."""
-    s = load(dP, b, D)
-    for i in range(x0, x0 + rows):
-        s = s + load(x, i * row(x, size(D)), D)
-    store(dP, b, s)
+@kernel
+def project(x, W, b, y):  # [n, I], [I, D], [1, D] -> [n, D]
+    """y = relu(x W + b), a perceptron of the common space."""
+    product(x, W, y)
+    relu_forward(y, b)
 
 
-@njit(**KERNEL)
-def add(x, rows, y, D):
-    """y += x, of the first rows."""
-    for i in range(rows):
-        r = row(x, size(D))
-        store(y, i * r, load(y, i * r, D) + load(x, i * r, D))
+@kernel
+def project_backward(dy, y, x, W_T, dW, db, dx):  # [n, D], [n, D], [n, I], [D, I], [I, D], [1, D], [n, I]
+    """Adds to dW, db and dx. dy becomes the gradient before the relu."""
+    relu_backward(dy, y, db)
+    add_product_of_transpose(x, dy, dW)
+    add_product(dy, W_T, dx)
 
 
-@njit(**KERNEL)
-def clear(y, first, last, D):
-    """Rows first … last - 1 become 0."""
-    for i in range(first, last):
-        store(y, i * row(y, size(D)), splat(y.dtype.type(0), D))
+@kernel
+def layer_norm_forward(x, out, shift, F, cache, y):  # [n, D], [n, D], [1, D] -> [n, D]
+    """y = LN(x + out + shift), F4 of the feed-forward net."""
+    one_over_D = 1 / columns(x)
+    b, gain, bias = shift[0], F.gain[0], F.bias[0]
+    for i in range(len(x)):
+        z = x[i] + (out[i] + b)
+        z = z - total(z) * one_over_D  # F1 of the layer norm
+        cache.rstd[i] = 1 / np.sqrt(total(z * z) * one_over_D + EPSILON)  # F2
+        z = z * cache.rstd[i]  # F3
+        cache.normed[i] = z
+        y[i] = z * gain + bias  # F4
+
+
+@kernel
+def layer_norm_backward(dy, F, dF, cache):  # [n, D]
+    """dy becomes dx in place; adds to dF.gain and dF.bias."""
+    one_over_D = 1 / columns(dy)
+    gain, dgain, dbias = F.gain[0], dF.gain[0], dF.bias[0]
+    for i in range(len(dy)):
+        g, x = dy[i], cache.normed[i]
+        dbias = dbias + g  # B4
+        dgain = dgain + g * x
+        g = g * gain
+        mean_road = total(g) * one_over_D  # B1
+        deviation_road = x * (total(g * x) * one_over_D)  # B2
+        dy[i] = (g - mean_road - deviation_road) * cache.rstd[i]  # B3
+    dF.gain[0], dF.bias[0] = dgain, dbias
+
+
+@kernel
+def feed_forward(F, mask, cache, y):  # -> [n, D]
+    """F_self or F_vanilla of the rows cache.x; mask: of the dropout, or None."""
+    project(cache.x, F.W1, F.b1, cache.hidden)  # F1
+    second_layer(F, mask, cache, y)
+
+
+@kernel
+def second_layer(F, mask, cache, y):  # -> [n, D]
+    """F2 to F4 of the feed-forward net, from cache.hidden on."""
+    product(cache.hidden, F.W2, cache.out)  # F2
+    if mask is None:
+        layer_norm_forward(cache.x, cache.out, F.b2, F, cache, y)  # F4
+    else:
+        dropout(cache.out, F.b2, mask)  # F3
+        layer_norm_forward(cache.x, cache.out, mask.nothing, F, cache, y)  # F4
+
+
+@kernel
+def feed_forward_backward(dy, F_T, dF, mask, cache):  # [n, D]
+    """dy becomes dx in place; adds to dF. F_T: F with its matrices transposed."""
+    layer_norm_backward(dy, F_T, dF, cache)  # B4
+    if mask is None:
+        second_layer_backward(dy, F_T, dF, cache)
+    else:
+        for i in range(len(dy)):
+            cache.out[i] = dy[i]
+        dropout(cache.out, mask.nothing, mask)  # B3
+        second_layer_backward(cache.out, F_T, dF, cache)
+    project_backward(cache.dhidden, cache.hidden, cache.x, F_T.W1, dF.W1, dF.b1, dy)  # B1, beside the residual connection
+
+
+@inline
+def second_layer_backward(dout, F_T, dF, cache):  # [n, D]
+    add_rows(dout, dF.b2)  # B2
+    add_product_of_transpose(cache.hidden, dout, dF.W2)
+    product(dout, F_T.W2, cache.dhidden)
+
+
+@inline
+def add_rows(x, y):  # [n, D] -> [1, D]
+    """y += the sum of the rows: the gradient of a bias."""
+    sum = y[0]
+    for i in range(len(x)):
+        sum = sum + x[i]
+    y[0] = sum
+
+
+@inline
+def add(x, y):  # [n, D] -> [n, D]
+    """y += x"""
+    for i in range(len(x)):
+        y[i] = y[i] + x[i]
+
+
+class Dropout(NamedTuple):
+    """The dropout of a step, as `randomness.dropout_mask` makes it."""
+
+    rate: float  # 0 when nothing is trained
+    key: int
+    column: np.ndarray  # [D] the number that a column of the kernels has in the parameters' own order
+    nothing: np.ndarray  # [1, D] zeros
 
 
 class Mask(NamedTuple):
-    """Which dropout mask `randomness.dropout_mask` makes, and where the rows and columns of a chunk stand in it."""
+    """The part of a mask that belongs to some rows."""
 
-    rate: float
-    key: int
+    dropout: Dropout
+    nothing: np.ndarray
     layer: int
-    number: np.ndarray  # row i of the chunk is row number[first + i] - less of the mask
-    first: int
+    number: np.ndarray  # [n] row i here is row number[i] - less of the mask
     less: int
-    columns: np.ndarray  # [D] kernel column j is column columns[j]
 
 
-@njit(**KERNEL)
-def dropout(x, x0, rows, P, b, mask, y, y0, D):
-    """y = mask ∘ (x + b), b at its place in P or none if b < 0; the same hash as `randomness.dropout_mask`."""
-    keep = x.dtype.type(1 / (1 - mask.rate))
+@inline
+def mask_of(dropout, layer, number, less):
+    """The Mask, or None for no dropout."""
+    if dropout is None:
+        return None
+    return Mask(dropout, dropout.nothing, layer, number, less)
+
+
+@kernel
+def dropout(x, b, mask):  # [n, D], [1, D]
+    """x = mask ∘ (x + b) in place: the same hash as `randomness.dropout_mask`."""
+    of, flat = mask.dropout, numbers_of(x)
     layer = np.uint64(mask.layer) << np.uint64(48)
-    for i in range(rows):
-        row = np.uint64(mask.number[mask.first + i] - mask.less) << np.uint64(16)
-        for j in range(size(D)):
-            z = np.uint64(mask.key) + np.uint64(0x9E3779B97F4A7C15) * (layer + row + np.uint64(mask.columns[j] + 1))
+    for i in range(len(x)):
+        x[i] = x[i] + b[0]
+        row = np.uint64(mask.number[i] - mask.less) << np.uint64(16)
+        for j in range(columns(x) if of.rate > 0 else 0):
+            z = np.uint64(of.key) + np.uint64(0x9E3779B97F4A7C15) * (layer + row + np.uint64(of.column[j] + 1))
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
-            value = x[x0 + i, j] if b < 0 else x[x0 + i, j] + P[b + j]
-            y[y0 + i, j] = x.dtype.type(0) if uniform < mask.rate else keep * value
+            place = i * apart(x) + j
+            flat[place] = 0 if uniform < of.rate else flat[place] * (1 / (1 - of.rate))

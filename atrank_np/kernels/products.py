@@ -2,130 +2,341 @@
 
 A tile is up to six rows of C by J columns, held in registers while it collects all inner products: each step takes one
 piece of a row of B and a number of each row of A. The J columns of B that a column of tiles needs stay in the nearest
-cache. All arrays are C-contiguous and used flat.
+cache.
 
 What lies 512 bytes apart shares few places of that cache, and memory is fetched ahead along addresses, not down a column. So
 parameters lie in STRIPS: J columns of all rows, then the next J columns (row by row as usual where J does not divide the
-columns). And the rows of workspaces may be further apart than they are long.
+columns). A Matrix says how far rows, columns and strips are apart.
 """
 
 import llvmlite.binding
-from numba import njit
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from .options import ADD, KERNEL, ONE, ZERO
-from .vectors import Lanes, add_to_rows, load, load_rows, number, row, size, store_rows, transpose_block, zero_rows
+from .jit import ADD, SET, ZERO, inline, kernel
+from .packed import Matrix, MatrixType, ViewType, make_matrix
+from .simd import WORD, Lanes, Vector, _fma, _shuffle, _splat, size
 
 # Two registers wide: six rows are twelve accumulators, which keep both multipliers of a core busy. A matter of speed alone.
 J = Lanes(32 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 16)
 ROWS_1, ROWS_2, ROWS_3, ROWS_4, ROWS_5, ROWS_6 = (Lanes(n) for n in range(1, 7))
 
 
-@njit(**KERNEL)
-def tile(A, a, row_a, step, inner, B, b, row_b, C, c, row_c, add, R, J):
-    """R rows by J columns of C[c:] (+)= Σ_k A[a + i·row_a + k·step] B[b + k·row_b]."""
-    sums = load_rows(C, c, row_c, R, J) if add else zero_rows(C, R, J)
-    for k in range(inner):
-        sums = add_to_rows(sums, A, a + k * step, row_a, load(B, b + k * row_b, J))
-    store_rows(C, c, row_c, sums)
+# In Python: matrices in strips
 
 
-@njit(**KERNEL)
+def in_strips(columns):
+    return columns % J.n == 0
+
+
+def to_strips(w):  # [rows, columns] -> the same numbers in the order of strips, flat
+    return w.reshape(len(w), -1, J.n).transpose(1, 0, 2).reshape(-1) if in_strips(w.shape[1]) else w.reshape(-1)
+
+
+def from_strips(w, rows):  # the opposite way
+    columns = w.size // rows
+    return w.reshape(-1, rows, J.n).transpose(1, 0, 2).reshape(rows, columns) if in_strips(columns) else w.reshape(rows, columns)
+
+
+def matrix(flat, rows, columns):
+    """The Matrix of rows · columns numbers in strips."""
+    row, strip = (J.n, rows * J.n) if in_strips(columns) else (columns, J.n)
+    return Matrix(flat, rows, columns, row, strip)
+
+
+# In compiled code: a View or a Matrix as a Matrix
+
+
+@intrinsic
+def as_matrix(typing, x):
+    """A View of rows as a Matrix; a Matrix stays what it is."""
+    if isinstance(x, MatrixType):
+        return x(x), lambda context, builder, sig, args: args[0]
+
+    def code(context, builder, sig, args):
+        view = cgutils.create_struct_proxy(x)(context, builder, args[0])
+        width, row, strip = (ir.Constant(WORD, n) for n in (x.lanes, x.row, J.n))
+        return make_matrix(context, builder, sig.return_type, view.data, view.n, width, strip, row)
+
+    return MatrixType(x.dtype)(x), code
+
+
+@intrinsic
+def transposed(typing, x):
+    """The Matrix whose rows are the columns of x. Only the left factor of a product may be one."""
+
+    def code(context, builder, sig, args):
+        m = cgutils.create_struct_proxy(x)(context, builder, args[0])
+        return make_matrix(
+            context,
+            builder,
+            x,
+            m.data,
+            m.columns,
+            m.rows,
+            row=m.column,
+            column=m.row,
+            strip=builder.mul(m.row, ir.Constant(WORD, J.n)),
+        )
+
+    return x(x), code
+
+
+@intrinsic
+def rows_of(typing, x, rows, columns):
+    """A View of numbers as a Matrix, row by row."""
+
+    def code(context, builder, sig, args):
+        data = cgutils.create_struct_proxy(x)(context, builder, args[0]).data
+        return make_matrix(context, builder, sig.return_type, data, *args[1:], strip=ir.Constant(WORD, J.n))
+
+    return MatrixType(x.dtype)(x, types.intp, types.intp), code
+
+
+@intrinsic
+def in_strips_of(typing, x, rows, like):
+    """A View of numbers as a Matrix of so many rows, in strips as another that has as many columns."""
+
+    def code(context, builder, sig, args):
+        data = cgutils.create_struct_proxy(x)(context, builder, args[0]).data
+        m = cgutils.create_struct_proxy(like)(context, builder, args[2])
+        apart = builder.icmp_signed("==", m.strip, ir.Constant(WORD, J.n))  # then it lies row by row
+        strip = builder.select(apart, m.strip, builder.mul(args[1], m.row))
+        return make_matrix(context, builder, like, data, args[1], m.columns, strip, row=m.row)
+
+    return like(x, types.intp, like), code
+
+
+@intrinsic
+def numbers_of_matrix(typing, x):
+    """All numbers of a Matrix, in the order in which they lie, as a View."""
+    kind = ViewType(x.dtype)
+
+    def code(context, builder, sig, args):
+        out = cgutils.create_struct_proxy(kind)(context, builder)
+        m = cgutils.create_struct_proxy(x)(context, builder, args[0])
+        out.data, out.n = m.data, builder.mul(m.rows, m.columns)
+        return out._getvalue()
+
+    return kind(x), code
+
+
+@intrinsic
+def rows_from(typing, x, first, count):
+    """`count` rows of a Matrix."""
+
+    def code(context, builder, sig, args):
+        m = cgutils.create_struct_proxy(x)(context, builder, args[0])
+        m.data, m.rows = builder.gep(m.data, [builder.mul(args[1], m.row)]), args[2]
+        return m._getvalue()
+
+    return x(x, types.intp, types.intp), code
+
+
+# Tiles
+
+
+def _pointers(context, builder, kind, value, i, j, n, vector):
+    """Addresses of n rows of a Matrix, from row i and the strip at flat place j on."""
+    m = cgutils.create_struct_proxy(kind)(context, builder, value)
+    first = builder.add(builder.mul(i, m.row), j)
+    places = [builder.add(first, builder.mul(m.row, ir.Constant(WORD, r))) for r in range(n)]
+    return [builder.bitcast(builder.gep(m.data, [place]), vector.as_pointer()) for place in places]
+
+
+@intrinsic
+def load_tile(typing, C, i, j, add, R, J):
+    """R vectors of J numbers of C, from row i and flat place j on; zeros if not add."""
+    kind = types.UniTuple(Vector(C.dtype, J.n), R.n)
+
+    def code(context, builder, sig, args):
+        vector, zero = context.get_value_type(kind.dtype), ir.Constant(context.get_value_type(kind.dtype), None)
+        start, add = builder.block, args[3]
+        with builder.if_then(builder.trunc(add, ir.IntType(1)) if add.type.width > 1 else add):
+            pointers = _pointers(context, builder, C, args[0], args[1], args[2], R.n, vector)
+            loaded = [builder.load(p, align=C.dtype.bitwidth // 8) for p in pointers]
+            inside = builder.block
+        out = []
+        for value in loaded:
+            phi = builder.phi(vector)
+            phi.add_incoming(zero, start)
+            phi.add_incoming(value, inside)
+            out.append(phi)
+        return cgutils.pack_array(builder, out)
+
+    return kind(C, types.intp, types.intp, types.boolean, R, J), code
+
+
+@intrinsic
+def add_products(typing, sums, A, i, k, B, j):
+    """sums[r] + A[i + r, k] · (row k of B, from flat place j on), rounded once, for each r."""
+
+    def code(context, builder, sig, args):
+        a = cgutils.create_struct_proxy(A)(context, builder, args[1])
+        vector = context.get_value_type(sums.dtype)
+        (pointer,) = _pointers(context, builder, B, args[4], args[3], args[5], 1, vector)
+        row, out = builder.load(pointer, align=B.dtype.bitwidth // 8), []
+        first = builder.add(builder.mul(args[2], a.row), builder.mul(args[3], a.column))
+        for r in range(sums.count):
+            place = builder.add(first, builder.mul(a.row, ir.Constant(WORD, r)))
+            factor = _splat(builder, builder.load(builder.gep(a.data, [place])), vector.count)
+            out.append(_fma(builder, factor, row, builder.extract_value(args[0], r)))
+        return cgutils.pack_array(builder, out)
+
+    return sums(sums, A, types.intp, types.intp, B, types.intp), code
+
+
+@intrinsic
+def store_tile(typing, C, i, j, sums):
+    def code(context, builder, sig, args):
+        vector = context.get_value_type(sums.dtype)
+        for r, pointer in enumerate(_pointers(context, builder, C, *args[:3], sums.count, vector)):
+            builder.store(builder.extract_value(args[3], r), pointer, align=C.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(C, types.intp, types.intp, sums), code
+
+
+@intrinsic
+def number(typing, x, i, j):
+    """Number i, j of a Matrix."""
+    return x.dtype(x, types.intp, types.intp), lambda context, builder, sig, args: builder.load(
+        _number(context, builder, x, *args)
+    )
+
+
+@intrinsic
+def set_number(typing, x, i, j, value):
+    def code(context, builder, sig, args):
+        builder.store(args[3], _number(context, builder, x, *args[:3]))
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp, x.dtype), code
+
+
+def _place(builder, m, i, j):
+    """Of number i, j from the beginning of a Matrix."""
+    strips, rest = builder.lshr(j, ir.Constant(WORD, J.n.bit_length() - 1)), builder.and_(j, ir.Constant(WORD, J.n - 1))
+    return builder.add(builder.add(builder.mul(i, m.row), builder.mul(strips, m.strip)), builder.mul(rest, m.column))
+
+
+def _number(context, builder, kind, value, i, j):
+    m = cgutils.create_struct_proxy(kind)(context, builder, value)
+    return builder.gep(m.data, [_place(builder, m, i, j)])
+
+
+@inline
+def tile(A, B, C, i, s, add, R, J):
+    """R rows by J columns of C (+)= A B: rows i … of A and C, strip s of B and C."""
+    j_B, j_C = s * B.strip, s * C.strip
+    sums = load_tile(C, i, j_C, add, R, J)
+    for k in range(A.columns):
+        sums = add_products(sums, A, i, k, B, j_B)
+    store_tile(C, i, j_C, sums)
+
+
+@kernel
+def multiply(A, B, C, add, J):  # [rows, inner], [inner, columns] -> [rows, columns]
+    """C = A B, or C += A B if `add`: strip by strip, tile by tile."""
+    rows, strips = C.rows, C.columns // size(J)
+    for s in range(strips):
+        i = ZERO
+        while i < rows:
+            r = next_part(rows - i, 6)  # of like heights: in a tile of one row every sum would wait for itself
+            if r == 6:
+                tile(A, B, C, i, s, add, ROWS_6, J)
+            elif r == 5:
+                tile(A, B, C, i, s, add, ROWS_5, J)
+            elif r == 4:
+                tile(A, B, C, i, s, add, ROWS_4, J)
+            elif r == 3:
+                tile(A, B, C, i, s, add, ROWS_3, J)
+            elif r == 2:
+                tile(A, B, C, i, s, add, ROWS_2, J)
+            else:
+                tile(A, B, C, i, s, add, ROWS_1, J)
+            i += r
+    left = strips * size(J)
+    for i in range(rows if left < C.columns else 0):  # columns left over, number by number; here lie no strips
+        for j in range(left, C.columns):
+            total = number(C, i, j) if add else number(A, 0, 0) * 0
+            for k in range(A.columns):
+                total += number(A, i, k) * number(B, k, j)
+            set_number(C, i, j, total)
+
+
+@inline
 def next_part(left, most):
     """How many of the rows that are left come next, if the parts are to be few, alike, and no longer than `most`."""
     return left // ((left + most - 1) // most)
 
 
-@njit(**KERNEL)
-def strips(rows, columns):
-    """From a row to the next, and from a column to that J columns on, of a matrix in strips."""
-    return (size(J), rows * size(J)) if columns % size(J) == 0 else (columns, size(J))
+@kernel
+def product(x, W, y):  # [n, I], [I, O] -> [n, O]
+    """y = x W"""
+    multiply(as_matrix(x), as_matrix(W), as_matrix(y), SET, J)
 
 
-def to_strips(w):  # [rows, columns] -> the same numbers in the order of strips, flat
-    return w.reshape(len(w), -1, J.n).transpose(1, 0, 2).reshape(-1) if w.shape[1] % J.n == 0 else w.reshape(-1)
+@kernel
+def add_product(x, W, y):  # [n, I], [I, O] -> [n, O]
+    """y += x W"""
+    multiply(as_matrix(x), as_matrix(W), as_matrix(y), ADD, J)
 
 
-def from_strips(w, rows):  # the opposite way
-    columns = w.size // rows
-    return w.reshape(-1, rows, J.n).transpose(1, 0, 2).reshape(rows, columns) if columns % J.n == 0 else w.reshape(rows, columns)
+@kernel
+def add_product_of_transpose(x, dy, dW):  # [n, I], [n, O] -> [I, O]
+    """dW += xᵀ dy, the gradient of a matrix; 128 rows at a time: more push each other out of the cache."""
+    a, b, first = as_matrix(x), as_matrix(dy), 0
+    while first < b.rows:
+        m = next_part(b.rows - first, 128)
+        multiply(transposed(rows_from(a, first, m)), rows_from(b, first, m), as_matrix(dW), ADD, J)
+        first += m
 
 
-@njit(**KERNEL)
-def multiply(A, a, row_a, step, rows, inner, B, b, row_b, strip_b, columns, C, c, row_c, strip_c, add, J):
-    """C[c:] (+)= A' B for the rows × inner matrix A'[i, k] = A[a + i·row_a + k·step]; a, b, c are flat places.
+# Transposes
 
-    row_b, strip_b: from a row of B to the next, and from a column to that J columns on; row_c, strip_c: the same for C.
+
+@intrinsic
+def transpose_block(typing, A, i, j, B):
+    """Rows j … j+7, columns i … i+7 of B become the transpose of rows i … i+7, columns j … j+7 of A; both may lie in strips.
+
+    Three rounds, one for each bit of a place: round s swaps, between rows i and i + s, the lanes that differ in that bit.
     """
-    for strip in range(columns // size(J)):
-        i, b_j = 0, b + strip * strip_b
-        while i < rows:
-            r = next_part(rows - i, 6)  # of like heights: in a tile of one row every sum would wait for itself
-            a_i, c_i = a + i * row_a, c + i * row_c + strip * strip_c
-            if r == 6:
-                tile(A, a_i, row_a, step, inner, B, b_j, row_b, C, c_i, row_c, add, ROWS_6, J)
-            elif r == 5:
-                tile(A, a_i, row_a, step, inner, B, b_j, row_b, C, c_i, row_c, add, ROWS_5, J)
-            elif r == 4:
-                tile(A, a_i, row_a, step, inner, B, b_j, row_b, C, c_i, row_c, add, ROWS_4, J)
-            elif r == 3:
-                tile(A, a_i, row_a, step, inner, B, b_j, row_b, C, c_i, row_c, add, ROWS_3, J)
-            elif r == 2:
-                tile(A, a_i, row_a, step, inner, B, b_j, row_b, C, c_i, row_c, add, ROWS_2, J)
-            else:
-                tile(A, a_i, row_a, step, inner, B, b_j, row_b, C, c_i, row_c, add, ROWS_1, J)
-            i += r
-    left = columns // size(J) * size(J)
-    for i in range(rows if left < columns else 0):  # columns left over, number by number; here lie no strips
-        for jj in range(left, columns):
-            total = number(C, c + i * row_c + jj) if add else A.dtype.type(0)
-            for k in range(inner):
-                total += number(A, a + i * row_a + k * step) * number(B, b + k * row_b + jj)
-            C[c + i * row_c + jj] = total
+    n = 8
+
+    def code(context, builder, sig, args):
+        vector = ir.VectorType(context.get_value_type(A.dtype), n)
+        a, b = (cgutils.create_struct_proxy(A)(context, builder, args[m]) for m in (0, 3))
+
+        def pointers(m, i, j):
+            first = _place(builder, m, i, j)
+            places = [builder.add(first, builder.mul(m.row, ir.Constant(WORD, r))) for r in range(n)]
+            return [builder.bitcast(builder.gep(m.data, [p]), vector.as_pointer()) for p in places]
+
+        rows = [builder.load(p, align=A.dtype.bitwidth // 8) for p in pointers(a, args[1], args[2])]
+        for s in (1, 2, 4):
+            for r in (r for r in range(n) if not r & s):
+                low = [j if not j & s else j - s + n for j in range(n)]  # lanes of row r, then n + lanes of row r + s
+                high = [j + s if not j & s else j + n for j in range(n)]
+                rows[r], rows[r + s] = (_shuffle(builder, rows[r], p, rows[r + s]) for p in (low, high))
+        for row, p in zip(rows, pointers(b, args[2], args[1])):
+            builder.store(row, p, align=A.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(A, types.intp, types.intp, B), code
 
 
-# Arrays are handed on as flat ones and constants with their types, so that `multiply` is compiled only once.
-@njit(**KERNEL)
-def product(A, a, rows, inner, B, b, columns, C, c, add):
-    """C[c:c+rows] (+)= A[a:a+rows] B for A [., inner], C [., columns]; B is inner × columns numbers in strips, from place b."""
-    row_a, row_c, (row_b, strip_b) = row(A, inner), row(C, columns), strips(inner, columns)
-    multiply(A.reshape(-1), a * row_a, row_a, ONE, rows, inner, B.reshape(-1), b, row_b, strip_b, columns,
-             C.reshape(-1), c * row_c, row_c, size(J), add, J)  # fmt: skip
-
-
-@njit(**KERNEL)
-def product_of_transpose(A, a, rows, inner, B, b, columns, C, c, add):
-    """C (+)= A[a:a+rows]ᵀ B[b:b+rows], in strips from place c: the gradient of a matrix, [., inner]ᵀ [., columns]."""
-    first, row_a, row_b, (row_c, strip_c) = ZERO, row(A, inner), row(B, columns), strips(inner, columns)
-    while first < rows or not add:  # nothing that is to be written is a matrix of zeros
-        m = next_part(rows - first, 128) if rows > 0 else ZERO  # more rows push each other out of the cache
-        multiply(A.reshape(-1), (a + first) * row_a, ONE, row_a, inner, m, B.reshape(-1), (b + first) * row_b, row_b, size(J),
-                 columns, C.reshape(-1), c, row_c, strip_c, add, J)  # fmt: skip
-        first, add = first + m, ADD
-
-
-@njit(**KERNEL)
-def transpose(A, a, rows, columns, B):
-    """B[a:] = A[a:]ᵀ for a rows × columns matrix, both in strips, at flat place a of both."""
-    row_a, strip_a = strips(rows, columns)
-    row_b, strip_b = strips(columns, rows)
-    turn(A, a, row_a, strip_a, rows, columns, B, a, row_b, strip_b)
-
-
-@njit(**KERNEL)
-def turn(A, a, row_a, strip_a, rows, columns, B, b, row_b, strip_b):
-    for band in range(0, columns, 16):  # of B 16 rows at a time: the cache holds their ends until the next blocks go there
-        for i in range(0, rows, 8):
-            for j in range(band, min(band + 16, columns), 8):
-                if i + 8 <= rows and j + 8 <= columns:
-                    a_ij, b_ji = at(a, i, j, row_a, strip_a), at(b, j, i, row_b, strip_b)
-                    transpose_block(A, a_ij, row_a, B, b_ji, row_b)
+@kernel
+def transpose(A, B):  # [I, O] -> [O, I]
+    """B = Aᵀ: the backward pass multiplies by transposes."""
+    for band in range(0, A.columns, 16):  # of B 16 rows at a time: the cache holds their ends until the next blocks go there
+        for i in range(0, A.rows, 8):
+            for j in range(band, min(band + 16, A.columns), 8):
+                if i + 8 <= A.rows and j + 8 <= A.columns:
+                    transpose_block(A, i, j, B)
                 else:
-                    for ii in range(i, min(i + 8, rows)):
-                        for jj in range(j, min(j + 8, columns)):
-                            B[at(b, jj, ii, row_b, strip_b)] = A[at(a, ii, jj, row_a, strip_a)]
-
-
-@njit(**KERNEL)
-def at(first, i, j, row, strip):
-    """The place of number i, j of a matrix."""
-    return first + j // size(J) * strip + i * row + j % size(J)
+                    for ii in range(i, min(i + 8, A.rows)):
+                        for jj in range(j, min(j + 8, A.columns)):
+                            set_number(B, jj, ii, number(A, ii, jj))

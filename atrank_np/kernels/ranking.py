@@ -1,30 +1,38 @@
-"""numba twins of `layers.ranking`: f of (8), and both losses, over the targets of one chunk."""
+"""numba twins of `layers.ranking`: f of (8), and both losses, over the targets of a chunk."""
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from .feedforward import relu_backward, relu_forward
-from .options import ADD, KERNEL, SET, ZERO
-from .products import product, product_of_transpose
-from .vectors import load, row, size, splat, store, total
+from .jit import inline, kernel
+from .packed import Matrix
+from .products import add_product, add_product_of_transpose, product
+from .simd import total
 
 
-class DeepAt(NamedTuple):
-    """Places of the deep f's parameters among the dense ones; W1 is three blocks [D, D], for h, e and h ∘ e."""
+class Deep(NamedTuple):
+    """The parameters of the deep f (or transposes, or gradients); W1 in three blocks, for h, e and h ∘ e."""
 
-    W1: int
-    b1: int
-    w2: int
-    b2: int
+    W1_h: Matrix  # [D, D]
+    W1_e: Matrix
+    W1_he: Matrix
+    b1: np.ndarray  # [1, D]
+    w2: np.ndarray  # [1, D]
+    b2: np.ndarray  # [1]
 
 
-@njit(**KERNEL)
-def pointwise(f, label, norm, df, first, last):
-    """Σ softplus(f) - y f over targets first … last - 1; df is the derivative of norm times it."""
+class DeepCache(NamedTuple):
+    he: np.ndarray  # [T, D] h ∘ e; in the backward pass its gradient
+    hidden: np.ndarray  # [T, D]
+    dhidden: np.ndarray  # [T, D]
+
+
+@kernel
+def pointwise(f, label, norm, df):  # [T], [T] -> [T]
+    """-> Σ softplus(f) - y f; df is the derivative of norm times it."""
     loss = 0.0
-    for i in range(first, last):
+    for i in range(len(f)):
         z, y = np.float64(f[i]), np.float64(label[i])
         e = np.exp(-abs(z))
         loss += max(z, 0.0) + np.log1p(e) - y * z  # F1
@@ -32,13 +40,14 @@ def pointwise(f, label, norm, df, first, last):
     return loss
 
 
-@njit(**KERNEL)
-def pairwise(f, label, norm, df, first, last):
-    """Σ softplus(f⁻ - f⁺) over the (positive, negative) pairs of one history's targets; df as above."""
+@kernel
+def pairwise(f, label, norm, df):  # [T], [T] -> [T]
+    """-> Σ softplus(f⁻ - f⁺) over the (positive, negative) pairs of one history's targets; df as above."""
     loss = 0.0
-    df[first:last] = 0
-    for i in range(first, last):
-        for j in range(first, last):
+    for i in range(len(f)):
+        df[i] = 0
+    for i in range(len(f)):
+        for j in range(len(f)):
             if label[i] > 0 and label[j] <= 0:
                 margin = np.float64(f[i] - f[j])  # F1
                 e = np.exp(-abs(margin))
@@ -49,8 +58,8 @@ def pairwise(f, label, norm, df, first, last):
     return loss
 
 
-@njit(**KERNEL)
-def count_pairs(label, offsets):
+@inline
+def count_pairs(label, offsets):  # [T], [B+1]
     """How many `layers.ranking.pairs_of` finds: in every history, positives times negatives."""
     count = 0
     for b in range(len(offsets) - 1):
@@ -61,56 +70,78 @@ def count_pairs(label, offsets):
     return count
 
 
-@njit(**KERNEL)
-def dot_forward(h, h0, e, e0, rows, f, D):
-    """f[i] = h[h0 + i] · e[e0 + i]"""
-    for i in range(rows):
-        f[i] = total(load(h, (h0 + i) * row(h, size(D)), D) * load(e, (e0 + i) * row(e, size(D)), D))  # F1
+@kernel
+def dot_forward(h, e, f):  # [T, D], [T, D] -> [T]
+    """f_i = h_i · e_i"""
+    for i in range(len(h)):
+        f[i] = total(h[i] * e[i])  # F1
 
 
-@njit(**KERNEL)
-def dot_backward(df, h, h0, e, e0, rows, dh, dh0, de, de0, D):
-    width = size(D)
-    for i in range(rows):
-        g = splat(df[i], D)
-        store(dh, (dh0 + i) * row(dh, width), g * load(e, (e0 + i) * row(e, width), D))  # B1
-        store(de, (de0 + i) * row(de, width), g * load(h, (h0 + i) * row(h, width), D))
+@kernel
+def dot_backward(df, h, e, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
+    for i in range(len(h)):
+        x, y = h[i], e[i]  # before they are written to
+        dh[i] = df[i] * y  # B1
+        de[i] = df[i] * x
 
 
-@njit(**KERNEL)
-def deep_forward(h, h0, e, e0, rows, P, at, he, hidden, f, D):
-    """f = relu([h, e, h ∘ e] W1 + b1) w2 + b2; he and hidden [rows, D] are the cache."""
-    width = size(D)
-    for i in range(rows):
-        store(he, i * row(he, width), load(h, (h0 + i) * row(h, width), D) * load(e, (e0 + i) * row(e, width), D))  # F1
-    product(h, h0, rows, width, P, at.W1, width, hidden, ZERO, SET)  # F2, the concatenation block by block
-    product(e, e0, rows, width, P, at.W1 + width * width, width, hidden, ZERO, ADD)
-    product(he, ZERO, rows, width, P, at.W1 + 2 * width * width, width, hidden, ZERO, ADD)
-    relu_forward(hidden, ZERO, rows, P, at.b1, D)
-    w2 = load(P, at.w2, D)
-    for i in range(rows):
-        f[i] = total(load(hidden, i * row(hidden, width), D) * w2) + P[at.b2]  # F3
+@kernel
+def deep_forward(h, e, own, cache, f):  # [T, D], [T, D] -> [T]
+    """f = relu([h, e, h ∘ e] W1 + b1) w2 + b2"""
+    he, hidden = cache.he[: len(h)], cache.hidden[: len(h)]
+    for i in range(len(h)):
+        he[i] = h[i] * e[i]  # F1
+    product(h, own.W1_h, hidden)  # F2, the concatenation block by block
+    add_product(e, own.W1_e, hidden)
+    add_product(he, own.W1_he, hidden)
+    relu_forward(hidden, own.b1)
+    for i in range(len(h)):
+        f[i] = total(hidden[i] * own.w2[0]) + own.b2[0]  # F3
 
 
-@njit(**KERNEL)
-def deep_backward(df, h, h0, e, e0, rows, P, PT, dP, at, he, hidden, dhidden, dh, dh0, de, de0, D):
-    """dh and de are written, he is overwritten; the parameters' gradients are added to."""
-    width, block = size(D), size(D) * size(D)
-    w2, dw2 = load(P, at.w2, D), load(dP, at.w2, D)
-    for i in range(rows):
-        g = splat(df[i], D)
-        dP[at.b2] += df[i]  # B3
-        dw2 = dw2 + g * load(hidden, i * row(hidden, width), D)
-        store(dhidden, i * row(dhidden, width), g * w2)
-    store(dP, at.w2, dw2)
-    relu_backward(dhidden, ZERO, hidden, ZERO, rows, dP, at.b1, D)  # B2
-    product_of_transpose(h, h0, rows, width, dhidden, ZERO, width, dP, at.W1, ADD)
-    product_of_transpose(e, e0, rows, width, dhidden, ZERO, width, dP, at.W1 + block, ADD)
-    product_of_transpose(he, ZERO, rows, width, dhidden, ZERO, width, dP, at.W1 + 2 * block, ADD)
-    product(dhidden, ZERO, rows, width, PT, at.W1, width, dh, dh0, SET)
-    product(dhidden, ZERO, rows, width, PT, at.W1 + block, width, de, de0, SET)
-    product(dhidden, ZERO, rows, width, PT, at.W1 + 2 * block, width, he, ZERO, SET)
-    for i in range(rows):  # B1
-        g, x, y = load(he, i * row(he, width), D), (h0 + i) * row(h, width), (e0 + i) * row(e, width)
-        store(dh, (dh0 + i) * row(dh, width), load(dh, (dh0 + i) * row(dh, width), D) + g * load(e, y, D))
-        store(de, (de0 + i) * row(de, width), load(de, (de0 + i) * row(de, width), D) + g * load(h, x, D))
+@kernel
+def deep_backward(df, h, e, own_T, d_own, cache, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
+    """Writes dh and de, adds to d_own."""
+    he, hidden, dhidden = cache.he[: len(h)], cache.hidden[: len(h)], cache.dhidden[: len(h)]
+    dw2 = d_own.w2[0]
+    for i in range(len(h)):
+        d_own.b2[0] += df[i]  # B3
+        dw2 = dw2 + df[i] * hidden[i]
+        dhidden[i] = df[i] * own_T.w2[0]
+    d_own.w2[0] = dw2
+    relu_backward(dhidden, hidden, d_own.b1)  # B2
+    add_product_of_transpose(h, dhidden, d_own.W1_h)
+    add_product_of_transpose(e, dhidden, d_own.W1_e)
+    add_product_of_transpose(he, dhidden, d_own.W1_he)
+    product(dhidden, own_T.W1_h, dh)
+    product(dhidden, own_T.W1_e, de)
+    product(dhidden, own_T.W1_he, he)
+    for i in range(len(h)):  # B1
+        dh[i] = dh[i] + he[i] * e[i]
+        de[i] = de[i] + he[i] * h[i]
+
+
+@inline
+def score_forward(h, e, deep, cache, f):  # [T, D], [T, D] -> [T]
+    """f of (8); deep: the parameters of the deep one, or None."""
+    if deep is None:
+        dot_forward(h, e, f)
+    else:
+        deep_forward(h, e, deep, cache, f)
+
+
+@inline
+def score_backward(df, h, e, deep_T, d_deep, cache, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
+    if deep_T is None:
+        dot_backward(df, h, e, dh, de)
+    else:
+        deep_backward(df, h, e, deep_T, d_deep, cache, dh, de)
+
+
+@inline
+def loss_of_history(f, label, pairs, norm, df):  # [T], [T] -> [T]
+    """-> the loss of one history's targets; pairs: None for the point-wise loss."""
+    if pairs is None:
+        return pointwise(f, label, norm, df)
+    else:
+        return pairwise(f, label, norm, df)

@@ -1,4 +1,4 @@
-"""Threads that compute a step together."""
+"""Threads that compute a step together, and the barrier where they wait for each other inside compiled code."""
 
 import functools
 import os
@@ -6,6 +6,16 @@ import queue
 import threading
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from .jit import kernel
+
+LOOKS = 2000  # half a millisecond or so, giving way to others; then the thread sleeps between looks
+WINDOWS = os.name == "nt"
+NAP = 1 if WINDOWS else 50  # milliseconds there, else microseconds
+give_way = types.ExternalFunction("SwitchToThread" if WINDOWS else "sched_yield", types.int32())
+nap = types.ExternalFunction("Sleep" if WINDOWS else "usleep", types.int32(types.uint32))
 
 
 class Team:
@@ -41,7 +51,7 @@ class Team:
     def run(self, job):
         """job(thread, arrived) on each thread, at the same time; returns when all have ended.
 
-        arrived: zeros [threads, a line of the cache], where they may wait for each other: `kernels.meeting`.
+        arrived: zeros [threads, a line of the cache], for `barrier`.
         """
         arrived, done = np.zeros((self.threads, 8), np.int64), queue.SimpleQueue()  # of this run; others may be under way
         sent = 0
@@ -59,7 +69,7 @@ class Team:
 
 
 def _leave(arrived, thread):
-    """A thread that ends without having come to the meeting keeps nobody waiting."""
+    """Marks a thread that exits early, so that others skip it at the barrier."""
     arrived[thread, 0] = arrived[thread, 0] or -1
 
 
@@ -67,3 +77,37 @@ def _leave(arrived, thread):
 def team(threads):
     """The one Team of that size."""
     return Team(threads)
+
+
+@intrinsic
+def fence(typing):
+    """What was written before it is seen by other threads before what is written after it; and so for what is read."""
+
+    def code(context, builder, sig, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+@kernel
+def barrier(arrived, thread):
+    """Waits until all threads have come here -> whether they have. To go back to Python and be woken there takes 50 µs.
+
+    arrived: that of `Team.run`, [threads, .], where a thread that ended before it came has -1.
+    """
+    fence()
+    arrived[thread, 0] = 1
+    for other in range(len(arrived)):
+        looks = 0
+        fence()
+        while arrived[other, 0] == 0:
+            if looks < LOOKS:
+                give_way()
+            else:
+                nap(NAP)
+            looks += 1
+            fence()
+        if arrived[other, 0] < 0:
+            return False
+    return True

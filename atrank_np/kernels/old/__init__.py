@@ -1,0 +1,1 @@
+"""The kernels of the competitors, still in the former design."""

@@ -1,0 +1,295 @@
+"""What a compiled step works on: a batch, cut into shards and chunks, and the arrays of each shard.
+
+A shard is a part of the histories of a batch, the same for any number of threads. It goes forward and backward chunk by
+chunk: so many histories that their rows stay in the cache. In the buffers of a chunk rows 0 … n-1 are its behaviours, rows
+n … n+q-1 its targets.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .embedding import clear, dense_backward, embed
+from .feedforward import project, relu_backward
+from .jit import inline, kernel
+from .products import add_product_of_transpose, product, rows_of
+
+CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed alone
+
+
+class Settings(NamedTuple):
+    """What a step is told besides arrays."""
+
+    shards: int  # how many go forward; 0: the update alone
+    train: int  # backward, too
+    update: int  # and descend
+    residual: int  # around the self-attention
+    pairs: object  # None: the point-wise loss; 1: the pair-wise one
+    dropout: object  # Dropout, or None
+    scale: float  # the tables are stored divided by it
+    norm: float  # 1 / (targets, or pairs) of the batch
+    rate: float
+    keep: float  # what a weight keeps, 1 - rate · l2
+
+
+class Chunk(NamedTuple):
+    """The chunk of a shard that is worked on, and what stays of all its chunks. R is the most rows that a chunk has."""
+
+    histories: np.ndarray  # [B] those of the shard
+    count: int  # how many
+    cost: float  # of all of them
+    first: int  # the chunk is histories[first … last-1]
+    last: int
+    n: int  # its behaviours
+    q: int  # its targets
+    offsets: np.ndarray  # [B+1] the first behaviour of each history of the chunk
+    target_offsets: np.ndarray  # [B+1] and its first target
+    number: np.ndarray  # [R] for each row of the chunk its number in the batch; targets follow the N behaviours
+    place: np.ndarray  # [R] where the rows of the chunk's part of du stand in the chunk
+    # Of all chunks: embeddings u, then their gradients; rows stand group by group
+    row: int  # the chunk's first row
+    rows: int  # rows so far
+    u: int  # the chunk's first number in du
+    next_u: int
+    order: np.ndarray  # [.] for each row its number in the batch
+    du: np.ndarray  # [.]
+
+
+class Shard(NamedTuple):
+    """One per shard: reused from step to step."""
+
+    chunk: Chunk
+    loss: float
+    f: np.ndarray  # [R] of the chunk's targets
+    df: np.ndarray  # [R]
+    gradients: object  # of the model's parameters
+    dP: np.ndarray  # the same as one flat array
+    buffers: object  # the model's rows of a chunk
+    attention: object  # AttentionWork
+    deep: object  # DeepCache, or None
+
+
+class Thread(NamedTuple):
+    """A thread's copy of the dense parameters: a line of the cache that another core wrote is slow to read."""
+
+    own: object  # the model's parameters
+    own_T: object  # the same with the matrices transposed
+    P: np.ndarray  # the same as one flat array
+    matrices: list  # [Turned]
+
+
+class Turned(NamedTuple):
+    """A matrix and its transpose."""
+
+    W: object
+    W_T: object
+
+
+class Piece(NamedTuple):
+    """A dense parameter in the flat array."""
+
+    first: int
+    last: int
+    kind: int
+
+
+class Room(NamedTuple):
+    """For what batches there is room."""
+
+    histories: int
+    rows: int  # behaviours and targets
+    behaviours: int  # of a history
+    targets_of_one: int
+    rows_of_one: int
+    targets: int
+
+
+class Context(NamedTuple):
+    """All that a step works on, as packed arguments."""
+
+    batch: object
+    settings: Settings
+    groups: list  # [Group]
+    threads: list  # [Thread]
+    shards: list  # [Shard]
+    chunks: list  # [Chunk] those of the shards
+    pieces: list  # [Piece]
+    dP: np.ndarray  # [shards · numbers] the shards' gradients, one after another
+    f: np.ndarray  # [T] scores, of the whole batch
+    df: np.ndarray  # [T] the loss's derivative by them
+    histories_by_cost: np.ndarray  # [B]
+    cost: np.ndarray  # [B]
+    room: Room
+
+
+@inline
+def fits(batch, room):
+    """Whether there is room for a batch."""
+    histories, targets = len(batch.offsets) - 1, len(batch.label)
+    if histories > room.histories or targets > room.targets or len(batch.object) + targets > room.rows:
+        return False
+    for b in range(histories):
+        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        if n > room.behaviours or q > room.targets_of_one or n + q > room.rows_of_one:
+            return False
+    return True
+
+
+@kernel
+def assign_to_shards(batch, chunks, order, cost):
+    """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
+
+    The result depends on the batch and the number of shards alone.
+    """
+    for b in range(len(batch.offsets) - 1):
+        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        cost[b] = n + 0.7 * q + 0.005 * n * (n + q)  # in the time of a behaviour: targets, and pairs of the attention
+        i = b
+        while i > 0 and cost[order[i - 1]] < cost[b]:  # some dozen histories: a sort by insertion is quick enough
+            order[i] = order[i - 1]
+            i -= 1
+        order[i] = b
+    for s in range(len(chunks)):
+        chunks[s].count, chunks[s].cost = 0, 0.0
+    for b in range(len(batch.offsets) - 1):
+        s = 0
+        for other in range(1, len(chunks)):
+            if chunks[other].cost < chunks[s].cost:
+                s = other
+        chunk = chunks[s]
+        chunk.histories[chunk.count] = order[b]
+        chunk.cost += cost[order[b]]
+        chunk.count += 1
+
+
+@inline
+def begin_shard(shard, train):
+    chunk = shard.chunk
+    chunk.last = chunk.n = chunk.q = chunk.rows = chunk.next_u = 0
+    shard.loss = 0.0
+    if train:
+        clear(shard.dP)
+
+
+@kernel
+def next_chunk(batch, chunk):
+    """Makes the next chunk -> whether there is one."""
+    if chunk.last == chunk.count:
+        return False
+    n = q = np.int64(0)
+    h = chunk.first = chunk.last
+    while h < chunk.count:
+        b = chunk.histories[h]
+        more_n, more_q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        if h > chunk.first and (n + q + more_n + more_q > CHUNK or h - chunk.first == CHUNK):
+            break
+        chunk.offsets[h - chunk.first], chunk.target_offsets[h - chunk.first] = n, q
+        n += more_n
+        q += more_q
+        h += 1
+    chunk.offsets[h - chunk.first], chunk.target_offsets[h - chunk.first] = n, q
+    chunk.last, chunk.n, chunk.q = h, n, q
+    chunk.row, chunk.u = chunk.rows, chunk.next_u
+    chunk.rows += n + q
+    number_rows(batch, chunk)
+    return True
+
+
+@kernel
+def number_rows(batch, chunk):
+    """Fills number, order and place of a chunk: behaviours, then targets, and all of it group by group in du."""
+    number, N, r = chunk.number, len(batch.object), 0
+    for h in range(chunk.first, chunk.last):
+        for i in range(batch.offsets[chunk.histories[h]], batch.offsets[chunk.histories[h] + 1]):
+            number[r] = i
+            r += 1
+    for h in range(chunk.first, chunk.last):
+        for t in range(batch.target_offsets[chunk.histories[h]], batch.target_offsets[chunk.histories[h] + 1]):
+            number[r] = N + t
+            r += 1
+    p = g = 0
+    while p < r:
+        for i in range(r):
+            if group_of(batch, number[i]) == g:
+                chunk.order[chunk.row + p], chunk.place[p] = number[i], i
+                p += 1
+        g += 1
+
+
+@inline
+def group_of(batch, number):
+    N = len(batch.object)
+    return np.int64(batch.group[number]) if number < N else np.int64(batch.target_group[number - N])
+
+
+@inline
+def behaviour(batch, groups, number):
+    """-> group, object, bucket, action of a row; a target has elapsed time 0 and its group's target action.
+
+    BPR-MF has a row for the user of each target, behind the targets: its user is an object of a group behind the groups.
+    """
+    N, T = len(batch.object), len(batch.target_object)
+    if number >= N + T:
+        t, owner = number - N - T, 0
+        while batch.target_offsets[owner + 1] <= t:
+            owner += 1
+        return np.int64(batch.target_group[t]) + len(groups) // 2, np.int64(batch.user[owner]), np.int64(0), np.int64(0)
+    if number < N:
+        object, bucket, action = batch.object[number], batch.bucket[number], batch.action[number]
+        return np.int64(batch.group[number]), np.int64(object), np.int64(bucket), np.int64(action)
+    group = np.int64(batch.target_group[number - N])
+    return group, np.int64(batch.target_object[number - N]), np.int64(0), groups[group].target_action
+
+
+@inline
+def end_of_group(batch, order, p, last):
+    e = p
+    while e < last and group_of(batch, order[e]) == group_of(batch, order[p]):
+        e += 1
+    return e
+
+
+@kernel
+def common_space(groups, own, scale, batch, chunk, S, spare):  # -> [n+q, D]
+    """(1): S = F_M(u) for the chunk's rows, group by group, each with its own width; spare: rows like S."""
+    order, u, p, last = chunk.order, chunk.u, chunk.row, chunk.row + chunk.n + chunk.q
+    target = spare if len(groups) > 1 else S
+    while p < last:
+        g, e, start = group_of(batch, order[p]), end_of_group(batch, order, p, last), u
+        width, parameters = groups[g].width, own[g]
+        for i in range(p, e):
+            _, object, bucket, action = behaviour(batch, groups, order[i])
+            embed(groups[g], parameters, scale, object, bucket, action, chunk.du[u : u + width])
+            u += width
+        project(
+            rows_of(chunk.du[start:u], e - p, width), parameters.F_M_W, parameters.F_M_b, target[p - chunk.row : e - chunk.row]
+        )
+        p = e
+    if len(groups) > 1:
+        for i in range(len(S)):
+            S[chunk.place[i]] = spare[i]
+    chunk.next_u = u
+
+
+@kernel
+def common_space_backward(groups, groups_T, d_groups, batch, chunk, S, dS, spares):
+    """From dS to the gradients of F_M, to du, and from there to the dense part of the embeddings."""
+    order, u, p, last = chunk.order, chunk.u, chunk.row, chunk.row + chunk.n + chunk.q
+    if len(groups) > 1:
+        spare, spare2 = spares
+        for i in range(len(S)):
+            spare[i] = dS[chunk.place[i]]
+            spare2[i] = S[chunk.place[i]]
+        dS, S = spare, spare2
+    while p < last:
+        g, e = group_of(batch, order[p]), end_of_group(batch, order, p, last)
+        width, gradients, dz = groups[g].width, d_groups[g], dS[p - chunk.row : e - chunk.row]
+        rows = rows_of(chunk.du[u : u + (e - p) * width], e - p, width)
+        relu_backward(dz, S[p - chunk.row : e - chunk.row], gradients.F_M_b)
+        add_product_of_transpose(rows, dz, gradients.F_M_W)
+        product(dz, groups_T[g].F_M_W, rows)
+        for i in range(p, e):
+            _, object, bucket, action = behaviour(batch, groups, order[i])
+            dense_backward(groups[g], gradients, object, bucket, action, chunk.du[u : u + width])
+            u += width
+        p = e
