@@ -4,11 +4,28 @@ A backend holds the parameters of a model while it is trained, and does three th
 `gradients` (what the step would use, for tests and for looking inside) and `scores`.
 """
 
+from typing import Protocol
+
 import numpy as np
 
+from .datasets.packing import Batch
 from .layers.ranking import pairs_of, pairwise_backward, pairwise_forward, pointwise_backward, pointwise_forward
 from .optimizer import SGD, clip
 from .randomness import Dropout
+
+
+class Backend(Protocol):
+    """What both can do. While it is used, parameters and step belong to it; `Trained.take_from` fetches them."""
+
+    params: dict[str, np.ndarray]
+    step: int
+    table_scale: float
+
+    def train_step(self, batch: Batch, rate: float) -> float: ...
+    def gradients(self, batch: Batch) -> tuple[float, dict]: ...
+    def scores(self, batch: Batch) -> np.ndarray: ...
+    def catalogue_scores(self, batch: Batch, group: int) -> np.ndarray: ...
+    def warm_up(self, batch: Batch) -> float: ...
 
 
 class NumpyBackend:

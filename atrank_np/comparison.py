@@ -5,7 +5,6 @@ import sys
 from typing import NamedTuple
 
 from .config import LABELS, MODELS, VARIANTS
-from .datasets.folder import read_data, read_schema
 from .errors import DataError, Diverged
 from .evaluation.paired import read_runs
 from .evaluation.report import describe_run
@@ -52,7 +51,7 @@ def run_all(rows, seeds, out, shared, needed):
     """
     diverged = {}
     data, _ = settings(parse(shared))
-    log, _ = read_data(data)
+    log, _ = data.read()
     digests = digest_of_events(log), digest_of_features(log)
     todo = [(row, seed) for seed in range(seeds) for row in rows]
     for i, (row, seed) in enumerate(todo, 1):
@@ -84,7 +83,7 @@ def train_or_resume(folder, arguments, digests):
         raise DataError(f"{folder}: holds a run with other settings; choose another --out, or remove it")
     if all((folder / name).exists() for name in FILES):
         held = load(folder)
-        if (held.events, held.features) != digests or held.schema != read_schema(data):
+        if (held.events, held.features) != digests or held.schema != data.schema():
             raise DataError(f"{folder}: the data or their schema have changed since this run; choose another --out, or remove it")
         return
     show = not options.quiet

@@ -1,17 +1,15 @@
 """Scores a trained run on its test events: `python -m atrank_np.evaluate RUN`."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 
 from . import cli
-from .backend import make_backend
-from .datasets.protocol import split
-from .errors import DataError, checked
+from .datasets.protocol import Protocol
+from .errors import DataError
 from .evaluation.ranking import full_ranks
-from .evaluation.report import auc_by_length, describe, test_report
-from .evaluation.scoring import score, test_task
+from .evaluation.report import auc_by_length, describe, report_of
+from .evaluation.scoring import score
 from .metrics import rank_metrics
 from .runs.folder import open_run
 
@@ -41,22 +39,20 @@ def main(arguments):
     if options.users is not None and not options.full:
         raise DataError("--users: says how many are ranked with --full; expected that too")
     trained, log, world = open_run(options.run, options.data)
-    # A variant may be unknown to numba.
-    config = checked(replace, trained.config, backend=options.backend or trained.config.backend)
-    parts = split(log, config.cap, config.validate)
-    backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
-    task = test_task(log, parts.test, config)
-    scores = score(backend, log.schema, parts.events, task)
-    report = test_report(backend, log, parts, task, scores, world)
-    lines = describe(report, config.validate)
+    protocol = Protocol(log, trained.config)
+    backend = trained.backend(backend=options.backend or trained.config.backend)  # not numba for every variant
+    task = protocol.task
+    scores = score(backend, protocol, task)
+    report = report_of(backend, protocol, task, scores, world)
+    lines = describe(report, trained.config.validate)
     if options.full:
-        rows = auc_by_length(scores, parts.test)
+        rows = auc_by_length(scores, protocol.test)
         report["auc_by_length"] = [dict(zip(("length", "rankings", "auc", "se"), row)) for row in rows]
         lines.append("AUC by behaviours in the history")
         lines += [f"  {label:>7} {value:.4f} ± {'-' if se is None else f'{se:.4f}'} ({n})" for label, n, value, se in rows]
-        users = np.unique(parts.test.user)[: options.users]
-        some = parts.test.take(np.isin(parts.test.user, users))
-        report |= rank_metrics(full_ranks(backend, log.schema, parts, some, show=not options.json))
+        users = np.unique(protocol.test.user)[: options.users]
+        some = protocol.test.take(np.isin(protocol.test.user, users))
+        report |= rank_metrics(full_ranks(backend, protocol, some, show=not options.json))
         report["ranked_users"] = len(users)
         lines.append(
             f"whole catalogue, {len(some.user)} positives of {len(users)} users: HR@10 {report['hr@10']:.4f}, "

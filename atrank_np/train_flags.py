@@ -5,7 +5,7 @@ import argparse
 from atrank_np import cli
 
 from .config import MODELS, PAPER, VARIANTS, Config, own_settings
-from .datasets.folder import default_data, find_data
+from .datasets.folder import DataSource, default_data, find_data
 from .errors import checked
 
 
@@ -160,16 +160,11 @@ def given_flags(arguments):
     return {name: value for name, value in vars(p.parse_args(arguments, blank)).items() if value is not None}
 
 
-def settings(options):
-    """The data that the flags name, as `read_data` takes them, and the Config."""
+def settings(options: argparse.Namespace) -> tuple[DataSource, Config]:
+    """What the flags name."""
     given = vars(options)
     listed = lambda name: list(dict.fromkeys(given[name].split(","))) if name in given else None
     config = checked(Config, **{name: given[name] for name in Config.__dataclass_fields__ if name in given})
-    data = {
-        "data": str(find_data(given.get("data", default_data())).resolve()),
-        "features": listed("features"),
-        "history": listed("history"),
-        "target": listed("target"),
-        "embedding_size": given.get("embedding_size"),
-    }
+    folder = find_data(given.get("data", default_data())).resolve()
+    data = DataSource(str(folder), listed("features"), listed("history"), listed("target"), given.get("embedding_size"))
     return data, config

@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .backend import make_backend
-from .config import defaults
+from .config import Config, defaults
 from .datasets.batches import Batches
-from .datasets.folder import read_data
-from .datasets.protocol import split
+from .datasets.folder import DataSource
+from .datasets.protocol import Protocol
 from .errors import DataError, Diverged, checked
 from .evaluation.plots import draw_curve
-from .evaluation.report import test_report
-from .evaluation.scoring import score, test_task
+from .evaluation.report import report_of
+from .evaluation.scoring import score
 from .memory import peak_rss_mb
 from .metrics import auc
 from .optimizer import learning_rate
@@ -67,17 +66,15 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
         raise DataError("resume: goes on as the run was started; its settings cannot be chosen again")
     if resume and not resume.fits(log):
         raise DataError("the log is not the one that the model was trained on")
-    parts = split(log, config.cap, config.validate)
-    for samples, what in ((parts.train, "train"), (parts.test, "test")):
+    protocol = Protocol(log, config)
+    for samples, what in ((protocol.train, "train"), (protocol.test, "test")):
         if len(samples.user) == 0:
-            counted = "".join(f"; {n} {what}" for what, n in (log.counts | parts.counts).items() if n)
+            counted = "".join(f"; {n} {what}" for what, n in (log.counts | protocol.counts).items() if n)
             raise DataError(f"events.csv: no user has enough target events to {what} on (3 are needed, 4 to validate){counted}")
-    trained = resume or assemble(log, parts, config)
+    trained = resume or assemble(protocol)
     state = trained.state or {"rows": [], "loss_sum": 0.0, "targets": 0, "seconds": 0.0, "compile_seconds": 0.0}
     trained.state = state
-    backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
-    task = test_task(log, parts.test, config)
-    batches = Batches(log, parts, config)
+    backend, task, batches = trained.backend(threads=config.threads), protocol.task, Batches(protocol)
     total = config.epochs * batches.per_epoch
     evaluations = min(config.evaluations, total)
     marks = {round(total * i / evaluations) for i in range(1, evaluations + 1)}
@@ -89,7 +86,7 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
         Path(out).mkdir(parents=True, exist_ok=True)
 
     def keep():
-        trained.params, trained.step, trained.table_scale = backend.params, backend.step, backend.table_scale
+        trained.take_from(backend)
         if out is not None:
             save(Path(out) / "model.npz", trained)
             write_rows(Path(out) / "metrics.csv", state["rows"])
@@ -113,7 +110,7 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
                 state["targets"] += len(batch.label)
                 bar.update(len(batch.label))
                 if backend.step in marks:
-                    scores = score(backend, log.schema, parts.events, task)
+                    scores = score(backend, protocol, task)
                     if not np.isfinite(scores).all():
                         raise _diverged(backend.step, out)
                     test = auc(scores, task.samples.user)
@@ -127,11 +124,11 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
                 if stopped:
                     keep()
                     raise KeyboardInterrupt(f"stopped after step {backend.step} of {total}")
-    scores = score(backend, log.schema, parts.events, task)
+    scores = score(backend, protocol, task)
     report = {
         "schema_version": SCHEMA_VERSION,
-        **test_report(backend, log, parts, task, scores, world),
-        "repeat_share": parts.repeat_share,
+        **report_of(backend, protocol, task, scores, world),
+        "repeat_share": protocol.repeat_share,
         "train_samples": batches.targets,
         "epochs": config.epochs,
         "seconds": state["seconds"],
@@ -144,7 +141,7 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
         "seed": config.seed,
         "eval_seed": config.eval_seed,
         "config": config.to_dict(),
-        "counted": log.counts | parts.counts | batches.counts,
+        "counted": log.counts | protocol.counts | batches.counts,
     }
     # The rankings one by one, so that runs can be compared user by user: arrays [S], and [S, 1+R] with the positive first.
     tests = task.samples
@@ -178,8 +175,8 @@ def _diverged(step, out):
     return Diverged(f"the loss is not finite at step {step}: try a lower --learning-rate, or --clip 1{kept}")
 
 
-def start_run(data, config, out=None, show=False):
-    """Trains on the data that `read_data` takes, in a new run folder: -> the folder, the Run. out: by default the first free
+def start_run(data: DataSource, config: Config, out: Path | None = None, show: bool = False) -> tuple[Path, Run]:
+    """Trains in a new run folder: -> the folder, the Run. out: by default the first free
     one of runs/NAME-1, -2, …"""
     text = config_text(data, config)
     if out is not None:
@@ -188,18 +185,18 @@ def start_run(data, config, out=None, show=False):
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / "config.json", text)  # before the data are read: another run now finds the folder taken
     try:
-        log, world = read_data(data)
+        log, world = data.read()
     except BaseException:
         if out is not None:
             remove(out)
         raise
     if out is None:
-        out = free_folder(Path(data["data"]).name)
+        out = free_folder(Path(data.data).name)
         write_text(out / "config.json", text)
     return out, _run_in(out, log, config, None, world, show)
 
 
-def resume_run(out, data=None, threads=None, show=False):
+def resume_run(out: Path, data: str | None = None, threads: int | None = None, show: bool = False) -> Run:
     """Goes on with the run in a folder. data: the data folder, if it has moved since; threads: another number of them."""
     resume, log, world = open_run(out, data)
     config = resume.config

@@ -21,10 +21,9 @@ import numpy as np
 from _common import HERE, figure, scoreboard
 
 from atrank_np import fit, rank, read_log
-from atrank_np.backend import make_backend
 from atrank_np.datasets.folder import default_data
-from atrank_np.datasets.protocol import split
-from atrank_np.evaluation.scoring import score, test_task
+from atrank_np.datasets.protocol import Protocol
+from atrank_np.evaluation.scoring import score
 from atrank_np.layers.ranking import pointwise_backward, pointwise_forward, sigmoid
 from atrank_np.metrics import user_auc
 
@@ -93,10 +92,10 @@ def auc_slow(score, label, user):
     return sum(each) / len(each)
 
 
-trained, parts = run.trained, split(log)
-task = test_task(log, parts.test, trained.config)
-backend = make_backend(trained.model(), trained.params, trained.config, trained.step, trained.table_scale)
-scores = score(backend, log.schema, parts.events, task)  # [users, 2]: the positive first, then its negative
+trained = run.trained
+protocol = Protocol(log, trained.config)  # which behaviours are ranked, and against what
+task, backend = protocol.task, trained.backend()
+scores = score(backend, protocol, task)  # [users, 2]: the positive first, then its negative
 label, user = [1, 0] * len(scores), np.repeat(np.arange(len(scores)), 2)
 again = auc_slow(scores.ravel(), label, user)
 for name in ("test_auc", "popularity_auc", "swapped_history_auc"):

@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np.datasets.negatives import Negatives
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.randomness import stream
 
@@ -77,7 +76,7 @@ def moments_slow(events):
 moments = moments_slow(EVENTS)
 for user, history, target, is_test in moments:
     print(f"  {'test ' if is_test else 'train'} {user}: {' '.join(e[3] for e in history)} -> {target[3]}")
-parts = split(log)  # the package's version
+parts = Protocol(log)  # the package's version
 for samples, is_test in ((parts.train, False), (parts.test, True)):
     mine = [(u, [e[3] for e in history], target[3]) for u, history, target, test in moments if test == is_test]
     theirs = [
@@ -96,7 +95,7 @@ print("counted:", parts.counts)
 #
 # The time **bucket** is computed per row, not per event: elapsed from the behaviour to *this segment's* moment (lesson 04).
 # %%
-candidates = np.concatenate([parts.train.object[:, None], Negatives(log).draw(stream(0, "negatives", 0), parts.train)], axis=1)
+candidates = np.concatenate([parts.train.object[:, None], parts.negatives.draw(stream(0, "negatives", 0), parts.train)], axis=1)
 batch = pack(log.schema, parts.events, parts.train, candidates)
 print("offsets", batch.offsets.tolist(), " target_offsets", batch.target_offsets.tolist())
 for b in range(len(batch.offsets) - 1):

@@ -17,15 +17,12 @@ from dataclasses import replace
 import numpy as np
 from _common import figure
 
-from atrank_np.config import Config
-from atrank_np.datasets.negatives import Negatives
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_ceiling import ceiling
 from atrank_np.datasets.shop_world import make_world
 from atrank_np.evaluation.controls import in_history, swapped
-from atrank_np.evaluation.scoring import test_task
 from atrank_np.gradcheck import numeric_gradient
 from atrank_np.layers.ranking import pairs_of, pairwise_forward
 from atrank_np.metrics import auc, rank_metrics, user_auc
@@ -88,8 +85,8 @@ with tempfile.TemporaryDirectory() as folder:
     world = make_world(0)
     write(world, 1000, folder)
     log = read_log(folder)
-parts = split(log)
-task = test_task(log, parts.test, Config())
+parts = Protocol(log)
+task = parts.task
 S = len(parts.test.user)
 best_score = lambda samples, candidates: ceiling(world, log, samples.user, samples.time, samples.group, candidates)
 shuffled = parts.test._replace(user=np.roll(parts.test.user, -1), time=np.roll(parts.test.time, -1))
@@ -116,14 +113,14 @@ assert (swapped(parts.test).time == shuffled.time).all()  # the package's contro
 # targets carry the same one.
 # %%
 log.schema = replace(log.schema, target_repeats="keep")
-kept = split(log)
-kept_task = test_task(log, kept.test, Config())
+kept = Protocol(log)
+kept_task = kept.task
 log.schema = replace(log.schema, target_repeats="drop")
 bought = log.action[parts.test.end] == log.actions.index("buy")  # the event at the history's end is the target itself
 assert (parts.events.object[parts.test.end] == parts.test.object).all()
 own_action = np.stack([bought, np.zeros(S)], 1)  # all that is looked at: "does the target carry the action buy?"
-rows = {"leak: in the history, repeats kept": auc(in_history(kept.events, kept_task)), "the same, repeats dropped": auc(
-    in_history(parts.events, task)), "leak: the positive's own action": auc(own_action)} | rows  # fmt: skip
+rows = {"leak: in the history, repeats kept": auc(in_history(kept, kept_task)), "the same, repeats dropped": auc(
+    in_history(parts, task)), "leak: the positive's own action": auc(own_action)} | rows  # fmt: skip
 for name, value in rows.items():
     print(f"{name:38} {value.mean:.3f} ± {value.se:.3f}")
 assert rows["the same, repeats dropped"].mean == 0.5
@@ -145,7 +142,7 @@ touched = np.zeros((len(log.users), 1 + beats.shape[1]), bool)
 touched[np.repeat(np.arange(len(log.users)), np.diff(log.offsets))[items], log.object[items]] = True
 allowed = ~touched[parts.test.user, 1:]  # what may be drawn as a negative
 exact = ((beats * allowed).sum(1) / allowed.sum(1)).mean()
-drawn = lambda R: beats[np.arange(S)[:, None], Negatives(log).draw(rng, parts.test, R) - 1].mean()
+drawn = lambda R: beats[np.arange(S)[:, None], parts.negatives.draw(rng, parts.test, R) - 1].mean()
 draws = {R: [drawn(R) for _ in range(200)] for R in (1, 20)}
 print(f"standard error for {S} users: formula {math.sqrt(best.mean * (1 - best.mean) / S):.4f}, package {best.se:.4f}")
 print(f"spread over draws: 1 negative {np.std(draws[1]):.4f}, 20 negatives {np.std(draws[20]):.4f}; all of them: {exact:.4f}")

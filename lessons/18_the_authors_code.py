@@ -27,12 +27,10 @@ from _common import figure, scoreboard
 
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import Config
-from atrank_np.datasets.negatives import Negatives
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_world import make_world
-from atrank_np.evaluation.scoring import test_task
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.gradcheck.cases import toy_problem
 from atrank_np.layers.attention import softmax_forward
@@ -111,8 +109,8 @@ assert relative_error(dense(lookup_backward(dy @ W_u.T, row_cache), T.shape), dW
 with tempfile.TemporaryDirectory() as folder:
     write(make_world(0), 1000, folder)
     log = read_log(folder)
-parts, negatives = split(log), Negatives(log)
-task, bias = test_task(log, parts.test, Config()), np.zeros(1 + 320)
+parts, bias = Protocol(log), np.zeros(1 + 320)
+task, negatives = parts.task, parts.negatives
 for _ in range(20):
     for chosen in np.array_split(rng.permutation(len(parts.train.user)), 100):
         batch = parts.train.take(chosen)

@@ -19,12 +19,11 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_ceiling import ceiling
 from atrank_np.datasets.shop_world import make_world
-from atrank_np.evaluation.scoring import test_task
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.gradcheck.cases import random_batch
 from atrank_np.layers.ranking import pairs_of, pairwise_backward, pairwise_forward, sigmoid, softplus
@@ -131,9 +130,9 @@ with tempfile.TemporaryDirectory() as folder:
     world = make_world(0)
     write(world, 1200, folder)
     log = read_log(folder)
-parts = split(log)
+parts = Protocol(log)
 run = fit(log, model="bpr_mf", epochs=6, batch_size=128, learning_rate=4.0, evaluations=1, backend="numpy")
-trained, net, task = run.trained, run.trained.model(), test_task(log, parts.test, run.trained.config)
+trained, net, task = run.trained, run.trained.model(), parts.task
 samples, candidates = task.samples, task.candidates
 scores = lambda batch: net.forward(trained.params, batch, trained.table_scale)[0].reshape(len(batch.user), -1)
 batch = pack(log.schema, parts.events, samples, candidates)

@@ -25,15 +25,12 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np import fit, read_log
-from atrank_np.backend import make_backend
-from atrank_np.config import Config
-from atrank_np.datasets.negatives import Negatives
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_ceiling import ceiling
 from atrank_np.datasets.shop_world import make_world
 from atrank_np.evaluation.paired import Runs, paired_difference
-from atrank_np.evaluation.scoring import score, test_task
+from atrank_np.evaluation.scoring import score
 from atrank_np.metrics import auc
 
 TABLE_3 = {"BPR-MF": (0.7982, 0.7061), "Bi-LSTM": (0.8757, 0.7869), "Bi-LSTM + attention": (0.8769, 0.7835),
@@ -113,7 +110,8 @@ def shop(users):
 
 
 log = shop(1500)
-test, negatives = split(log).test, Negatives(log)
+protocol = Protocol(log)
+test, negatives = protocol.test, protocol.negatives
 S = len(test.user)
 best = np.log(ceiling(make_world(0), log, test.user, test.time, test.group))
 common, apart = rng.standard_normal((2, *best.shape))
@@ -186,22 +184,21 @@ assert 0.26 < one < 0.36 and 0.03 < two < 0.08
 # %%
 log = shop(240)
 log.schema = log.schema.choose(history=["items", "queries"])
-parts = split(log)
+parts = Protocol(log)
 test, counts = parts.test, parts.popularity[0]
 popular = rng.choice(len(counts), p=counts / counts.sum(), size=(len(test.user), 50))  # of 50, the first that he never touched
 for s, user in enumerate(test.user):
     mine = slice(*log.offsets[user : user + 2])
     popular[s, 0] = popular[s][~np.isin(popular[s], log.object[mine][log.group[mine] == test.group[s]])][0]
-tasks = (task := test_task(log, test, Config())), task._replace(candidates=np.stack([test.object, popular[:, 0]], 1))
+tasks = (task := parts.task), task._replace(candidates=np.stack([test.object, popular[:, 0]], 1))
 small = dict(width=32, spaces=4, dense_init=0.18, decay=0.3, clip=1.0, epochs=2, evaluations=5, backend="numpy")
 rows = {"popularity": ([auc(counts[t.candidates]) for t in tasks], None)}
 own = {"BPR-MF": dict(model="bpr_mf"), "CNN": dict(model="cnn", dense_init=0.088), "Bi-LSTM": dict(model="bilstm")}
 own |= {"Bi-LSTM + attention": dict(model="bilstm_attention"), "ATRank, seed 1": dict(seed=1), "ATRank": {}}
 for name, settings in own.items():
     run = fit(log, **small | settings)
-    t = run.trained
-    backend = make_backend(t.model(), t.params, t.config, t.step, t.table_scale)
-    rows[name] = [auc(score(backend, log.schema, parts.events, which)) for which in tasks], np.array(run.rows)
+    backend = run.trained.backend()
+    rows[name] = [auc(score(backend, parts, which)) for which in tasks], np.array(run.rows)
 reference = rows["ATRank"][0][0].each
 print(f"{'':20} AUC             ATRank's lead      (unpaired)   popular negatives")
 for name, ((uniform, by_popularity), _) in rows.items():

@@ -21,12 +21,12 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np import Config, fit, read_log
-from atrank_np.backend import NumpyBackend, make_backend
+from atrank_np.backend import NumpyBackend
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.shop_ceiling import ceiling, load_world
-from atrank_np.evaluation.scoring import score, test_task
+from atrank_np.evaluation.scoring import score
 from atrank_np.gradcheck import dense, relative_error
 from atrank_np.layers.ranking import pointwise_backward, pointwise_forward
 from atrank_np.metrics import auc
@@ -39,8 +39,8 @@ whole_schema = log.schema
 
 def choose(history, targets):  # what `--history` and `--target` do
     log.schema = whole_schema.choose(history=history, targets=targets)
-    parts = split(log)
-    return parts, test_task(log, parts.test, Config(eval_negatives=4))
+    parts = Protocol(log, Config(width=16, spaces=2, eval_negatives=4))
+    return parts, parts.task
 
 
 # %% [markdown]
@@ -93,7 +93,7 @@ assert math.isclose(by_group(f), pointwise_forward(f, y)[0]) and scoreboard(("sc
 
 parts, task = choose(ALL, ALL)  # and so through the whole model: one mixed batch against one batch for each group
 some = np.concatenate([rng.choice(np.flatnonzero(parts.test.group == g), n) for g, n in enumerate((6, 3, 2))])
-trained = assemble(log, parts, Config(width=16, spaces=2))
+trained = assemble(parts)
 params = {name: w.astype(np.float64) for name, w in trained.params.items()}
 backend = NumpyBackend(trained.model(), params, trained.config)
 gradients = lambda rows: backend.gradients(pack(log.schema, parts.events, parts.test.take(rows), task.candidates[rows]))
@@ -154,9 +154,9 @@ runs = {}
 for name, history, targets in (("one2one", ALL[:1], ALL[:1]), ("all2one", ALL, ALL[:1]), ("all2all", ALL, ALL)):
     parts, task = choose(history, targets)
     trained = fit(log, **settings).trained
-    backend = make_backend(trained.model(), trained.params, trained.config, trained.step, trained.table_scale)
+    backend = trained.backend()
     items = task.samples.group == log.schema.index("items")
-    everything = score(backend, log.schema, parts.events, task)
+    everything = score(backend, parts, task)
     runs[name] = auc(everything[items])
     print(f"{name}: AUC of items {runs[name].mean:.3f}; over one2one {worth(*difference(runs['one2one'], runs[name]))}")
 assert runs["all2one"].mean > runs["one2one"].mean < runs["all2all"].mean

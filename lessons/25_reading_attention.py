@@ -17,6 +17,7 @@
 # %%
 import os
 import tempfile
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -25,10 +26,9 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np import Config, fit, read_log
-from atrank_np.backend import make_backend
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.evaluation.attention import attention_by_elapsed, look_inside
-from atrank_np.evaluation.scoring import score, test_task
+from atrank_np.evaluation.scoring import score
 from atrank_np.layers.attention import attention_forward, softmax_backward, softmax_forward
 from atrank_np.metrics import auc
 from atrank_np.runs.trained import assemble
@@ -183,8 +183,8 @@ def distance(A, B):  # [n,n], [n,n] -> number
 
 def study(log, wake, seed):
     config = Config(evaluations=1, eval_negatives=4, seed=seed, **SETTINGS)
-    parts = split(log)
-    start = assemble(log, parts, config)
+    parts = Protocol(log, config)
+    start = assemble(parts)
     for name in ("self.W", "vanilla.W"):
         start.params[name] = np.float32(wake) * start.params[name]
     trained = fit(log, config, resume=start).trained
@@ -192,11 +192,11 @@ def study(log, wake, seed):
     measures, looks = read_rankings(trained, log, parts.test)
     apart = np.mean([distance(A, B) for look, _ in looks for A, B in combinations(look.self_attention, 2)])
 
-    task, aucs = test_task(log, parts.test, config), []
+    aucs = []
     for off in ("nothing", "self.W", "vanilla.W"):
         params = {name: 0 * w if name == off else w for name, w in trained.params.items()}
-        backend = make_backend(trained.model(), params, config, trained.step, trained.table_scale)
-        aucs.append(auc(score(backend, log.schema, parts.events, task)).each)
+        backend = replace(trained, params=params).backend()
+        aucs.append(auc(score(backend, parts, parts.task)).each)
     return Study(trained, dict(zip(MEASURES, measures.mean(0))), apart, *aucs, looks)
 
 

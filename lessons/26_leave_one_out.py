@@ -19,7 +19,7 @@ from _common import figure, scoreboard
 from atrank_np import fit, read_log
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.samples import Events
 from atrank_np.datasets.shop_ceiling import ceiling, load_world
 from atrank_np.evaluation.attention import left_out, look_inside
@@ -90,7 +90,7 @@ assert np.allclose(dx / (1 - a), effect(a, v, dc)) and abs(dx.sum()) < 1e-12
 # the shop twice, with and without a residual connection (lesson 25).
 # %%
 world = load_world(default_data(), log := read_log(default_data()))
-parts, items = split(log), log.catalogues["items"].objects
+parts, items = Protocol(log), log.catalogues["items"].objects
 models = {"as printed": "", "with residual": "residual"}
 models = {name: fit(log, variant=variant, epochs=8, evaluations=1).trained for name, variant in models.items()}
 

@@ -48,7 +48,7 @@ ROWS = (
     Row(
         "samples",
         "$b_1 … b_k$ predict $b_{k+1}$",
-        "datasets/protocol.py::split datasets/negatives.py::Negatives.draw",
+        "datasets/protocol.py::Protocol datasets/negatives.py::Negatives.draw",
         "",
         "",
         "test_protocol.py::test_the_protocol test_protocol.py::test_negatives_are_never_touched_and_uniform",
@@ -257,7 +257,7 @@ ROWS = (
     Row(
         "tasks",
         "one2one, all2one, all2all",
-        "datasets/protocol.py::split datasets/shop_ceiling.py::ceiling",
+        "datasets/protocol.py::Protocol datasets/shop_ceiling.py::ceiling",
         "",
         "",
         "test_protocol.py::test_history_groups_and_target_groups test_shop.py::test_a_group_that_is_seen_raises_the_ceiling",

@@ -580,7 +580,7 @@ BUGS = [
         "test_checkpoint.py",
         ("users without training drawn", "[strangers] = 0", "[0] = 0", "test_users_without_training_stay_unknown"),
         ("another user stays unknown", "group == g] + 1)", "group == g])", "test_users_without_training_stay_unknown"),
-        ("those of another group too", "user[split.train.group == g]", "user", "test_users_without_training_stay_unknown"),
+        ("those of another group too", "user[protocol.train.group == g]", "user", "test_users_without_training_stay_unknown"),
     ),
     *bugs_in(
         "evaluation/ranking.py",

@@ -14,7 +14,7 @@ from atrank_np.bench.workload import Problem, atrank_flops
 from atrank_np.config import MODELS
 from atrank_np.datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from atrank_np.datasets.folder import default_data
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 from atrank_np.gradcheck.cases import toy_problem
@@ -61,7 +61,7 @@ def test_lengths_have_the_mean_and_the_cap(log):
 
 
 def test_full_size_has_so_many_samples(log):
-    samples = split(log).train
+    samples = Protocol(log).train
     assert len(samples.user) == (np.diff(log.offsets) - 2).sum()  # no repeat is dropped
     assert abs(len(samples.user) * USERS / 6000 - 1.3e6) < 0.01e6
     length = (samples.end - samples.start).astype(float)

@@ -9,7 +9,7 @@ import pytest
 from helpers import assert_same
 
 from atrank_np.config import Config
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 from atrank_np.parameters import kind
@@ -23,12 +23,12 @@ def log(tiny):
 
 
 def assembled(log, **settings):
-    return assemble(log, split(log), Config(width=8, spaces=2, **settings))
+    return assemble(Protocol(log, Config(width=8, spaces=2, **settings)))
 
 
 def test_numbers_are_standardised_by_training_events(log):
     """An object counts as often as training acts on it; the item without a price is at the mean."""
-    trained, parts = assembled(log), split(log)
+    trained, parts = assembled(log), Protocol(log)
     price = log.catalogues["items"].features["price"]
     seen = np.repeat(price, parts.popularity[0])
     seen = seen[~np.isnan(seen)]
@@ -56,7 +56,7 @@ def test_a_number_too_large_to_square(log):
 
 def test_a_number_that_is_constant_where_training_sees_it(log):
     """What the others have is not known to matter; and 0.1 would have a deviation of 1e-17."""
-    seen = split(log).popularity[0] > 0
+    seen = Protocol(log).popularity[0] > 0
     assert not seen.all()
     log.catalogues["items"].features["price"][:] = np.where(seen, 0.1, 5.0)
     trained = assembled(log)
@@ -115,7 +115,7 @@ def test_every_model_saved_and_loaded(competitor_run, log, tmp_path):
 
 def test_users_without_training_stay_unknown(log):
     """BPR-MF: their rows are zero, as that of row 0; all others are drawn."""
-    trained, samples, found = assembled(log, model="bpr_mf"), split(log).train, []
+    trained, samples, found = assembled(log, model="bpr_mf"), Protocol(log).train, []
     for g, (group, width) in enumerate((("items", 10), ("queries", 8))):  # each ranks its own users
         seen = np.unique(samples.user[samples.group == g])
         table = trained.params[f"table.user/{group}"]
@@ -130,7 +130,7 @@ def test_the_meaning_of_the_parameters(log):
     """Tables are stored divided by the scale; `meaning` multiplies it in, in a copy."""
     trained = assembled(log)
     trained.table_scale = 0.5
-    meaning = trained.meaning()
+    meaning = trained.unscaled_parameters()
     for name, w in trained.params.items():
         np.testing.assert_array_equal(meaning[name], w * (0.5 if kind(name) == "table" else 1))
         assert not np.shares_memory(meaning[name], w)

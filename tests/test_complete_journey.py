@@ -8,7 +8,7 @@ from runs import assert_fault, process
 
 from atrank_np.datasets import complete_journey
 from atrank_np.datasets.complete_journey import _redemption_times, convert
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 
@@ -85,7 +85,7 @@ def test_the_log_that_is_read(tmp_path):
     assert log.catalogues["coupons"].features["categories"].ids.tolist() == [2, 1]
     assert log.catalogues["campaigns"].features["object"].tolist() == [0, 1]
     log.schema = log.schema.choose(targets=["coupons"])
-    parts = split(log)
+    parts = Protocol(log)
     one = parts.test.take(np.flatnonzero(parts.test.user == 0))
     history = parts.events.time[one.start[0] : one.end[0]]
     assert one.time.tolist() == [at("2017-07-11T16:00:00")]

@@ -13,17 +13,15 @@ from test_reading import write
 from atrank_np import evaluate, training
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
-from atrank_np.datasets.samples import Samples
+from atrank_np.datasets.samples import Samples, Task
 from atrank_np.errors import DataError
 from atrank_np.evaluation import report, scoring
 from atrank_np.evaluation.controls import features_shared, in_history, swapped
 from atrank_np.evaluation.ranking import full_ranks
-from atrank_np.evaluation.report import auc_by_length
-from atrank_np.evaluation.report import test_report as report_of  # pytest would collect these by their own names
-from atrank_np.evaluation.scoring import Task, score
-from atrank_np.evaluation.scoring import test_task as task_of
+from atrank_np.evaluation.report import auc_by_length, report_of
+from atrank_np.evaluation.scoring import score
 from atrank_np.metrics import auc
 from atrank_np.runs.checkpoint import load
 
@@ -74,7 +72,7 @@ def test_the_other_backend_agrees(trained_run, capsys):
 
 def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
     found = figures(trained_run, capsys, "--full")
-    parts = split(read_log(tiny))
+    parts = Protocol(read_log(tiny))
     length = parts.test.end - parts.test.start
     assert sum(row["rankings"] for row in found["auc_by_length"]) == found["test_rankings"] == len(length)
     assert found["ranked_users"] == found["test_users"] == len(np.unique(parts.test.user)) < len(length)
@@ -87,43 +85,43 @@ def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
 def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
     """u had a, b and c before d; the model sees c alone. All three would stand before d."""
     log = one_group(tmp_path, "u a 1,u b 2,u c 3,u d 4")
-    parts = split(log, cap=1)
+    parts = Protocol(log, Config(cap=1))
     scores = np.array([0.0, 3, 3, 3, 2, 1, 1, 1])
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: scores)
-    assert full_ranks(backend, log.schema, parts, parts.test).tolist() == [0]
+    assert full_ranks(backend, parts, parts.test).tolist() == [0]
 
 
 def test_a_repeat_is_ranked_among_what_he_had(tmp_path):
     """Where the schema keeps repeated targets, recommend shows the objects of the history too."""
     log = one_group(tmp_path, "u a 1,u b 2,u a 3", "target_repeats = 'keep'")
-    parts = split(log)
+    parts = Protocol(log)
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 1, 2, 0, 0, 0, 0, 0]))
-    assert full_ranks(backend, log.schema, parts, parts.test).tolist() == [1]  # after b
+    assert full_ranks(backend, parts, parts.test).tolist() == [1]  # after b
 
 
 def test_a_constant_score_ranks_in_the_middle(tmp_path):
     """c, d, e, f, g tie with the positive b; a was there before."""
     log = one_group(tmp_path, "u a 1,u b 2")
-    parts = split(log)
+    parts = Protocol(log)
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.ones(8))
-    assert full_ranks(backend, log.schema, parts, parts.test).tolist() == [2.5]
+    assert full_ranks(backend, parts, parts.test).tolist() == [2.5]
 
 
 def test_an_object_of_another_group_is_ranked(tmp_path):
     """u searched for query c; item c is new to him, and stands before b."""
     log = several_groups(tmp_path, "u q c 1,u i a 2,u i b 3", "targets = ['items']")
-    parts = split(log)
+    parts = Protocol(log)
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 9, 1, 5, 0, 0, 0, 0]))
-    assert full_ranks(backend, log.schema, parts, parts.test).tolist() == [1]
+    assert full_ranks(backend, parts, parts.test).tolist() == [1]
 
 
 def test_how_many_are_scored_at_a_time_changes_nothing(tmp_path, monkeypatch):
     log = one_group(tmp_path, EVENTS)
-    parts = split(log)
+    parts = Protocol(log)
     task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
     for size in (1, 2, 3, 256):
         monkeypatch.setattr(scoring, "HISTORIES", size)
-        assert score(ByObject(), log.schema, parts.events, task).tolist() == task.candidates.tolist()
+        assert score(ByObject(), parts, task).tolist() == task.candidates.tolist()
 
 
 # The controls
@@ -134,23 +132,23 @@ EVENTS = "u a 1,u b 2,u c 3,v d 5,v e 7,v f 9,w g 20,w a 24,w b 27"
 
 def test_negatives_that_were_shown_are_told(tmp_path):
     log = one_group(tmp_path, SHOWN, NEGATIVE)
-    parts = split(log)
-    task = task_of(log, parts.test, Config(eval_negatives=2))
+    parts = Protocol(log, Config(eval_negatives=2))
+    task = parts.task
     assert task.candidates[:, 0].tolist() == [g, c, c]
     assert task.candidates[0, 1] == f and sorted(task.candidates[2, 1:].tolist()) == [e, f]
-    scores = score(ByObject(), log.schema, parts.events, task)
-    assert report_of(ByObject(), log, parts, task, scores)["negatives"] == (
+    scores = score(ByObject(), parts, task)
+    assert report_of(ByObject(), parts, task, scores)["negatives"] == (
         "2 per positive, what he was shown of items and never took, for want of it (3) uniform over objects that the user "
         "never touches"
     )
-    other = task_of(log, parts.test, Config(eval_negatives=2, eval_seed=1, seed=9))
+    other = Protocol(log, Config(eval_negatives=2, eval_seed=1, seed=9)).task
     assert other.candidates[0, 1] == f and not np.array_equal(other.candidates, task.candidates)
 
 
 def test_swapped_histories(tmp_path):
     """u is ranked with v's history and as v, v as w, w as u: the same candidates, and the history's own elapsed times."""
     log = one_group(tmp_path, EVENTS)
-    parts = split(log)
+    parts = Protocol(log)
     assert rows(parts.test) == [(0, 0, 2, 3, 0, c), (1, 3, 5, 9, 0, f), (2, 6, 8, 27, 0, b)]
     other = swapped(parts.test)
     assert rows(other) == [(1, 3, 5, 9, 0, c), (2, 6, 8, 27, 0, f), (0, 0, 2, 3, 0, b)]
@@ -168,17 +166,17 @@ def test_swapped_histories(tmp_path):
 def test_histories_are_swapped_within_a_group(tmp_path):
     """So never with the user's own."""
     log = several_groups(tmp_path, "u q a 1,u q b 2,u i a 3,u i b 4,v q a 5,v q b 6,v i a 7,v i b 8")
-    tests = split(log).test
+    tests = Protocol(log).test
     assert tests.user.tolist() == [0, 1, 0, 1] and swapped(tests).user.tolist() == [1, 0, 1, 0]
 
 
 def test_in_history_control(tmp_path):
     """1 if the candidate is in the history, as an object of the same group and within the cap."""
     log = several_groups(tmp_path, "u q b 1,u i a 2,u i b 3,u i c 4,v i d 1,v i e 2", "target_repeats = 'keep'")
-    parts = split(log, cap=2)
+    parts = Protocol(log, Config(cap=2))
     assert rows(parts.test) == [(0, 1, 3, 4, 0, c), (1, 4, 5, 2, 0, e)]
     task = Task(parts.test, np.array([[a, b, c], [d, e, f]], np.int32))
-    assert in_history(parts.events, task).tolist() == [[1, 1, 0], [1, 0, 0]]
+    assert in_history(parts, task).tolist() == [[1, 1, 0], [1, 0, 0]]
 
 
 def test_features_shared_control(tmp_path):
@@ -190,13 +188,13 @@ def test_features_shared_control(tmp_path):
                      for g in ("items", "queries"))  # fmt: skip
     schema = 'targets = ["items"]\n' + schema
     log = read_log(write(tmp_path, events_csv=events, items_csv=items, queries_csv=items, schema_toml=schema))
-    parts = split(log)
+    parts = Protocol(log)
     assert parts.test.object.tolist() == [d]
     task = Task(parts.test, np.array([[d, a, b, c]], np.int32))
     expected = [0, (2 / 3 + 2 / 3) / 2, (2 / 3 + 1 / 3) / 2, (1 / 3 + 2 / 3) / 2]
-    assert features_shared(log, parts.events, task)[0].tolist() == pytest.approx(expected)
+    assert features_shared(parts, task)[0].tolist() == pytest.approx(expected)
     empty = task._replace(samples=parts.test._replace(end=parts.test.start))
-    assert features_shared(log, parts.events, empty).tolist() == [[0, 0, 0, 0]]
+    assert features_shared(parts, empty).tolist() == [[0, 0, 0, 0]]
 
 
 class ByObject:
@@ -210,20 +208,20 @@ def test_what_is_shared_comes_before_popularity(tmp_path):
     """u's history is w: the unpopular x beats the popular y, of another kind, but not z, which shares w's kind as x does."""
     events = "u,w,1\nu,x,2\n" + "".join(f"{user},{o},{t}\n" for user in "pqr" for t, o in enumerate("yzw"))
     log = read_log(write(tmp_path, events_csv="user,object,time\n" + events, items_csv="object,kind\nx,1\ny,2\nz,1\nw,1\n"))
-    parts = split(log)
-    parts = parts._replace(test=parts.test.take(parts.test.user == 0))
+    parts = Protocol(log)
+    parts.test = parts.test.take(parts.test.user == 0)
     for negative, shared in ((2, 1.0), (3, 0.0)):
         task = Task(parts.test, np.array([[1, negative]], np.int32))
-        found = report_of(ByObject(), log, parts, task, np.zeros((1, 2)))
+        found = report_of(ByObject(), parts, task, np.zeros((1, 2)))
         assert (found["features_shared_auc"], found["popularity_auc"]) == (shared, 0.0)
 
 
 def test_a_report_by_hand(tmp_path):
     """Positives c, f, b against d, a, c. Before the tests a, b, d, e, g count once and a once more."""
     log = one_group(tmp_path, EVENTS)
-    parts = split(log)
+    parts = Protocol(log)
     task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
-    found = report_of(ByObject(), log, parts, task, score(ByObject(), log.schema, parts.events, task))
+    found = report_of(ByObject(), parts, task, score(ByObject(), parts, task))
     assert found["test_auc"] == 1 / 3  # c < d, f > a, b < c
     assert found["test_auc_se"] == pytest.approx(np.std([0, 1, 0], ddof=1) / np.sqrt(3))
     assert parts.popularity[0].tolist() == [0, 2, 1, 0, 1, 1, 0, 1]
@@ -238,11 +236,11 @@ def test_a_report_by_hand(tmp_path):
 def test_a_report_of_two_groups_by_hand(tmp_path, monkeypatch):
     """u wins both of his rankings, v loses both; in each group it is the negative of u that is popular."""
     log = several_groups(tmp_path, "u i a 1,u i b 2,u q c 3,u q d 4,v i a 1,v i b 2,v q c 3,v q d 4")
-    parts = split(log)
+    parts = Protocol(log)
     assert parts.test.group.tolist() == [0, 0, 1, 1] and parts.test.user.tolist() == [0, 1, 0, 1]
     task = Task(parts.test, np.array([[b, a], [b, c], [d, c], [d, e]], np.int32))
     monkeypatch.setattr(report, "ceiling", lambda *_: np.array([[1, 0], [1, 0], [1, 0], [0, 1]]))
-    found = report_of(ByObject(), log, parts, task, score(ByObject(), log.schema, parts.events, task), world="a shop")
+    found = report_of(ByObject(), parts, task, score(ByObject(), parts, task), world="a shop")
     assert (found["test_auc"], found["test_auc_se"]) == (0.5, pytest.approx(0.5))  # as of two users; of four it were 0.29
     assert found["popularity_auc"] == 0.25  # 0 < 2 and 0 = 0 in both groups
     assert {name: own["ceiling"] for name, own in found["test_auc_by_group"].items()} == {"items": 1.0, "queries": 0.5}
@@ -259,9 +257,9 @@ class ByUser:
 def test_a_report_swaps_the_histories(tmp_path):
     """u, v, w are users 1, 2, 3: with their own histories d < c, f > a, c < b lose, win and lose; as 2, 3, 1 all is turned."""
     log = one_group(tmp_path, EVENTS)
-    parts = split(log)
+    parts = Protocol(log)
     task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
-    found = report_of(ByUser(), log, parts, task, score(ByUser(), log.schema, parts.events, task))
+    found = report_of(ByUser(), parts, task, score(ByUser(), parts, task))
     assert (found["test_auc"], found["swapped_history_auc"]) == (1.0, 1 / 3)
 
 
@@ -270,7 +268,7 @@ def test_auc_puts_the_positive_first():
 
 
 def test_auc_by_length(tmp_path):
-    parts = split(one_group(tmp_path, "u a 1,u b 2,v a 1,v b 2,v c 3,w a 1,w b 2,w c 3,w d 4,x a 1,x b 2"))
+    parts = Protocol(one_group(tmp_path, "u a 1,u b 2,v a 1,v b 2,v c 3,w a 1,w b 2,w c 3,w d 4,x a 1,x b 2"))
     scores = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])  # u, v, w, x with 1, 2, 3, 1 behaviours
     assert auc_by_length(scores, parts.test) == [("1", 2, 0.5, pytest.approx(0.5)), ("2-3", 2, 0.5, pytest.approx(0.5))]
 

@@ -13,7 +13,7 @@ from test_reading import HEAD, write
 from atrank_np import explain
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.samples import Events, Samples
 from atrank_np.errors import DataError
@@ -83,7 +83,7 @@ def in_days(tmp_path):
 def a_model_as_it_starts(folder, **settings):
     events = HEAD + "".join(f"u,{name},{DAY * day}\n" for name, day in DAYS.items())
     log = read_log(write(folder, events_csv=events, items_csv="object\n" + "\n".join("abcdefg") + "\n"))
-    return assemble(log, split(log), Config(width=16, spaces=2, dense_init=0.4, table_init=0.6, **settings)), log
+    return assemble(Protocol(log, Config(width=16, spaces=2, dense_init=0.4, table_init=0.6, **settings))), log
 
 
 def test_table_4_by_hand(in_days):
@@ -192,7 +192,7 @@ def a_model_of_two_groups(folder):
           queries_csv="object,words\n" + "".join(f"{name},{words}\n" for name, words in WORDS.items()))  # fmt: skip
     (folder / "schema.toml").write_text(schema)
     log = read_log(folder)
-    return assemble(log, split(log), Config(width=16, spaces=2, dense_init=0.4, table_init=0.6)), log
+    return assemble(Protocol(log, Config(width=16, spaces=2, dense_init=0.4, table_init=0.6))), log
 
 
 def test_the_pictures_show_these_numbers(two_targets, tmp_path, monkeypatch):
@@ -219,7 +219,7 @@ def test_arrays_are_those_of_the_ranking(opened):
     found = attention.arrays(trained, inside)
     assert found["self_attention"] is inside.self_attention
     assert {name.partition("/")[2] for name in found if "/" in name} == set(trained.params)
-    for name, w in trained.meaning().items():
+    for name, w in trained.unscaled_parameters().items():
         np.testing.assert_array_equal(found[f"parameter/{name}"], w)
         assert found[f"gradient/{name}"].shape == w.shape
     bias = found["gradient/bias.items"]
@@ -398,7 +398,7 @@ def test_nearest_by_all_features(opened):
     """Queries q0 … q3 are told by their words too, half of each category's bag."""
     trained, log = opened
     space = trained.model().space
-    emb, _ = space.object_forward(trained.meaning(), space.groups[1], np.arange(9), np.float32(1))
+    emb, _ = space.object_forward(trained.unscaled_parameters(), space.groups[1], np.arange(9), np.float32(1))
     assert emb.shape == (9, 8)  # the id and the words
     (name, cosine), *others = attention.nearest(trained, "queries", "q5", top=7)
     row = 1 + int(name[1:])

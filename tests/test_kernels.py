@@ -1,15 +1,14 @@
 """The compiled step against the definition: the same losses, scores, gradients and updates, whatever the model."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from kernel_twins import attention_work, empty_matrix, from_matrix, in_strips, run
 
-from atrank_np.backend import NumpyBackend, make_backend
+from atrank_np.backend import NumpyBackend
 from atrank_np.config import MODELS, Config
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.gradcheck.cases import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
@@ -272,11 +271,11 @@ def test_a_catalogue_of_several_blocks(model):
     """The shop's 320 items: more than a block of each of two shards, and than a chunk."""
     log = read_log(SHOP)
     config = Config(model=model, width=16, spaces=2, dense_init=0.5, table_init=1.0, gain_init=1.0)
-    trained, rng = assemble(log, split(log), config), np.random.default_rng(18)
+    trained, rng = assemble(Protocol(log, config)), np.random.default_rng(18)
     bias, groups = trained.params["bias.items"], trained.model().space.groups
     assert len(bias) > max(2 * BLOCK, CHUNK)
     bias[1:] = 0.1 * rng.standard_normal(len(bias) - 1)
-    numpy, numba = (make_backend(trained.model(), trained.params, replace(config, backend=name)) for name in ("numpy", "numba"))
+    numpy, numba = (trained.backend(backend=name) for name in ("numpy", "numba"))
     batch = random_batch(rng, groups, [3], [0])
     assert_close(numba.catalogue_scores(batch, 0), numpy.catalogue_scores(batch, 0), 1e-5)
 

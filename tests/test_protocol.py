@@ -8,9 +8,10 @@ import pytest
 from helpers import assert_same
 from test_reading import write
 
+from atrank_np.config import Config
 from atrank_np.datasets import negatives, protocol, samples
 from atrank_np.datasets.negatives import Negatives
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.samples import Samples
 from atrank_np.errors import DataError
@@ -44,8 +45,9 @@ def rows(samples):
 
 
 def arrays(parts):
-    """A Split, to be compared."""
-    return tuple(parts._replace(train=tuple(parts.train)))
+    """What a Protocol says of samples, to be compared."""
+    found = parts.events, parts.offsets, tuple(parts.train), parts.test, parts.counts, parts.popularity, parts.target_actions
+    return *found, parts.repeat_share
 
 
 PLAIN = "u a 1,v e 5,u b 2,w g 9,v f 7,u d 8,u c 3"  # u: a b c d, v: e f, w: g
@@ -53,7 +55,7 @@ PLAIN = "u a 1,v e 5,u b 2,w g 9,v f 7,u d 8,u c 3"  # u: a b c d, v: e f, w: g
 
 def test_the_protocol(tmp_path):
     """u has n = 4: k = 1, 2 train and k = 3 tests; v has 2: test only; w has 1: nothing."""
-    parts = split(one_group(tmp_path, PLAIN))
+    parts = Protocol(one_group(tmp_path, PLAIN))
     assert {name: column.tolist() for name, column in parts.events._asdict().items()} == {
         "group": [0] * 7, "object": [a, b, c, d, e, f, g], "action": [0] * 7, "time": [1, 2, 3, 8, 5, 7, 9]}  # fmt: skip
     assert rows(parts.train) == [(0, 0, 1, 2, 0, b), (0, 0, 2, 3, 0, c)]
@@ -67,7 +69,7 @@ def test_the_protocol(tmp_path):
 
 
 def test_validation_is_one_event_earlier(tmp_path):
-    parts = split(one_group(tmp_path, PLAIN), validate=True)
+    parts = Protocol(one_group(tmp_path, PLAIN), Config(validate=True))
     assert rows(parts.train) == [(0, 0, 1, 2, 0, b)]
     assert rows(parts.test) == [(0, 0, 2, 3, 0, c)]
     assert parts.events.object.tolist() == [a, b, c, e]
@@ -83,9 +85,10 @@ def test_validation_does_not_see_the_test_events(tmp_path):
     for last in (["d", 9, "e", 9, "f", 9], ["a", 5, "unseen", 4, "a", 2]):
         (tmp_path / str(last[0])).mkdir()
         log = several_groups(tmp_path / str(last[0]), events.format(*last), schema)
-        parts = split(log, validate=True)
-        negatives = Negatives(log, validate=True)
-        drawn = [negatives.draw(stream(s, "negatives", 0), samples, 9) for s in range(9) for samples in (parts.train, parts.test)]
+        parts = Protocol(log, Config(validate=True))
+        drawn = [
+            parts.negatives.draw(stream(s, "negatives", 0), samples, 9) for s in range(9) for samples in (parts.train, parts.test)
+        ]
         used.append((arrays(parts), drawn))
     assert_same(*used)
     assert rows(parts.train) == [(0, 0, 1, 2, 0, b), (1, 4, 5, 2, 0, c)]
@@ -97,7 +100,7 @@ def test_moments_have_the_columns_of_samples(tmp_path, history):
     events = "u i a 1,u q b 2,u i c 3,u q d 4,u i e 5,u i f 6,v i a 1,v i b 2,v i c 4,w q a 1,w i g 2,w i f 3,w i a 4"
     log = several_groups(tmp_path, events)
     log.schema = log.schema.choose(list(history), ["items"])
-    train = split(log, cap=2).train
+    train = Protocol(log, Config(cap=2)).train
     assert len(train) == len(rows(train)) == 4
     assert rows(train.take([2, 0])) == [rows(train)[2], rows(train)[0]]
     assert_same(tuple(getattr(train, name) for name in Samples._fields), tuple(train))
@@ -106,7 +109,7 @@ def test_moments_have_the_columns_of_samples(tmp_path, history):
 def test_several_groups(tmp_path):
     """n and k count the target group's events; a history is all events of all groups before, ties in file order."""
     events = "u q a 1,u i a 2,u i b 2,u q b 2,u i c 5,u q c 5,u i d 6,v i e 1,v q d 2,v q e 3"
-    parts = split(several_groups(tmp_path, events))
+    parts = Protocol(several_groups(tmp_path, events))
     items, queries = 0, 1
     assert parts.events.group.tolist() == [1, 0, 0, 1, 0, 1, 0, 0, 1, 1]
     assert rows(parts.train) == [(0, 0, 2, 2, items, b), (0, 0, 4, 5, items, c), (0, 0, 3, 2, queries, b)]
@@ -121,7 +124,7 @@ def test_several_groups(tmp_path):
 def test_history_groups_and_target_groups(tmp_path):
     """Ranking items from queries only; a history may be empty, and the target's own group stays out of it."""
     events = "u i a 1,u i b 2,u q a 3,u i c 4,u q b 5,u i d 6,u q c 7,v i a 1,v q a 2,v i b 3"
-    parts = split(several_groups(tmp_path, events, "targets = ['items']\nhistory = ['queries']"))
+    parts = Protocol(several_groups(tmp_path, events, "targets = ['items']\nhistory = ['queries']"))
     assert parts.events.group.tolist() == [1, 1, 1, 1]
     assert parts.events.time.tolist() == [3, 5, 7, 2]
     assert rows(parts.train) == [(0, 0, 0, 2, 0, b), (0, 0, 1, 4, 0, c)]
@@ -138,16 +141,16 @@ def test_the_first_tested_event_ends_what_training_knows(tmp_path, targets):
     schema = "".join(f"[groups.{name}.features]\nobject = 'id'\n" for name in ("items", "queries", "films"))
     log = read_log(write(tmp_path, events_csv=text, items_csv=ITEMS, queries_csv=ITEMS, films_csv=ITEMS, schema_toml=schema))
     log.schema = log.schema.choose(targets=targets.split(","))
-    assert split(log).popularity[2].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+    assert Protocol(log).popularity[2].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
 
 
 def test_before_time_leaves_ties_out(tmp_path):
     """Baskets: b and c are bought at once, and so are d and e."""
     events = "u a 1,u b 2,u c 2,u d 3,u e 3,v a 3,v b 3"
-    at_once = split(one_group(tmp_path, events, "history_rule = 'before_time'"))
+    at_once = Protocol(one_group(tmp_path, events, "history_rule = 'before_time'"))
     assert rows(at_once.train) == [(0, 0, 1, 2, 0, b), (0, 0, 1, 2, 0, c), (0, 0, 3, 3, 0, d)]
     assert rows(at_once.test) == [(0, 0, 3, 3, 0, e), (1, 5, 5, 3, 0, b)]
-    in_order = split(one_group(tmp_path, events, "history_rule = 'before_event'"))
+    in_order = Protocol(one_group(tmp_path, events, "history_rule = 'before_event'"))
     assert [row[1:3] for row in rows(in_order.train)] == [(0, 1), (0, 2), (0, 3)]
     assert [row[1:3] for row in rows(in_order.test)] == [(0, 4), (5, 6)]
 
@@ -157,7 +160,7 @@ ACTIONS = "u a 1 view,u b 2 buy,u c 3 view,u d 4 buy,u e 5 buy,u f 6 view,v a 1 
 
 def test_target_actions(tmp_path):
     """Only what is bought is ranked; what is viewed is history all the same. u buys b, d, e; v only c."""
-    parts = split(one_group(tmp_path, ACTIONS, "[groups.items]\ntarget_actions = ['buy']"))
+    parts = Protocol(one_group(tmp_path, ACTIONS, "[groups.items]\ntarget_actions = ['buy']"))
     assert rows(parts.train) == [(0, 0, 3, 4, 0, d)]
     assert rows(parts.test) == [(0, 0, 4, 5, 0, e)]
     assert parts.events.action.tolist() == [0, 1, 0, 1, 1, 0, 0, 0, 1]
@@ -168,11 +171,11 @@ def test_target_actions(tmp_path):
 
 def test_target_action(tmp_path):
     """The most frequent one of the training events, here 4 views and 3 buys, whatever the others are; or the schema's."""
-    assert split(one_group(tmp_path, ACTIONS)).target_actions == [0]
-    assert split(one_group(tmp_path, ACTIONS.replace("f 6 view", "f 6 buy"))).target_actions == [0]  # the tested one
-    assert split(one_group(tmp_path, ACTIONS + ",x a 1 buy,y a 1 buy,z a 1 buy")).target_actions == [0]  # no target
-    assert split(one_group(tmp_path, ACTIONS.replace("c 3 view", "c 3 buy"))).target_actions == [1]
-    chosen = split(one_group(tmp_path, ACTIONS, "[groups.items]\ntarget_action = 'buy'"))
+    assert Protocol(one_group(tmp_path, ACTIONS)).target_actions == [0]
+    assert Protocol(one_group(tmp_path, ACTIONS.replace("f 6 view", "f 6 buy"))).target_actions == [0]  # the tested one
+    assert Protocol(one_group(tmp_path, ACTIONS + ",x a 1 buy,y a 1 buy,z a 1 buy")).target_actions == [0]  # no target
+    assert Protocol(one_group(tmp_path, ACTIONS.replace("c 3 view", "c 3 buy"))).target_actions == [1]
+    chosen = Protocol(one_group(tmp_path, ACTIONS, "[groups.items]\ntarget_action = 'buy'"))
     assert chosen.target_actions == [1]
 
 
@@ -181,12 +184,12 @@ REPEATS = "u a 1,u b 2,u a 3,u b 4,u c 5,v a 1,v d 2,v d 3,w e 1,w f 2"
 
 def test_repeated_targets(tmp_path):
     """u's second a and b, and v's tested d, stand in their histories; w's f does not, though others have seen it."""
-    parts = split(one_group(tmp_path, REPEATS))
+    parts = Protocol(one_group(tmp_path, REPEATS))
     assert rows(parts.train) == [(0, 0, 1, 2, 0, b), (1, 5, 6, 2, 0, d)]
     assert rows(parts.test) == [(0, 0, 4, 5, 0, c), (2, 8, 9, 2, 0, f)]
     assert parts.counts["targets among items dropped, already in the history"] == 3
     assert parts.repeat_share == 1 / 3  # of u, v and w, before dropping
-    kept = split(one_group(tmp_path, REPEATS, "target_repeats = 'keep'"))
+    kept = Protocol(one_group(tmp_path, REPEATS, "target_repeats = 'keep'"))
     assert [row[5] for row in rows(kept.train)] == [b, a, b, d]
     assert [row[5] for row in rows(kept.test)] == [c, d, f]
     assert "targets among items dropped, already in the history" not in kept.counts
@@ -196,14 +199,14 @@ def test_repeated_targets(tmp_path):
 def test_a_repeat_is_of_the_same_group_and_visible(tmp_path):
     """Item b is no repeat of query b, nor of an item b in another user's history, nor where items are no history."""
     events = "u q b 1,u i a 2,u i b 3,v i b 1,v i a 2,v q c 3,v q a 4"
-    assert split(several_groups(tmp_path, events)).repeat_share == 0
+    assert Protocol(several_groups(tmp_path, events)).repeat_share == 0
     repeated = "u i a 1,u i b 2,u i a 3,u q a 4"
-    assert split(several_groups(tmp_path, repeated, "targets = ['items']")).repeat_share == 1
-    assert split(several_groups(tmp_path, repeated, "targets = ['items']\nhistory = ['queries']")).repeat_share == 0
+    assert Protocol(several_groups(tmp_path, repeated, "targets = ['items']")).repeat_share == 1
+    assert Protocol(several_groups(tmp_path, repeated, "targets = ['items']\nhistory = ['queries']")).repeat_share == 0
 
 
 def test_a_repeat_beyond_the_cap_is_one_all_the_same(tmp_path):
-    parts = split(one_group(tmp_path, "u a 1,u b 2,u c 3,u a 4"), cap=1)
+    parts = Protocol(one_group(tmp_path, "u a 1,u b 2,u c 3,u a 4"), Config(cap=1))
     assert parts.repeat_share == 1
     assert rows(parts.test) == []
     assert parts.counts["histories cut at the cap"] == 1  # that of c: what is dropped is not counted
@@ -221,7 +224,7 @@ def test_how_many_are_looked_up_at_a_time_changes_nothing(monkeypatch):
     found = []
     for block in (2**16, 1, 50):
         look_up(monkeypatch, block)
-        parts, drawn = split(log), Negatives(log)
+        parts, drawn = Protocol(log), Negatives(log)
         assert parts.repeat_share > 0
         found.append((arrays(parts), drawn.draw(stream(0, "negatives", 0), parts.train, 20)))
     assert_same(found[0], found[1])
@@ -233,19 +236,19 @@ def test_the_last_users_have_no_history(tmp_path, monkeypatch):
     log = several_groups(tmp_path, "u q a 1,u q b 2,v i a 1,v i b 2,v i c 3")
     log.schema = log.schema.choose(["queries"], ["items"])
     look_up(monkeypatch, 1)
-    parts = split(log)
+    parts = Protocol(log)
     assert rows(parts.test) == [(1, 2, 2, 3, 0, c)] and parts.offsets.tolist() == [0, 2, 2]
 
 
 def test_ties_do_not_repeat_each_other_before_time(tmp_path):
-    parts = split(one_group(tmp_path, "u a 1,u b 2,u b 2", "history_rule = 'before_time'"))
+    parts = Protocol(one_group(tmp_path, "u a 1,u b 2,u b 2", "history_rule = 'before_time'"))
     assert rows(parts.test) == [(0, 0, 1, 2, 0, b)]
     assert parts.repeat_share == 0
 
 
 def test_cap(tmp_path):
     """The last two behaviours of a history; counted are the samples that lose some."""
-    parts = split(one_group(tmp_path, "v g 1,v f 2,u a 1,u b 2,u c 3,u d 4,u e 5"), cap=2)
+    parts = Protocol(one_group(tmp_path, "v g 1,v f 2,u a 1,u b 2,u c 3,u d 4,u e 5"), Config(cap=2))
     assert rows(parts.train) == [(1, 2, 3, 2, 0, b), (1, 2, 4, 3, 0, c), (1, 3, 5, 4, 0, d)]
     assert rows(parts.test) == [(0, 0, 1, 2, 0, f), (1, 4, 6, 5, 0, e)]
     assert parts.counts["histories cut at the cap"] == 2
@@ -253,7 +256,7 @@ def test_cap(tmp_path):
 
 def test_unknown_objects(tmp_path):
     """An object that is in no file stays in histories, as row 0, and is no target; two of them are no repeat."""
-    parts = split(one_group(tmp_path, "u x 1,u a 2,u y 3,u b 4,v a 1,v x 2"))
+    parts = Protocol(one_group(tmp_path, "u x 1,u a 2,u y 3,u b 4,v a 1,v x 2"))
     assert parts.events.object.tolist() == [0, a, 0, b, a, 0]
     assert rows(parts.train) == [(0, 0, 1, 2, 0, a)]
     assert rows(parts.test) == [(0, 0, 3, 4, 0, b)]
@@ -262,7 +265,7 @@ def test_unknown_objects(tmp_path):
 
 
 def test_no_user_has_a_target(tmp_path):
-    parts = split(one_group(tmp_path, "u a 1,v b 1"))
+    parts = Protocol(one_group(tmp_path, "u a 1,v b 1"))
     assert rows(parts.train) == rows(parts.test) == []
     assert parts.repeat_share == 0
     assert parts.popularity[0].sum() == 0
@@ -335,14 +338,14 @@ NEGATIVE = "[groups.items]\nnegative_actions = ['show']"
 
 def test_what_is_not_taken_is_no_behaviour(tmp_path):
     """u's history is a d g. Three shows make no repeat, count in no popularity, and are no most frequent action."""
-    parts = split(one_group(tmp_path, SHOWN, NEGATIVE))
+    parts = Protocol(one_group(tmp_path, SHOWN, NEGATIVE))
     assert parts.events.object.tolist() == [a, d, g, a, b, c, a, b, c]
     assert rows(parts.train) == [(0, 0, 1, 3, 0, d), (1, 3, 4, 2, 0, b), (2, 6, 7, 1, 0, b)]
     assert rows(parts.test) == [(0, 0, 2, 5, 0, g), (1, 3, 5, 3, 0, c), (2, 6, 8, 2, 0, c)]
     assert [count.tolist() for count in parts.popularity] == [[0, 3, 2, 0, 1, 0, 0, 0]]
     assert parts.target_actions == [0]
     assert parts.counts["events of what was shown and not taken"] == 12
-    other = split(several_groups(tmp_path, "u i a 1,u i b 2,u q a 1", "targets = ['items']"))
+    other = Protocol(several_groups(tmp_path, "u i a 1,u i b 2,u q a 1", "targets = ['items']"))
     assert other.popularity[1].tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
 
 
@@ -350,7 +353,7 @@ def test_negatives_that_were_shown(tmp_path):
     """After the positive before (a tie with that belongs to it), up to the positive's time, ties included; never what u
     takes at another time (a), each object once. v was shown something too late; w's first two positives tie."""
     log = one_group(tmp_path, SHOWN, NEGATIVE)
-    parts, negatives = split(log), Negatives(log)
+    parts, negatives = Protocol(log), Negatives(log)
     shown = lambda samples: [[o for row, o in zip(*map(list, negatives.shown_to(samples, 0))) if row == s] for s in range(3)]
     assert shown(parts.train) == [[c, e], [], [e]]
     assert shown(parts.test) == [[f], [], [e, f]]
@@ -371,15 +374,15 @@ def test_negatives_that_were_shown(tmp_path):
 def test_only_what_may_be_a_target_ends_the_time_of_showing(tmp_path):
     """u buys a and e, which are ranked; that he views c between them does not make b an old story."""
     log = one_group(tmp_path, "u a 1 buy,u b 2 show,u c 3 view,u d 4 show,u e 5 buy", f"{NEGATIVE}\ntarget_actions = ['buy']")
-    assert Negatives(log).shown_to(split(log).test, 0)[1].tolist() == [b, d]
+    assert Negatives(log).shown_to(Protocol(log).test, 0)[1].tolist() == [b, d]
 
 
 def test_negatives_that_were_shown_when_validating(tmp_path):
     """The tested event is not there: u's a d are left, g may be shown and be a negative, and its time does not count."""
     log = one_group(tmp_path, SHOWN.replace("u e 3 show", "u g 3 show"), NEGATIVE)
-    parts = split(log, validate=True)
+    parts = Protocol(log, Config(validate=True))
     assert rows(parts.test) == [(0, 0, 1, 3, 0, d), (1, 2, 3, 2, 0, b), (2, 4, 5, 1, 0, b)]
-    pairs = Negatives(log, validate=True).shown_to(parts.test, 0)
+    pairs = parts.negatives.shown_to(parts.test, 0)
     assert [values.tolist() for values in pairs] == [[0, 0, 2], [c, g, e]]
 
 
@@ -391,9 +394,9 @@ def test_only_the_groups_own_negative_actions_count(tmp_path):
     schema = "[groups.items]\nnegative_actions = ['see']\n[groups.items.features]\nobject = 'id'\n"
     schema += "[groups.queries.features]\nobject = 'id'\n"
     log = read_log(write(tmp_path, events_csv=events, items_csv=ITEMS, queries_csv=ITEMS, schema_toml=schema))
-    parts = split(log)
+    parts = Protocol(log)
     assert list(zip(parts.events.group.tolist(), parts.events.object.tolist())) == [(1, c), (0, c), (0, d), (1, e)]
     assert rows(parts.test) == [(0, 0, 2, 4, 0, d), (0, 0, 3, 5, 1, e)]
     assert Negatives(log).uniform(parts.test) == {"items": 1}
     log.schema = log.schema.choose(targets=["queries"])  # then what is seen of items is not counted there either
-    assert split(log).popularity[0].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]
+    assert Protocol(log).popularity[0].tolist() == [0, 0, 0, 1, 1, 0, 0, 0]

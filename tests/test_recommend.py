@@ -9,10 +9,9 @@ from runs import assert_fault, process, run_train
 from test_protocol import NEGATIVE, SHOWN, a, d, g, one_group
 
 from atrank_np import recommend, training
-from atrank_np.backend import make_backend
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.samples import Events, Samples
 from atrank_np.errors import DataError
@@ -33,7 +32,7 @@ def scores_of(trained, history, at, group, place=-1):
     """name -> score of every object, candidate by candidate."""
     end, g = int((history.time < at).sum()), trained.schema.index(group)
     sample = Samples(*(np.array([value]) for value in (place, max(0, end - trained.config.cap), end, at, g, 0)))
-    backend = make_backend(trained.model(), trained.params, trained.config, trained.step, trained.table_scale)
+    backend = trained.backend()
     names = trained.catalogues[group].objects.tolist()
     pairs = ((name, row) for row, name in enumerate(names) if row)
     return {name: backend.scores(pack(trained.schema, history, sample, np.array([[row]], np.int32)))[0] for name, row in pairs}
@@ -77,7 +76,7 @@ def test_every_model_ranks_as_it_scores(competitor_run, tiny, capsys):
 def test_whose_batch_it_is(who, tiny, monkeypatch):
     """Row 1 + the user's place of a users' table, or row 0, which is nobody's."""
     log, seen = read_log(tiny), []
-    trained = assemble(log, split(log), Config(width=8, spaces=2, backend="numpy"))
+    trained = assemble(Protocol(log, Config(width=8, spaces=2, backend="numpy")))
     monkeypatch.setattr(ranking, "catalogue_scores", lambda backend, schema, events, sample: seen.append(
         pack(schema, events, sample, np.zeros((1, 0), np.int32)).user.tolist()) or np.zeros(21))  # fmt: skip
     rank(trained, log, **({"user": "u2"} if who == "a user" else {"history": history_of(log, "u2")}))

@@ -9,7 +9,7 @@ import pytest
 
 from atrank_np.datasets import shop, shop_ceiling, shop_world
 from atrank_np.datasets.negatives import Negatives
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 
@@ -54,7 +54,7 @@ def moments(log, group):
 def ceiling_auc(world, log, view, target="items", negatives=20):
     """AUC of the ceiling on the test events, and its standard error."""
     log = replace(log, schema=replace(log.schema, targets=(target,), history=view))
-    test = split(log).test
+    test = Protocol(log).test
     drawn = Negatives(log).draw(np.random.default_rng(1), test, negatives)
     p = shop_ceiling.ceiling(world, log, test.user, test.time, test.group, np.column_stack([test.object, drawn]))
     each = ((p[:, :1] > p[:, 1:]) + 0.5 * (p[:, :1] == p[:, 1:])).mean(axis=1)

@@ -12,9 +12,8 @@ from test_shop import DATA, noise  # noqa: F401, a fixture
 from atrank_np.config import Config
 from atrank_np.datasets import shop, shop_ceiling, stats
 from atrank_np.datasets.packing import pack
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
-from atrank_np.evaluation.scoring import test_task as task_of  # pytest would collect the function by its own name
 from atrank_np.metrics import auc
 
 EVENTS = "u q a 0,u i a 5,u i b 5,u q b 16,u i c 47,u i d 60,v i e 1,v q d 2,v q e 3,w i a 9"
@@ -63,7 +62,7 @@ def test_feature_values(tiny, capsys):
 def test_buckets_are_those_of_the_batches(tiny, monkeypatch):
     monkeypatch.setattr(stats, "CHUNK", 7)
     log = read_log(tiny)
-    parts = split(log, cap=5)
+    parts = Protocol(log, Config(cap=5))
     counts = stats.bucket_counts(log.schema, parts.events, [parts.train, parts.test])
     for g, group in enumerate(log.schema.groups):
         expected = np.zeros(group.buckets, int)
@@ -96,7 +95,7 @@ def test_ceilings(capsys, noise):  # noqa: F811
     log = read_log(DATA)
     world = shop_ceiling.load_world(DATA, log)
     log = replace(log, schema=log.schema.choose(targets=["items"]))
-    samples, candidates, _ = task_of(log, split(log).test, Config())
+    samples, candidates, _ = Protocol(log).task
     moments = samples.user, samples.time, samples.group, candidates
     all_, alone = (auc(shop_ceiling.ceiling(world, log, *moments, history)) for history in (None, ["items"]))
     gain = all_.each - alone.each

@@ -24,19 +24,20 @@ from atrank_np.config import MODELS, Config
 from atrank_np.datasets import batches
 from atrank_np.datasets.batches import Batches
 from atrank_np.datasets.folder import find_data
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError, Diverged
-from atrank_np.evaluation.scoring import test_task as task_of  # pytest would collect the function by its own name
 from atrank_np.memory import peak_rss_mb
 from atrank_np.metrics import auc
+from atrank_np.runs import trained
 from atrank_np.runs.checkpoint import load
 from atrank_np.runs.folder import COLUMNS
 
-REPORT = tuple(
-    """schema_version test_auc test_auc_se test_auc_by_group test_users test_rankings negatives tie_rule popularity_auc
-    swapped_history_auc in_history_auc features_shared_auc ceiling_auc repeat_share train_samples epochs seconds compile_seconds
-    samples_per_second peak_rss_mb backend shards threads seed eval_seed config counted""".split()  # noqa: SIM905
+REPORT = (
+    *("schema_version", "test_auc", "test_auc_se", "test_auc_by_group", "test_users", "test_rankings", "negatives", "tie_rule"),
+    *("popularity_auc", "swapped_history_auc", "in_history_auc", "features_shared_auc", "ceiling_auc", "repeat_share"),
+    *("train_samples", "epochs", "seconds", "compile_seconds", "samples_per_second", "peak_rss_mb", "backend", "shards"),
+    *("threads", "seed", "eval_seed", "config", "counted"),
 )
 CINEMA = Path(__file__).parent.parent / "data" / "cinema"
 TIMES = ("seconds", "compile_seconds", "samples_per_second", "peak_rss_mb")
@@ -68,7 +69,7 @@ def test_the_run_folder(trained_run, tiny):
 
 
 def test_the_figures_of_a_report(trained_run, tiny):
-    figures, parts = report(trained_run), split(read_log(tiny))
+    figures, parts = report(trained_run), Protocol(read_log(tiny))
     assert figures["schema_version"] == 1
     assert figures["train_samples"] == 2 * len(parts.train.user)  # with their negatives
     assert figures["test_users"] == len(set(parts.test.user.tolist()))
@@ -89,13 +90,13 @@ def test_the_figures_of_a_report(trained_run, tiny):
 
 def test_the_scores_of_every_ranking(trained_run, tiny):
     """What stands in test_scores.npz gives the report's AUC again, and says what was ranked."""
-    figures, (log, parts) = report(trained_run), (read_log(tiny), split(read_log(tiny)))
+    figures, parts = report(trained_run), Protocol(read_log(tiny))
     with np.load(trained_run / "test_scores.npz") as file:
         tested = dict(file)
     found = auc(tested["scores"], tested["user"])
     assert (found.mean, found.se) == (figures["test_auc"], figures["test_auc_se"])
     assert found.se != auc(tested["scores"]).se  # some users are ranked in both groups
-    task = task_of(log, parts.test, Config())
+    task = parts.task
     np.testing.assert_array_equal(tested["candidates"], task.candidates)
     np.testing.assert_array_equal(tested["length"], parts.test.end - parts.test.start)
     assert (tested["user"] == parts.test.user).all() and (tested["group"] == parts.test.group).all()
@@ -119,7 +120,7 @@ def test_metrics_csv(trained_run):
 
 def test_the_loss_of_a_row_is_that_since_the_row_before(tiny, monkeypatch):
     """1 in the first epoch, 3 in the second."""
-    make = training.make_backend
+    make = trained.make_backend
 
     def make_and_tell(*arguments):
         backend = make(*arguments)
@@ -127,7 +128,7 @@ def test_the_loss_of_a_row_is_that_since_the_row_before(tiny, monkeypatch):
         backend.train_step = lambda batch, rate: 0 * step(batch, rate) + (1 if backend.step <= half else 3)
         return backend
 
-    monkeypatch.setattr(training, "make_backend", make_and_tell)
+    monkeypatch.setattr(trained, "make_backend", make_and_tell)
     config = Config(width=4, spaces=1, epochs=2, evaluations=2, batch_size=8, backend="numpy")
     assert [row[COLUMNS.index("loss")] for row in training.fit(read_log(tiny), config).rows] == [1, 3]
 
@@ -250,7 +251,7 @@ def test_validation_does_not_depend_on_the_test_events(tiny, tmp_path, no_pictur
 
 def batches_of(tiny, **settings):
     log, config = read_log(tiny), Config(batch_size=8, **settings)
-    return Batches(log, split(log), config)
+    return Batches(Protocol(log, config))
 
 
 def test_an_epoch_has_every_sample_once(tiny):
@@ -303,12 +304,12 @@ def test_negatives_afresh_or_once(tiny, fresh):
 
 def test_test_negatives_depend_on_the_evaluation_seed_alone(tiny):
     log = read_log(tiny)
-    test = split(log).test
-    base = task_of(log, test, Config()).candidates
+    drawn = lambda config: Protocol(log, config).task.candidates
+    base = drawn(Config())
     same = Config(seed=5, negatives=3, fresh_negatives=False, batch_size=8, cap=3, width=8, loss="pair")
-    np.testing.assert_array_equal(task_of(log, test, same).candidates, base)
-    assert (task_of(log, test, Config(eval_seed=1)).candidates != base).any()
-    assert task_of(log, test, Config(eval_negatives=4)).candidates.shape == (len(base), 5)
+    np.testing.assert_array_equal(drawn(same), base)
+    assert (drawn(Config(eval_seed=1)) != base).any()
+    assert drawn(Config(eval_negatives=4)).shape == (len(base), 5)
 
 
 @pytest.mark.parametrize("validate", [False, True])
@@ -318,7 +319,7 @@ def test_a_group_is_judged_on_the_same_whatever_else_is_ranked(tiny, validate):
 
     def judged(group, history, targets):
         log = replace(whole, schema=whole.schema.choose(history, targets))
-        task = task_of(log, split(log, config.cap, validate).test, config)
+        task = Protocol(log, config).task
         mine = task.samples.group == whole.schema.index(group)
         columns = (task.samples.user[mine], task.samples.time[mine], task.samples.object[mine])
         return [*(column.tolist() for column in columns), task.candidates[mine].tolist()]
@@ -336,11 +337,11 @@ def test_the_cinema(tmp_path, no_picture):
     films, searches = log.schema.groups
     assert [(f.kind, f.table) for f in films.features][:2] == [("id", "films.object"), ("tokens", "words")]
     assert films.features[3].kind == "number" and (films.unit, searches.unit) == (86400, 60)
-    parts = split(log)
+    parts = Protocol(log)
     shown = {(u, o) for u in range(20) for o in log.object[log.offsets[u] : log.offsets[u + 1]][
         log.action[log.offsets[u] : log.offsets[u + 1]] == log.actions.index("show")]}  # fmt: skip
     assert log.actions.index("show") not in parts.events.action and len(shown) > 80
-    task = task_of(log, parts.test, Config())
+    task = parts.task
     drawn = list(zip(task.samples.user.tolist(), task.candidates[:, 1].tolist()))
     assert task.uniform == {"films": 4} and sum(pair in shown for pair in drawn) >= 16
     out = run_train(CINEMA, tmp_path / "run", "--backend", "numpy", "--epochs", "60", "--l2", "0", "--dense-init", "0.2",
@@ -363,7 +364,7 @@ class Killed(BaseException):
 
 def at_step(monkeypatch, step, act):
     """`act` is called in the middle of the run, before training step number `step`."""
-    make = training.make_backend
+    make = trained.make_backend
 
     def make_and_watch(*arguments):
         backend = make(*arguments)
@@ -377,7 +378,7 @@ def at_step(monkeypatch, step, act):
         backend.train_step = watched
         return backend
 
-    monkeypatch.setattr(training, "make_backend", make_and_watch)
+    monkeypatch.setattr(trained, "make_backend", make_and_watch)
 
 
 def press_ctrl_c():
@@ -560,7 +561,7 @@ def test_a_diverging_run(tiny, tmp_path):
     advice = rf"try a lower --learning-rate, or --clip 1; the last good model is kept in {re.escape(str(out))}"
     assert re.fullmatch(rf"error: the loss is not finite at step \d+: {advice}", line)
     kept = load(out)
-    assert all(np.isfinite(w).all() for w in kept.meaning().values())
+    assert all(np.isfinite(w).all() for w in kept.unscaled_parameters().values())
     assert not (out / "report.json").exists()
 
 
@@ -573,8 +574,8 @@ def test_a_run_that_diverges_late(backend, tiny, tmp_path, monkeypatch, no_pictu
         for w in backend_object.params.values():
             w[...] = np.nan
 
-    made, make = [], training.make_backend
-    monkeypatch.setattr(training, "make_backend", lambda *arguments: made.append(make(*arguments)) or made[0])
+    made, make = [], trained.make_backend
+    monkeypatch.setattr(trained, "make_backend", lambda *arguments: made.append(make(*arguments)) or made[0])
     at_step(monkeypatch, 17, diverge)
     with pytest.raises(Diverged, match="the loss is not finite at step 18: .* is kept in"):
         run_train(tiny, tmp_path / "run", "--evaluations", "5", "--backend", backend)
@@ -618,7 +619,7 @@ def test_faulty_flags(flags, tiny, tmp_path):
 
 def test_too_little_memory_is_one_line(tiny, tmp_path, monkeypatch, capsys):
     """And leaves no folder."""
-    monkeypatch.setattr(training, "make_backend", lambda *_: np.empty(2**59))  # 4 exabytes
+    monkeypatch.setattr(trained, "make_backend", lambda *_: np.empty(2**59))  # 4 exabytes
     monkeypatch.setattr(sys, "argv", ["train", "--data", str(tiny), "--out", str(tmp_path / "run")])
     with pytest.raises(SystemExit) as ended:
         cli.run(train.main)
@@ -655,7 +656,7 @@ def test_a_run_that_never_starts_leaves_nothing(end, tiny, tmp_path, monkeypatch
         wanted, message = DataError, "user 'u1' acts on every object of queries: no negative is left"
     else:
         wanted, message = KeyboardInterrupt, "^$"
-        monkeypatch.setattr(training, "split", lambda *_: press_ctrl_c())
+        monkeypatch.setattr(training, "Protocol", lambda *_: press_ctrl_c())
     (data / "events.csv").write_text(text)
     with pytest.raises(wanted, match=message):
         run_train(data, out)
@@ -664,7 +665,7 @@ def test_a_run_that_never_starts_leaves_nothing(end, tiny, tmp_path, monkeypatch
 
 def test_a_folder_of_someone_else_is_kept(tiny, tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("mine")
-    monkeypatch.setattr(training, "split", lambda *_: killed())
+    monkeypatch.setattr(training, "Protocol", lambda *_: killed())
     with pytest.raises(Killed):
         run_train(tiny, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

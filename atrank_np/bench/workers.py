@@ -38,7 +38,7 @@ class Ours:
         return batch
 
     def rank(self, sample):
-        return catalogue_scores(self.backend, self.problem.log.schema, self.problem.parts.events, sample)
+        return catalogue_scores(self.backend, self.problem.log.schema, self.problem.protocol.events, sample)
 
 
 def contender(name, problem):

@@ -8,7 +8,7 @@ from ..config import defaults
 from ..datasets.batches import Batches
 from ..datasets.electronics_shaped import ITEMS, USERS, electronics_shaped
 from ..datasets.packing import pack
-from ..datasets.protocol import split
+from ..datasets.protocol import Protocol
 from ..datasets.reading import read_log
 from ..parameters import has_unknown, normal
 from ..randomness import stream
@@ -37,12 +37,12 @@ class Problem:
         self.log = electronics_shaped(users, items, length and length + 2) if data is None else read_log(data)
         if data is not None:
             self.log.schema = self.log.schema.choose(targets=[group.name for group in self.log.schema.groups])
-        self.parts = split(self.log)
+        self.protocol = Protocol(self.log, self.config)
         if length:
-            train = self.parts.train
+            train = self.protocol.train
             kept = train.end - train.start == length
-            self.parts = self.parts._replace(train=replace(train, place=train.place[kept], end=train.end[kept]))
-        trained = assemble(self.log, self.parts, self.config)
+            self.protocol.train = replace(train, place=train.place[kept], end=train.end[kept])
+        trained = assemble(self.protocol)
         self.model, self.params, self.target_action = trained.model(), trained.params, trained.target_actions[0]
         self.category = next(iter(self.log.catalogues.values())).features.get("category")
         rng = stream(1, "initialisation")
@@ -50,7 +50,7 @@ class Problem:
             w += normal(rng, w.shape, 0.05, w.dtype)
             if has_unknown(name):
                 w[0] = 0
-        self.stream = Batches(self.log, self.parts, self.config)
+        self.stream = Batches(self.protocol)
         self.stream.batch(0, 0)  # draws the order and the negatives of the first epoch
 
     def pool(self, count=POOL, by_length=False):
@@ -58,7 +58,7 @@ class Problem:
         size = self.stream.histories
         chosen = self.stream.order[: count * size]
         if by_length:
-            length = (self.parts.train.end - self.parts.train.start)[chosen]
+            length = (self.protocol.train.end - self.protocol.train.start)[chosen]
             starts = size * stream(0, "order").permutation(len(chosen) // size)
             chosen = chosen[np.argsort(length, kind="stable")][(starts[:, None] + np.arange(size)).reshape(-1)]
         return [self.stream.pack(chosen[start : start + size]) for start in range(0, len(chosen), size)]
@@ -73,8 +73,8 @@ class Problem:
 
     def test(self, number):
         """One test sample."""
-        return self.parts.test.take(slice(number, number + 1))
+        return self.protocol.test.take(slice(number, number + 1))
 
     def history(self, sample):
         """The Batch of one history; its target is of no use."""
-        return pack(self.log.schema, self.parts.events, sample, np.ones((1, 1), np.int32))
+        return pack(self.log.schema, self.protocol.events, sample, np.ones((1, 1), np.int32))

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..randomness import stream
-from .negatives import Negatives
 from .packing import pack
+from .protocol import Protocol
 
 TOGETHER = 512  # histories that are packed at a time: NumPy's calls take as long for the few of a small batch
 
@@ -12,9 +12,10 @@ TOGETHER = 512  # histories that are packed at a time: NumPy's calls take as lon
 class Batches:
     """The batches of every epoch, each a function of (seed, epoch, place) alone, so that a run can be resumed anywhere."""
 
-    def __init__(self, log, parts, config):
-        self.schema, self.events, self.train, self.config = log.schema, parts.events, parts.train, config
-        self.negatives = Negatives(log, config.validate)
+    def __init__(self, protocol: Protocol) -> None:
+        self.schema, self.events, self.train = protocol.schema, protocol.events, protocol.train
+        self.negatives, self.config = protocol.negatives, protocol.config
+        config = self.config
         uniform = self.negatives.uniform(self.train, config.negatives)
         self.counts = {f"training negatives among {name} uniform, for want of shown ones": n for name, n in uniform.items()}
         self.histories = config.batch_size // (1 + config.negatives)

@@ -1,11 +1,14 @@
 """Where a behaviour log lies."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+from .log import Log
 from .reading import read_log
 from .schema import Schema
 from .shop_ceiling import load_world
+from .shop_world import World
 
 
 def default_data():
@@ -24,17 +27,24 @@ def find_data(name):
     return path
 
 
-def read_data(options):
-    """The log of a dict with data, features, history, target and embedding_size; and its simulator or None."""
-    folder = find_data(options["data"])
-    log = read_log(folder, options["features"])
-    log.schema = read_schema(options)
-    return log, load_world(folder, log)
+@dataclass(frozen=True)
+class DataSource:
+    """A data folder and what of it is used; None: what its schema says. `find_data` finds the folder."""
 
+    data: str
+    features: list[str] | None = None
+    history: list[str] | None = None
+    target: list[str] | None = None
+    embedding_size: int | None = None
 
-def read_schema(options):
-    """The schema of that log alone."""
-    schema = Schema.load(find_data(options["data"]))
-    if options["features"] is not None:
-        schema = schema.select_features(options["features"])
-    return schema.choose(options["history"], options["target"], options["embedding_size"])
+    def schema(self) -> Schema:
+        schema = Schema.load(find_data(self.data))
+        if self.features is not None:
+            schema = schema.select_features(self.features)
+        return schema.choose(self.history, self.target, self.embedding_size)
+
+    def read(self) -> tuple[Log, World | None]:
+        """The log, and the simulator that made it, if one did."""
+        folder = find_data(self.data)
+        log = read_log(folder, schema=self.schema())
+        return log, load_world(folder, log)

@@ -3,9 +3,8 @@
 import numpy as np
 
 from ..errors import DataError
-from .log import may_be_target, not_taken, user_of_event
+from .log import Log, may_be_target, not_taken, user_of_event
 from .packing import ranges
-from .protocol import without_tests
 from .samples import BLOCK
 
 
@@ -14,12 +13,11 @@ class Negatives:
 
     First those that he was shown and did not take (`negative_actions`), at times after his positive before, of the same
     group, up to that of his positive; then, for want of those, any, uniformly.
-    It knows the future of a user, and so tells the model what never is a negative: one of the departures. With
-    `validate` that future ends before the test event.
+    It knows the future of a user, and so tells the model what never is a negative: one of the departures. For a validation
+    the log is without the test events.
     """
 
-    def __init__(self, log, validate=False):
-        log = without_tests(log) if validate else log
+    def __init__(self, log: Log) -> None:
         self.sizes = [len(log.catalogues[group.name].objects) for group in log.schema.groups]
         self.names, self.users = [group.name for group in log.schema.groups], log.users
         self.offsets, self.group, self.object = log.offsets, log.group, log.object
@@ -52,7 +50,7 @@ class Negatives:
         return found
 
     def draw(self, rng, samples, count=1):
-        """[S, count] int32: negatives for each of Samples or Moments, of its target group. DataError if a user has taken
+        """[S, count] int32: negatives for each of Samples or LazySamples, of its target group. DataError if a user has taken
         everything."""
         group = samples.group
         drawn = np.empty((len(group), count), np.int32)

@@ -2,103 +2,124 @@
 
 from collections import Counter
 from dataclasses import replace
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 
-from .log import may_be_target, not_taken, user_of_event
-from .samples import BLOCK, Events, Moments, Samples
+from ..config import Config
+from ..randomness import stream
+from .log import Log, may_be_target, not_taken, user_of_event
+from .negatives import Negatives
+from .samples import BLOCK, Events, LazySamples, Samples, Task
+from .schema import Schema
+
+DEFAULTS = Config()
 
 
-class Split(NamedTuple):
-    """events: what histories are made of, those of user u from offsets[u] to offsets[u + 1]; counts: what was left out, in words.
+class Protocol:
+    """What a log and the settings say of a training. Made once; whoever needs a part of it, takes it from here.
 
+    The paper's protocol, for each target group: of a user's target events b_1 … b_n, the moment of b_(k+1) is a training
+    sample for k = 1 … n-2 and the test for k = n-1. n counts the events that may be targets (`target_actions`). With
+    `config.validate` all is one event earlier, on the log without its test events: training takes k ≤ n-3, and b_(n-1) is
+    scored.
+
+    events: what histories are made of, those of user u from offsets[u] to offsets[u + 1]; counts: what was left out, in words.
     popularity: for each group of the schema the number of training events of each object [M]: those before the tested one;
     target_actions: for each group the action that its targets carry (positives, negatives and candidates alike: a
     negative has no action of its own, and the positive's would give it away);
     repeat_share: of the tested moments, how many have a positive that the history already holds, dropped or not.
     """
 
+    log: Log
+    schema: Schema
+    config: Config
     events: Events
     offsets: np.ndarray
-    train: Moments
+    train: LazySamples
     test: Samples
-    counts: dict
-    popularity: list
-    target_actions: list
+    negatives: Negatives
+    popularity: list[np.ndarray]
+    target_actions: list[int]
     repeat_share: float
+    counts: dict[str, int]
+
+    def __init__(self, log: Log, config: Config = DEFAULTS) -> None:
+        self.log, self.schema, self.config = log, log.schema, config
+        log = without_tests(log) if config.validate else log
+        self.negatives = Negatives(log)
+        cap = min(config.cap, len(log.time))  # which fits into the columns' integers
+        schema, user = log.schema, user_of_event(log)
+        taken = ~not_taken(schema, log.actions, log.group, log.action)
+        in_history = taken & np.isin(log.group, [schema.index(name) for name in schema.history])
+        self.events = Events(log.group, log.object, log.action, log.time)
+        if not in_history.all():
+            self.events = Events(*(column[in_history] for column in self.events))
+        before = _running(in_history)
+        self.offsets = first = before[log.offsets]
+        if schema.history_rule == "before_time":
+            before[:-1] = before[_first_of_its_moment(user, log.time)]
+        counts, train, test, repeats, popularity, target_actions = Counter(), [], [], [], {}, {}
+        first_tested = log.offsets[1:].copy()  # of each user: what training may know of stands before it
+        for name in schema.targets:
+            target = may_be_target(log, name)
+            k = _running(target)
+            n = np.diff(k[log.offsets])
+            k = k[:-1] - k[log.offsets[:-1]][user]  # how many of the user's target events stand before an event
+            counts[f"users without a target among {name}"] += int((n < 2).sum())
+            counts[f"users with a test among {name} and nothing to train on"] += int((n == 2).sum())
+            seen = target & (k < n[user] - 1)  # all that training may know of: the behaviours before the tested one
+            popularity[name] = _count(log, name, seen)
+            target_actions[name] = _target_action(log, name, seen)
+            tested = np.flatnonzero(target & ~seen & (k >= 1))
+            first_tested[user[tested]] = np.minimum(first_tested[user[tested]], tested)
+            for places, into in ((np.flatnonzero(seen & (k >= 1)), train), (tested, test)):
+                places = places.astype(before.dtype)
+                samples = LazySamples(log, first, cap, places, before[places])
+                unknown = samples.object == 0
+                repeated = _in_history(self.events, samples) & ~unknown
+                if into is test:
+                    repeats.append(repeated)
+                repeated = repeated & (schema.target_repeats == "drop")
+                kept = ~unknown & ~repeated
+                counts[f"targets that are in no file of {name}"] += int(unknown.sum())
+                counts[f"targets among {name} dropped, already in the history"] += int(repeated.sum())
+                counts["histories cut at the cap"] += int((samples.end - first[samples.user] > cap)[kept].sum())
+                into.append((places[kept], samples.end[kept]))
+        counts["events of what was shown and not taken"] = int((~taken).sum())
+        repeats = np.concatenate(repeats)
+        for g, group in enumerate(schema.groups):
+            if group.name not in popularity:
+                seen = taken & (log.group == g) & (np.arange(len(user)) < first_tested[user])
+                popularity[group.name] = _count(log, group.name, seen)
+        self.train = _joined(log, first, cap, train)
+        self.test = _joined(log, first, cap, test).take(slice(None))
+        self.popularity = [popularity[group.name] for group in schema.groups]
+        self.target_actions = [target_actions.get(group.name, 0) for group in schema.groups]
+        self.repeat_share = float(repeats.mean()) if len(repeats) else 0.0
+        self.counts = {what: n for what, n in counts.items() if n}
+
+    @cached_property
+    def task(self) -> Task:
+        """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed.
+
+        Each group has a random stream of its own, so that its negatives are the same whatever else is ranked.
+        """
+        test, count = self.test, self.config.eval_negatives
+        candidates = np.repeat(test.object[:, None], 1 + count, axis=1)
+        for g in np.unique(test.group):
+            rows = np.flatnonzero(test.group == g)
+            rng = stream(self.config.eval_seed, "evaluation negatives", g)
+            candidates[rows, 1:] = self.negatives.draw(rng, test.take(rows), count)
+        return Task(test, candidates, self.negatives.uniform(test, count))
 
 
-def split(log, cap=100, validate=False):
-    """The paper's protocol, for each target group: of a user's target events b_1 … b_n, the moment of b_(k+1) is a
-    training sample for k = 1 … n-2 and the test for k = n-1. n counts the events that may be targets (`target_actions`).
-
-    validate: all one event earlier, on the log without its test events. Training takes k ≤ n-3, and b_(n-1) is scored.
-    """
-    log = without_tests(log) if validate else log
-    cap = min(cap, len(log.time))  # which fits into the columns' integers
-    schema, user = log.schema, user_of_event(log)
-    taken = ~not_taken(schema, log.actions, log.group, log.action)
-    in_history = taken & np.isin(log.group, [schema.index(name) for name in schema.history])
-    events = Events(log.group, log.object, log.action, log.time)
-    if not in_history.all():
-        events = Events(*(column[in_history] for column in events))
-    before = _running(in_history)
-    first = before[log.offsets]  # where the history events of a user start
-    if schema.history_rule == "before_time":
-        before[:-1] = before[_first_of_its_moment(user, log.time)]
-    counts, train, test, repeats, popularity, target_actions = Counter(), [], [], [], {}, {}
-    first_tested = log.offsets[1:].copy()  # of each user: what training may know of stands before it
-    for name in schema.targets:
-        target = may_be_target(log, name)
-        k = _running(target)
-        n = np.diff(k[log.offsets])
-        k = k[:-1] - k[log.offsets[:-1]][user]  # how many of his target events stand before an event
-        counts[f"users without a target among {name}"] += int((n < 2).sum())
-        counts[f"users with a test among {name} and nothing to train on"] += int((n == 2).sum())
-        seen = target & (k < n[user] - 1)  # all that training may know of: the behaviours before the tested one
-        popularity[name] = _count(log, name, seen)
-        target_actions[name] = _target_action(log, name, seen)
-        tested = np.flatnonzero(target & ~seen & (k >= 1))
-        first_tested[user[tested]] = np.minimum(first_tested[user[tested]], tested)
-        for places, into in ((np.flatnonzero(seen & (k >= 1)), train), (tested, test)):
-            places = places.astype(before.dtype)
-            moments = Moments(log, first, cap, places, before[places])
-            unknown = moments.object == 0
-            repeated = _in_history(events, moments) & ~unknown
-            if into is test:
-                repeats.append(repeated)
-            repeated = repeated & (schema.target_repeats == "drop")
-            kept = ~unknown & ~repeated
-            counts[f"targets that are in no file of {name}"] += int(unknown.sum())
-            counts[f"targets among {name} dropped, already in the history"] += int(repeated.sum())
-            counts["histories cut at the cap"] += int((moments.end - first[moments.user] > cap)[kept].sum())
-            into.append((places[kept], moments.end[kept]))
-    counts["events of what was shown and not taken"] = int((~taken).sum())
-    repeats = np.concatenate(repeats)
-    train, test = (_moments(log, first, cap, parts) for parts in (train, test))
-    for g, group in enumerate(schema.groups):
-        if group.name not in popularity:
-            seen = taken & (log.group == g) & (np.arange(len(user)) < first_tested[user])
-            popularity[group.name] = _count(log, group.name, seen)
-    return Split(
-        events,
-        first,
-        train,
-        test.take(slice(None)),
-        counts={what: n for what, n in counts.items() if n},
-        popularity=[popularity[group.name] for group in schema.groups],
-        target_actions=[target_actions.get(group.name, 0) for group in schema.groups],
-        repeat_share=float(repeats.mean()) if len(repeats) else 0.0,
-    )
-
-
-def _moments(log, first, cap, parts):
-    """Moments, of one (place, end) for each target group."""
+def _joined(log, first, cap, parts):
+    """LazySamples, of one (place, end) for each target group."""
     place, end = map(np.concatenate, zip(*parts))
     if np.array_equal(place, end):  # all events are history, and so many stand before one as its place says
         end = place
-    return Moments(log, first, cap, place, end)
+    return LazySamples(log, first, cap, place, end)
 
 
 def without_tests(log):
@@ -145,12 +166,12 @@ def _first_of_its_moment(user, time):
     return np.maximum.accumulate(np.where(new, np.arange(len(user)), 0))
 
 
-def _in_history(events, moments):
-    """Mask over Moments, sorted by place: the positive stands among the user's history events before it, the cap aside."""
-    found, first, offsets = np.zeros(len(moments), bool), moments.first, moments.log.offsets
+def _in_history(events, lazy):
+    """Mask over LazySamples, sorted by place: the positive stands among the user's history events before it, the cap aside."""
+    found, first, offsets = np.zeros(len(lazy), bool), lazy.first, lazy.log.offsets
     for users, rows in _blocks(first):
-        mine = slice(*np.searchsorted(moments.place, offsets[[users.start, users.stop]]))
-        samples = moments.take(mine)
+        mine = slice(*np.searchsorted(lazy.place, offsets[[users.start, users.stop]]))
+        samples = lazy.take(mine)
         width = 1 + max(int(events.object[rows].max(initial=0)), int(samples.object.max(initial=0)))
         groups = 1 + max(int(events.group[rows].max(initial=0)), int(samples.group.max(initial=0)))
         owner = np.repeat(np.arange(users.start, users.stop), np.diff(first[users.start : users.stop + 1]))

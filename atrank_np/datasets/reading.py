@@ -23,12 +23,15 @@ LONGEST = 1_000  # characters of a name
 LATEST = 2**62  # times are nearer to 0: so the difference of two is exact in 64 bits
 
 
-def read_log(folder, features=None):
-    """The log in a data folder; `features` keeps only those of that name. Any fault of the data is a DataError."""
+def read_log(folder: str | Path, features: list[str] | None = None, schema: Schema | None = None) -> Log:
+    """The log in a data folder; `features` keeps only those of that name. Any fault of the data is a DataError.
+
+    schema: one to read it by, in the place of the folder's own.
+    """
     folder = Path(folder)
     if isinstance(features, str):
         raise DataError(f"features: expected a list of names, got {features!r}")
-    schema = Schema.load(folder)
+    schema = schema or Schema.load(folder)
     if features is not None:
         schema = schema.select_features(features)
     features = [feature for group in schema.groups for feature in group.features]

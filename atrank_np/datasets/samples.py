@@ -37,7 +37,7 @@ class Samples(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class LazySamples:
     """Samples whose positives are events of a log. A log has millions, so only their places are kept, 8 bytes for each;
     the columns of Samples are looked up when they are asked for."""
 
@@ -85,3 +85,13 @@ class Moments:
     @property
     def object(self):
         return self.log.object[self.place]
+
+
+class Task(NamedTuple):
+    """What is scored: the test samples [S] with their candidates [S, 1+R], the positive first."""
+
+    samples: Samples
+    candidates: np.ndarray
+    uniform: dict[
+        str, int
+    ] = {}  # group that has negative_actions -> how many of its negatives are uniform, for want of shown ones

@@ -9,12 +9,11 @@ import numpy as np
 from ..cli import Parser, run
 from ..config import Config
 from ..errors import DataError
-from ..evaluation.scoring import test_task
 from ..metrics import auc
 from ..text import table
-from .folder import find_data, read_data
+from .folder import DataSource
 from .packing import bucketize, ranges
-from .protocol import split
+from .protocol import Protocol
 from .shop_ceiling import ceiling
 
 CEILING = ("auc", "se", "gain", "gain_se")
@@ -23,8 +22,11 @@ CHUNK = 4096  # samples whose behaviours are looked at together
 
 def statistics(log, cap=100):
     """All figures of a Log, as plain JSON types."""
-    parts, E = split(log, cap), len(log.time)
-    both = [(name, samples, samples.end - samples.start) for name, samples in (("training", parts.train), ("test", parts.test))]
+    E = len(log.time)
+    protocol = Protocol(log, Config(cap=min(cap, E)))
+    both = [
+        (name, samples, samples.end - samples.start) for name, samples in (("training", protocol.train), ("test", protocol.test))
+    ]
     # Names, not features: features that share a table share its names. Ids are the objects, numbers have no table.
     ids = {f.table for group in log.schema.groups for f in group.features if f.kind == "id"}
     found = {
@@ -37,14 +39,14 @@ def statistics(log, cap=100):
         "history_length": _mean(np.concatenate([length for _, _, length in both])),
         "samples": {},
         "buckets": {},
-        "counted": {what: n for what, n in (log.counts | parts.counts).items() if n},
+        "counted": {what: n for what, n in (log.counts | protocol.counts).items() if n},
     }
     for name in log.schema.targets:
         g = log.schema.index(name)
-        found["samples"][name] = {"test_users": len(np.unique(parts.test.user[parts.test.group == g]))} | {
+        found["samples"][name] = {"test_users": len(np.unique(protocol.test.user[protocol.test.group == g]))} | {
             what: {"samples": int((samples.group == g).sum()), "history_length": _mean(length[samples.group == g])}
             for what, samples, length in both}  # fmt: skip
-    counts = bucket_counts(log.schema, parts.events, [samples for _, samples, _ in both])
+    counts = bucket_counts(log.schema, protocol.events, [samples for _, samples, _ in both])
     found["buckets"] = {name: counts[log.schema.index(name)].tolist() for name in log.schema.history}
     return found
 
@@ -73,7 +75,7 @@ def ceilings(log, world):
         found[target], alone = {}, None
         for history in [(target, *more) for n in range(len(names)) for more in combinations(others, n)]:
             view = replace(log, schema=log.schema.choose(history, [target]))
-            samples, candidates, _ = test_task(view, split(view).test, Config())
+            samples, candidates, _ = Protocol(view).task
             if len(candidates) < 2:
                 raise DataError(f"--ceilings: expected at least two test samples of {target}, got {len(candidates)}")
             best = auc(ceiling(world, view, samples.user, samples.time, samples.group, candidates))
@@ -144,7 +146,7 @@ def main(arguments):
         raise DataError(f"--cap: expected at least 1, got {options.cap}")
     given = {name: getattr(options, name) for name in ("features", "history", "target")}
     listed = {name: None if text is None else list(dict.fromkeys(text.split(","))) for name, text in given.items()}
-    log, world = read_data({"data": find_data(options.data), "embedding_size": None, **listed})
+    log, world = DataSource(options.data, **listed).read()
     if options.ceilings and world is None:
         raise DataError(f"--ceilings: expected a simulated shop, with a world.json; {options.data} has none")
     schema, found = log.schema, statistics(log, options.cap)

@@ -1,15 +1,13 @@
 """One ranking seen from inside, attention averaged over many, and the nearest objects."""
 
 import contextlib
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from ..backend import NumpyBackend
 from ..datasets.packing import Batch, pack
-from ..datasets.protocol import split
+from ..datasets.protocol import Protocol
 from ..datasets.samples import Samples
 from ..errors import DataError
 from ..layers.embedding import Rows
@@ -91,10 +89,9 @@ def targets_of(trained, log, user, target, at, group):
 def arrays(trained, inside):
     """name -> array: the attention weights, C and e of a ranking, and of every parameter ("parameter/…", as the formulas
     mean it) the gradient ("gradient/…") of that ranking's loss, -log σ(f)."""
-    config = replace(trained.config, backend="numpy", loss="point", dropout=0.0)
-    _, gradients = NumpyBackend(trained.model(), trained.params, config, table_scale=trained.table_scale).gradients(inside.batch)
+    _, gradients = trained.backend(backend="numpy", loss="point", dropout=0.0).gradients(inside.batch)
     found = {name: getattr(inside, name) for name in ("self_attention", "vanilla_attention", "C", "e")}
-    for name, w in trained.meaning().items():
+    for name, w in trained.unscaled_parameters().items():
         gradient = gradients.get(name, 0)
         rows, values = gradient if isinstance(gradient, Rows) else (slice(None), gradient)
         found[f"parameter/{name}"], found[f"gradient/{name}"] = w, np.zeros_like(w)
@@ -132,8 +129,8 @@ def attention_by_elapsed(trained, log, most=None, show=False, tick=1.0):
 
     Mean over spaces, then over all behaviours of a bucket, in the histories of the positives of training and test.
     """
-    parts = split(log, trained.config.cap, trained.config.validate)
-    samples = Samples(*(np.concatenate(columns) for columns in zip(parts.train, parts.test)))
+    protocol = Protocol(log, trained.config)
+    samples = Samples(*(np.concatenate(columns) for columns in zip(protocol.train, protocol.test)))
     if most is not None and most < len(samples.user):
         samples = samples.take(np.linspace(0, len(samples.user) - 1, most).astype(int))
     model = trained.model()
@@ -141,12 +138,12 @@ def attention_by_elapsed(trained, log, most=None, show=False, tick=1.0):
     bar = dict(disable=None if show else True, unit=" batches", dynamic_ncols=True)  # None: no bar where there is no terminal
     for start in tqdm(range(0, len(samples.user), HISTORIES), **bar):
         some = samples.take(slice(start, start + HISTORIES))
-        batch = pack(log.schema, parts.events, some, some.object[:, None])
+        batch = pack(protocol.schema, protocol.events, some, some.object[:, None])
         weights = model.forward(trained.params, batch, trained.table_scale)[1].user.weights()["vanilla"]
         for s, weight in enumerate(weights):
             if weight is None:
                 continue
-            elapsed = some.time[s] - parts.events.time[some.start[s] : some.end[s]]
+            elapsed = some.time[s] - protocol.events.time[some.start[s] : some.end[s]]
             bucket = np.searchsorted(EDGES, elapsed * tick / DAY, side="right") - 1
             total += np.bincount(bucket, weights=weight[:, 0].mean(0), minlength=len(EDGES))
             uniform += np.bincount(bucket, minlength=len(EDGES)) / len(bucket)
@@ -160,7 +157,7 @@ def nearest(trained, group, name, top=5):
     """The objects whose embeddings emb(o) point the same way: (name, cosine), most alike first."""
     row, space = row_of(trained, group, name), trained.model().space
     g = space.groups[trained.schema.index(group)]
-    emb, _ = space.object_forward(trained.meaning(), g, np.arange(g.objects), np.float32(1))
+    emb, _ = space.object_forward(trained.unscaled_parameters(), g, np.arange(g.objects), np.float32(1))
     length = np.linalg.norm(emb, axis=1)
     cosine = emb @ emb[row] / np.maximum(length * length[row], 1e-30)
     cosine[[0, row]] = -np.inf

@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from ..datasets.protocol import Protocol
+from ..datasets.samples import Samples, Task
 
-def swapped(samples):
+
+def swapped(samples: Samples) -> Samples:
     """Each ranking with the history (and name) of the next one of its group, so of another user; elapsed times are the
     history's own. Where a group has but one ranking it keeps its history.
     """
@@ -14,9 +17,9 @@ def swapped(samples):
     return samples._replace(**{name: getattr(samples, name)[other] for name in ("user", "start", "end", "time")})
 
 
-def in_history(events, task):
+def in_history(protocol: Protocol, task: Task) -> np.ndarray:
     """1 where a candidate stands in the history, else 0: [S, 1+R]."""
-    found = np.zeros(task.candidates.shape)
+    events, found = protocol.events, np.zeros(task.candidates.shape)
     for s in range(len(found)):
         history = slice(task.samples.start[s], task.samples.end[s])
         same_group = events.group[history] == task.samples.group[s]
@@ -24,15 +27,15 @@ def in_history(events, task):
     return found
 
 
-def features_shared(log, events, task):
+def features_shared(protocol: Protocol, task: Task) -> np.ndarray:
     """The share of the history that a candidate's categorical features are shared with, their mean: [S, 1+R].
 
     Of behaviours with objects of its own group; 0 where there are none, or no such feature.
     """
-    shared = np.zeros(task.candidates.shape)
+    catalogues, events, shared = protocol.log.catalogues, protocol.events, np.zeros(task.candidates.shape)
     for s, g in enumerate(task.samples.group):
-        group = log.schema.groups[g]
-        codes = [log.catalogues[group.name].features[f.name] for f in group.features if f.kind == "categorical"]
+        group = protocol.schema.groups[g]
+        codes = [catalogues[group.name].features[f.name] for f in group.features if f.kind == "categorical"]
         history = slice(task.samples.start[s], task.samples.end[s])
         objects = events.object[history][events.group[history] == g]
         if codes and len(objects):

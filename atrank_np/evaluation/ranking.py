@@ -3,8 +3,9 @@
 import numpy as np
 from tqdm import tqdm
 
-from ..backend import make_backend
+from ..backend import Backend
 from ..datasets.log import not_taken
+from ..datasets.protocol import Protocol
 from ..datasets.reading import LATEST
 from ..datasets.samples import Events, Samples
 from ..errors import DataError
@@ -39,8 +40,7 @@ def rank(trained, log=None, *, user=None, history=None, at=None, top=10, group=N
     at, end = moment(history, at)
     g = schema.index(group)
     sample = Samples(*(np.array([v]) for v in (place, max(0, end - config.cap), end, at, g, 0)))
-    backend = make_backend(trained.model(), trained.params, config, trained.step, trained.table_scale)
-    scores = catalogue_scores(backend, schema, history, sample)
+    scores = catalogue_scores(trained.backend(), schema, history, sample)
     scores[0] = -np.inf  # `unknown` is nobody's object
     if schema.target_repeats == "drop":
         scores[history.object[:end][history.group[:end] == g]] = -np.inf
@@ -93,18 +93,18 @@ def history_of(log, user):
     return Events(log.group[own], log.object[own], log.action[own], log.time[own])
 
 
-def full_ranks(backend, schema, split, samples, show=False):
+def full_ranks(backend: Backend, protocol: Protocol, samples: Samples, show: bool = False) -> np.ndarray:
     """The place of each positive among all objects of its group that `recommend` would show: [S], 0 is the first.
 
     Those of the user's history are left out, unless the schema keeps repeated targets. Ties count half, as in the AUC: with a
     constant score a positive is in the middle.
     """
-    events = split.events
+    schema, events = protocol.schema, protocol.events
     rank = np.empty(len(samples.user))
     for s in tqdm(range(len(rank)), unit=" users", disable=None if show else True, dynamic_ncols=True):
         one = samples.take(slice(s, s + 1))
         scores = catalogue_scores(backend, schema, events, one)
-        history = slice(split.offsets[one.user[0]], one.end[0])  # whole, even where the model's is cut
+        history = slice(protocol.offsets[one.user[0]], one.end[0])  # whole, even where the model's is cut
         same_group = events.group[history] == one.group[0]
         mine = scores[one.object[0]]
         if schema.target_repeats == "drop":

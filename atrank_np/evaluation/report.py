@@ -2,25 +2,29 @@
 
 import numpy as np
 
+from ..backend import Backend
 from ..datasets.packing import bucketize
+from ..datasets.protocol import Protocol
+from ..datasets.samples import Task
 from ..datasets.shop_ceiling import ceiling
+from ..datasets.shop_world import World
 from ..metrics import auc, nan_to_none
 from .controls import features_shared, in_history, swapped
 from .scoring import score
 
 
-def test_report(backend, log, split, task, scores, world=None):
+def report_of(backend: Backend, protocol: Protocol, task: Task, scores: np.ndarray, world: World | None = None) -> dict:
     """The test figures of a model and the controls that belong beside them, as a dict of report.json's names.
 
     scores: what `score` gives for the task, [S, 1+R].
     """
+    log, groups = protocol.log, task.samples.group
     whole = auc(scores, task.samples.user)
-    groups = task.samples.group
     best = None if world is None else ceiling(world, log, task.samples.user, task.samples.time, groups, task.candidates)
     by_group = {}
     for g in np.unique(groups):
         own = auc(scores[groups == g])
-        by_group[log.schema.groups[g].name] = {
+        by_group[protocol.schema.groups[g].name] = {
             "auc": own.mean,
             "se": nan_to_none(own.se),
             "users": len(own.each),
@@ -28,7 +32,7 @@ def test_report(backend, log, split, task, scores, world=None):
         }
     popularity = np.empty(task.candidates.shape)
     for g in np.unique(groups):
-        popularity[groups == g] = split.popularity[g][task.candidates[groups == g]]
+        popularity[groups == g] = protocol.popularity[g][task.candidates[groups == g]]
     return {
         "test_auc": whole.mean,
         "test_auc_se": nan_to_none(whole.se),
@@ -38,10 +42,10 @@ def test_report(backend, log, split, task, scores, world=None):
         "negatives": _negatives_in_words(task),
         "tie_rule": "a tie counts 1/2",
         "popularity_auc": auc(popularity).mean,
-        "swapped_history_auc": auc(score(backend, log.schema, split.events, task._replace(samples=swapped(task.samples)))).mean,
-        "in_history_auc": auc(in_history(split.events, task)).mean,
+        "swapped_history_auc": auc(score(backend, protocol, task._replace(samples=swapped(task.samples)))).mean,
+        "in_history_auc": auc(in_history(protocol, task)).mean,
         # Where two candidates share as much, the more popular one: shares differ by more than a millionth.
-        "features_shared_auc": auc(features_shared(log, split.events, task) + 1e-6 * popularity / (1 + popularity.max())).mean,
+        "features_shared_auc": auc(features_shared(protocol, task) + 1e-6 * popularity / (1 + popularity.max())).mean,
         "ceiling_auc": None if best is None else auc(best).mean,
     }
 

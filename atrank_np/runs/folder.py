@@ -6,11 +6,15 @@ import io
 import itertools
 import json
 import os
+from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
 
-from ..datasets.folder import read_data
+from ..datasets.folder import DataSource
+from ..datasets.log import Log
+from ..datasets.shop_world import World
 from ..errors import DataError
 from .checkpoint import load
+from .trained import Trained
 
 SCHEMA_VERSION = 1  # of report.json
 
@@ -35,7 +39,7 @@ def write_text(path, text):
 
 def config_text(data, config):
     """config.json."""
-    return json.dumps({"data": data, "config": config.to_dict()}, indent=2) + "\n"
+    return json.dumps({"data": asdict(data), "config": config.to_dict()}, indent=2) + "\n"
 
 
 def refuse_taken(out, text):
@@ -76,21 +80,28 @@ def remove(out):
         out.rmdir()
 
 
-def open_run(run, data=None):
-    """-> Trained, the Log it was trained on, its simulator or None. DataError if they do not belong together."""
-    trained = load(run)
-    path = Path(run) / "config.json"
+def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, World | None]:
+    """What a run trained, the log it was trained on, and its simulator. data: the data folder, if it has moved since.
+
+    DataError if they do not belong together.
+    """
+    trained, source = load(run), _source_of(Path(run) / "config.json")
+    if data is not None:
+        source = replace(source, data=data)
+    log, world = source.read()
+    if not trained.fits(log):
+        raise DataError(f"{source.data}: not the data that {run} was trained on")
+    return trained, log, world
+
+
+def _source_of(path):
+    """The data of a config.json. DataError if it is not as `config_text` writes it."""
     try:
-        options = json.loads(path.read_text())["data"]
-        options = {name: options[name] for name in ("data", "features", "history", "target", "embedding_size")}
-        folder, *lists, size = options.values()
+        entry = json.loads(path.read_text())["data"]
+        source = DataSource(**{field.name: entry[field.name] for field in fields(DataSource)})
+        folder, *lists, size = astuple(source)
         if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
             raise TypeError
+        return source
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"{path}: expected the run's settings, as train writes them") from None
-    if data is not None:
-        options["data"] = data
-    log, world = read_data(options)
-    if not trained.fits(log):
-        raise DataError(f"{options['data']}: not the data that {run} was trained on")
-    return trained, log, world

@@ -1,14 +1,16 @@
 """A model with all that it needs to rank without the data folder."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..backend import Backend, make_backend
 from ..config import Config
 from ..datasets.log import Bag
+from ..datasets.protocol import Protocol
 from ..datasets.schema import Schema
-from ..errors import DataError
+from ..errors import DataError, checked
 from ..models import make_model, make_space
 from ..models.common_space import FeatureColumn, GroupSpace
 from ..optimizer import folded
@@ -79,15 +81,28 @@ class Trained:
             and all(np.array_equal(c.objects, log.catalogues[g].objects) for g, c in self.catalogues.items())
         )
 
-    def meaning(self):
+    def backend(self, **settings) -> Backend:
+        """A backend with these parameters. settings: fields of Config that shall be otherwise than in training.
+
+        From now on parameters and step are the backend's, which may write into these very arrays; `take_from` fetches them.
+        """
+        config = checked(replace, self.config, **settings)
+        return make_backend(self.model(), self.params, config, self.step, self.table_scale)
+
+    def take_from(self, backend: Backend) -> None:
+        """Parameters and step as a backend has them now."""
+        self.params, self.step, self.table_scale = backend.params, backend.step, backend.table_scale
+
+    def unscaled_parameters(self) -> dict[str, np.ndarray]:
         """The parameters as the formulas mean them: name -> array."""
         return folded(self.params, self.table_scale)
 
 
-def assemble(log, split, config):
-    """A fresh model for a log; `split` says what training may know of it."""
+def assemble(protocol: Protocol) -> Trained:
+    """A fresh model for a log; the protocol says what training may know of it."""
+    log, config = protocol.log, protocol.config
     statistics = {}
-    for group, popularity in zip(log.schema.groups, split.popularity):
+    for group, popularity in zip(protocol.schema.groups, protocol.popularity):
         for feature in group.features:
             if feature.kind == "number":
                 values = log.catalogues[group.name].features[feature.name]
@@ -95,11 +110,11 @@ def assemble(log, split, config):
                 statistics[name] = _mean_and_deviation(name, values, popularity)
     trained = Trained(
         config=config,
-        schema=log.schema,
+        schema=protocol.schema,
         actions=log.actions,
         tables=log.tables,
         catalogues=log.catalogues,
-        target_actions=split.target_actions,
+        target_actions=protocol.target_actions,
         statistics=statistics,
         features=digest_of_features(log),
         events=digest_of_events(log),
@@ -112,8 +127,8 @@ def assemble(log, split, config):
         raise DataError(str(fault)) from None
     trained.params = model.init(config.seed, config.dense_init, config.table_init, config.gain_init)
     if config.model == "bpr_mf":  # who is not in training stays unknown, not random
-        for g, group in enumerate(log.schema.groups):
-            strangers = np.setdiff1d(np.arange(trained.users), split.train.user[split.train.group == g] + 1)
+        for g, group in enumerate(protocol.schema.groups):
+            strangers = np.setdiff1d(np.arange(trained.users), protocol.train.user[protocol.train.group == g] + 1)
             trained.params[f"table.user/{group.name}"][strangers] = 0
     return trained
 
