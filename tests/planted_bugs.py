@@ -270,12 +270,12 @@ BUGS = [
     *bugs_in(
         "layers/ranking.py",
         "test_ranking.py",
-        ("share loses repeats", "np.add.at(dv, owner, de)", "dv[owner] += de", "test_gradients"),
+        ("broadcast_user loses repeats", "np.add.at(dv, owner, de)", "dv[owner] += de", "test_gradients"),
         (
-            "share takes turns",
+            "broadcast_user takes turns",
             "np.repeat(np.arange(len(v)), np.diff(target_offsets))",
             "np.arange(target_offsets[-1]) % len(v)",
-            "test_share_repeats_and_adds_up",
+            "test_broadcast_user_repeats_and_adds_up",
         ),
     ),
     *bugs_in(

@@ -31,13 +31,13 @@ def deep_backward(df, cache):  # [T] -> [T,D], [T,D], [3D,H], [H], [H,1], [1]
     return dh + dproduct * e, de + dproduct * h, dW1, db1, dw2, db2
 
 
-def share_forward(v, target_offsets):  # [B,D], [B+1] -> [T,D]
+def broadcast_user_forward(v, target_offsets):  # [B,D], [B+1] -> [T,D]
     """The same user vector for every target of a history, for models whose user vector does not depend on the target."""
     owner = np.repeat(np.arange(len(v)), np.diff(target_offsets))
     return v[owner], (len(v), owner)  # F1
 
 
-def share_backward(de, cache):  # [T,D] -> [B,D]
+def broadcast_user_backward(de, cache):  # [T,D] -> [B,D]
     B, owner = cache
     dv = np.zeros((B, de.shape[1]), de.dtype)
     np.add.at(dv, owner, de)  # B1: all targets of a history pull at the same vector
