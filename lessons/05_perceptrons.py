@@ -17,8 +17,7 @@
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np.gradcheck import numeric_gradient, relative_error
-from atrank_np.gradcheck.cases import toy_problem
+from atrank_np.gradcheck import numeric_gradient, relative_error, toy_problem
 from atrank_np.layers.perceptron import perceptron_backward, perceptron_forward
 from atrank_np.models.common_space import Gradients
 

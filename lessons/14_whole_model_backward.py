@@ -17,8 +17,7 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np.backend import NumpyBackend
-from atrank_np.gradcheck import check_directions, dense, relative_error
-from atrank_np.gradcheck.cases import random_batch, toy_problem
+from atrank_np.gradcheck import check_directions, dense, random_batch, relative_error, toy_problem
 from atrank_np.layers.attention import attention_backward, attention_forward
 from atrank_np.layers.embedding import Rows
 from atrank_np.layers.feedforward import feed_forward_backward, feed_forward_forward

@@ -22,8 +22,7 @@ from _common import figure, scoreboard
 
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import Config
-from atrank_np.gradcheck import relative_error
-from atrank_np.gradcheck.cases import random_batch, toy_problem
+from atrank_np.gradcheck import random_batch, relative_error, toy_problem
 from atrank_np.layers.embedding import sum_rows
 from atrank_np.layers.ranking import pointwise_forward, sigmoid
 from atrank_np.optimizer import FOLD, SGD, folded, learning_rate

@@ -21,8 +21,7 @@ from _common import figure
 from numba import njit
 
 from atrank_np.backend import NumpyBackend, make_backend
-from atrank_np.gradcheck import dense, relative_error
-from atrank_np.gradcheck.cases import random_batch, toy_problem
+from atrank_np.gradcheck import dense, random_batch, relative_error, toy_problem
 from atrank_np.kernels import attention as kernels
 from atrank_np.kernels.layout import SpaceOrder, aligned
 from atrank_np.kernels.packed import ready

@@ -31,8 +31,7 @@ from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_world import make_world
-from atrank_np.gradcheck import dense, relative_error
-from atrank_np.gradcheck.cases import toy_problem
+from atrank_np.gradcheck import dense, relative_error, toy_problem
 from atrank_np.layers.attention import softmax_forward
 from atrank_np.layers.embedding import lookup_backward, lookup_forward, sum_rows
 from atrank_np.layers.perceptron import perceptron_backward, perceptron_forward

@@ -18,19 +18,17 @@ import tempfile
 import numpy as np
 from _common import figure, scoreboard
 
+from atrank_np import fit, read_log
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import Protocol
-from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_ceiling import ceiling
 from atrank_np.datasets.shop_world import make_world
-from atrank_np.gradcheck import dense, relative_error
-from atrank_np.gradcheck.cases import random_batch
+from atrank_np.gradcheck import dense, random_batch, relative_error
 from atrank_np.layers.ranking import pairs_of, pairwise_backward, pairwise_forward, sigmoid, softplus
 from atrank_np.metrics import auc
 from atrank_np.models.bpr_mf import BPRMF
 from atrank_np.models.common_space import CommonSpace, FeatureColumn, GroupSpace
-from atrank_np.training import fit
 
 # %% [markdown]
 # ## The slow version, symbol by symbol

@@ -111,8 +111,7 @@ def shop(users):
 
 log = shop(1500)
 protocol = Protocol(log)
-test, negatives = protocol.test, protocol.negatives
-S = len(test.user)
+test, S = protocol.test, len(protocol.test.user)
 best = np.log(ceiling(make_world(0), log, test.user, test.time, test.group))
 common, apart = rng.standard_normal((2, *best.shape))
 models = best + common, best + common + 0.6 * apart
@@ -120,7 +119,7 @@ beaten = [m[np.arange(S), test.object - 1][:, None] > m for m in models]  # [S, 
 redraws = []
 for _ in range(300):
     users = rng.integers(S, size=S)
-    one, other = negatives.draw(rng, test.take(users), 2).T - 1
+    one, other = protocol.negatives.draw(rng, test.take(users), 2).T - 1
     a, b, against_others = beaten[0][users, one], beaten[1][users, one], beaten[1][users, other]
     redraws.append((*paired(a, b), unpaired(a, b), paired(a, against_others)[1]))
 differences, paired_se, unpaired_se, apart_se = np.array(redraws).T
@@ -197,8 +196,7 @@ own = {"BPR-MF": dict(model="bpr_mf"), "CNN": dict(model="cnn", dense_init=0.088
 own |= {"Bi-LSTM + attention": dict(model="bilstm_attention"), "ATRank, seed 1": dict(seed=1), "ATRank": {}}
 for name, settings in own.items():
     run = fit(log, **small | settings)
-    backend = run.trained.backend()
-    rows[name] = [auc(score(backend, parts, which)) for which in tasks], np.array(run.rows)
+    rows[name] = [auc(score(run.trained.backend(), parts, which)) for which in tasks], np.array(run.rows)
 reference = rows["ATRank"][0][0].each
 print(f"{'':20} AUC             ATRank's lead      (unpaired)   popular negatives")
 for name, ((uniform, by_popularity), _) in rows.items():

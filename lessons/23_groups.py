@@ -18,8 +18,7 @@ from _common import figure, scoreboard
 
 from atrank_np.datasets.log import Bag
 from atrank_np.datasets.packing import bucketize
-from atrank_np.gradcheck import dense, relative_error
-from atrank_np.gradcheck.cases import random_batch
+from atrank_np.gradcheck import dense, random_batch, relative_error
 from atrank_np.models.common_space import CommonSpace, FeatureColumn, Gradients, GroupSpace
 
 MINUTE, HOUR, DAY = 60, 3600, 86400

@@ -154,9 +154,8 @@ runs = {}
 for name, history, targets in (("one2one", ALL[:1], ALL[:1]), ("all2one", ALL, ALL[:1]), ("all2all", ALL, ALL)):
     parts, task = choose(history, targets)
     trained = fit(log, **settings).trained
-    backend = trained.backend()
     items = task.samples.group == log.schema.index("items")
-    everything = score(backend, parts, task)
+    everything = score(trained.backend(), parts, task)
     runs[name] = auc(everything[items])
     print(f"{name}: AUC of items {runs[name].mean:.3f}; over one2one {worth(*difference(runs['one2one'], runs[name]))}")
 assert runs["all2one"].mean > runs["one2one"].mean < runs["all2all"].mean

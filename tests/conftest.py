@@ -9,7 +9,7 @@ from runs import run_train, write_tiny
 
 from atrank_np import training
 from atrank_np.config import MODELS
-from atrank_np.gradcheck.cases import LAYERS
+from atrank_np.gradcheck import LAYERS
 
 # A shell lets what it starts with & ignore Ctrl-C, and Python leaves that as it is: then nothing would be stopped.
 signal.signal(signal.SIGINT, signal.default_int_handler)

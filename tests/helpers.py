@@ -5,8 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from atrank_np.gradcheck import check_layer, redrawn
-from atrank_np.gradcheck.cases import layer_cases
+from atrank_np.gradcheck import check_layer, layer_cases, redrawn
 from atrank_np.optimizer import folded
 
 

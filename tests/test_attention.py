@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from helpers import assert_close, assert_gradients, assert_unchanged, literal_attention, pair_of, softmax
 
-from atrank_np.gradcheck import compare, numeric_gradient
-from atrank_np.gradcheck.cases import layer_cases
+from atrank_np.gradcheck import compare, layer_cases, numeric_gradient
 from atrank_np.layers.attention import attention_weights
 
 NAMES = ["softmax", "attend", "attention"]

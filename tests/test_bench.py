@@ -17,7 +17,7 @@ from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
-from atrank_np.gradcheck.cases import toy_problem
+from atrank_np.gradcheck import toy_problem
 
 # No relu of the trial's steps lies within rounding of 0. With 40 users two did, at 6e-7: where one contender's fell on the
 # other side, scores that had agreed to 1e-6 differed by 3e-3 of the largest, and nobody was wrong.

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from helpers import assert_close, assert_gradients, assert_unchanged, literal_convolution, pair_of
 
-from atrank_np.gradcheck.cases import layer_cases
+from atrank_np.gradcheck import layer_cases
 from atrank_np.layers.convolution import convolution_backward, convolution_forward, windows
 
 WIDTHS = pytest.mark.parametrize("w", [1, 2, 3, 5, 8])  # of the histories of 0, 1, 5 and 7: none, some, all are shorter

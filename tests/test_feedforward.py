@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from helpers import assert_close, assert_gradients, assert_unchanged, literal_feed_forward, literal_layer_norm, pair_of
 
-from atrank_np.gradcheck.cases import layer_cases
+from atrank_np.gradcheck import layer_cases
 
 NAMES = ["layer_norm", "feed_forward"]
 

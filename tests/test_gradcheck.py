@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from runs import assert_fault, process
 
-from atrank_np.gradcheck import Unclear, compare, derivative, likely_cause, numeric_gradient, redrawn, relative_error
+from atrank_np.gradcheck import (
+    LAYERS,
+    Unclear,
+    compare,
+    derivative,
+    layer_cases,
+    likely_cause,
+    numeric_gradient,
+    redrawn,
+    relative_error,
+)
 from atrank_np.gradcheck import __main__ as command
-from atrank_np.gradcheck.cases import LAYERS, layer_cases
 
 
 def test_numeric_gradient_of_a_polynomial():

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # `lessons` is no part of the installed package
 
-from atrank_np.gradcheck.cases import LAYERS  # noqa: E402
+from atrank_np.gradcheck import LAYERS  # noqa: E402
 from lessons import index  # noqa: E402
 
 

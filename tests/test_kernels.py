@@ -10,7 +10,7 @@ from atrank_np.backend import NumpyBackend
 from atrank_np.config import MODELS, Config
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
-from atrank_np.gradcheck.cases import random_batch, toy_problem
+from atrank_np.gradcheck import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.attention import KEPT, Operands, attend_backward, attend_forward
 from atrank_np.kernels.catalogue import BLOCK

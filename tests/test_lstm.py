@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import assert_close, assert_gradients, assert_unchanged, literal_lstm, pair_of
 
-from atrank_np.gradcheck.cases import layer_cases
+from atrank_np.gradcheck import layer_cases
 from atrank_np.layers.lstm import ends_backward, ends_forward, lstm_backward, lstm_forward, steps
 
 NAMES = ["lstm", "ends"]

@@ -8,8 +8,17 @@ from helpers import assert_close, assert_same, literal_scores
 
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import MODELS, Config
-from atrank_np.gradcheck import Kink, check_directions, check_model, compare, dense, derivative, redrawn
-from atrank_np.gradcheck.cases import random_batch, toy_problem
+from atrank_np.gradcheck import (
+    Kink,
+    check_directions,
+    check_model,
+    compare,
+    dense,
+    derivative,
+    random_batch,
+    redrawn,
+    toy_problem,
+)
 from atrank_np.layers.embedding import Rows
 from atrank_np.layers.ranking import pairs_of, pairwise_forward, pointwise_forward
 from atrank_np.models import make_model

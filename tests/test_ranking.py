@@ -3,7 +3,7 @@ import pytest
 from helpers import F, assert_close, assert_gradients, assert_unchanged, pair_of
 from kernel_twins import run
 
-from atrank_np.gradcheck.cases import layer_cases
+from atrank_np.gradcheck import layer_cases
 from atrank_np.kernels.ranking import count_pairs
 from atrank_np.layers.ranking import pairs_of, sigmoid, softplus
 

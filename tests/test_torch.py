@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from atrank_np.backend import make_backend
-from atrank_np.gradcheck import dense
-from atrank_np.gradcheck.cases import toy_problem
+from atrank_np.gradcheck import dense, toy_problem
 from atrank_np.optimizer import folded
 from atrank_np.parameters import has_unknown
 

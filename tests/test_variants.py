@@ -10,8 +10,7 @@ from runs import assert_fault, process, run_train
 
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import VARIANTS, Config, defaults
-from atrank_np.gradcheck import check_model, redrawn
-from atrank_np.gradcheck.cases import toy_problem
+from atrank_np.gradcheck import check_model, redrawn, toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.models.atrank import ATRank
 from atrank_np.models.common_space import CommonSpace

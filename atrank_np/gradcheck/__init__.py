@@ -12,6 +12,7 @@ blind: a layer norm whose rows always sum to the same number passes with a term 
 checked with its loss, which is a number.
 """
 
+from .cases import LAYERS, Problem, layer_cases, random_batch, toy_problem
 from .checks import (
     LIMIT,
     STEP,
@@ -33,7 +34,9 @@ from .checks import (
 __all__ = [
     "Check",
     "Kink",
+    "LAYERS",
     "LIMIT",
+    "Problem",
     "STEP",
     "Unclear",
     "check_directions",
@@ -42,8 +45,11 @@ __all__ = [
     "compare",
     "dense",
     "derivative",
+    "layer_cases",
     "likely_cause",
     "numeric_gradient",
+    "random_batch",
     "redrawn",
     "relative_error",
+    "toy_problem",
 ]
