@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,55 +50,45 @@ class Protocol:
         log = without_tests(log) if config.validate else log
         self.negatives = Negatives(log)
         cap = min(config.cap, len(log.time))  # which fits into the columns' integers
-        schema, user = log.schema, user_of_event(log)
-        taken = ~not_taken(schema, log.actions, log.group, log.action)
-        in_history = taken & np.isin(log.group, [schema.index(name) for name in schema.history])
-        self.events = Events(log.group, log.object, log.action, log.time)
-        if not in_history.all():
-            self.events = Events(*(column[in_history] for column in self.events))
-        before = _running(in_history)
-        self.offsets = first = before[log.offsets]
-        if schema.history_rule == "before_time":
-            before[:-1] = before[_first_of_its_moment(user, log.time)]
-        counts, train, test, repeats, popularity, target_actions = Counter(), [], [], [], {}, {}
+        user, counts = user_of_event(log), Counter()
+        taken = ~not_taken(self.schema, log.actions, log.group, log.action)
+        self.events, self.offsets, before = _histories(log, taken, user)
+        train, test, repeats, popularity, target_actions = [], [], [], {}, {}
         first_tested = log.offsets[1:].copy()  # of each user: what training may know of stands before it
-        for name in schema.targets:
-            target = may_be_target(log, name)
-            k = _running(target)
-            n = np.diff(k[log.offsets])
-            k = k[:-1] - k[log.offsets[:-1]][user]  # how many of the user's target events stand before an event
-            counts[f"users without a target among {name}"] += int((n < 2).sum())
-            counts[f"users with a test among {name} and nothing to train on"] += int((n == 2).sum())
-            seen = target & (k < n[user] - 1)  # all that training may know of: the behaviours before the tested one
-            popularity[name] = _count(log, name, seen)
-            target_actions[name] = _target_action(log, name, seen)
-            tested = np.flatnonzero(target & ~seen & (k >= 1))
-            first_tested[user[tested]] = np.minimum(first_tested[user[tested]], tested)
-            for places, into in ((np.flatnonzero(seen & (k >= 1)), train), (tested, test)):
+        for name in self.schema.targets:
+            found = _targets(log, name, user, counts)
+            popularity[name], target_actions[name] = found.popularity, found.action
+            first_tested[user[found.test]] = np.minimum(first_tested[user[found.test]], found.test)
+            for places, into in ((found.train, train), (found.test, test)):
                 places = places.astype(before.dtype)
-                samples = LazySamples(log, first, cap, places, before[places])
-                unknown = samples.object == 0
-                repeated = _in_history(self.events, samples) & ~unknown
+                samples = LazySamples(log, self.offsets, cap, places, before[places])
+                repeated = _in_history(self.events, samples) & (samples.object > 0)
                 if into is test:
                     repeats.append(repeated)
-                repeated = repeated & (schema.target_repeats == "drop")
-                kept = ~unknown & ~repeated
-                counts[f"targets that are in no file of {name}"] += int(unknown.sum())
-                counts[f"targets among {name} dropped, already in the history"] += int(repeated.sum())
-                counts["histories cut at the cap"] += int((samples.end - first[samples.user] > cap)[kept].sum())
+                kept = self._kept(samples, repeated, name, counts)
                 into.append((places[kept], samples.end[kept]))
         counts["events of what was shown and not taken"] = int((~taken).sum())
-        repeats = np.concatenate(repeats)
-        for g, group in enumerate(schema.groups):
+        for g, group in enumerate(self.schema.groups):
             if group.name not in popularity:
                 seen = taken & (log.group == g) & (np.arange(len(user)) < first_tested[user])
                 popularity[group.name] = _count(log, group.name, seen)
-        self.train = _joined(log, first, cap, train)
-        self.test = _joined(log, first, cap, test).take(slice(None))
-        self.popularity = [popularity[group.name] for group in schema.groups]
-        self.target_actions = [target_actions.get(group.name, 0) for group in schema.groups]
+        self.train = _joined(log, self.offsets, cap, train)
+        self.test = _joined(log, self.offsets, cap, test).take(slice(None))
+        self.popularity = [popularity[group.name] for group in self.schema.groups]
+        self.target_actions = [target_actions.get(group.name, 0) for group in self.schema.groups]
+        repeats = np.concatenate(repeats)
         self.repeat_share = float(repeats.mean()) if len(repeats) else 0.0
         self.counts = {what: n for what, n in counts.items() if n}
+
+    def _kept(self, samples, repeated, name, counts):
+        """Mask: which samples of a target group stay. Those that do not are counted."""
+        unknown = samples.object == 0
+        dropped = repeated & (self.schema.target_repeats == "drop")
+        kept = ~unknown & ~dropped
+        counts[f"targets that are in no file of {name}"] += int(unknown.sum())
+        counts[f"targets among {name} dropped, already in the history"] += int(dropped.sum())
+        counts["histories cut at the cap"] += int((samples.end - self.offsets[samples.user] > samples.cap)[kept].sum())
+        return kept
 
     @cached_property
     def task(self) -> Task:
@@ -112,6 +103,40 @@ class Protocol:
             rng = stream(self.config.eval_seed, "evaluation negatives", g)
             candidates[rows, 1:] = self.negatives.draw(rng, test.take(rows), count)
         return Task(test, candidates, self.negatives.uniform(test, count))
+
+
+def _histories(log, taken, user):
+    """Events that histories are made of, where those of each user start [U+1], and how many stand before each event [E+1]."""
+    in_history = taken & np.isin(log.group, [log.schema.index(name) for name in log.schema.history])
+    events = Events(log.group, log.object, log.action, log.time)
+    if not in_history.all():
+        events = Events(*(column[in_history] for column in events))
+    before = _running(in_history)
+    offsets = before[log.offsets]
+    if log.schema.history_rule == "before_time":
+        before[:-1] = before[_first_of_its_moment(user, log.time)]
+    return events, offsets, before
+
+
+class _Targets(NamedTuple):
+    """A target group: the places of its training and test positives, and what the training events say."""
+
+    train: np.ndarray
+    test: np.ndarray
+    popularity: np.ndarray
+    action: int
+
+
+def _targets(log, name, user, counts):
+    target = may_be_target(log, name)
+    k = _running(target)
+    n = np.diff(k[log.offsets])
+    k = k[:-1] - k[log.offsets[:-1]][user]  # how many of the user's target events stand before an event
+    counts[f"users without a target among {name}"] += int((n < 2).sum())
+    counts[f"users with a test among {name} and nothing to train on"] += int((n == 2).sum())
+    seen = target & (k < n[user] - 1)  # all that training may know of: the behaviours before the tested one
+    train, test = np.flatnonzero(seen & (k >= 1)), np.flatnonzero(target & ~seen & (k >= 1))
+    return _Targets(train, test, _count(log, name, seen), _target_action(log, name, seen))
 
 
 def _joined(log, first, cap, parts):
