@@ -143,7 +143,7 @@ beaten_by_looks = [m[np.arange(S), test.object - 1][:, None] > m for m in looks]
 def aucs_of_looks():
     """The AUC of each look on a fresh draw of users and negatives."""
     users = made.integers(S, size=S)
-    drawn = negatives.draw(made, test.take(users), 1)[:, 0] - 1
+    drawn = protocol.negatives.draw(made, test.take(users), 1)[:, 0] - 1
     return np.array([look[users, drawn].mean() for look in beaten_by_looks])
 
 

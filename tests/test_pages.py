@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atrank_np.datasets.protocol import split
+from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.departures import AUTHORS
 
@@ -194,5 +194,5 @@ def test_the_smallest_data_set_is_one(tmp_path):
     assert [name for name, _ in files] == ["events.csv", "items.csv"]
     for name, text in files:
         (tmp_path / name).write_text(text, encoding="utf-8")
-    parts = split(read_log(tmp_path))
+    parts = Protocol(read_log(tmp_path))
     assert (len(parts.train.user), len(parts.test.user)) == (2, 2)
