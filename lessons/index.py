@@ -320,11 +320,11 @@ ROWS = (
     Row(
         "Bi-LSTM",
         "both final states, one vector for all targets",
-        f"{LSTM}ends_forward {RANKING}share_forward models/bilstm.py::BiLSTM.user_forward",
-        f"{LSTM}ends_backward {RANKING}share_backward models/bilstm.py::BiLSTM.user_backward",
+        f"{LSTM}ends_forward {RANKING}broadcast_user_forward models/bilstm.py::BiLSTM.user_forward",
+        f"{LSTM}ends_backward {RANKING}broadcast_user_backward models/bilstm.py::BiLSTM.user_backward",
         "kernels/bilstm.py::shard",
         "test_lstm.py::test_ends_are_the_last_row_forwards_and_the_first_backwards "
-        "test_ranking.py::test_share_repeats_and_adds_up test_model.py::test_order_of_a_history_matters",
+        "test_ranking.py::test_broadcast_user_repeats_and_adds_up test_model.py::test_order_of_a_history_matters",
         "20",
     ),
     Row(

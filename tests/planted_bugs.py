@@ -36,6 +36,7 @@ def entries(variant):
 
 
 DIRECTIONS = directions("atrank")
+SHAPES = "test_shapes_and_dtypes"
 
 
 def bugs_in(file, test_file, *bugs):
@@ -122,9 +123,19 @@ BUGS = [
     *bugs_in(
         "layers/feedforward.py",
         "test_feedforward.py",
-        ("layer norm's third term", "dnormed - mean_road - deviation_road", "dnormed - mean_road", "test_gradients"),
-        ("layer norm's mean road", "dnormed - mean_road - deviation_road", "dnormed - deviation_road", "test_gradients"),
-        ("layer norm's deviation lost", "deviation_road) * rstd", "deviation_road)", "test_gradients"),
+        (
+            "layer norm without its deviation",
+            "dnormed - through_mean - through_deviation",
+            "dnormed - through_mean",
+            "test_gradients",
+        ),
+        (
+            "layer norm without its mean",
+            "dnormed - through_mean - through_deviation",
+            "dnormed - through_deviation",
+            "test_gradients",
+        ),
+        ("layer norm's scale lost", "through_deviation) * rstd", "through_deviation)", "test_gradients"),
         ("layer norm's gain lost", "dnormed = dy * gain", "dnormed = dy", "test_gradients"),
         ("dgain without the rows", "dgain = (dy * normed).sum(0)", "dgain = dy.sum(0)", "test_gradients"),
         (
@@ -270,12 +281,12 @@ BUGS = [
     *bugs_in(
         "layers/ranking.py",
         "test_ranking.py",
-        ("share loses repeats", "np.add.at(dv, owner, de)", "dv[owner] += de", "test_gradients"),
+        ("targets of a history lost", "np.add.at(dv, history, de)", "dv[history] += de", "test_gradients"),
         (
-            "share takes turns",
+            "users take turns",
             "np.repeat(np.arange(len(v)), np.diff(target_offsets))",
             "np.arange(target_offsets[-1]) % len(v)",
-            "test_share_repeats_and_adds_up",
+            "test_broadcast_user_repeats_and_adds_up",
         ),
     ),
     *bugs_in(
@@ -350,6 +361,66 @@ BUGS = [
         ),
     ),
     *bugs_in(
+        "layers/perceptron.py",
+        "test_perceptron.py",
+        ("db keeps an axis", "db = dy.sum(0)", "db = dy.sum(0, keepdims=True)", SHAPES),
+        ("relu in float64", "np.maximum(x, 0)", "np.maximum(x, np.zeros(1))", SHAPES),
+        ("relu's gradient in float64", "return dy * (y > 0)", "return dy * np.where(y > 0, 1.0, 0.0)", SHAPES),
+    ),
+    *bugs_in(
+        "layers/embedding.py",
+        "test_embedding.py",
+        ("a bag too many", "y = np.zeros((len(size),", "y = np.zeros((len(size) + 1,", SHAPES),
+        ("bag's gradient in float64", ".astype(table.dtype)[bag]", "[bag]", SHAPES),
+        (
+            "Rows as a column",
+            "np.add.reduceat(values[order], starts, axis=0))",
+            "np.add.reduceat(values[order], starts, axis=0)[None])",
+            SHAPES,
+        ),
+        ("ids that repeat", "return sum_rows(ids, weight * dy[bag])", "return Rows(ids, weight * dy[bag])", SHAPES),
+        ("a table's shape transposed", "# [V,E], [N] -> [N,E]", "# [E,V], [N] -> [N,E]", SHAPES),
+    ),
+    *bugs_in(
+        "layers/attention.py",
+        "test_attention.py",
+        ("a query too many", "c = np.zeros_like(query)", "c = np.zeros((len(query) + 1, query.shape[1]), query.dtype)", SHAPES),
+        ("attention in float64", "c = np.zeros_like(query)", "c = np.zeros(query.shape)", SHAPES),
+        ("dkey in float64", "np.zeros_like(key), np.zeros_like(value)", "np.zeros(key.shape), np.zeros_like(value)", SHAPES),
+        ("dW as one matrix", "dW = (dkey.T @ m).reshape(W.shape)", "dW = dkey.T @ m", SHAPES),
+    ),
+    *bugs_in(
+        "layers/feedforward.py",
+        "test_feedforward.py",
+        ("dgain keeps an axis", "(dy * normed).sum(0)", "(dy * normed).sum(0, keepdims=True)", SHAPES),
+        ("layer norm in float64", "rstd = 1 / np.sqrt", "rstd = np.float64(1) / np.sqrt", SHAPES),
+    ),
+    *bugs_in(
+        "layers/ranking.py",
+        "test_ranking.py",
+        ("scores as a column", "return f[:, 0], DeepCache", "return f, DeepCache", SHAPES),
+        ("dot keeps an axis", "f = (h * e).sum(1)", "f = (h * e).sum(1, keepdims=True)", SHAPES),
+        ("a user too many", "dv = np.zeros((B, ", "dv = np.zeros((B + 1, ", SHAPES),
+        ("point-wise gradient in float64", "/ f.dtype.type(len(f))", "/ np.float64(len(f))", SHAPES),
+        ("pair-wise gradient in float64", "df = np.zeros(T, margin.dtype)", "df = np.zeros(T)", SHAPES),
+    ),
+    *bugs_in(
+        "layers/lstm.py",
+        "test_lstm.py",
+        ("a state too many", "y = np.zeros((len(x), ", "y = np.zeros((len(x) + 1, ", SHAPES),
+        ("states in float64", "y = np.zeros((len(x), len(U)), x.dtype)", "y = np.zeros((len(x), len(U)))", SHAPES),
+        ("an end too many", "v = np.zeros((len(offsets) - 1, ", "v = np.zeros((len(offsets), ", SHAPES),
+        ("gradient of the ends in float64", "np.zeros(shape, dv.dtype)", "np.zeros(shape)", SHAPES),
+    ),
+    *bugs_in(
+        "layers/convolution.py",
+        "test_convolution.py",
+        ("a pooled row too many", "y, best = np.zeros((len(offsets) - 1, F)", "y, best = np.zeros((len(offsets), F)", SHAPES),
+        ("convolution in float64", "F), x.dtype), np.zeros(", "F)), np.zeros(", SHAPES),
+        ("the padding's gradient returned", "return dx[:N], dW", "return dx, dW", SHAPES),
+        ("dW as one matrix", "dW.reshape(W_shape), db", "dW, db", SHAPES),
+    ),
+    *bugs_in(
         "layers/convolution.py",
         "test_convolution.py",
         ("a window too few", "length - w + 1, 1), 0)", "length - w, 1), 0)", "test_windows_by_hand"),
@@ -362,7 +433,7 @@ BUGS = [
         ),
         (
             "windows reach into the next history",
-            "np.where(rows < offsets[owner + 1][:, None], rows, offsets[-1])",
+            "np.where(rows < offsets[history + 1][:, None], rows, offsets[-1])",
             "np.minimum(rows, offsets[-1])",
             "test_histories_do_not_hear_each_other",
         ),
@@ -377,15 +448,15 @@ BUGS = [
             "test_values_and_gradients_by_hand",
         ),
         ("mean over time", "z[best[h], np.arange(F)]", "z[first:last].mean(0)", "test_literally"),
-        ("the first place hears", "dz[best[some], np.arange(W_shape[2])]", "dz[place_offsets[some]]", "test_gradients"),
+        ("gradient to the first place", "dz[best[some], np.arange(W_shape[2])]", "dz[place_offsets[some]]", "test_gradients"),
         (
-            "all places hear",
+            "gradient to all places",
             "dz[best[some], np.arange(W_shape[2])] = dy[some]",
             "dz[:] = np.repeat(dy, np.diff(place_offsets), axis=0)",
             "test_gradients",
         ),
         (
-            "an empty history speaks to the first place",
+            "gradient of an empty history to the first place",
             "dz[best[some], np.arange(W_shape[2])] = dy[some]",
             "np.add.at(dz, (best, np.arange(W_shape[2])), dy)",
             "test_an_empty_history_gives_zeros_and_no_gradient",

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, literal_attention, pair_of, softmax
+from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, literal_attention, pair_of, softmax
 
 from atrank_np.gradcheck import compare, numeric_gradient
 from atrank_np.gradcheck.cases import layer_cases
@@ -12,6 +12,11 @@ NAMES = ["softmax", "attend", "attention"]
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(layers, name):
     assert_gradients(layers, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
 
 
 @pytest.mark.parametrize("name", NAMES)

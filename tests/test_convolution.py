@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, literal_convolution, pair_of
+from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, literal_convolution, pair_of
 
 from atrank_np.gradcheck.cases import layer_cases
-from atrank_np.layers.convolution import convolution_backward, convolution_forward, windows
+from atrank_np.layers.convolution import windows
 
 WIDTHS = pytest.mark.parametrize("w", [1, 2, 3, 5, 8])  # of the histories of 0, 1, 5 and 7: none, some, all are shorter
 
@@ -20,6 +20,10 @@ def test_gradients(layers):
 @pytest.mark.parametrize("w", [1, 2, 5, 8])
 def test_gradients_of_other_windows(layers, w):
     assert_gradients(layers, "convolution", draws=1, W=np.random.default_rng(w).standard_normal((w, 5, 3)))
+
+
+def test_shapes_and_dtypes(layers):
+    assert_shapes(layers, "convolution")
 
 
 def test_inputs_unchanged(layers):
@@ -104,9 +108,3 @@ def test_histories_do_not_hear_each_other(layers, w):
         alone, alone_cache = forward(x[start:stop], W, b, np.array([0, stop - start]))
         assert_close(y[h : h + 1], alone)
         assert_close(dx[start:stop], backward(dy[h : h + 1], alone_cache)[0])
-
-
-def test_float32_stays_float32():
-    inputs = {name: value.astype(np.float32) if value.dtype == float else value for name, value in case().items()}
-    y, cache = convolution_forward(*inputs.values())
-    assert {a.dtype for a in (y, *convolution_backward(np.ones_like(y), cache))} == {np.dtype(np.float32)}

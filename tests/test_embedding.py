@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, pair_of
+from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, pair_of
 
 from atrank_np.layers.embedding import Rows, sum_rows
 
@@ -10,6 +10,11 @@ NAMES = ["lookup", "bag", "number"]
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(layers, name):
     assert_gradients(layers, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
 
 
 @pytest.mark.parametrize("name", NAMES)

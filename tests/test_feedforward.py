@@ -1,6 +1,14 @@
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, literal_feed_forward, literal_layer_norm, pair_of
+from helpers import (
+    assert_close,
+    assert_gradients,
+    assert_shapes,
+    assert_unchanged,
+    literal_feed_forward,
+    literal_layer_norm,
+    pair_of,
+)
 
 from atrank_np.gradcheck.cases import layer_cases
 
@@ -14,6 +22,11 @@ def test_gradients(layers, name):
 
 def test_gradients_without_dropout(layers):
     assert_gradients(layers, "feed_forward", mask=None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, literal_lstm, pair_of
+from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, literal_lstm, pair_of
 
 from atrank_np.gradcheck.cases import layer_cases
-from atrank_np.layers.lstm import ends_backward, ends_forward, lstm_backward, lstm_forward, steps
+from atrank_np.layers.lstm import steps
 
-NAMES = ["lstm", "ends"]
+NAMES = ["cell", "lstm", "ends"]
 BOTH = pytest.mark.parametrize("backwards", [False, True])
 
 
@@ -20,6 +20,11 @@ def test_gradients(layers, name):
 
 def test_gradients_backwards(layers):
     assert_gradients(layers, "lstm", backwards=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -143,14 +148,6 @@ def test_ends_of_nothing(layers):
     forward, backward = pair_of(layers, "ends")
     v, cache = forward(np.zeros((0, 4)), np.array([0, 0, 0]))
     assert v.tolist() == [[0] * 4] * 2 and backward(v, cache).shape == (0, 4)
-
-
-def test_float32_stays_float32():
-    for (forward, backward), name in (((lstm_forward, lstm_backward), "lstm"), ((ends_forward, ends_backward), "ends")):
-        inputs = {k: v.astype(np.float32) if k in ("x", "W", "U", "b", "y") else v for k, v in case(name).items()}
-        y, cache = forward(*inputs.values())
-        gradients = backward(np.ones_like(y), cache)
-        assert {a.dtype for a in [y, *(gradients if type(gradients) is tuple else [gradients])]} == {np.dtype(np.float32)}
 
 
 def test_what_the_tests_have_compiled_is_of_use_to_others():

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from helpers import F, assert_close, assert_gradients, assert_unchanged, pair_of
+from helpers import F, assert_close, assert_gradients, assert_shapes, assert_unchanged, pair_of
 
 from atrank_np.gradcheck.cases import layer_cases
 from atrank_np.kernels.ranking import count_pairs
 from atrank_np.layers.ranking import pairs_of, sigmoid, softplus
 
-NAMES = ["share", "dot", "deep", "pointwise", "pairwise"]
+NAMES = ["broadcast_user", "dot", "deep", "pointwise", "pairwise"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -15,13 +15,18 @@ def test_gradients(layers, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_inputs_unchanged(layers, name):
     assert_unchanged(layers, name)
 
 
-def test_share_repeats_and_adds_up(layers):
+def test_broadcast_user_repeats_and_adds_up(layers):
     """Histories of 2, 0 and 1 targets."""
-    forward, backward = pair_of(layers, "share")
+    forward, backward = pair_of(layers, "broadcast_user")
     e, cache = forward(np.array([[1.0, 2], [3, 4], [5, 6]]), np.array([0, 2, 2, 3]))
     assert e.tolist() == [[1, 2], [1, 2], [5, 6]]
     assert backward(np.array([[10.0, 20], [1, 2], [7, 8]]), cache).tolist() == [[11, 22], [0, 0], [7, 8]]

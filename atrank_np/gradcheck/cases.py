@@ -47,7 +47,7 @@ def layer_cases(rng):
         "attention": (attention, "x m P_W P_b W Q_W Q_b"),
         "layer_norm": (dict(x=r(N, I), **norm), "x gain bias"),
         "feed_forward": (hidden | dict(mask=mask), "x W1 b1 W2 b2 gain bias"),
-        "share": (dict(v=r(4, D), target_offsets=np.array([0, 2, 2, 3, 7])), "v"),
+        "broadcast_user": (dict(v=r(4, D), target_offsets=np.array([0, 2, 2, 3, 7])), "v"),
         "cell": (dict(z=r(N, 4 * E), c=r(N, E)), "z c"),
         "lstm": (recurrent | dict(backwards=False), "x W U b"),
         "ends": (dict(y=r(n, 2 * E), offsets=offsets), "y"),

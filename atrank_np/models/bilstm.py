@@ -11,7 +11,7 @@ import numpy as np
 from ..layers.attention import attention_weights
 from ..layers.lstm import ends_backward, ends_forward, lstm_backward, lstm_forward
 from ..layers.perceptron import linear_backward, linear_forward
-from ..layers.ranking import share_backward, share_forward
+from ..layers.ranking import broadcast_user_backward, broadcast_user_forward
 from .ranker import Ranker
 
 LSTM = ("W", "U", "b")
@@ -66,12 +66,12 @@ class BiLSTM(Recurrent):
         Y, lstm = bilstm_forward(params, S, batch.offsets)  # F1
         ends, ends_cache = ends_forward(Y, batch.offsets)  # F2
         user, user_cache = linear_forward(ends, params["user.W"], params["user.b"])  # F3
-        e, share = share_forward(user, batch.target_offsets)  # F4
-        return e, (lstm, ends_cache, user_cache, share)
+        e, broadcast = broadcast_user_forward(user, batch.target_offsets)  # F4
+        return e, (lstm, ends_cache, user_cache, broadcast)
 
     def user_backward(self, de, cache, gradients):  # -> [N,D], number
-        lstm, ends_cache, user_cache, share = cache
-        dends, dW, db = linear_backward(share_backward(de, share), user_cache)  # B4, B3
+        lstm, ends_cache, user_cache, broadcast = cache
+        dends, dW, db = linear_backward(broadcast_user_backward(de, broadcast), user_cache)  # B4, B3
         gradients.add_all("user.", ("W", "b"), (dW, db))
         dS = bilstm_backward(ends_backward(dends, ends_cache), lstm, gradients)  # B2, B1
         return dS, 0  # h is used in f only

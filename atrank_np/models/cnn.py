@@ -4,7 +4,7 @@ import numpy as np
 
 from ..layers.convolution import convolution_backward, convolution_forward
 from ..layers.perceptron import linear_backward, linear_forward
-from ..layers.ranking import share_backward, share_forward
+from ..layers.ranking import broadcast_user_backward, broadcast_user_forward
 from .ranker import Ranker
 
 WINDOWS, MAPS = 10, 32
@@ -30,12 +30,12 @@ class CNN(Ranker):
         pooled, caches = zip(*found)
         features = np.concatenate(pooled, axis=1)  # F2
         user, user_cache = linear_forward(features, params["user.W"], params["user.b"])  # F3
-        e, share = share_forward(user, batch.target_offsets)  # F4
-        return e, (caches, user_cache, share)
+        e, broadcast = broadcast_user_forward(user, batch.target_offsets)  # F4
+        return e, (caches, user_cache, broadcast)
 
     def user_backward(self, de, cache, gradients):  # -> [N,D], number
-        caches, user_cache, share = cache
-        dfeatures, dW, db = linear_backward(share_backward(de, share), user_cache)  # B4, B3
+        caches, user_cache, broadcast = cache
+        dfeatures, dW, db = linear_backward(broadcast_user_backward(de, broadcast), user_cache)  # B4, B3
         gradients.add_all("user.", ("W", "b"), (dW, db))
         dS = 0
         for w, dpooled, own in zip(self.windows, np.split(dfeatures, len(self.windows), axis=1), caches):  # B2
