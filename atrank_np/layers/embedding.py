@@ -14,6 +14,9 @@ class Rows(NamedTuple):
     values: Floats  # [R,E], or [R] for a table of numbers
 
 
+Gradient = Floats | Rows  # of a parameter
+
+
 class BagCache(NamedTuple):
     ids: Ints  # [P]
     bag: Ints  # [P], the bag of each id

@@ -125,7 +125,7 @@ def pairs_of(label: Floats, target_offsets: Ints) -> tuple[Ints, Ints]:  # [T], 
 
 
 def pairwise_forward(f: Floats, positive: Ints, negative: Ints) -> tuple[np.floating, PairwiseCache]:  # [T], [X], [X] -> number
-    """The pair-wise loss, mean over the pairs: -log σ(f⁺ - f⁻) = softplus(f⁻ - f⁺). Cache: the differences f⁺ - f⁻ and the pairs."""
+    """The pair-wise loss, mean over the pairs: -log σ(f⁺ - f⁻) = softplus(f⁻ - f⁺). Cache: f⁺ - f⁻, and the pairs."""
     margin = f[positive] - f[negative]  # F1
     loss = softplus(-margin).mean()  # F2
     return loss, PairwiseCache(margin, positive, negative, len(f))
