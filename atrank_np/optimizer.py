@@ -60,7 +60,7 @@ def fold(params: Params, table_scale: float) -> None:
             w *= w.dtype.type(table_scale)
 
 
-def folded(params: Params, table_scale: float) -> Params:
+def unscaled(params: Params, table_scale: float) -> Params:
     """A copy of the parameters as they stand in the formulas, with no scale: they are shown like this."""
     copy = {name: w.copy() for name, w in params.items()}
     fold(copy, table_scale)

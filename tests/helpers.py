@@ -1,4 +1,4 @@
-"""What several tests need: the layer checks, and the paper's equations as literal loops over one history at a time."""
+"""For several tests: the checks of layers, and the paper's equations as literal loops over one history at a time."""
 
 import copy
 import inspect
@@ -9,7 +9,7 @@ import pytest
 
 from atrank_np.gradcheck import check_layer, redrawn
 from atrank_np.gradcheck.cases import LAYERS, layer_cases
-from atrank_np.optimizer import folded
+from atrank_np.optimizer import unscaled
 
 
 def pair_of(layers, name):
@@ -94,7 +94,7 @@ def assert_shapes(layers, name):
 
 
 def assert_unchanged(layers, name):
-    """Neither direction writes into what it is given."""
+    """Neither pass writes into its arguments."""
     rng = np.random.default_rng(0)
     forward, backward = pair_of(layers, name)
     inputs, _ = layer_cases(rng)[name]
@@ -127,7 +127,7 @@ def assert_close(a, b, tolerance=1e-12):
     assert np.abs(a - b).max(initial=0) <= tolerance * scale, f"differ by {np.abs(a - b).max() / scale:.1e}\n{a}\n{b}"
 
 
-# The equations, symbol by symbol, without a thought for speed.
+# The equations, symbol by symbol, slow and plain.
 
 
 def F(x, W, b):
@@ -180,7 +180,7 @@ def literal_lstm(x, W, U, b):
 
 
 def literal_convolution(x, W, b):
-    """The strongest window [F] of one history: all that lie inside, or the one that zeros at its end fill up."""
+    """The maxima [F] over the windows of one history: those inside it, or one that is padded with zeros at its end."""
     w = len(W)
     if len(x) == 0:
         return np.zeros(W.shape[2])
@@ -230,12 +230,12 @@ def literal_cnn(p, S, h, masks):
 
 
 def literal_scores(problem, masks=None):
-    """The score of every target, by (1) to (8) or as a competitor has it, one behaviour, history and target at a time.
+    """The score of every target, by (1) to (8) or a competitor's formula, one behaviour, history and target at a time.
 
     masks: the dropout masks of F_self [N, D] and F_vanilla [T, D].
     """
     model, stored, batch, scale, config = problem
-    p, groups = folded(stored, scale), model.space.groups
+    p, groups = unscaled(stored, scale), model.space.groups
 
     def features(g, row):
         parts = []
@@ -256,7 +256,7 @@ def literal_scores(problem, masks=None):
         return F(u, p[f"F_M.{g.name}.W"], p[f"F_M.{g.name}.b"])
 
     def product(g, row, b):
-        """BPR-MF knows users, not histories."""
+        """Of BPR-MF, which reads users and not histories."""
         return sum(p[f"table.user/{g.name}"][batch.user[b]] * features(g, row))
 
     def compared(g, row, b, t):

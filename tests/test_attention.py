@@ -84,7 +84,7 @@ def test_self_attention_adds_up_both_roles_of_a_row(layers):
     assert check.ok, str(check)
 
 
-def test_weights_are_open_and_sum_to_one(layers):
+def test_weights_can_be_read_and_sum_to_one(layers):
     inputs = case()
     _, cache = pair_of(layers, "attention")[0](*inputs.values())
     weights = attention_weights(cache)

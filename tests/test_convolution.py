@@ -5,7 +5,7 @@ from helpers import assert_close, assert_gradients, assert_shapes, assert_unchan
 from atrank_np.gradcheck.cases import layer_cases
 from atrank_np.layers.convolution import windows
 
-WIDTHS = pytest.mark.parametrize("w", [1, 2, 3, 5, 8])  # of the histories of 0, 1, 5 and 7: none, some, all are shorter
+WIDTHS = pytest.mark.parametrize("w", [1, 2, 3, 5, 8])  # against histories of 0, 1, 5 and 7: none, some or all are shorter
 
 
 def case(w=3, **changes):
@@ -60,9 +60,8 @@ def test_values_and_gradients_by_hand(layers):
     assert dx.tolist() == [[-10], [10], [0], [0]] and dW.tolist() == [[[10]], [[30]]] and db.tolist() == [10]
 
 
-def test_what_is_missing_is_zero_at_the_end(layers):
-    """A history of one in a window of three: its behaviour meets the first weight, the others meet nothing; the bias
-    counts once."""
+def test_a_short_history_is_padded_with_zeros_at_its_end(layers):
+    """A history of one in a window of three: only the first weight acts, and the bias counts once."""
     forward, backward = pair_of(layers, "convolution")
     W = np.array([[[2.0]], [[100.0]], [[1000.0]]])
     y, cache = forward(np.array([[3.0], [5.0]]), W, np.array([0.5]), np.array([0, 1, 2]))
@@ -71,8 +70,8 @@ def test_what_is_missing_is_zero_at_the_end(layers):
     assert dx.tolist() == [[2], [20]] and dW.tolist() == [[[53]], [[0]], [[0]]] and db.tolist() == [11]
 
 
-def test_relu_comes_before_the_maximum(layers):
-    """Where no place of the pattern is positive the feature is 0, and nobody hears of it."""
+def test_relu_before_the_maximum(layers):
+    """Where the pattern is positive nowhere, the feature is 0 and no input gets a gradient."""
     forward, backward = pair_of(layers, "convolution")
     y, cache = forward(np.array([[1.0], [2]]), np.array([[[-1.0]]]), np.zeros(1), np.array([0, 2]))
     assert y.tolist() == [[0]]
@@ -80,9 +79,9 @@ def test_relu_comes_before_the_maximum(layers):
 
 
 def test_an_empty_history_gives_zeros_and_no_gradient(layers):
-    """Zeros, not relu(b): there is no place to look at."""
+    """Zeros, not relu(b): it has no window."""
     forward, backward = pair_of(layers, "convolution")
-    y, cache = forward(*case(b=np.full(3, 10.0)).values())  # all relus are open, so nothing hides a gradient
+    y, cache = forward(*case(b=np.full(3, 10.0)).values())  # all relus are on, so that every gradient shows
     assert (y[0] == 0).all() and (y[1:] > 0).all()
     dy = np.zeros_like(y)
     dy[0] = 1
@@ -98,7 +97,7 @@ def test_no_history_at_all(layers):
 
 
 @WIDTHS
-def test_histories_do_not_hear_each_other(layers, w):
+def test_histories_do_not_affect_each_other(layers, w):
     forward, backward = pair_of(layers, "convolution")
     x, W, b, offsets = case(w).values()
     y, cache = forward(x, W, b, offsets)

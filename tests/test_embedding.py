@@ -40,7 +40,7 @@ def test_lookup_of_a_number_per_object(layers):
     assert rows.ids.tolist() == [1, 2] and rows.values.tolist() == [100, 11]
 
 
-def test_lookup_of_nothing(layers):
+def test_lookup_of_no_ids(layers):
     forward, backward = pair_of(layers, "lookup")
     y, cache = forward(np.ones((3, 2)), np.zeros(0, np.int32))
     rows = backward(y, cache)

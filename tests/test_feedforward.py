@@ -43,7 +43,7 @@ def test_layer_norm_literally(layers):
 
 
 def test_layer_norm_far_from_zero(layers):
-    """E[x²] - E[x]² would have lost every digit at 10⁸."""
+    """E[x²] - E[x]² would have no correct digit left at 10⁸."""
     forward, _ = pair_of(layers, "layer_norm")
     x = np.array([[1.0, 2, 6, 3]])
     assert_close(forward(x + 2.0**27, np.ones(4), np.zeros(4))[0], forward(x, np.ones(4), np.zeros(4))[0])

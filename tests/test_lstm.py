@@ -52,7 +52,7 @@ def test_literally(layers, backwards):
 
 
 def test_two_steps_by_hand(layers):
-    """Gates without bias that look at x alone, half open at 0, and a state that is carried on."""
+    """Gates that are σ(0) = ½, and a candidate that reads x alone: the state is halved and handed on."""
     W = np.array([[0.0, 0, 1, 0]])
     forward, _ = pair_of(layers, "lstm")
     y, _ = forward(np.array([[2.0], [0.0]]), W, np.zeros((1, 4)), np.zeros(4), np.array([0, 2]), False)
@@ -61,20 +61,20 @@ def test_two_steps_by_hand(layers):
 
 
 def test_gates_stand_in_their_order(layers):
-    """i, f, g, o: a gate that is shut by its bias stops what it stops."""
+    """i, f, g, o: what changes when the bias of one gate closes it."""
     forward, _ = pair_of(layers, "lstm")
     x, W, U, b, offsets, backwards = case().values()
-    shut = {}
+    closed = {}
     for gate, name in enumerate("ifgo"):
         bias = b.copy()
         bias[3 * gate : 3 * gate + 3] = -1e4
-        shut[name] = forward(x, W, U, bias, offsets, backwards)[0]
-    assert not shut["i"].any() and not shut["o"].any()  # nothing gets in, nothing gets out
-    assert shut["f"].any() and (shut["g"][offsets[1:3]] < 0).all()  # g is -1: every first state is negative
-    # without a memory, the second state is what it would be if only h, not c, came from the first
-    i, _, g, o = np.split(x[2] @ W + shut["f"][1] @ U + b, 4)
+        closed[name] = forward(x, W, U, bias, offsets, backwards)[0]
+    assert not closed["i"].any() and not closed["o"].any()  # nothing gets in, nothing gets out
+    assert closed["f"].any() and (closed["g"][offsets[1:3]] < 0).all()  # g is -1: every first state is negative
+    # with f closed, the second state depends on the first through h alone, not through c
+    i, _, g, o = np.split(x[2] @ W + closed["f"][1] @ U + b, 4)
     sigmoid = lambda z: 1 / (1 + np.exp(-z))
-    assert_close(shut["f"][2], sigmoid(o) * np.tanh(sigmoid(i) * np.tanh(g)))
+    assert_close(closed["f"][2], sigmoid(o) * np.tanh(sigmoid(i) * np.tanh(g)))
 
 
 def test_backwards_is_forwards_on_reversed_histories(layers):
@@ -91,8 +91,8 @@ def test_backwards_is_forwards_on_reversed_histories(layers):
 
 
 @BOTH
-def test_steps_never_pad(backwards):
-    """Each row once, at its step; the histories that go on are the first of those that were there."""
+def test_steps_have_no_padding(backwards):
+    """Each row once, at its step. The histories that go on are the first ones of the step before."""
     offsets = np.array([0, 2, 2, 5, 6, 9])
     found = [rows.tolist() for rows in steps(offsets, backwards)]
     assert found == ([[4, 8, 1, 5], [3, 7, 0], [2, 6]] if backwards else [[2, 6, 0, 5], [3, 7, 1], [4, 8]])
@@ -100,8 +100,8 @@ def test_steps_never_pad(backwards):
 
 
 @BOTH
-def test_histories_do_not_hear_each_other(layers, backwards):
-    """Not even one that ends while another goes on: a history's states and gradients are those that it has alone."""
+def test_histories_do_not_affect_each_other(layers, backwards):
+    """A history has the same states and gradients as alone, also where one ends before another."""
     forward, backward = pair_of(layers, "lstm")
     x, W, U, b, offsets, _ = case().values()
     y, cache = forward(x, W, U, b, offsets, backwards)
@@ -144,7 +144,7 @@ def test_ends_are_the_last_row_forwards_and_the_first_backwards(layers):
     assert dy.tolist() == [[0, 0, 3, 4], [0, 0, 0, 0], [1, 2, 0, 0], [9, 10, 11, 12], [13, 14, 15, 16]]
 
 
-def test_ends_of_nothing(layers):
+def test_ends_of_empty_histories(layers):
     forward, backward = pair_of(layers, "ends")
     v, cache = forward(np.zeros((0, 4)), np.array([0, 0, 0]))
     assert v.tolist() == [[0] * 4] * 2 and backward(v, cache).shape == (0, 4)

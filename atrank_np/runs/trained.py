@@ -11,7 +11,7 @@ from ..datasets.schema import Schema
 from ..errors import DataError
 from ..models import make_model, make_space
 from ..models.common_space import FeatureColumn, GroupSpace
-from ..optimizer import folded
+from ..optimizer import unscaled
 
 FARTHEST = 10.0  # standard deviations: one object that training has not seen must not drown all others
 
@@ -81,7 +81,7 @@ class Trained:
 
     def meaning(self):
         """The parameters as the formulas mean them: name -> array."""
-        return folded(self.params, self.table_scale)
+        return unscaled(self.params, self.table_scale)
 
 
 def assemble(log, split, config):
