@@ -1,6 +1,6 @@
 """The two ways to compute: NumPy, the definition, and numba, the same numbers faster."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Backend(Protocol):
     """
 
     name: str
-    model: Any  # a Model
+    model: Model
 
     @property
     def params(self) -> Params: ...

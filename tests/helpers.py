@@ -134,6 +134,10 @@ def F(x, W, b):
     return np.maximum(x @ W + b, 0)
 
 
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
 def softmax(scores):
     return np.array([[np.exp(s) / sum(np.exp(t) for t in row) for s in row] for row in scores])
 
@@ -166,7 +170,7 @@ def literal_feed_forward(x, W1, b1, W2, b2, gain, bias, mask=1):
 
 def literal_lstm(x, W, U, b):
     """The states [n,H] of one history, one behaviour and one unit at a time."""
-    sigmoid, H, states = lambda z: 1 / (1 + np.exp(-z)), len(U), []
+    H, states = len(U), []
     h = c = np.zeros(H)
     for row in x:
         z = row @ W + h @ U + b

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, literal_lstm, pair_of
+from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, literal_lstm, pair_of, sigmoid
 
 from atrank_np.gradcheck.cases import layer_cases
 from atrank_np.layers.lstm import steps
@@ -73,7 +73,6 @@ def test_gates_stand_in_their_order(layers):
     assert closed["f"].any() and (closed["g"][offsets[1:3]] < 0).all()  # g is -1: every first state is negative
     # with f closed, the second state depends on the first through h alone, not through c
     i, _, g, o = np.split(x[2] @ W + closed["f"][1] @ U + b, 4)
-    sigmoid = lambda z: 1 / (1 + np.exp(-z))
     assert_close(closed["f"][2], sigmoid(o) * np.tanh(sigmoid(i) * np.tanh(g)))
 
 
