@@ -54,7 +54,7 @@ class GroupSpace(NamedTuple):
 
 
 class SpaceCache(NamedTuple):
-    """Of one group."""
+    """Of one group: where its rows are, and the caches of its layers."""
 
     rows: Ints  # the places of its behaviours among the N of the batch
     places: Ints  # the places of its targets among the T of the batch
@@ -98,8 +98,8 @@ class Gradients:
 class CommonSpace:
     """The embeddings, (1), and the item bias.
 
-    width: D; actions: number of action names; tables: table name -> number of rows V. ValueError for a feature of another
-    kind than KINDS.
+    width: D; actions: number of action names; tables: table name -> number of rows V. ValueError for a feature whose
+    kind is not in KINDS.
     """
 
     def __init__(self, groups: Sequence[GroupSpace], width: int, actions: int, tables: dict[str, int], item_bias: bool) -> None:
@@ -173,8 +173,8 @@ class CommonSpace:
         return S, h, bias, caches
 
     def backward(self, dS: Floats, dh: Floats, dbias: Floats, cache: Any, gradients: Gradients) -> None:  # [N,D], [T,D], [T]
-        """Adds the gradients of its parameters to `gradients`. A table's gradient is the derivative by the table that stands in
-        the formula, that is, the stored one times table_scale."""
+        """Adds the gradients of its parameters to `gradients`. A table's gradient is the derivative by the table in the
+        formula, which is the stored one times table_scale."""
         for g, (rows, places, u_caches, F_M_cache, bias_cache) in zip(self.groups, cache):
             du, dW, db = self.F_M_backward(np.concatenate([dS[rows], dh[places]]), F_M_cache)
             gradients.add(f"F_M.{g.name}.W", dW)

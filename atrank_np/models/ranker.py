@@ -20,7 +20,6 @@ ATTENTION = ("P.W", "P.b", "W", "Q.W", "Q.b")
 FEED_FORWARD = ("F.W1", "F.b1", "F.W2", "F.b2", "F.gain", "F.bias")
 DEEP = ("f.W1", "f.b1", "f.w2", "f.b2")
 
-
 MaskOf = Callable[[tuple[int, ...], DTypeLike], Floats]  # shape, dtype -> the dropout mask of a layer
 
 
