@@ -50,10 +50,10 @@ def initialise(
     Weights and tables are normal, with the standard deviations `dense` and `table`. Biases and the row `unknown` are 0.
     Gains are 1, except the one of F_vanilla, which is `gain`.
 
-    That one is small. f = h · e, so the loss has a curvature of up to |e|²/4 along a shift of all h, and |e|² is D times
-    the squared gain. Gradient descent with rate lr is stable below a curvature of 2/lr: with gain 1 and D = 128 that asks
-    for lr < 1/16, with gain 0.1 for lr < 6. This holds along that shift, and while the trained gain stays near its initial
-    value (lesson 15).
+    That one is small. f = h · e, so with e held fixed the loss has a curvature of up to |e|²/4 along a shift of all h, and
+    |e|² is D times the squared gain. On a quadratic, gradient descent is stable at rates below 2/curvature: with gain 1 and
+    D = 128 that is 1/16, with gain 0.1 it is 6. The gain is trained and grows, so this limits the first steps only
+    (lesson 15).
     """
     rng, params = stream(seed, "initialisation"), Params()
     deviations = {"weight": dense, "table": table}

@@ -4,7 +4,10 @@
 # *Before it: lessons 05 (products and their gradients), 06 (spaces) and 07 (softmax). About 25 minutes.*
 #
 # Softmax makes weights from scores. Where do the scores come from? How well behaviour $j$ suits behaviour $i$ must depend on
-# both. The paper takes the simplest formula that can do that, linear in each of the two, so *bilinear*:
+# both. A sum of a number for $i$ and a number for $j$ is not enough: softmax runs over $j$, and what is the same for all $j$
+# cancels. Each $i$ would get the same weights (shown below). So the two must be multiplied. The paper's score is *bilinear*:
+# linear in the row that asks while the other is held, and linear in the other while the first is held. The matrix $W_k$ holds a
+# factor for each pair of their numbers, and so $W_k$ makes every score that is linear in each of the two:
 #
 # $$ (4)\qquad a(S_k, S; \theta_k) = S_k\, W_k\, S^\top \qquad S_k: [n, d],\quad W_k: [d, D],\quad S: [n, D] $$
 #
@@ -40,6 +43,11 @@ rng = np.random.default_rng(8)
 n, d, D = 5, 2, 7
 s, W, m = rng.standard_normal((n, d)), rng.standard_normal((d, D)), rng.standard_normal((n, D))
 assert relative_error(scores_slow(s, W, m), s @ W @ m.T) < 1e-14
+
+sums = (s @ rng.standard_normal(d))[:, None] + m @ rng.standard_normal(D)  # a number for i plus a number for j
+weights, _ = softmax_forward(sums)
+assert np.allclose(weights, weights[0])  # whoever asks gets the same weights
+assert not np.allclose(*softmax_forward(s @ W @ m.T)[0][:2])  # bilinear: not so
 
 # %% [markdown]
 # ## The gradients of all three

@@ -162,7 +162,7 @@ for name, history, targets in (("one2one", ALL[:1], ALL[:1]), ("all2one", ALL, A
 assert runs["all2one"].mean > runs["one2one"].mean < runs["all2all"].mean
 
 # %% [markdown]
-# Both find a part of the planted 0.049 (four negatives for a positive; with README's one it is 0.055), by many standard errors.
+# Both find a part of the planted 0.049 (four negatives for a positive; with one, in RESULTS.md, 0.055), by many standard errors.
 # all2all even takes more steps, for it has more samples. But that error speaks of other **users**; another **seed** is another
 # model: with seeds 0 and 1 all2all wins 0.035 and 0.023, further apart than ± 0.004. A table of tasks wants several seeds.
 #

@@ -532,7 +532,7 @@ def page():
     rows = []
     for row in ROWS:
         equation = row.equation if "$" in row.equation else f"**{row.equation}**"
-        cells = map(links, (row.forward, row.backward, row.kernel, row.tests, row.lessons))
+        cells = map(links, (row.lessons, row.forward, row.backward, row.kernel, row.tests))
         rows.append((f"{equation} {row.formula}", *cells))
     course = [(f"[{number}]({path.name})", title(number)) for number, path in LESSONS.items()]
     faults = "\n".join(
@@ -542,10 +542,10 @@ def page():
     return f"""<!-- Written by `python -m lessons.index`; do not edit. -->
 # Index
 
-Every equation of the paper with the function that computes it, the one that differentiates it, its fast twin, the tests
-that prove both, and the lesson that derives it. `python -m lessons.index --check` fails if one of them is not there.
+Every equation of the paper with the lesson that derives it, the function that computes it, the one that differentiates
+it, its fast twin, and the tests that prove both. `python -m lessons.index --check` fails if one of them is not there.
 
-{table("equation", "forward", "backward", "kernel", "tests", "lesson", rows=rows)}
+{table("equation", "lesson", "forward", "backward", "kernel", "tests", rows=rows)}
 
 The layers' tests also run over the kernels that have a twin of the same shape; the rest of the compiled step is proved by
 {links("test_kernels.py::test_float64")}. `python -m atrank_np.gradcheck` prints the error of every gradient.

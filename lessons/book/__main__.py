@@ -3,8 +3,9 @@
     python -m lessons.book [--out build/book]      then open build/book/index.html
 
 Runs every lesson as a notebook (percent script → Jupytext → notebook → its outputs), writes it to OUT/notebooks, and lets
-Sphinx make the pages. Each function and test that the index names gets a place in the book, so that the links equation →
-function → test → lesson lead from one to the other. Nothing is read from the network, when building or when reading.
+Sphinx make the pages; those on results, speed and data stand beside the lessons. Each function and test that the index names
+gets a place in the book, so that the links equation → function → test → lesson lead from one to the other. Nothing is read
+from the network, when building or when reading.
 """
 
 import argparse
@@ -26,6 +27,7 @@ except ModuleNotFoundError as fault:
 from lessons import index
 
 HERE = Path(__file__).resolve().parent
+PAGES = {"RESULTS": "lessons/RESULTS.md", "SPEED": "lessons/SPEED.md", "data/README": "data/README.md"}  # in the book: their file
 LINK = re.compile(r"\[`([\w.]+)`\]\(\.\./(\w+)/([\w/]+)\.py\)")  # as lessons.index writes it: name, folder, file
 
 
@@ -34,9 +36,10 @@ def label(folder, file, name):
 
 
 def in_book(text):
-    """Markdown of the index with its links turned to the pages of the book."""
+    """Markdown of the index and of the pages with its links turned to the pages of the book."""
     text = LINK.sub(lambda m: f"[`{m[1]}`](#{label(m[2], m[3], m[1])})", text)
-    return re.sub(r"\]\((\d\d_\w+)\.py\)", r"](/\1.ipynb)", text)
+    text = re.sub(r"\]\((\d\d_\w+)\.py\)", r"](/\1.ipynb)", text)
+    return re.sub(r"\]\(\.\./(?:lessons/|(?=data/))", "](/", text)  # what stands in lessons/ is at the top of the book
 
 
 def road(row):
@@ -76,6 +79,16 @@ def write_code_pages(source):
     return sorted(named)
 
 
+def write_pages(source):
+    """The pages on results, speed and data, with their pictures."""
+    for page, file in PAGES.items():
+        text = (index.ROOT / file).read_text(encoding="utf-8")
+        (source / page).parent.mkdir(exist_ok=True)
+        (source / f"{page}.md").write_text(in_book(text).replace("```csv\n", "```text\n"), encoding="utf-8")  # no colours for csv
+        for picture in re.findall(r"!\[[^]]*\]\(([\w./]+)\)", text):
+            shutil.copy((index.ROOT / file).parent / picture, (source / page).parent / picture)
+
+
 def write_home(source, code_pages):
     tree = lambda caption, pages, *options: "\n".join(["```{toctree}", f":caption: {caption}", *options, "", *pages, "```", ""])
     text = (
@@ -83,8 +96,11 @@ def write_home(source, code_pages):
         "computed and proved. Begin with lesson 00, or look an equation up in the [index](INDEX.md), which also has the "
         "letters, the departures from the paper and the common errors of gradient checks. Each lesson is also a notebook, in "
         "the folder `notebooks`.\n\n"
+        "How well the models rank is on the page [Results](RESULTS.md), how fast they are on the page [Speed](SPEED.md), and "
+        "how to bring a log of one's own on the page [The format of a data set](data/README.md).\n\n"
     )
     text += tree("The course", ["INDEX", *(script.stem for script in index.LESSONS.values())], ":maxdepth: 1")
+    text += tree("Results, speed, data", list(PAGES), ":maxdepth: 1")
     text += tree("Functions and tests", code_pages, ":hidden:")
     (source / "index.md").write_text(text, encoding="utf-8")
     (source / "INDEX.md").write_text(in_book(index.page()), encoding="utf-8")
@@ -108,6 +124,7 @@ def main():
             roads = "".join(road(row) for row in index.ROWS if number in row.lessons.split())
             notebook.cells.append(nbformat.v4.new_markdown_cell(in_book(f"## Its functions and tests\n\n{roads}")))
             nbformat.write(notebook, source / f"{script.stem}.ipynb")
+        write_pages(source)
         write_home(source, write_code_pages(source))
         return sphinx(["-q", "-W", "--keep-going", "-d", str(source / "doctrees"), "-c", str(HERE), temporary, str(out)])
 

@@ -9,6 +9,7 @@ MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "
 project = "ATRank, from equation to code"
 extensions = ["myst_nb", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3  # headings down to ### can be linked to, by the names that GitHub gives them
 nb_execution_mode = "off"  # the notebooks come with their outputs
 nb_merge_streams = True
 mathjax_path = MATHJAX.name

@@ -3,12 +3,13 @@ import numpy as np
 from atrank_np.layers.ranking import dot_forward, pointwise_backward, pointwise_forward
 from lessons.exercises import Case
 
-TITLE = "the largest safe learning rate"
+TITLE = "the largest rate that a bowl forgives"
 TASK = """
 Write safe_rate(e, p) (about 3 lines).
     e  [T,D]  the context vectors of T targets      p  [T]  their probabilities σ(f)
-When all h_t move together by δ, the loss (a mean over the targets) bends by the matrix  1/T Σ_t p_t (1 - p_t) e_t e_tᵀ.
-    returns the learning rate 2 / (its largest eigenvalue): above it, descent along δ grows instead of falling
+When one small vector δ is added to all h_t, and the e_t are held fixed, the loss (a mean over the targets) bends by the matrix
+1/T Σ_t p_t (1 - p_t) e_t e_tᵀ.
+    returns the learning rate 2 / (its largest eigenvalue): in a bowl of this bend, descent grows above it instead of falling
 """
 STUB = """\
 import numpy as np
@@ -24,7 +25,8 @@ HINTS = (
 )
 EXPLAIN = """
 Why it is so: a step multiplies a small deviation along an eigenvector of bend c by 1 - rate · c, and that is below -1 as soon as
-rate > 2/c. With layer-normed e of gain 1 and D = 128 the bend is up to 32: the paper's rate of 1.0 is 16 times too large for it.
+rate > 2/c. With layer-normed e of gain 1 and D = 128 the bend is up to 32, and 2/c can be as low as 1/16. A real loss is no bowl:
+its bend changes while it is trained, so this rate speaks of the first steps only (lesson 15 measures what happens then).
 """
 
 
