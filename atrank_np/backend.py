@@ -1,87 +1,112 @@
-"""The two ways to compute: NumPy, the definition, and numba, the same numbers faster.
-
-A backend holds the parameters of a model while it is trained, and does three things with a batch: `train_step`,
-`gradients` (what the step would use, for tests and for looking inside) and `scores`.
-"""
+"""The two ways to compute: NumPy, the definition, and numba, the same numbers faster."""
 
 from typing import Protocol
 
 import numpy as np
 
+from .arrays import Floats
+from .config import Config
 from .datasets.packing import Batch
+from .layers.embedding import Gradient
 from .layers.ranking import pairs_of, pairwise_backward, pairwise_forward, pointwise_backward, pointwise_forward
+from .models import Model
 from .optimizer import SGD, clip
+from .parameters import Params
 from .randomness import Dropout
 
 
 class Backend(Protocol):
-    """What both can do. While it is used, parameters and step belong to it; `Trained.take_from` fetches them."""
+    """Holds the parameters of a model while it is trained, and computes with a batch.
 
-    params: dict[str, np.ndarray]
-    step: int
-    table_scale: float
+    params: name -> array; tables are stored divided by `table_scale`. step: training steps done so far. While a backend is
+    used, both belong to it; `Trained.take_from` fetches them.
+    """
 
-    def train_step(self, batch: Batch, rate: float) -> float: ...
-    def gradients(self, batch: Batch) -> tuple[float, dict]: ...
-    def scores(self, batch: Batch) -> np.ndarray: ...
-    def catalogue_scores(self, batch: Batch, group: int) -> np.ndarray: ...
-    def warm_up(self, batch: Batch) -> float: ...
+    name: str
+    model: Model
+
+    @property
+    def params(self) -> Params: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def table_scale(self) -> float: ...
+
+    def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
+        """The loss, and the gradients that the next training step would use, its dropout included."""
+        ...
+
+    def train_step(self, batch: Batch, rate: float) -> float:
+        """One step of gradient descent with this learning rate; the loss before it."""
+        ...
+
+    def scores(self, batch: Batch) -> Floats:  # -> [T]
+        """Logits of all targets, without dropout."""
+        ...
+
+    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
+        """Logits of every object of a group, row 0 too, for a batch of one history without targets."""
+        ...
+
+    def warm_up(self, batch: Batch) -> float:
+        """Compiles what this batch needs; the seconds that it took."""
+        ...
 
 
 class NumpyBackend:
-    """params: name -> array, changed in place by `train_step`; tables are stored divided by `table_scale`."""
+    """The Backend that computes with `layers`. `train_step` changes params in place."""
 
     name = "numpy"
 
-    def __init__(self, model, params, config, step=0, table_scale=1.0):
+    def __init__(self, model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0) -> None:
         self.model, self.params, self.config = model, params, config
         self.optimizer = SGD(step, table_scale)
 
     @property
-    def step(self):
+    def step(self) -> int:
         return self.optimizer.step
 
     @property
-    def table_scale(self):
+    def table_scale(self) -> float:
         return self.optimizer.table_scale
 
-    def gradients(self, batch):
-        """-> loss, gradients by name, of the next training step (its dropout included)."""
+    def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
         config = self.config
         dropout = Dropout(config.dropout, config.seed, self.step) if config.dropout else None
         scores, cache = self.model.forward(self.params, batch, self.table_scale, dropout)
         if config.loss == "pair":
             pairs = pairs_of(batch.label, batch.target_offsets)
-            loss, loss_cache = pairwise_forward(scores, *pairs)
-            dscores = pairwise_backward(1.0, loss_cache)
+            loss, pairwise_cache = pairwise_forward(scores, *pairs)
+            dscores = pairwise_backward(1.0, pairwise_cache)
         else:
-            loss, loss_cache = pointwise_forward(scores, batch.label)
-            dscores = pointwise_backward(1.0, loss_cache)
+            loss, pointwise_cache = pointwise_forward(scores, batch.label)
+            dscores = pointwise_backward(1.0, pointwise_cache)
         return float(loss), self.model.backward(dscores, cache)
 
-    def train_step(self, batch, rate):
-        """One step of gradient descent; the loss before it."""
+    def train_step(self, batch: Batch, rate: float) -> float:
         loss, gradients = self.gradients(batch)
         if self.config.clip:
             clip(gradients, self.config.clip)
         self.optimizer.apply(self.params, gradients, rate, self.config.l2)
         return loss
 
-    def catalogue_scores(self, batch, group):
-        """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
+    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
         return self.scores(batch.with_targets(group, np.arange(self.model.space.groups[group].objects)))
 
-    def warm_up(self, batch):
-        """Seconds that compiling took: none."""
+    def warm_up(self, batch: Batch) -> float:
         return 0.0
 
-    def scores(self, batch):
-        """Logits of all targets [T], without dropout."""
+    def scores(self, batch: Batch) -> Floats:  # -> [T]
         return self.model.forward(self.params, batch, self.table_scale)[0]
 
 
-def make_backend(model, params, config, step=0, table_scale=1.0):
-    """The backend that config.backend names. numba is imported here, and only here, when it is asked for."""
+def make_backend(model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0) -> Backend:
+    """The backend that config.backend names. numba is imported only here, when that one is chosen: NumPy needs no compiler.
+
+    ValueError for a model that has no kernels.
+    """
     if config.backend == "numpy":
         return NumpyBackend(model, params, config, step, table_scale)
     from .kernels import NumbaBackend

@@ -2,45 +2,60 @@
 
 import operator
 from dataclasses import asdict, dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-# The models, and where each one's own defaults differ from ATRank's; how they were found: `departures`.
-MODELS = {
+Settings = dict[str, float | str | bool]  # some fields of Config, by name
+
+# The models, and the defaults in which each differs from ATRank. How they were found: `departures`.
+MODELS: dict[str, Settings] = {
     "atrank": {},
     "bpr_mf": {"loss": "pair", "learning_rate": 1.0},
     "bilstm": {"clip": 1.0},
     "bilstm_attention": {"clip": 1.0},
     "cnn": {"clip": 1.0},
 }
-LABELS = {"atrank": "ATRank", "bpr_mf": "BPR-MF", "bilstm": "Bi-LSTM", "bilstm_attention": "Bi-LSTM + attention",
-          "cnn": "CNN + max pooling"}  # fmt: skip
+LABELS = {
+    "atrank": "ATRank",
+    "bpr_mf": "BPR-MF",
+    "bilstm": "Bi-LSTM",
+    "bilstm_attention": "Bi-LSTM + attention",
+    "cnn": "CNN + max pooling",
+}
 
 
 class Variant(NamedTuple):
-    """ATRank with one thing changed; its classes are in `models.variants`.
-
-    settings: its own defaults of Config. compiled: numba computes it too.
-    """
+    """ATRank with one thing changed; its classes are in `models.variants`."""
 
     what: str
-    settings: dict[str, float | str | bool] = {}
-    compiled: bool = False
+    settings: Settings = {}  # the defaults in which it differs from ATRank
+    compiled: bool = False  # numba computes it too
 
 
-AUTHORS = {"l2": 0.0, "clip": 5.0, "learning_rate": 1.0, "schedule": "step", "fresh_negatives": False}
+AUTHORS: Settings = {"l2": 0.0, "clip": 5.0, "learning_rate": 1.0, "schedule": "step", "fresh_negatives": False}
 VARIANTS = {
     "": Variant("ATRank itself", compiled=True),
     "residual": Variant("C = F_self(S + attention): a residual connection around the self-attention", compiled=True),
     "no_self_attention": Variant("C = F_self(S): behaviours do not attend to each other"),
     "no_time": Variant("no elapsed time", compiled=True),
-    "continuous_time": Variant("the logarithm of the elapsed time, a number, for its bucket"),
-    "scaled_scores": Variant("scores of two relu projections, scaled by 1/√d, for the bilinear ones"),
-    "time_concat": Variant("a one-hot of the bucket beside the embedding, for the sum"),
+    "continuous_time": Variant("the logarithm of the elapsed time instead of its bucket"),
+    "scaled_scores": Variant("scores of two relu projections, scaled by 1/√d, instead of bilinear ones"),
+    "time_concat": Variant("a one-hot of the bucket beside the embedding instead of the sum"),
     "linear_projection": Variant("F_M without its relu"),
     "attention_residual": Variant("residual and layer norm around the attention too, a quarter of F's width"),
     "raw_query": Variant("the target without F_M; its embedding as wide as the model"),
-    "activation_l2": Variant("L2 on user vector and target, for that on weights", {"l2": 0.0}),
-    "authors": Variant("all that the authors' code does otherwise (but for its 12 buckets), its training included", AUTHORS),
+    "activation_l2": Variant("L2 on user vector and target instead of L2 on weights", {"l2": 0.0}),
+    "authors": Variant("all changes of the authors' code and its training settings, except its 12 buckets", AUTHORS),
+}
+
+# Fields that are whole numbers from 1 to 2^31 - 1, and fields with a choice of values.
+COUNTS = ("width", "spaces", "epochs", "batch_size", "negatives", "cap", "eval_negatives", "evaluations", "shards", "threads")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "model": tuple(MODELS),
+    "variant": tuple(VARIANTS),
+    "ranking": ("dot", "deep"),
+    "loss": ("point", "pair"),
+    "schedule": ("exponential", "step"),
+    "backend": ("numpy", "numba"),
 }
 
 
@@ -68,15 +83,15 @@ class Config:
     schedule: str = "exponential"  # continuously, or in one "step" after two thirds of it
     l2: float = 5e-5  # λ of λ/2 ‖w‖²
     negatives: int = 1  # per positive
-    fresh_negatives: bool = True  # drawn afresh each epoch, or once
-    cap: int = 100  # behaviours of a history that are looked at, the last ones
+    fresh_negatives: bool = True  # drawn anew each epoch, or once
+    cap: int = 100  # behaviours of a history that are read, the last ones
     clip: float = 0.0  # limit of the gradients' global norm; 0: none
     seed: int = 0
 
     # Evaluation
     eval_seed: int = 0
     eval_negatives: int = 1  # per test positive
-    validate: bool = False  # hold out the last but one, leave the test events alone
+    validate: bool = False  # evaluate on the last event but one; the test events are not read
     evaluations: int = 10  # test scorings in a run
 
     # The machine: none of these changes a result beyond the last bits
@@ -84,16 +99,15 @@ class Config:
     shards: int = 2  # parts of a batch whose gradients are added in order; bits depend on it
     threads: int = 2  # bits do not depend on it
 
-    def __post_init__(self):
-        """ValueError, one line, for a value that no run can have. Numbers of NumPy become Python's."""
+    def __post_init__(self) -> None:
+        """ValueError, one line, for a value that no run can have. NumPy numbers become Python numbers."""
         for field in filter(lambda field: field.type in (int, float), fields(self)):
             value, whole = getattr(self, field.name), field.type is int
             try:
                 object.__setattr__(self, field.name, operator.index(value) if whole else float(value))
             except (TypeError, ValueError):
                 raise ValueError(f"{field.name} must be a {'whole ' * whole}number, not {value!r}") from None
-        for name in ("width", "spaces", "epochs", "batch_size", "negatives", "cap", "eval_negatives", "evaluations", "shards",
-                     "threads"):  # fmt: skip
+        for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
             if getattr(self, name) >= 2**31:
@@ -106,9 +120,7 @@ class Config:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
-        for name, values in (("model", tuple(MODELS)), ("variant", tuple(VARIANTS)), ("ranking", ("dot", "deep")),
-                             ("loss", ("point", "pair")), ("schedule", ("exponential", "step")),
-                             ("backend", ("numpy", "numba"))):  # fmt: skip
+        for name, values in CHOICES.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be one of {', '.join(filter(None, values))}, not {getattr(self, name)!r}")
         if self.model == "bpr_mf" and self.ranking == "deep":
@@ -122,32 +134,34 @@ class Config:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not self.decay > 0:
             raise ValueError(f"decay must be above 0, not {self.decay}")
-        share = self.learning_rate * max(1.0, self.decay) * self.l2
-        if share >= 0.05:  # below that the tables' scale, of up to FOLD steps, does not underflow
-            raise ValueError(f"the highest learning rate times l2 must be below 0.05, not {share}: a step takes that share of a "
-                             "weight away")  # fmt: skip
+        decrease = self.learning_rate * max(1.0, self.decay) * self.l2
+        if decrease >= 0.05:  # below that the tables' scale does not underflow within FOLD steps (optimizer)
+            raise ValueError(
+                f"the highest learning rate times l2 must be below 0.05, not {decrease}: a step takes that share of a weight away"
+            )
         for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def own_settings(model="atrank", variant=""):
-    """Where the defaults of a model or a variant differ from ATRank's."""
-    numpy = {} if VARIANTS[variant].compiled else {"backend": "numpy"}
+def own_settings(model: str = "atrank", variant: str = "") -> Settings:
+    """The defaults in which a model or a variant differs from ATRank."""
+    numpy: Settings = {} if VARIANTS[variant].compiled else {"backend": "numpy"}
     return MODELS[model] | numpy | VARIANTS[variant].settings
 
 
-def defaults(model="atrank", variant=""):
-    """The Config of a model, or of a variant of ATRank, without further choices. ValueError for one that there is not."""
+def defaults(model: str = "atrank", variant: str = "") -> Config:
+    """The default Config of a model, or of a variant of ATRank. ValueError for a name that is neither."""
     own = own_settings(model, variant) if model in MODELS and variant in VARIANTS else {}
-    return Config(**{"model": model, "variant": variant} | own)
+    settings: dict[str, Any] = {"model": model, "variant": variant} | own
+    return Config(**settings)
 
 
 # Exactly the numbers of the paper's section "hyperparameters"; `--paper` on the command line.
-PAPER = {
+PAPER: Settings = {
     "width": 128,
     "spaces": 8,
     "ranking": "dot",

@@ -1,4 +1,4 @@
-"""The memory of this process: what it gives back, and the most that it has held."""
+"""The memory of this process: how freed arrays return to the system, and its peak."""
 
 import contextlib
 import ctypes
@@ -7,19 +7,19 @@ import sys
 from pathlib import Path
 
 
-def return_memory():
+def return_memory() -> None:
     """From now on an array of 4 MB or more goes back to the system as soon as it is freed.
 
-    The allocator of glibc keeps those of up to 32 MB once it has met one, and what follows does not fit into the holes:
-    15 MB of an epoch of 2.6 M samples. Smaller arrays are better kept: a step of NumPy's asks for them again and again.
+    By default glibc keeps freed arrays of up to 32 MB once it has allocated one, and later arrays do not fit in the gaps:
+    that costs 15 MB in an epoch of 2.6 M samples. Smaller arrays are kept, since every NumPy step allocates them again.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # other systems have no mallopt
         ctypes.CDLL(None).mallopt(-3, 4 * 2**20)  # M_MMAP_THRESHOLD
 
 
-def peak_rss_mb():
-    """The most memory that this process has held; None where the system does not tell."""
-    status = Path("/proc/self/status")  # of this process alone: Linux hands the counter of getrusage down from the parent
+def peak_rss_mb() -> float | None:
+    """The peak resident memory of this process in MB (2^20 bytes); None where the system does not report it."""
+    status = Path("/proc/self/status")  # of this process alone: on Linux, getrusage inherits the parent's peak
     if status.exists() and (found := re.search(r"VmHWM:\s*(\d+)", status.read_text())):
         return int(found[1]) / 2**10
     try:

@@ -4,25 +4,26 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arrays import Floats, Ints
+
 
 class AUC(NamedTuple):
-    """mean over the rankings, its standard error, and each ranking's own value [S]."""
-
-    mean: float
-    se: float
-    each: np.ndarray
+    mean: float  # over the rankings
+    se: float  # standard error of the mean; NaN for one user
+    each: Floats  # [S], of each ranking
 
 
-def user_auc(scores, label, target_offsets):  # [T], [T] in {0, 1}, [S+1] -> AUC
+def user_auc(scores: Floats, label: Floats | Ints, target_offsets: Ints) -> AUC:  # [T], [T], [S+1]
     """AUC = mean over rankings of 1/(|I⁺||I⁻|) Σ_{i∈I⁺} Σ_{j∈I⁻} δ(p_i > p_j); a tie counts ½ (the paper counts it 0).
 
-    Ranking s is the targets target_offsets[s]:target_offsets[s+1], at least one positive and one negative each.
-    NaN scores count as losing, so that a broken model cannot look good.
+    Ranking s has the targets target_offsets[s]:target_offsets[s+1]. A label is 1 for a positive and 0 for a negative.
+    A pair with a NaN score counts 0, so that a broken model cannot look good. ValueError for a ranking without a positive
+    or without a negative.
     """
     S = len(target_offsets) - 1
     segment = np.repeat(np.arange(S), np.diff(target_offsets))
     positive, negative = np.flatnonzero(label > 0), np.flatnonzero(label <= 0)
-    # Every positive meets every negative of its own ranking: a ragged product, written out flat.
+    # Every pair of a positive i and a negative j of the same ranking, as two flat arrays.
     negatives = np.bincount(segment[negative], minlength=S)
     first = np.concatenate([[0], np.cumsum(negatives)])
     repeats = negatives[segment[positive]]
@@ -37,9 +38,11 @@ def user_auc(scores, label, target_offsets):  # [T], [T] in {0, 1}, [S+1] -> AUC
     return AUC(float(each.mean()), standard_error(each, np.arange(S)), each)
 
 
-def standard_error(values, user):  # [S], [S]
-    """Of the mean of values, over users; nan for one user. Values of one user may vary together: their deviations are added
-    first. With a value for each user it is the usual deviation / √S.
+def standard_error(values: Floats, user: Ints) -> float:  # [S], [S]
+    """The standard error of the mean of `values`; NaN for one user.
+
+    user: the user of each value. Values of the same user may depend on each other, so their deviations are summed first
+    (a cluster-robust error). With one value per user it is the usual deviation / √S.
     """
     _, user = np.unique(user, return_inverse=True)
     deviation = np.bincount(user, weights=values - values.mean())
@@ -47,15 +50,15 @@ def standard_error(values, user):  # [S], [S]
     return float(np.sqrt(U / (U - 1) * (deviation**2).sum()) / len(values)) if U > 1 else float("nan")
 
 
-def rank_metrics(rank, k=10):  # [S] -> dict
+def rank_metrics(rank: Ints, k: int = 10) -> dict[str, float]:  # [S]
     """HR@k and NDCG@k of one positive per user among the whole catalogue; rank 0 is the first place."""
     hit = rank < k
     gain = np.where(hit, 1 / np.log2(rank + 2.0), 0.0)
     return {f"hr@{k}": float(hit.mean()), f"ndcg@{k}": float(gain.mean())}
 
 
-def auc(scores, user=None):
-    """user_auc of [S, 1+R] scores with the positive first. user [S]: whose rankings they are, if one may have several."""
+def auc(scores: Floats, user: Ints | None = None) -> AUC:  # [S,1+R], [S]
+    """user_auc of scores with the positive first. user: the user of each ranking, where a user may have several."""
     S, R = scores.shape
     label = np.zeros((S, R))
     label[:, 0] = 1
@@ -63,6 +66,6 @@ def auc(scores, user=None):
     return found if user is None else found._replace(se=standard_error(found.each, user))
 
 
-def nan_to_none(number):
-    """None for NaN, the standard error of a single ranking: JSON has no NaN."""
+def nan_to_none(number: float) -> float | None:
+    """None for NaN, such as the standard error of a single ranking: JSON has no NaN."""
     return None if np.isnan(number) else number

@@ -1,22 +1,26 @@
-"""Everything random is a function of (seed, purpose, epoch or step). The purposes are named here; the simulated shop, whose
-bytes must never change, has streams of its own.
+"""Everything random is a function of (seed, purpose, epoch or step). The purposes are named here.
+
+The simulated shop has streams of its own: its data must stay the same bytes.
 """
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+from .arrays import Floats
 
 PURPOSES = {
     "initialisation": 0,  # (seed,): the parameters before the first step
     "order": 1,  # (seed, epoch): the order of an epoch's samples
     "negatives": 2,  # (seed, epoch): the negatives that an epoch trains on
-    "evaluation negatives": 3,  # (eval_seed, group): the negatives that every model and seed is judged on
+    "evaluation negatives": 3,  # (eval_seed, group): the negatives that all models and seeds are tested on
     "dropout": 4,  # (seed, step): the key of the hash below
     "gradient check": 5,  # (seed, attempt): where and in which directions gradients are checked
-    "simulation": 6,  # (seed,): made-up behaviour logs
+    "simulation": 6,  # (seed,): simulated behaviour logs
 }
 
 
-def stream(seed, purpose, *counters):
-    """A numpy Generator that depends on its arguments alone. KeyError for a purpose that has no name here."""
+def stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
+    """A Generator that depends on the arguments alone. KeyError for a purpose that is not in PURPOSES."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, PURPOSES[purpose], *counters])))
 
 
@@ -24,26 +28,27 @@ def stream(seed, purpose, *counters):
 _WEYL, _MIX1, _MIX2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
-def dropout_mask(rate, key, layer, shape, dtype):
-    """Inverted dropout: [rows, columns] of 0 (chance `rate`) and 1/(1 - rate).
+def dropout_mask(rate: float, key: int, layer: int, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:
+    """Inverted dropout: an array [rows, columns] of 0 (with probability `rate`) and 1/(1 - rate).
 
-    Each number is a hash of (key, layer, row, column), with no generator to carry along: any row can be made
-    alone, in any order, by any backend.
+    Each number is a hash of (key, layer, row, column), and no generator is advanced. So a backend can compute any row
+    alone, in any order.
     """
     rows, columns = np.indices(shape, dtype=np.uint64, sparse=True)
     z = np.uint64(key) + _WEYL * ((np.uint64(layer) << np.uint64(48)) + (rows << np.uint64(16)) + columns + np.uint64(1))
     z = (z ^ (z >> np.uint64(30))) * _MIX1
     z = (z ^ (z >> np.uint64(27))) * _MIX2
     uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
-    return np.where(uniform < rate, 0, 1 / (1 - rate)).astype(dtype)
+    mask: Floats = np.where(uniform < rate, 0, 1 / (1 - rate)).astype(dtype)
+    return mask
 
 
 class Dropout:
-    """Hands the layers of one step their masks; `None` in its place means no dropout."""
+    """The masks of one training step, by layer. Where a Dropout may be given, None means no dropout."""
 
-    def __init__(self, rate, seed, step):
+    def __init__(self, rate: float, seed: int, step: int) -> None:
         self.rate = rate
         self.key = int(stream(seed, "dropout", step).integers(2**63))
 
-    def mask(self, layer, shape, dtype):
+    def mask(self, layer: int, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:
         return dropout_mask(self.rate, self.key, layer, shape, dtype)

@@ -25,7 +25,7 @@ from atrank_np.config import Config
 from atrank_np.gradcheck import random_batch, relative_error, toy_problem
 from atrank_np.layers.embedding import sum_rows
 from atrank_np.layers.ranking import pointwise_forward, sigmoid
-from atrank_np.optimizer import FOLD, SGD, folded, learning_rate
+from atrank_np.optimizer import FOLD, SGD, learning_rate, unscaled
 
 rng = np.random.default_rng(15)
 w, target, lam = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), 0.3
@@ -68,7 +68,7 @@ for _ in range(steps):
     values = dense_table[ids] * 0.02 + rng.standard_normal((6, E))
     dense_table = step_dense(dense_table, ids, values, 0.05, l2)
     sgd.apply(stored, {"table.item": sum_rows(ids, values)}, 0.05, l2)
-error = relative_error(folded(stored, sgd.table_scale)["table.item"], dense_table)
+error = relative_error(unscaled(stored, sgd.table_scale)["table.item"], dense_table)
 print(f"after {steps} steps, {V} rows, 6 ids a step: scale {sgd.table_scale:.4f}, error to the dense twin {error:.0e}")
 assert error < 1e-12
 

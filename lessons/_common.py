@@ -51,7 +51,7 @@ def scoreboard(*rows):
     """
     checks = [compare(name, dense(analytic, x.shape), partial(numeric_gradient, f, x)) for name, analytic, x, f in rows]
     for check in checks:
-        verdict = "OK" if check.ok else f"WRONG at {list(map(int, check.index))}: {check.cause}"
+        verdict = "OK" if check.ok else f"WRONG at {list(check.entry)}: {check.cause}"
         difference = abs(check.analytic - check.numeric)
         print(f"  {check.name:12} max difference to the numeric derivative {difference:7.1e}   {verdict}")
     return all(check.ok for check in checks)

@@ -145,7 +145,7 @@ ROWS = (
         *pair(ATTENTION, "attend", "attention"),
         "kernels/attention.py::attend_forward kernels/attention.py::attend_backward",
         "test_attention.py::test_gradients "
-        "test_attention.py::test_a_tiny_attention_by_hand test_attention.py::test_weights_are_open_and_sum_to_one",
+        "test_attention.py::test_a_tiny_attention_by_hand test_attention.py::test_weights_can_be_read_and_sum_to_one",
         "09 17 25",
     ),
     Row(
@@ -180,7 +180,7 @@ ROWS = (
         f"{ATTENTION}attention_backward {FEED_FORWARD}feed_forward_backward",
         "kernels/attention.py::attend_forward kernels/attention.py::attend_backward "
         "kernels/attention.py::folded_forward kernels/attention.py::folded_backward",
-        "test_attention.py::test_empty_history_gives_zeros_and_no_gradient test_model.py::test_a_target_may_be_asked_twice",
+        "test_attention.py::test_empty_history_gives_zeros_and_no_gradient test_model.py::test_a_target_may_be_given_twice",
         "12",
     ),
     Row(
@@ -239,7 +239,7 @@ ROWS = (
     Row(
         "descent",
         "$w \\leftarrow (1 - lr\\,\\lambda)\\, w - lr\\, g$",
-        "optimizer.py::SGD.apply optimizer.py::learning_rate optimizer.py::folded",
+        "optimizer.py::SGD.apply optimizer.py::learning_rate optimizer.py::unscaled",
         "",
         "kernels/step.py::update",
         "test_optimizer.py::test_one_step_by_hand test_optimizer.py::test_equals_whole_table_decay_over_two_folds",
@@ -351,7 +351,7 @@ ROWS = (
         "models/bpr_mf.py::BPRMF.forward",
         "models/bpr_mf.py::BPRMF.backward",
         "kernels/old/bpr_mf.py::shard",
-        "test_model.py::test_scores_see_the_user test_checkpoint.py::test_users_without_training_stay_unknown",
+        "test_model.py::test_scores_depend_on_the_user test_checkpoint.py::test_users_without_training_stay_unknown",
         "19",
     ),
 )
@@ -409,7 +409,7 @@ ERRORS = (
         "A few entries are off by much more than 1e-7, and not with another seed",
         "A relu turns on or off between x − h v and x + h v: there is no derivative to compare with.",
         "Compare the relus' sides at both ends and redraw; never raise the limit.",
-        "02 gradcheck/checks.py::Kink test_model.py::test_kinks_are_noticed",
+        "02 gradcheck/checks.py::Kink test_model.py::test_a_kink_is_detected",
     ),
     Fault(
         "Every error is 1e-3 or above",
@@ -422,7 +422,7 @@ ERRORS = (
         "It grows when h shrinks: rounding, about 1e-16 / h. It falls to a quarter when h is halved: f bends much, the "
         "difference is wrong by c h². It is halved as well: the difference is one-sided.",
         "Central differences, h = 1e-5; where f bends much, two step lengths together (Richardson).",
-        "02 gradcheck/checks.py::compare test_gradcheck.py::test_a_strong_bend_is_not_blamed_on_the_gradient",
+        "02 gradcheck/checks.py::compare test_gradcheck.py::test_a_large_curvature_is_not_blamed_on_the_gradient",
     ),
     Fault(
         "The numeric gradient is huge, the same in each call",

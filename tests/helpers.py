@@ -1,12 +1,15 @@
-"""What several tests need: the layer checks, and the paper's equations as literal loops over one history at a time."""
+"""For several tests: the checks of layers, and the paper's equations as literal loops over one history at a time."""
 
 import copy
+import inspect
+import re
 
 import numpy as np
 import pytest
 
-from atrank_np.gradcheck import check_layer, layer_cases, redrawn
-from atrank_np.optimizer import folded
+from atrank_np.gradcheck import check_layer, redrawn
+from atrank_np.gradcheck.cases import LAYERS, layer_cases
+from atrank_np.optimizer import unscaled
 
 
 def pair_of(layers, name):
@@ -27,17 +30,80 @@ def assert_gradients(layers, name, draws=3, **changes):
         assert not wrong, "\n".join([name, *wrong])
 
 
+def shapes_on_the_def_line(function):
+    """-> two lists of shapes, such as ["N,D", "4H"]: those of the arguments and those of what is returned."""
+    comment = re.search(r"  # (.* -> .*)", inspect.getsource(function))[1].replace("number", "[]")
+    left, right = (re.findall(r"\[(.*?)\]|(Rows)", side) for side in comment.split(" -> "))
+    return [shape for shape, _ in left], [shape or rows for shape, rows in right]
+
+
+def dimensions(shape):
+    """(factor, letters, more) of each dimension: [3D,B+1,1] has (3, D, 0), (1, B, 1) and (1, "", 0)."""
+    found = [re.fullmatch(r"(\d*)([A-Za-z]*)\+?(\d*)", dimension).groups() for dimension in shape.split(",") if dimension]
+    return [(int(factor or 1), letters, int(more or 0)) for factor, letters, more in found]
+
+
+def sizes_of(inputs, shapes):
+    """Letter -> number, for the letters in the shapes of some inputs, name -> array; T also by the offsets of the targets."""
+    sizes = {}
+    for array, shape in zip(inputs.values(), shapes):
+        if "..." not in shape:
+            for (factor, letters, more), size in zip(dimensions(shape), np.shape(array)):
+                sizes.setdefault(letters, (size - more) // factor)
+    if "target_offsets" in inputs:
+        sizes["T"] = inputs["target_offsets"][-1]
+    return sizes | {"": 1}
+
+
+def assert_shape(array, shape, sizes):
+    """An array has the shape that a comment gives it; "..." stands for any."""
+    if "..." not in shape:
+        expected = tuple(factor * sizes[letters] + more for factor, letters, more in dimensions(shape))
+        assert np.shape(array) == expected, f"[{shape}] is {expected}, the array has {np.shape(array)}"
+
+
+def assert_shapes(layers, name):
+    """Inputs, outputs and gradients of a layer have the shapes on its def lines. Outputs and gradients have the dtype of the
+    inputs. A gradient has the shape of its input, or is Rows of it."""
+    forward, backward = pair_of(layers, name)
+    (shapes, out), (upstream, back) = (shapes_on_the_def_line(LAYERS[f"{name}_{way}"]) for way in ("forward", "backward"))
+    for dtype in (np.float64, np.float32) if forward is LAYERS[f"{name}_forward"] else (np.float64,):
+        inputs, differentiated = layer_cases(np.random.default_rng(0))[name]
+        inputs = {k: v.astype(dtype) if getattr(v, "dtype", None) == np.float64 else v for k, v in inputs.items()}
+        sizes = sizes_of(inputs, shapes)
+        for array, shape in zip(inputs.values(), shapes):
+            assert_shape(array, shape, sizes)
+        *outputs, cache = forward(*inputs.values())
+        for y, shape, upstream_shape in zip(outputs, out, upstream, strict=True):
+            assert_shape(y, shape, sizes)
+            assert_shape(y, upstream_shape, sizes)
+            assert "..." not in shape or y.shape == inputs["x"].shape
+            assert np.asarray(y).dtype == dtype
+        gradients = backward(*(np.ones_like(y) if np.ndim(y) else 1.0 for y in outputs), cache)
+        gradients = gradients if type(gradients) is tuple else (gradients,)
+        for gradient, shape, key in zip(gradients, back, differentiated, strict=True):
+            x, values = inputs[key], gradient
+            if shape == "Rows":
+                ids, values = gradient
+                assert ids.dtype.kind == "i" and (np.diff(ids) > 0).all(), ids
+                assert values.shape == (len(ids), *x.shape[1:])
+            else:
+                assert_shape(gradient, shape, sizes)
+                assert gradient.shape == x.shape, f"d{key} has {gradient.shape}, {key} has {x.shape}"
+            assert values.dtype == dtype
+
+
 def assert_unchanged(layers, name):
-    """Neither direction writes into what it is given."""
+    """Neither pass writes into its arguments."""
     rng = np.random.default_rng(0)
     forward, backward = pair_of(layers, name)
     inputs, _ = layer_cases(rng)[name]
     before = copy.deepcopy(inputs)
-    y, cache = forward(*inputs.values())
-    dy = rng.standard_normal(np.shape(y)) if np.shape(y) else 0.7
-    kept_y, kept_cache, kept_dy = copy.deepcopy((y, cache, dy))
-    backward(dy, cache)
-    assert_same((inputs, y, cache, dy), (before, kept_y, kept_cache, kept_dy))
+    *outputs, cache = forward(*inputs.values())
+    upstream = [rng.standard_normal(np.shape(y)) if np.shape(y) else 0.7 for y in outputs]
+    kept = copy.deepcopy((outputs, cache, upstream))
+    backward(*upstream, cache)
+    assert_same((inputs, outputs, cache, upstream), (before, *kept))
 
 
 def assert_same(a, b):
@@ -61,11 +127,15 @@ def assert_close(a, b, tolerance=1e-12):
     assert np.abs(a - b).max(initial=0) <= tolerance * scale, f"differ by {np.abs(a - b).max() / scale:.1e}\n{a}\n{b}"
 
 
-# The equations, symbol by symbol, without a thought for speed.
+# The equations, symbol by symbol, slow and plain.
 
 
 def F(x, W, b):
     return np.maximum(x @ W + b, 0)
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
 
 
 def softmax(scores):
@@ -100,7 +170,7 @@ def literal_feed_forward(x, W1, b1, W2, b2, gain, bias, mask=1):
 
 def literal_lstm(x, W, U, b):
     """The states [n,H] of one history, one behaviour and one unit at a time."""
-    sigmoid, H, states = lambda z: 1 / (1 + np.exp(-z)), len(U), []
+    H, states = len(U), []
     h = c = np.zeros(H)
     for row in x:
         z = row @ W + h @ U + b
@@ -114,7 +184,7 @@ def literal_lstm(x, W, U, b):
 
 
 def literal_convolution(x, W, b):
-    """The strongest window [F] of one history: all that lie inside, or the one that zeros at its end fill up."""
+    """The maxima [F] over the windows of one history: those inside it, or one that is padded with zeros at its end."""
     w = len(W)
     if len(x) == 0:
         return np.zeros(W.shape[2])
@@ -164,12 +234,12 @@ def literal_cnn(p, S, h, masks):
 
 
 def literal_scores(problem, masks=None):
-    """The score of every target, by (1) to (8) or as a competitor has it, one behaviour, history and target at a time.
+    """The score of every target, by (1) to (8) or a competitor's formula, one behaviour, history and target at a time.
 
     masks: the dropout masks of F_self [N, D] and F_vanilla [T, D].
     """
     model, stored, batch, scale, config = problem
-    p, groups = folded(stored, scale), model.space.groups
+    p, groups = unscaled(stored, scale), model.space.groups
 
     def features(g, row):
         parts = []
@@ -190,7 +260,7 @@ def literal_scores(problem, masks=None):
         return F(u, p[f"F_M.{g.name}.W"], p[f"F_M.{g.name}.b"])
 
     def product(g, row, b):
-        """BPR-MF knows users, not histories."""
+        """Of BPR-MF, which reads users and not histories."""
         return sum(p[f"table.user/{g.name}"][batch.user[b]] * features(g, row))
 
     def compared(g, row, b, t):

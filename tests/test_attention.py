@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, literal_attention, pair_of, softmax
+from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, literal_attention, pair_of, softmax
 
 from atrank_np.gradcheck import compare, layer_cases, numeric_gradient
 from atrank_np.layers.attention import attention_weights
@@ -11,6 +11,11 @@ NAMES = ["softmax", "attend", "attention"]
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(layers, name):
     assert_gradients(layers, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,7 +83,7 @@ def test_self_attention_adds_up_both_roles_of_a_row(layers):
     assert check.ok, str(check)
 
 
-def test_weights_are_open_and_sum_to_one(layers):
+def test_weights_can_be_read_and_sum_to_one(layers):
     inputs = case()
     _, cache = pair_of(layers, "attention")[0](*inputs.values())
     weights = attention_weights(cache)

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, literal_convolution, pair_of
+from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, literal_convolution, pair_of
 
-from atrank_np.gradcheck import layer_cases
-from atrank_np.layers.convolution import convolution_backward, convolution_forward, windows
+from atrank_np.gradcheck.cases import layer_cases
+from atrank_np.layers.convolution import windows
 
-WIDTHS = pytest.mark.parametrize("w", [1, 2, 3, 5, 8])  # of the histories of 0, 1, 5 and 7: none, some, all are shorter
+WIDTHS = pytest.mark.parametrize("w", [1, 2, 3, 5, 8])  # against histories of 0, 1, 5 and 7: none, some or all are shorter
 
 
 def case(w=3, **changes):
@@ -20,6 +20,10 @@ def test_gradients(layers):
 @pytest.mark.parametrize("w", [1, 2, 5, 8])
 def test_gradients_of_other_windows(layers, w):
     assert_gradients(layers, "convolution", draws=1, W=np.random.default_rng(w).standard_normal((w, 5, 3)))
+
+
+def test_shapes_and_dtypes(layers):
+    assert_shapes(layers, "convolution")
 
 
 def test_inputs_unchanged(layers):
@@ -56,9 +60,8 @@ def test_values_and_gradients_by_hand(layers):
     assert dx.tolist() == [[-10], [10], [0], [0]] and dW.tolist() == [[[10]], [[30]]] and db.tolist() == [10]
 
 
-def test_what_is_missing_is_zero_at_the_end(layers):
-    """A history of one in a window of three: its behaviour meets the first weight, the others meet nothing; the bias
-    counts once."""
+def test_a_short_history_is_padded_with_zeros_at_its_end(layers):
+    """A history of one in a window of three: only the first weight acts, and the bias counts once."""
     forward, backward = pair_of(layers, "convolution")
     W = np.array([[[2.0]], [[100.0]], [[1000.0]]])
     y, cache = forward(np.array([[3.0], [5.0]]), W, np.array([0.5]), np.array([0, 1, 2]))
@@ -67,8 +70,8 @@ def test_what_is_missing_is_zero_at_the_end(layers):
     assert dx.tolist() == [[2], [20]] and dW.tolist() == [[[53]], [[0]], [[0]]] and db.tolist() == [11]
 
 
-def test_relu_comes_before_the_maximum(layers):
-    """Where no place of the pattern is positive the feature is 0, and nobody hears of it."""
+def test_relu_before_the_maximum(layers):
+    """Where the pattern is positive nowhere, the feature is 0 and no input gets a gradient."""
     forward, backward = pair_of(layers, "convolution")
     y, cache = forward(np.array([[1.0], [2]]), np.array([[[-1.0]]]), np.zeros(1), np.array([0, 2]))
     assert y.tolist() == [[0]]
@@ -76,9 +79,9 @@ def test_relu_comes_before_the_maximum(layers):
 
 
 def test_an_empty_history_gives_zeros_and_no_gradient(layers):
-    """Zeros, not relu(b): there is no place to look at."""
+    """Zeros, not relu(b): it has no window."""
     forward, backward = pair_of(layers, "convolution")
-    y, cache = forward(*case(b=np.full(3, 10.0)).values())  # all relus are open, so nothing hides a gradient
+    y, cache = forward(*case(b=np.full(3, 10.0)).values())  # all relus are on, so that every gradient shows
     assert (y[0] == 0).all() and (y[1:] > 0).all()
     dy = np.zeros_like(y)
     dy[0] = 1
@@ -94,7 +97,7 @@ def test_no_history_at_all(layers):
 
 
 @WIDTHS
-def test_histories_do_not_hear_each_other(layers, w):
+def test_histories_do_not_affect_each_other(layers, w):
     forward, backward = pair_of(layers, "convolution")
     x, W, b, offsets = case(w).values()
     y, cache = forward(x, W, b, offsets)
@@ -104,9 +107,3 @@ def test_histories_do_not_hear_each_other(layers, w):
         alone, alone_cache = forward(x[start:stop], W, b, np.array([0, stop - start]))
         assert_close(y[h : h + 1], alone)
         assert_close(dx[start:stop], backward(dy[h : h + 1], alone_cache)[0])
-
-
-def test_float32_stays_float32():
-    inputs = {name: value.astype(np.float32) if value.dtype == float else value for name, value in case().items()}
-    y, cache = convolution_forward(*inputs.values())
-    assert {a.dtype for a in (y, *convolution_backward(np.ones_like(y), cache))} == {np.dtype(np.float32)}

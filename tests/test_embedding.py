@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, pair_of
+from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, pair_of
 
 from atrank_np.layers.embedding import Rows, sum_rows
 
@@ -10,6 +10,11 @@ NAMES = ["lookup", "bag", "number"]
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(layers, name):
     assert_gradients(layers, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,7 +40,7 @@ def test_lookup_of_a_number_per_object(layers):
     assert rows.ids.tolist() == [1, 2] and rows.values.tolist() == [100, 11]
 
 
-def test_lookup_of_nothing(layers):
+def test_lookup_of_no_ids(layers):
     forward, backward = pair_of(layers, "lookup")
     y, cache = forward(np.ones((3, 2)), np.zeros(0, np.int32))
     rows = backward(y, cache)

@@ -1,6 +1,14 @@
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, literal_feed_forward, literal_layer_norm, pair_of
+from helpers import (
+    assert_close,
+    assert_gradients,
+    assert_shapes,
+    assert_unchanged,
+    literal_feed_forward,
+    literal_layer_norm,
+    pair_of,
+)
 
 from atrank_np.gradcheck import layer_cases
 
@@ -17,6 +25,11 @@ def test_gradients_without_dropout(layers):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_inputs_unchanged(layers, name):
     assert_unchanged(layers, name)
 
@@ -30,7 +43,7 @@ def test_layer_norm_literally(layers):
 
 
 def test_layer_norm_far_from_zero(layers):
-    """E[x²] - E[x]² would have lost every digit at 10⁸."""
+    """E[x²] - E[x]² would have no correct digit left at 10⁸."""
     forward, _ = pair_of(layers, "layer_norm")
     x = np.array([[1.0, 2, 6, 3]])
     assert_close(forward(x + 2.0**27, np.ones(4), np.zeros(4))[0], forward(x, np.ones(4), np.zeros(4))[0])

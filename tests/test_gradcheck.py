@@ -40,20 +40,26 @@ def test_error_is_relative_to_the_largest_entry():
     assert relative_error(np.zeros(2), np.array([0, 2e-10])) == 1
 
 
-def test_not_a_number_is_wrong():
+def test_a_gradient_of_another_shape_is_wrong():
+    """NumPy would broadcast [3] against [1], and see no difference."""
+    check = compare("b", np.ones(3), lambda h: np.ones(1))
+    assert not check.ok and "shape (3,), expected (1,)" in str(check)
+
+
+def test_a_nan_gradient_is_wrong():
     check = compare("x", [np.nan, 1], lambda h: [1, 1])
     assert not check.ok and check.cause == "not finite"
 
 
-def test_a_strong_bend_is_not_blamed_on_the_gradient():
-    """f''' = 4000 f': the plain difference is wrong by 7e-8 · 10."""
+def test_a_large_curvature_is_not_blamed_on_the_gradient():
+    """f''' = 40,000 f': the plain difference has an error of h² / 6 · 40,000 = 7e-7."""
     x = np.array([0.0])
     check = compare("x", [200.0], lambda h: numeric_gradient(lambda x: np.sin(200 * x[0]), x, h))
     assert check.ok and relative_error(200, derivative(lambda x: np.sin(200 * x[0]), x, np.ones(1))) > 1e-7
 
 
-def test_what_rounding_hides_proves_nothing():
-    """f' is a millionth of f, whose rounding is more than the limit allows; a gradient twice as large is wrong all the same."""
+def test_a_gradient_hidden_by_rounding_is_unclear():
+    """f' is a millionth of f, so the rounding of f exceeds the limit. A gradient twice as large is still found to be wrong."""
     x, f = np.array([0.3, 0.7]), lambda x: 1 + 1e-6 * np.sin(3 * x).sum()
     measure = partial(numeric_gradient, f, x)
     with pytest.raises(Unclear):
@@ -92,7 +98,7 @@ def test_command(monkeypatch, capsys):
 
 
 def test_every_model_is_checked_with_all_that_it_can_be(monkeypatch, capsys):
-    """A dot and a deep f, both losses, always with dropout; a variant, which changes nothing behind the scores, with one."""
+    """A dot and a deep f, always with dropout; both losses for a model, one for a variant, which does not change the loss."""
     seen = []
     monkeypatch.setattr(command, "check_model", lambda problem: seen.append(problem.config) or [])
     for name, count in (("atrank", 4), ("bpr_mf", 2), ("no_time", 2)):
@@ -103,8 +109,8 @@ def test_every_model_is_checked_with_all_that_it_can_be(monkeypatch, capsys):
 
 
 def test_a_wrong_flag_is_one_line():
-    assert_fault(process("gradcheck", "--seed", "-1"),
-                 "argument --seed: expected at least 0, got -1 (see python -m atrank_np.gradcheck --help)")  # fmt: skip
+    fault = process("gradcheck", "--seed", "-1")
+    assert_fault(fault, "argument --seed: expected at least 0, got -1 (see python -m atrank_np.gradcheck --help)")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Learnability through the commands' own loop: what can be learnt is, and what cannot is not."""
+"""Learnability through the training loop of the commands: patterns are learnt, and noise is not."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from atrank_np import fit, read_log
 from atrank_np.config import Config
 
 SMALL = Config(width=8, spaces=2, batch_size=8, l2=0.0)
-# The initial deviations of `Config` are for a width of 128; in a narrow model they leave the history next to no say for long.
+# The initial deviations of `Config` are for a width of 128. In a narrow model the history would have little effect for long.
 LIVELY = {"learning_rate": 0.1, "gain_init": 1.0, "table_init": 0.3, "dense_init": 0.25}
 
 
@@ -18,7 +18,7 @@ def write(folder, events, objects):
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_twenty_samples_are_learnt_by_heart(backend, tmp_path):
+def test_twenty_samples_are_overfitted(backend, tmp_path):
     """10 users with 3 behaviours: 10 positives with one negative each, drawn once. The loss starts at ln 2 and ends near 0."""
     rng = np.random.default_rng(0)
     events = [(f"u{u}", f"o{o}", t) for u in range(10) for t, o in enumerate(rng.permutation(12)[:3])]
@@ -45,9 +45,9 @@ def test_nothing_is_learnt_from_noise(tmp_path):
         assert abs(report[name] - 0.5) < 3 * report["test_auc_se"], name
 
 
-def test_what_follows_from_the_history_is_learnt(tmp_path):
-    """A user keeps to his half of 20 objects. With 5 of his 10 touched, a negative is of the other half 2 times in 3: the
-    ceiling is near 1/3 · 1/2 + 2/3 = 0.83. With the history of another user it is no use: 0.5."""
+def test_a_pattern_in_the_history_is_learnt(tmp_path):
+    """Each user takes objects from one half of 20. With 5 of their 10 taken, 2 negatives in 3 are of the other half, so the
+    ceiling is near 1/3 · 1/2 + 2/3 = 0.83. The history of another user does not help: 0.5."""
     rng = np.random.default_rng(1)
     halves = rng.integers(2, size=200)
     events = [(f"u{u}", f"o{10 * half + rng.integers(10)}", t) for u, half in enumerate(halves) for t in range(5)]

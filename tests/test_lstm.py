@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import assert_close, assert_gradients, assert_unchanged, literal_lstm, pair_of
+from helpers import assert_close, assert_gradients, assert_shapes, assert_unchanged, literal_lstm, pair_of, sigmoid
 
-from atrank_np.gradcheck import layer_cases
-from atrank_np.layers.lstm import ends_backward, ends_forward, lstm_backward, lstm_forward, steps
+from atrank_np.gradcheck.cases import layer_cases
+from atrank_np.layers.lstm import steps
 
-NAMES = ["lstm", "ends"]
+NAMES = ["cell", "lstm", "ends"]
 BOTH = pytest.mark.parametrize("backwards", [False, True])
 
 
@@ -20,6 +20,11 @@ def test_gradients(layers, name):
 
 def test_gradients_backwards(layers):
     assert_gradients(layers, "lstm", backwards=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,7 +52,7 @@ def test_literally(layers, backwards):
 
 
 def test_two_steps_by_hand(layers):
-    """Gates without bias that look at x alone, half open at 0, and a state that is carried on."""
+    """Gates that are σ(0) = ½, and a candidate that reads x alone: the state is halved and handed on."""
     W = np.array([[0.0, 0, 1, 0]])
     forward, _ = pair_of(layers, "lstm")
     y, _ = forward(np.array([[2.0], [0.0]]), W, np.zeros((1, 4)), np.zeros(4), np.array([0, 2]), False)
@@ -56,20 +61,19 @@ def test_two_steps_by_hand(layers):
 
 
 def test_gates_stand_in_their_order(layers):
-    """i, f, g, o: a gate that is shut by its bias stops what it stops."""
+    """i, f, g, o: what changes when the bias of one gate closes it."""
     forward, _ = pair_of(layers, "lstm")
     x, W, U, b, offsets, backwards = case().values()
-    shut = {}
+    closed = {}
     for gate, name in enumerate("ifgo"):
         bias = b.copy()
         bias[3 * gate : 3 * gate + 3] = -1e4
-        shut[name] = forward(x, W, U, bias, offsets, backwards)[0]
-    assert not shut["i"].any() and not shut["o"].any()  # nothing gets in, nothing gets out
-    assert shut["f"].any() and (shut["g"][offsets[1:3]] < 0).all()  # g is -1: every first state is negative
-    # without a memory, the second state is what it would be if only h, not c, came from the first
-    i, _, g, o = np.split(x[2] @ W + shut["f"][1] @ U + b, 4)
-    sigmoid = lambda z: 1 / (1 + np.exp(-z))
-    assert_close(shut["f"][2], sigmoid(o) * np.tanh(sigmoid(i) * np.tanh(g)))
+        closed[name] = forward(x, W, U, bias, offsets, backwards)[0]
+    assert not closed["i"].any() and not closed["o"].any()  # nothing gets in, nothing gets out
+    assert closed["f"].any() and (closed["g"][offsets[1:3]] < 0).all()  # g is -1: every first state is negative
+    # with f closed, the second state depends on the first through h alone, not through c
+    i, _, g, o = np.split(x[2] @ W + closed["f"][1] @ U + b, 4)
+    assert_close(closed["f"][2], sigmoid(o) * np.tanh(sigmoid(i) * np.tanh(g)))
 
 
 def test_backwards_is_forwards_on_reversed_histories(layers):
@@ -86,8 +90,8 @@ def test_backwards_is_forwards_on_reversed_histories(layers):
 
 
 @BOTH
-def test_steps_never_pad(backwards):
-    """Each row once, at its step; the histories that go on are the first of those that were there."""
+def test_steps_have_no_padding(backwards):
+    """Each row once, at its step. The histories that go on are the first ones of the step before."""
     offsets = np.array([0, 2, 2, 5, 6, 9])
     found = [rows.tolist() for rows in steps(offsets, backwards)]
     assert found == ([[4, 8, 1, 5], [3, 7, 0], [2, 6]] if backwards else [[2, 6, 0, 5], [3, 7, 1], [4, 8]])
@@ -95,8 +99,8 @@ def test_steps_never_pad(backwards):
 
 
 @BOTH
-def test_histories_do_not_hear_each_other(layers, backwards):
-    """Not even one that ends while another goes on: a history's states and gradients are those that it has alone."""
+def test_histories_do_not_affect_each_other(layers, backwards):
+    """A history has the same states and gradients as alone, also where one ends before another."""
     forward, backward = pair_of(layers, "lstm")
     x, W, U, b, offsets, _ = case().values()
     y, cache = forward(x, W, U, b, offsets, backwards)
@@ -139,18 +143,10 @@ def test_ends_are_the_last_row_forwards_and_the_first_backwards(layers):
     assert dy.tolist() == [[0, 0, 3, 4], [0, 0, 0, 0], [1, 2, 0, 0], [9, 10, 11, 12], [13, 14, 15, 16]]
 
 
-def test_ends_of_nothing(layers):
+def test_ends_of_empty_histories(layers):
     forward, backward = pair_of(layers, "ends")
     v, cache = forward(np.zeros((0, 4)), np.array([0, 0, 0]))
     assert v.tolist() == [[0] * 4] * 2 and backward(v, cache).shape == (0, 4)
-
-
-def test_float32_stays_float32():
-    for (forward, backward), name in (((lstm_forward, lstm_backward), "lstm"), ((ends_forward, ends_backward), "ends")):
-        inputs = {k: v.astype(np.float32) if k in ("x", "W", "U", "b", "y") else v for k, v in case(name).items()}
-        y, cache = forward(*inputs.values())
-        gradients = backward(np.ones_like(y), cache)
-        assert {a.dtype for a in [y, *(gradients if type(gradients) is tuple else [gradients])]} == {np.dtype(np.float32)}
 
 
 def test_what_the_tests_have_compiled_is_of_use_to_others():

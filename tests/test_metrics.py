@@ -37,8 +37,8 @@ def test_tiny_values():
     assert user_auc(np.array([0.0, 1, 1]), np.array([1, 1, 0]), np.array([0, 3])).each.tolist() == [0.25]
 
 
-def test_each_user_counts_alike():
-    """One user with a hundred pairs, one with a single pair."""
+def test_each_user_counts_the_same():
+    """One user has a hundred pairs, one a single pair."""
     scores = np.append(np.arange(101.0, 0, -1), [0, 1])
     label = np.append([1], np.zeros(100)).tolist() + [1, 0]
     assert user_auc(scores, np.array(label), np.array([0, 101, 103])).mean == 0.5
@@ -57,7 +57,7 @@ def test_rankings_of_one_user_are_not_counted_as_two_users():
     assert_close(standard_error(np.tile(values, 2), np.tile(once, 2)), standard_error(values, once))
 
 
-def test_not_a_number_loses():
+def test_a_nan_score_loses():
     assert user_auc(np.array([np.nan, 0.0]), np.array([1, 0]), np.array([0, 2])).mean == 0
     assert user_auc(np.array([0.0, np.nan]), np.array([1, 0]), np.array([0, 2])).mean == 0
 

@@ -38,7 +38,7 @@ def problem_of(seed=0, **settings):
 
 
 def richest(model):
-    """The settings with all parts of a model in it."""
+    """The settings that use all parts of a model."""
     return dict(model=model, ranking="dot" if model == "bpr_mf" else "deep")
 
 
@@ -56,7 +56,7 @@ def histories(batch, order):
 
 
 def check_entries(name, f, x, gradient, places):
-    """Some entries by their flat places; relative to the largest entry of the whole array, as everywhere."""
+    """Some entries by their flat places. As everywhere, errors are relative to the largest entry of the whole array."""
     entries = np.eye(x.size)[places].reshape(-1, *x.shape)
     analytic = [*gradient.ravel()[places], np.abs(gradient).max()]
     return compare(name, analytic, lambda h: [*(derivative(f, x, v, h) for v in entries), analytic[-1]])
@@ -67,7 +67,7 @@ def some_checks(problem, f, gradients, rng, count=3):
     checks = []
     for name, w in problem.params.items():
         gradient = dense(gradients[name], w.shape) * (problem.table_scale if kind(name) == "table" else 1)
-        known = w[1:] if has_unknown(name) else w  # a view: what is moved is the parameter itself
+        known = w[1:] if has_unknown(name) else w  # a view, so that the parameter itself is moved
         gradient = gradient[1:] if has_unknown(name) else gradient
         checks.append(check_directions(f"{name}, directions", f, known, gradient, rng, count))
         places = rng.integers(known.size, size=count)
@@ -81,10 +81,13 @@ def assert_right(checks):
 
 
 @pytest.mark.parametrize("trained", [True, False])
-@pytest.mark.parametrize("model, ranking, dropout", [
-    *(("atrank", ranking, dropout) for ranking in ("dot", "deep") for dropout in (0, 0.3)),
-    *((model, "dot", 0.3) for model in COMPETITORS),  # with the deep network they stand in the next test but one
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "model, ranking, dropout",
+    [
+        *(("atrank", ranking, dropout) for ranking in ("dot", "deep") for dropout in (0, 0.3)),
+        *((model, "dot", 0.3) for model in COMPETITORS),  # with the deep f they are in the next test but one
+    ],
+)
 def test_directions_and_entries_of_every_parameter(model, ranking, dropout, trained):
     """The derivative of <r, scores>, r random, in random directions and by random entries."""
 
@@ -114,7 +117,7 @@ def test_every_entry_of_every_parameter_of_a_training_step(loss):
 
 @pytest.mark.parametrize("model", COMPETITORS)
 def test_some_entries_of_a_training_step_of_the_competitors(model):
-    """Loss and backend are ATRank's, proved there entry by entry (`python -m atrank_np.gradcheck` does so for all)."""
+    """Loss and backend are those of ATRank, with every entry checked above. `python -m atrank_np.gradcheck` does it for all."""
     settings = richest(model) | dict(dropout=0.3) | MODELS[model]
 
     def draw(rng):
@@ -165,7 +168,7 @@ def test_a_parameter_used_twice_gets_the_sum():
 
 
 @EVERY
-def test_a_group_that_a_batch_lacks_is_left_alone(model):
+def test_a_group_that_is_not_in_the_batch_gets_no_gradient(model):
     problem = problem_of(model=model)
     batch = random_batch(np.random.default_rng(1), problem.model.space.groups[:2], [3, 0, 2], [2, 2, 2])
     loss, gradients = NumpyBackend(*problem[:2], problem.config, 0, problem.table_scale).gradients(batch)
@@ -201,14 +204,14 @@ def test_bags_are_packed_again():
 
 @EVERY
 def test_initialisation_by_kind(model):
-    """`initialise` goes by the name alone; a Bi-LSTM then opens its forget gates."""
+    """`initialise` reads the name alone. A Bi-LSTM then sets the biases of its forget gates to 1."""
     params = problem_of(**richest(model)).model.init(0, dense=0.1, table=0.3, gain=0.2, dtype=np.float32)
     assert all(w.dtype == np.float32 for w in params.values())
     for name, w in params.items():
         if kind(name) == "gain":
             assert (w == np.float32(0.2 if name.startswith("vanilla") else 1)).all(), name
         elif name in ("forwards.b", "backwards.b"):
-            assert w.reshape(4, 6).tolist() == [[0] * 6, [1] * 6, [0] * 6, [0] * 6]  # the forget gates are open
+            assert w.reshape(4, 6).tolist() == [[0] * 6, [1] * 6, [0] * 6, [0] * 6]  # i, f, g, o
         elif kind(name) in ("bias", "item bias"):
             assert not w.any(), name
         elif has_unknown(name):
@@ -239,7 +242,7 @@ def test_float32_stays_float32(model):
     assert all(w.dtype == np.float32 for w in params.values())
 
 
-def test_weights_and_states_are_open():
+def test_weights_and_states_can_be_read():
     problem = problem_of()
     _, cache = problem.model.forward(*problem[1:4])
     weights = cache.user.weights()
@@ -266,7 +269,7 @@ def test_order_of_a_history_does_not_matter(model):
 
 @pytest.mark.parametrize("model", ["bilstm", "bilstm_attention", "cnn"])
 def test_order_of_a_history_matters(model):
-    """Histories reversed: the scores of those with several behaviours move, no other."""
+    """Reversed histories change the scores of those with several behaviours, and no other."""
     problem = problem_of(model=model)
     offsets, targets = problem.batch.offsets, np.diff(problem.batch.target_offsets)
     order = np.concatenate([np.arange(start, stop)[::-1] for start, stop in zip(offsets, offsets[1:])])
@@ -292,7 +295,7 @@ def test_an_unrelated_segment_does_not_matter(first, model):
 
 
 @EVERY
-def test_a_target_may_be_asked_twice(model):
+def test_a_target_may_be_given_twice(model):
     problem = problem_of(model=model)
     order = np.array([0, 1, 2, 2, *range(3, 13)])
     batch = problem.batch._replace(
@@ -303,23 +306,22 @@ def test_a_target_may_be_asked_twice(model):
 
 
 @EVERY
-def test_scores_do_not_see_the_labels(model):
+def test_scores_do_not_depend_on_the_labels(model):
     problem = problem_of(model=model)
     assert_same(scores_of(problem, problem.batch._replace(label=1 - problem.batch.label)), scores_of(problem))
 
 
 @EVERY
-def test_scores_see_the_history(model):
-    """Each history replaced by the next behaviours of the batch: every non-empty history's scores move, no other; those of
-    BPR-MF never do."""
+def test_scores_depend_on_the_history(model):
+    """Other behaviours change the scores of every non-empty history, and of no other; those of BPR-MF never change."""
     problem = problem_of(model=model)
     moved = np.abs(scores_of(problem, histories(problem.batch, np.roll(np.arange(17), 3))) - scores_of(problem))
     assert moved[:2].max() == 0 and (moved[2:].max() == 0 if model == "bpr_mf" else moved[2:].min() > 1e-6)
 
 
 @EVERY
-def test_scores_see_the_user(model):
-    """Those of BPR-MF alone: other users, other scores. The unknown one has the items' biases and no more."""
+def test_scores_depend_on_the_user(model):
+    """Only those of BPR-MF. For the unknown user they are the item biases alone."""
     problem = problem_of(model=model)
     assert problem.batch.user.tolist() == [0, 1, 2, 3, 0]
     scores, other = scores_of(problem), scores_of(problem, problem.batch._replace(user=np.array([0, 2, 3, 1, 4])))
@@ -335,7 +337,7 @@ def test_scores_see_the_user(model):
 
 @EVERY
 def test_unknown_objects_are_zero_rows(model):
-    """An object whose tables' rows are all zero scores as the unknown one does."""
+    """An object whose rows are all zero has the score of the unknown object."""
     problem = problem_of(model=model)
     problem.params["table.coupon"][2] = 0
     problem.params["bias.coupons"][2] = 0
@@ -380,7 +382,8 @@ def test_parameters_and_batch_unchanged(model):
 
 
 def twenty_samples(model="atrank"):
-    """Twenty random histories, each of another user and with a positive and a negative that only they can tell apart."""
+    """Twenty random histories of twenty users, each with a positive and a negative. Only the history, or the user, tells which
+    is which."""
     rng = np.random.default_rng(0)
     space = problem_of(**WIDE).model.space
     batch = random_batch(rng, space.groups, rng.integers(2, 7, 20).tolist(), [2] * 20)
@@ -392,7 +395,7 @@ def twenty_samples(model="atrank"):
 
 @pytest.mark.parametrize("loss", ["point", "pair"])
 @EVERY
-def test_twenty_samples_can_be_learnt_by_heart(model, loss):
+def test_twenty_samples_can_be_overfitted(model, loss):
     net, batch = twenty_samples(model)
     backend = NumpyBackend(net, net.init(0, dense=0.2, table=0.5), Config(**WIDE, model=model, loss=loss, l2=0))
     rate = 1.0 if model == "bpr_mf" else 0.3
@@ -437,9 +440,12 @@ def test_clipping_takes_a_step_of_limited_length():
     assert_close(np.sqrt(sum(((params[name] - w) ** 2).sum() for name, w in before.items())), 2.0 * 0.01, 1e-9)
 
 
-def test_kinks_are_noticed():
+def test_a_kink_is_detected():
+    def relu(x):
+        y = np.maximum(x, 0)
+        return y.sum(), y
+
     x = np.array([1e-7])
-    relu = lambda x: (np.maximum(x, 0).sum(), (np.maximum(x, 0),))
     with pytest.raises(Kink):
         derivative(relu, x, np.ones(1))
     assert x[0] == 1e-7

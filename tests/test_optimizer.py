@@ -4,7 +4,7 @@ from helpers import assert_close, assert_same
 
 from atrank_np.config import Config
 from atrank_np.layers.embedding import Rows
-from atrank_np.optimizer import FOLD, SGD, clip, folded, learning_rate
+from atrank_np.optimizer import FOLD, SGD, clip, learning_rate, unscaled
 from atrank_np.parameters import has_unknown, is_decayed, kind
 
 NAMES = ["table.item", "time.items", "action.items", "F_M.items.W", "F_M.items.b", "self.F.gain", "bias.items"]
@@ -48,12 +48,12 @@ def test_equals_whole_table_decay_over_two_folds():
         optimizer.apply(params, gradients, rate, 1e-3)
         dense_step(twin, gradients, rate, 1e-3)
     assert 0 < optimizer.table_scale < 1
-    for name, w in folded(params, optimizer.table_scale).items():
+    for name, w in unscaled(params, optimizer.table_scale).items():
         assert_close(w, twin[name])
 
 
 def test_folds_by_step_number():
-    """A run that is stopped between two folds and goes on has the same bits as the one left alone."""
+    """A run that is stopped between two folds and resumed ends with the same bits as one that is not stopped."""
     whole, parts = start(), start()
     optimizer = SGD(FOLD - 3)
     scales = []
@@ -61,7 +61,7 @@ def test_folds_by_step_number():
         optimizer, rng = SGD(FOLD - 3), np.random.default_rng(1)
         for _ in range(6):
             if params is parts:
-                folded(params, optimizer.table_scale)  # looking at the parameters changes nothing
+                unscaled(params, optimizer.table_scale)  # reading the parameters changes nothing
                 optimizer = SGD(optimizer.step, optimizer.table_scale)
             optimizer.apply(params, random_gradients(rng, params), 0.5, 1e-2)
             scales.append(optimizer.table_scale)
@@ -79,7 +79,7 @@ def test_one_step_by_hand():
     }
     optimizer = SGD(0, 0.5)  # the table means 0, 2, 4
     optimizer.apply(params, gradients, 0.1, 2.0)
-    assert_close(folded(params, optimizer.table_scale)["table.item"].ravel(), [0, 0.8 * 2, 0.8 * 4 - 0.1 * 3])
+    assert_close(unscaled(params, optimizer.table_scale)["table.item"].ravel(), [0, 0.8 * 2, 0.8 * 4 - 0.1 * 3])
     assert_close(params["F_M.items.b"], [10 - 0.1])
     assert_close(params["F_M.items.W"], [[0.8 * 10 - 0.1]])
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import assert_gradients, assert_unchanged, pair_of
+from helpers import assert_gradients, assert_shapes, assert_unchanged, pair_of
 
 NAMES = ["linear", "relu", "perceptron"]
 
@@ -8,6 +8,11 @@ NAMES = ["linear", "relu", "perceptron"]
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(layers, name):
     assert_gradients(layers, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
 
 
 @pytest.mark.parametrize("name", NAMES)

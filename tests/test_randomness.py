@@ -17,7 +17,7 @@ def test_streams_differ_in_every_argument():
     assert len(set(PURPOSES.values())) == len(PURPOSES)
 
 
-def test_a_purpose_without_a_name():
+def test_an_unknown_purpose_is_refused():
     with pytest.raises(KeyError):
         stream(0, "luck")
 
@@ -69,5 +69,5 @@ def test_a_mask_can_be_made_again_in_parts():
     assert whole[:9].tolist() == dropout.mask(1, (9, 6), np.float32).tolist()
 
 
-def test_no_rate_keeps_everything():
+def test_rate_0_keeps_everything():
     assert (dropout_mask(0.0, 5, 0, (50, 20), np.float64) == 1).all()

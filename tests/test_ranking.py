@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from helpers import F, assert_close, assert_gradients, assert_unchanged, pair_of
+from helpers import F, assert_close, assert_gradients, assert_shapes, assert_unchanged, pair_of
 from kernel_twins import run
 
 from atrank_np.gradcheck import layer_cases
@@ -13,6 +13,11 @@ NAMES = ["broadcast_user", "dot", "deep", "pointwise", "pairwise"]
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients(layers, name):
     assert_gradients(layers, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_and_dtypes(layers, name):
+    assert_shapes(layers, name)
 
 
 @pytest.mark.parametrize("name", NAMES)

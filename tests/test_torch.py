@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from atrank_np.backend import make_backend
-from atrank_np.gradcheck import dense, toy_problem
-from atrank_np.optimizer import folded
+from atrank_np.gradcheck import dense
+from atrank_np.gradcheck.cases import toy_problem
+from atrank_np.optimizer import unscaled
 from atrank_np.parameters import has_unknown
 
 torch = pytest.importorskip("torch")
@@ -86,7 +87,7 @@ def test_all_gradients_are_those_of_autograd(ranking, loss, backend):
     problem = toy_problem(np.random.default_rng(2), ranking=ranking, loss=loss, backend=backend, width=32, spaces=2)
     model, params, batch, scale, config = problem
     assert 0 in np.diff(batch.offsets) and {c.kind for g in model.space.groups for c in g.columns} > {"tokens", "number"}
-    p = {name: torch.tensor(w, requires_grad=True) for name, w in folded(params, scale).items()}
+    p = {name: torch.tensor(w, requires_grad=True) for name, w in unscaled(params, scale).items()}
     expected = losses(problem, p)
     expected.backward()
     value, gradients = make_backend(model, params, config, 0, scale).gradients(batch)

@@ -1,4 +1,4 @@
-"""Each variant against ATRank: equal where it must be, by its own formula where not, different all the same; and it trains."""
+"""Each variant against ATRank: equal where it must be, elsewhere by its own formula; it differs, and it trains."""
 
 import json
 from dataclasses import replace
@@ -64,7 +64,7 @@ def test_every_entry_of_every_parameter(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_differs_and_trains(name):
-    """Scores, or at least gradients, are not ATRank's at the same parameters; 30 steps lower the loss."""
+    """At the same parameters the scores, or at least the gradients, are not those of ATRank. 30 steps lower the loss."""
     problem = problem_of(name)
     other, df = plain(problem), np.ones(len(problem.batch.label))
     dF_M = [p.model.backward(df, run(p)[1])["F_M.items.b"] for p in (problem, other)]
@@ -171,7 +171,7 @@ def test_activation_l2_changes_gradients_alone():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_attention_can_be_looked_at(name):
+def test_attention_weights_can_be_read(name):
     problem = problem_of(name)
     weights = problem.model.forward(problem.params, problem.batch, problem.table_scale)[1].user.weights()
     for layer in ("vanilla",) if name == "no_self_attention" else ("self", "vanilla"):
@@ -179,14 +179,14 @@ def test_attention_can_be_looked_at(name):
             assert length == 0 or weight.shape[0::2] == (3, length) and np.allclose(weight.sum(2), 1)
 
 
-def test_what_has_no_kernels_is_refused():
-    """A variant that is marked compiled by mistake must not be trained as ATRank itself."""
+def test_a_model_without_kernels_is_refused():
+    """A variant that is marked as compiled by mistake must not be trained as ATRank itself."""
     problem = problem_of("linear_projection")
     with pytest.raises(ValueError, match="^ATRank with LinearProjection: has no kernels, NumPy computes it$"):
         NumbaBackend(problem.model, problem.params, problem.config)
 
 
-def test_a_kind_of_feature_that_nothing_embeds():
+def test_an_unknown_kind_of_feature_is_refused():
     groups = problem_of("").model.space.groups
     column = groups[0].columns[0]._replace(kind="count")
     with pytest.raises(ValueError, match="^feature 'object': a kind 'count' has no embedding$"):
@@ -230,7 +230,7 @@ def test_a_step_in_the_learning_rate():
 
 
 def test_commands(tiny, tmp_path):
-    """A variant is trained with its own defaults, but for flags; its run can be evaluated, by NumPy alone."""
+    """A variant is trained with its own defaults, except where a flag says otherwise. Only NumPy can evaluate its run."""
     out = run_train(tiny, tmp_path / "run", "--variant", "continuous_time", "--learning-rate", "0.25")
     report = json.loads((out / "report.json").read_text())
     config = report["config"]

@@ -1,33 +1,41 @@
-"""Small made-up inputs with every difficulty in them, on which the proofs run: gradient checks, tests and lessons."""
+"""Small random inputs with every difficult case in them. Gradient checks, tests and lessons use them."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import Floats
 from ..config import Config, defaults
 from ..datasets.log import Bag
 from ..datasets.packing import Batch
 from ..layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
-from ..models import make_model, make_space
+from ..models import Model, make_model, make_space
 from ..models.cnn import CNN
 from ..models.common_space import FeatureColumn, GroupSpace
 from ..models.variants import CLASSES, RawQuery
-from ..parameters import has_unknown, kind
+from ..parameters import Params, has_unknown, kind
 
 MODULES = (perceptron, embedding, attention, feedforward, ranking, lstm, convolution)
-LAYERS = {name: value for module in MODULES for name, value in vars(module).items()}
+LAYERS: dict[str, Any] = {name: value for module in MODULES for name, value in vars(module).items()}
 
 
-def layer_cases(rng):
-    """name -> (inputs, the differentiated ones). Sizes are small and distinct, so that no transpose can pass; ids repeat;
-    bags, histories and target lists are empty, single and many."""
-    r = lambda *shape: rng.standard_normal(shape)
+def layer_cases(rng: np.random.Generator) -> dict[str, tuple[dict[str, Any], list[str]]]:
+    """Layer -> (inputs by name, names of the differentiated ones).
+
+    Sizes are small and distinct, so that no transposed array can pass. Ids repeat. Bags, histories and lists of targets have
+    no, one and many entries.
+    """
+
+    def r(*shape: int) -> Floats:
+        return rng.standard_normal(shape)
+
     N, I, O, V, E, T = 7, 5, 3, 5, 3, 7
     K, d, D, Q, n = 3, 2, 6, 11, 13
     query_offsets, offsets = np.array([0, 2, 5, 5, 11]), np.array([0, 0, 1, 6, 13])
     ids = np.array([2, 0, 2, 4, 1, 2, 4])
-    attended = dict(query=r(Q, D), key=r(n, D), value=r(n, D), query_offsets=query_offsets, offsets=offsets, K=K)
-    attention = dict(x=r(Q, D), m=r(n, D), P_W=r(D, D), P_b=r(D), W=0.3 * r(K, d, D), Q_W=r(D, D), Q_b=r(D))
+    attended: dict[str, Any] = dict(query=r(Q, D), key=r(n, D), value=r(n, D), query_offsets=query_offsets, offsets=offsets, K=K)
+    attention: dict[str, Any] = dict(x=r(Q, D), m=r(n, D), P_W=r(D, D), P_b=r(D), W=0.3 * r(K, d, D), Q_W=r(D, D), Q_b=r(D))
     attention |= dict(query_offsets=query_offsets, offsets=offsets)
     norm = dict(gain=1 + 0.5 * r(I), bias=r(I))
     hidden = dict(x=r(N, I), W1=r(I, O), b1=r(O), W2=r(O, I), b2=r(I), **norm)
@@ -35,7 +43,7 @@ def layer_cases(rng):
     deep = dict(h=r(T, I), e=r(T, I), W1=r(3 * I, O), b1=r(O), w2=r(O, 1), b2=r(1))
     recurrent = dict(x=r(n, I), W=r(I, 4 * E), U=r(E, 4 * E), b=r(4 * E), offsets=offsets)
     pairs = dict(positive=np.array([0, 0, 3, 4]), negative=np.array([1, 2, 5, 5]))
-    cases = {
+    cases: dict[str, tuple[dict[str, Any], str]] = {
         "linear": (dict(x=r(N, I), W=r(I, O), b=r(O)), "x W b"),
         "relu": (dict(x=r(N, I)), "x"),
         "perceptron": (dict(x=r(N, I), W=r(I, O), b=r(O)), "x W b"),
@@ -63,26 +71,34 @@ def layer_cases(rng):
 class Problem(NamedTuple):
     """A model with parameters and a batch; tables are stored divided by table_scale."""
 
-    model: object
-    params: dict
+    model: Model
+    params: Params
     batch: Batch
     table_scale: float
     config: Config
 
 
-def toy_problem(rng, model="atrank", variant="", trained=True, **settings):
-    """A small problem in float64 with everything in it: three groups of different widths; a table shared by two features;
-    ids, categories, numbers and bags of tokens (empty ones too); unknown and repeated objects; histories of 0, 1 and many
-    behaviours. Where raw queries ask for it, all groups are as wide as the model. trained: biases away from 0 and gains from
-    1; else as initialised, and no empty history: its target would stand on the kink of F_vanilla's relu, where the bias is
-    exactly 0."""
-    own = dict(variant=variant, backend=defaults(variant=variant).backend)
-    config = Config(**(dict(width=6, spaces=3, model=model) | own | settings))
+def toy_problem(
+    rng: np.random.Generator, model: str = "atrank", variant: str = "", trained: bool = True, **settings: Any
+) -> Problem:
+    """A small problem in float64. settings: fields of Config.
+
+    It has three groups of different widths (the variants with raw queries need all as wide as the model), a table shared by
+    two features, ids, categories, numbers and bags of tokens, unknown and repeated objects, empty bags, and histories of 0, 1
+    and many behaviours.
+
+    trained: biases are not 0 and gains not 1. Otherwise the parameters are initial ones, and no history is empty: with biases
+    of exactly 0 its target would be at the kink of F_vanilla's relu.
+    """
+    own: dict[str, Any] = dict(width=6, spaces=3, model=model, variant=variant, backend=defaults(variant=variant).backend)
+    config = Config(**(own | settings))
     raw = issubclass(CLASSES[variant][1], RawQuery)
     item, shared, price, word, coupon = (2, 2, 2, 4, 6) if raw else (5, 3, 3, 4, 2)
-    code = lambda *values: np.array(values, np.int32)
-    tokens = Bag(code(1, 2, 3, 1, 1, 0, 4), np.array([0, 0, 2, 2, 5, 7]))
-    category = lambda *values: FeatureColumn("category", "categorical", "category", shared, code(*values))
+    tokens = Bag(np.array([1, 2, 3, 1, 1, 0, 4], np.int32), np.array([0, 0, 2, 2, 5, 7]))
+
+    def category(*values: int) -> FeatureColumn:
+        return FeatureColumn("category", "categorical", "category", shared, np.array(values, np.int32))
+
     groups = [
         GroupSpace(
             "items",
@@ -112,9 +128,12 @@ def toy_problem(rng, model="atrank", variant="", trained=True, **settings):
     return Problem(net, params, random_batch(rng, groups, lengths, [2, 3, 2, 4, 2]), 0.7, config)
 
 
-def random_batch(rng, groups, lengths, targets):
-    """Histories of these lengths with so many targets each; row i is of group i modulo their number, and so is history b's
-    target group. The first half of a history's targets, at least one, is positive; a positive is never unknown."""
+def random_batch(rng: np.random.Generator, groups: Sequence[GroupSpace], lengths: Sequence[int], targets: Sequence[int]) -> Batch:
+    """Histories of these lengths, with these numbers of targets.
+
+    Row i is a behaviour of group i modulo the number of groups; the targets of history b are of group b modulo that number.
+    The first half of a history's targets, at least one, is positive. A positive is never the unknown object.
+    """
     group = np.arange(sum(lengths)) % len(groups)
     target_group = np.repeat(np.arange(len(targets)) % len(groups), targets)
     objects, buckets = np.array([(g.objects, g.buckets) for g in groups]).T

@@ -7,7 +7,8 @@ Letters, the same in the whole project (shapes, loops and names):
     K  latent spaces (2)                        d  width of one space, s_k = D / K
     n  behaviours of one history                q  queries of one history (n itself, or its targets)
 
-A pair is `name_forward(x, …) -> y, cache` and `name_backward(dy, cache) -> dx, …`: the gradients come back in the order
-of the forward's array arguments, `dx` is the derivative of the loss by x, and the cache is a value, not a state. The
-forward's lines are numbered F1, F2, …; a backward's line B2 differentiates the line F2.
+A pair is `name_forward(x, …) -> y, cache` and `name_backward(dy, cache) -> dx, …`. The backward pass returns the
+gradients in the order of the forward's array arguments. `dx` is the derivative of the loss by x and has the shape and the
+dtype of x. The cache is a value, not a state. It holds references, so its arrays must not be changed before the backward
+pass. The forward's lines are numbered F1, F2, …; a backward's line B2 differentiates the line F2.
 """

@@ -3,42 +3,45 @@
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
-
+from ..arrays import Floats
+from ..datasets.packing import Batch
 from ..layers.attention import attention_weights
-from .ranker import Ranker
+from ..parameters import Params, Shapes
+from ..randomness import Dropout
+from .common_space import CommonSpace, Gradients
+from .ranker import AttendedCache, Ranker
 
 
 class UserCache(NamedTuple):
-    """self_layer, vanilla: caches of an attention and the feed-forward net behind it."""
+    self_layer: AttendedCache
+    vanilla: AttendedCache
+    C: Floats  # [N,D], (6)
 
-    self_layer: tuple
-    vanilla: tuple
-    C: np.ndarray  # [N,D], (6)
-
-    def weights(self):
-        """Attention weights by name: lists of [K, q, n] arrays, one per history (None for an empty one)."""
-        return {"self": attention_weights(self.self_layer[0]), "vanilla": attention_weights(self.vanilla[0])}
+    def weights(self) -> dict[str, list[Floats | None]]:
+        """Attention weights by layer: lists of [K,q,n] arrays, one per history (None for an empty one)."""
+        return {"self": attention_weights(self.self_layer.attention), "vanilla": attention_weights(self.vanilla.attention)}
 
 
 class ATRank(Ranker):
-    """spaces: K of (2)."""
+    """spaces: K of (2), which must divide the width D."""
 
-    def __init__(self, space, spaces, ranking="dot"):
+    def __init__(self, space: CommonSpace, spaces: int, ranking: str = "dot") -> None:
         super().__init__(space, ranking)
         self.K = spaces
 
-    def user_shapes(self, D):
+    def user_shapes(self, D: int) -> Shapes:
         return self.attention_shapes("self", D) | self.attention_shapes("vanilla", D)
 
-    def user_forward(self, params, S, h, batch, dropout):
-        """e_t of (7), [T,D], from S [N,D] and h [T,D]."""
-        masks = [dropout and partial(dropout.mask, layer) for layer in (0, 1)]
+    def user_forward(
+        self, params: Params, S: Floats, h: Floats, batch: Batch, dropout: Dropout | None
+    ) -> tuple[Floats, UserCache]:  # [N,D], [T,D] -> [T,D]
+        """e_t of (7). Cache: those of both attentions, and C."""
+        masks = [partial(dropout.mask, layer) if dropout else None for layer in (0, 1)]
         C, self_layer = self.attend("self", params, S, S, batch.offsets, batch.offsets, masks[0])  # F1 (2) to (6)
         e, vanilla = self.attend("vanilla", params, h, C, batch.target_offsets, batch.offsets, masks[1])  # F2 (7)
         return e, UserCache(self_layer, vanilla, C)
 
-    def user_backward(self, de, cache, gradients):  # -> [N,D], [T,D]
+    def user_backward(self, de: Floats, cache: UserCache, gradients: Gradients) -> tuple[Floats, Floats]:  # [T,D] -> [N,D], [T,D]
         dh, dC = self.attend_backward("vanilla", de, cache.vanilla, gradients)  # B2
         dS_query, dS_memory = self.attend_backward("self", dC, cache.self_layer, gradients)  # B1
         return dS_query + dS_memory, dh  # S has two uses

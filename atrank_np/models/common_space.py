@@ -1,15 +1,20 @@
 """From behaviours to the common space: their embeddings and (1), shared by all models that read histories.
 
-S = F_M(u) for the behaviours of a history, h_t = F_M(q_t) for the targets; both go through the same tables and the same
-F_M of their group, so their gradients add up. All groups have their own width, time table and projection; a feature
-table is shared by all features that name it.
+S = F_M(u) for the behaviours of a history, h_t = F_M(q_t) for the targets. Both use the tables and the F_M of their group,
+so their gradients add up. Every group has its own width, time table and projection. Features that name the same table share
+it.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import Floats, Ints
+from ..datasets.log import Bag
+from ..datasets.packing import Batch
 from ..layers.embedding import (
+    Gradient,
     Rows,
     bag_backward,
     bag_forward,
@@ -20,41 +25,52 @@ from ..layers.embedding import (
     sum_rows,
 )
 from ..layers.perceptron import perceptron_backward, perceptron_forward
-from ..parameters import has_unknown
+from ..parameters import Params, Shapes, has_unknown
 
-# A kind more is read by reading.CONVERT, embedded by `_feature_forward` and its backward below, and has its own part in
-# object_shapes, kernels.embedding and NumbaBackend._features and ._collect.
+# To add a kind: read it in reading.CONVERT, embed it in `_feature_forward` and `_feature_backward` below, and give it a part
+# in object_shapes, kernels.embedding and NumbaBackend._features and ._collect.
 KINDS = ("id", "categorical", "tokens", "number")
 
 
 class FeatureColumn(NamedTuple):
-    """One feature of a group's objects: values are codes [M], a Bag, or standardised numbers [M]. kind: one of KINDS."""
+    """One feature of a group's M objects."""
 
     name: str
-    kind: str
-    table: str
-    size: int
-    values: object
+    kind: str  # one of KINDS
+    table: str  # the name of its embedding table; a number has none
+    size: int  # E
+    values: Any  # rows of the table, Ints [M]; a Bag of them (tokens); or standardised numbers, Floats [M]
 
 
 class GroupSpace(NamedTuple):
-    """What the model must know of a group; target_action is a row of its action table."""
+    """What the model must know of a group of objects."""
 
     name: str
-    columns: tuple
-    width: int
-    buckets: int
-    target_action: int
-    objects: int
+    columns: tuple[FeatureColumn, ...]
+    width: int  # b, the sum of its features' sizes
+    buckets: int  # of elapsed time
+    target_action: int  # the row of the action table that its targets get
+    objects: int  # M
+
+
+class SpaceCache(NamedTuple):
+    """Of one group: where its rows are, and the caches of its layers."""
+
+    rows: Ints  # the places of its behaviours among the N of the batch
+    places: Ints  # the places of its targets among the T of the batch
+    u: Any  # of `behaviour_forward`
+    F_M: Any  # of `F_M_forward`
+    bias: Ints | None
 
 
 class Gradients:
     """The one place that accumulates: a parameter used twice gets the SUM of its gradients."""
 
-    def __init__(self):
-        self.dense, self.rows = {}, {}
+    def __init__(self) -> None:
+        self.dense: dict[str, Floats] = {}
+        self.rows: dict[str, list[Rows]] = {}
 
-    def add(self, name, gradient):
+    def add(self, name: str, gradient: Gradient) -> None:
         if isinstance(gradient, Rows):
             self.rows.setdefault(name, []).append(gradient)
         elif name in self.dense:
@@ -62,13 +78,14 @@ class Gradients:
         else:
             self.dense[name] = gradient
 
-    def add_all(self, prefix, names, gradients):
+    def add_all(self, prefix: str, names: Iterable[str], gradients: Iterable[Gradient]) -> None:
+        """The gradients of the parameters prefix + name. ValueError if there are more of the one than of the other."""
         for name, gradient in zip(names, gradients, strict=True):
             self.add(f"{prefix}{name}", gradient)
 
-    def total(self):
+    def total(self) -> dict[str, Gradient]:
         """name -> array or Rows, without the rows of `unknown`, which are never trained."""
-        gradients = dict(self.dense)
+        gradients: dict[str, Gradient] = {**self.dense}
         for name, parts in self.rows.items():
             ids = np.concatenate([part.ids for part in parts])
             values = np.concatenate([part.values for part in parts])
@@ -79,17 +96,21 @@ class Gradients:
 
 
 class CommonSpace:
-    """groups: [GroupSpace]; width: D; actions: number of action names; tables: table name -> number of rows V."""
+    """The embeddings, (1), and the item bias.
 
-    def __init__(self, groups, width, actions, tables, item_bias):
+    width: D; actions: number of action names; tables: table name -> number of rows V. ValueError for a feature whose
+    kind is not in KINDS.
+    """
+
+    def __init__(self, groups: Sequence[GroupSpace], width: int, actions: int, tables: dict[str, int], item_bias: bool) -> None:
         self.groups, self.width, self.actions, self.tables, self.item_bias = groups, width, actions, tables, item_bias
         for column in (column for g in groups for column in g.columns):
             if column.kind not in KINDS:
                 raise ValueError(f"feature {column.name!r}: a kind {column.kind!r} has no embedding")
 
-    def shapes(self):
+    def shapes(self) -> Shapes:
         """Parameter name -> shape."""
-        shapes = {}
+        shapes = Shapes()
         for g in self.groups:
             shapes |= self.object_shapes(g)
             shapes[f"time.{g.name}"] = (g.buckets, g.width)
@@ -100,9 +121,9 @@ class CommonSpace:
                 shapes[f"bias.{g.name}"] = (g.objects,)
         return shapes
 
-    def object_shapes(self, g):
+    def object_shapes(self, g: GroupSpace) -> Shapes:
         """Of emb(o) alone."""
-        shapes = {}
+        shapes = Shapes()
         for column in g.columns:
             if column.kind == "number":
                 shapes[f"number.{g.name}.{column.name}.w"] = (column.size,)
@@ -111,14 +132,23 @@ class CommonSpace:
                 shapes[f"table.{column.table}"] = (self.tables[column.table], column.size)
         return shapes
 
-    F_M_forward, F_M_backward = staticmethod(perceptron_forward), staticmethod(perceptron_backward)
+    def F_M_forward(self, u: Floats, W: Floats, b: Floats) -> tuple[Floats, Any]:  # [N,b], [b,D], [D] -> [N,D]
+        return perceptron_forward(u, W, b)
 
-    def seen(self, batch):
-        """What the model sees of a batch; all of it, but for variants."""
+    def F_M_backward(self, dy: Floats, cache: Any) -> tuple[Floats, Floats, Floats]:  # [N,D] -> [N,b], [b,D], [D]
+        return perceptron_backward(dy, cache)
+
+    def seen(self, batch: Batch) -> Batch:
+        """The part of a batch that the model reads: all of it, except in some variants."""
         return batch
 
-    def forward(self, params, batch, table_scale=1.0):
-        """-> S [N,D], h [T,D], bias [T], cache. Tables are stored divided by table_scale (see optimizer)."""
+    def forward(
+        self, params: Params, batch: Batch, table_scale: float = 1.0
+    ) -> tuple[Floats, Floats, Floats, Any]:  # -> [N,D], [T,D], [T]
+        """S of (1), h of the targets, and their item bias. Tables are stored divided by table_scale (see optimizer).
+
+        Cache: for each group its rows and targets, and the caches of its layers.
+        """
         batch = self.seen(batch)
         dtype = params[f"F_M.{self.groups[0].name}.W"].dtype
         scale = dtype.type(table_scale)
@@ -136,15 +166,15 @@ class CommonSpace:
             u, u_caches = self.behaviour_forward(params, g, objects, bucket, action, scale)
             s, F_M_cache = self.F_M_forward(u, params[f"F_M.{g.name}.W"], params[f"F_M.{g.name}.b"])  # (1)
             S[rows], h[places] = s[: len(rows)], s[len(rows) :]
-            bias_cache = None
+            bias_cache: Ints | None = None
             if self.item_bias:
                 bias[places], bias_cache = lookup_forward(params[f"bias.{g.name}"], batch.target_object[places])
-            caches.append((rows, places, u_caches, F_M_cache, bias_cache))
+            caches.append(SpaceCache(rows, places, u_caches, F_M_cache, bias_cache))
         return S, h, bias, caches
 
-    def backward(self, dS, dh, dbias, cache, gradients):
-        """dS [N,D], dh [T,D], dbias [T] into `gradients`. A table's gradient is by the table as the formula means it,
-        whatever table_scale it was stored with."""
+    def backward(self, dS: Floats, dh: Floats, dbias: Floats, cache: Any, gradients: Gradients) -> None:  # [N,D], [T,D], [T]
+        """Adds the gradients of its parameters to `gradients`. A table's gradient is the derivative by the table in the
+        formula, which is the stored one times table_scale."""
         for g, (rows, places, u_caches, F_M_cache, bias_cache) in zip(self.groups, cache):
             du, dW, db = self.F_M_backward(np.concatenate([dS[rows], dh[places]]), F_M_cache)
             gradients.add(f"F_M.{g.name}.W", dW)
@@ -153,37 +183,42 @@ class CommonSpace:
             if bias_cache is not None:
                 gradients.add(f"bias.{g.name}", lookup_backward(dbias[places], bias_cache))
 
-    def behaviour_forward(self, params, g, objects, bucket, action, scale):  # [N], [N], [N] -> [N, width of g]
-        """u = emb(o) + lookup_time(bucket) + lookup_action(a), and its caches."""
+    def behaviour_forward(
+        self, params: Params, g: GroupSpace, objects: Ints, bucket: Ints, action: Ints, scale: np.floating
+    ) -> tuple[Floats, Any]:  # [N], [N], [N] -> [N,b]
+        """u = emb(o) + lookup_time(bucket) + lookup_action(a). Cache: those of its three parts."""
         emb, feature_caches = self.object_forward(params, g, objects, scale)
         time, time_cache = lookup_forward(params[f"time.{g.name}"], bucket)
         act, act_cache = lookup_forward(params[f"action.{g.name}"], action)
         return emb + scale * time + scale * act, (feature_caches, time_cache, act_cache)
 
-    def behaviour_backward(self, g, du, caches, gradients):
-        """du [N, width of g] into `gradients`."""
-        feature_caches, time_cache, act_cache = caches
+    def behaviour_backward(self, g: GroupSpace, du: Floats, cache: Any, gradients: Gradients) -> None:  # [N,b]
+        feature_caches, time_cache, act_cache = cache
         gradients.add(f"time.{g.name}", lookup_backward(du, time_cache))
         gradients.add(f"action.{g.name}", lookup_backward(du, act_cache))
         self.object_backward(g, du, feature_caches, gradients)
 
-    def object_forward(self, params, g, objects, scale):  # [N] -> [N, width of g]
-        """emb(o): the embeddings of an object's features side by side; and their caches."""
+    def object_forward(
+        self, params: Params, g: GroupSpace, objects: Ints, scale: np.floating
+    ) -> tuple[Floats, tuple[Any, ...]]:  # [N] -> [N,b]
+        """emb(o): the embeddings of an object's features side by side. Cache: one for each feature."""
         parts, caches = zip(*(self._feature_forward(params, g, column, objects, scale) for column in g.columns))
         return np.concatenate(parts, axis=1), caches
 
-    def object_backward(self, g, demb, caches, gradients):
-        """demb [N, width of g] into `gradients`."""
+    def object_backward(self, g: GroupSpace, demb: Floats, caches: tuple[Any, ...], gradients: Gradients) -> None:  # [N,b]
         column_ends = np.cumsum([column.size for column in g.columns])[:-1]
         for column, dpart, cache in zip(g.columns, np.split(demb, column_ends, axis=1), caches):
             self._feature_backward(g, column, dpart, cache, gradients)
 
-    def _feature_forward(self, params, g, column, objects, scale):
-        """-> [N, size], cache. Row 0 of a table is all zeros, so an unknown id adds nothing."""
+    def _feature_forward(
+        self, params: Params, g: GroupSpace, column: FeatureColumn, objects: Ints, scale: np.floating
+    ) -> tuple[Floats, Any]:  # [N] -> [N,E]
+        """Row 0 of a table is all zeros, so an unknown id adds nothing."""
         if column.kind == "number":
             name = f"number.{g.name}.{column.name}"
             return number_forward(column.values[objects].astype(scale.dtype), params[f"{name}.w"], params[f"{name}.b"])
         table = params[f"table.{column.table}"]
+        cache: Any
         if column.kind == "tokens":
             ids, offsets = bags_of(column.values, objects)
             value, cache = bag_forward(table, ids, offsets)
@@ -191,7 +226,9 @@ class CommonSpace:
             value, cache = lookup_forward(table, column.values[objects])
         return scale * value, cache
 
-    def _feature_backward(self, g, column, dpart, cache, gradients):
+    def _feature_backward(
+        self, g: GroupSpace, column: FeatureColumn, dpart: Floats, cache: Any, gradients: Gradients
+    ) -> None:  # [N,E]
         if column.kind == "number":
             dw, db = number_backward(dpart, cache)
             gradients.add(f"number.{g.name}.{column.name}.w", dw)
@@ -202,8 +239,8 @@ class CommonSpace:
             gradients.add(f"table.{column.table}", lookup_backward(dpart, cache))
 
 
-def bags_of(bag, objects):
-    """The bags of some objects, packed again: ids [P], offsets [len(objects) + 1]."""
+def bags_of(bag: Bag, objects: Ints) -> tuple[Ints, Ints]:  # [N] -> [P], [N+1]
+    """The bags of some objects, packed again: their ids and offsets."""
     size = np.diff(bag.offsets)[objects]
     offsets = np.concatenate([[0], np.cumsum(size)])
     rows = np.arange(offsets[-1]) + np.repeat(bag.offsets[objects] - offsets[:-1], size)

@@ -13,7 +13,7 @@ from ..datasets.schema import Schema
 from ..errors import DataError, checked
 from ..models import make_model, make_space
 from ..models.common_space import FeatureColumn, GroupSpace
-from ..optimizer import folded
+from ..optimizer import unscaled
 
 FARTHEST = 10.0  # standard deviations: one object that training has not seen must not drown all others
 
@@ -95,7 +95,7 @@ class Trained:
 
     def unscaled_parameters(self) -> dict[str, np.ndarray]:
         """The parameters as the formulas mean them: name -> array."""
-        return folded(self.params, self.table_scale)
+        return unscaled(self.params, self.table_scale)
 
 
 def assemble(protocol: Protocol) -> Trained:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from atrank_np.layers.embedding import Rows
-from atrank_np.optimizer import SGD, folded
+from atrank_np.optimizer import SGD, unscaled
 from lessons.exercises import Case
 
 TITLE = "a step of SGD that is lazy and exact"
@@ -36,7 +36,7 @@ def check(answer, rng):
         g = rng.standard_normal((len(ids), E))
         stored, sgd = {"table.x": v.copy()}, SGD(0, s)
         sgd.apply(stored, {"table.x": Rows(ids, g)}, rate, l2)
-        meant = folded(stored, sgd.table_scale)["table.x"]
+        meant = unscaled(stored, sgd.table_scale)["table.x"]
         yours = answer.lazy_step(v, s, ids, g, rate, l2)
         came = len(yours) if isinstance(yours, tuple) else 1
         if came != 2:
