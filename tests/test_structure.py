@@ -13,11 +13,13 @@ FLOORS = [
     {"evaluation", "gradcheck", "train_flags"},
     {"runs"},
     {"backend"},
-    {"kernels", "datasets", "departures"},
+    {"kernels", "departures"},
     {"models"},
+    {"datasets"},
     {"optimizer", "cli"},
     {"layers", "parameters", "config", "metrics"},
     {"errors", "memory", "randomness", "text"},
+    {"arrays"},
 ]
 # What may not be known although it lies below.
 STRANGERS = {
@@ -59,7 +61,7 @@ def test_no_import_goes_up():
     for file, path in FILES.items():
         for module in set(imports(path)):
             room, other = file[0], module[0] if module else "__init__"
-            if room == "__init__" or room == other:
+            if "__init__" in (room, other) or room == other:
                 continue
             if ROOMS[other] <= ROOMS[room] or other in STRANGERS.get(room, ()):
                 wrong.append(f"{'/'.join(file)} imports {'.'.join(module)}")
