@@ -297,7 +297,7 @@ def test_known_files_are_checked(tmp_path, monkeypatch, capsys):
     assert shown[6] == "         1 items without metadata"
 
     monkeypatch.setitem(amazon.KNOWN, reviews.name, (got, (3, 6, 3, 7)))
-    with pytest.raises(DataError, match="items.csv: is there already; choose another --out, or remove it$"):
+    with pytest.raises(DataError, match="items.csv: the file exists already; choose another --out, or delete it$"):
         amazon.main(arguments)
     assert amazon.main([*arguments[:-1], str(tmp_path / "again")]) == 0
     shown = capsys.readouterr().out

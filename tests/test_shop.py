@@ -288,17 +288,17 @@ def test_faults_are_one_line(tmp_path, log, world):
     (tmp_path / "world.json").write_text("{}")
     with pytest.raises(DataError, match="world.json: expected the seed"):
         shop_ceiling.load_world(tmp_path, log)
-    with pytest.raises(DataError, match="not of this shop"):
+    with pytest.raises(DataError, match="this shop does not have"):
         mine = replace(log.catalogues["items"], objects=np.array(["unknown", "i0", "mine"]))
         shop_ceiling.load_world(DATA, replace(log, catalogues={"items": mine}))
-    with pytest.raises(DataError, match="not of this shop"):
+    with pytest.raises(DataError, match="this shop does not have"):
         shop_ceiling.ceiling(world, log, [0], [shop.START], ITEMS, candidates=[0])
     with pytest.raises(DataError, match="--users: expected at least 1, got 0"):
         shop.main(["--out", str(tmp_path), "--users", "0"])
     (tmp_path / "world.json").write_bytes(b"\xff")
     with pytest.raises(DataError, match="world.json: expected the seed"):
         shop_ceiling.load_world(tmp_path, log)
-    with pytest.raises(DataError, match="world.json: is there already; choose another --out, or remove it"):
+    with pytest.raises(DataError, match="world.json: the file exists already; choose another --out, or delete it"):
         shop.main(["--out", str(tmp_path), "--users", "1"])
     assert [path.name for path in tmp_path.iterdir()] == ["world.json"]
     (tmp_path / "file").write_text("")

@@ -1,7 +1,8 @@
-"""Amazon reviews, 2014 layout (JSON reviews, metadata as Python literals, one a line), to a data folder (data/README.md).
+"""Converts Amazon reviews to a data folder (data/README.md).
 
-Lines are parsed and forgotten one by one; what stays in memory are the names of users and items. Metadata of items that
-no review names, most of a file, are skipped after a look at both ends of the line: a fault within is not seen.
+The layout is that of 2014: reviews in JSON and metadata as Python literals, one record per line. Lines are read one at a
+time; only the names of users and items stay in memory. Most of the metadata belong to items that have no review. Of such a
+line only the first and the last characters are checked, so a fault between them is not found.
 """
 
 import ast
@@ -12,9 +13,11 @@ import json
 import re
 import reprlib
 import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 from atrank_np.cli import Parser, run
 from atrank_np.datasets.reading import LATEST, LONGEST
@@ -22,18 +25,29 @@ from atrank_np.datasets.writing import whole_files
 from atrank_np.errors import DataError
 from atrank_np.text import one_line
 
-KNOWN = {  # download -> md5, as third parties give it, and users, items, categories, samples: Table 1, Beauty as counted
+Parsed = TypeVar("Parsed")
+
+
+class Product(NamedTuple):
+    """What is used of an item's metadata; None: not given."""
+
+    category: str | None
+    brand: str | None
+
+
+# Download -> (md5 as third parties publish it, (users, items, categories, samples)). The numbers are those of the paper's
+# Table 1; those of Beauty, which it does not have, were counted.
+KNOWN: dict[str, tuple[str, tuple[int, ...]]] = {
     "reviews_Electronics_5.json.gz": ("e4524af6c644cd044b1969bac7b62b2a", (192_403, 63_001, 801, 1_689_188)),
     "meta_Electronics.json.gz": ("b39b77b4c980cca078ec2b93dfcba786", ()),
     "reviews_Clothing_Shoes_and_Jewelry_5.json.gz": ("b333fba48651ea2309288aeb51f8c6e4", (39_387, 23_033, 484, 278_677)),
     "reviews_Beauty_5.json.gz": ("5d2ccdcd86641efcfbae344317c10829", (22_363, 12_101, 195, 198_502)),
 }
-is_text = lambda value: type(value) is str and not re.search("[\0\ud800-\udfff]", value)  # that a CSV file can hold
-LONGEST_LINE = 2**22  # bytes of a line; a longer one is cut, and so a faulty one: this bounds the memory
+LONGEST_LINE = 2**22  # bytes; a longer line is cut and so is a fault, which bounds the memory
 
-# literal_eval builds an object for each of a line's hundreds of strings, of which three matter. RECORD finds these three in
-# a line as Python's repr writes it, when they hold no escapes; any other line goes to literal_eval. It can match in one way
-# only, so that no line, however hostile, makes it try again and again.
+# literal_eval makes an object of each of a line's hundreds of strings, of which only three are used. RECORD finds these
+# three in a line as Python's repr writes it, if they hold no escapes; any other line goes to literal_eval. RECORD can match
+# a line in one way only, so no line, however hostile, makes it backtrack for long.
 STRING = r"""(?:'[^'\\\0]*+(?:\\.[^'\\\0]*+)*+'|"[^"\\\0]*+(?:\\.[^"\\\0]*+)*+")"""
 ATOM = rf"(?:{STRING}|-?\d[\d.e+-]*)"
 NESTED = rf"(?:\[(?:X(?:, X)*)?\]|\{{(?:{ATOM}: X(?:, {ATOM}: X)*)?\}})"  # a list or dict of X
@@ -45,10 +59,16 @@ RECORD = re.compile(rf"\{{(?:{PAIR}(?:, |(?=\}})))+\}}\s*")
 ENDS = re.compile(r"\{'asin': '(\w+)'.*\}\s*", re.DOTALL)
 
 
-def convert(reviews, metadata, out, check=True):
-    """Writes out/events.csv, in the order of the reviews, and out/items.csv, or neither; returns what was counted."""
+def convert(reviews: str | Path, metadata: str | Path, out: str | Path, check: bool = True) -> dict[str, int]:
+    """Writes out/events.csv, in the order of the reviews, and out/items.csv.
+
+    check: compare the md5 of files with known names.
+    Returns what was counted, in words -> how often. DataError for a fault of a file, and then neither file is written.
+    """
     reviews, metadata = Path(reviews), Path(metadata)
-    users, items, samples, repeats = set(), {}, 0, 0  # items: asin -> (category, brand), or None: no metadata
+    users: set[str] = set()
+    items: dict[str, Product | None] = {}  # None: no metadata (yet)
+    samples = repeats = 0
     with whole_files(out, "items.csv", "events.csv") as (items_csv, events_csv):
         rows = csv.writer(events_csv, lineterminator="\n")
         rows.writerow(("user", "object", "time"))
@@ -62,12 +82,13 @@ def convert(reviews, metadata, out, check=True):
                 repeats += items[asin] is not None
                 items[asin] = items[asin] or product
         products = [product for product in items.values() if product]
-        categories = {category for category, _ in products} - {None}
+        categories = {product.category for product in products} - {None}
         if not categories:
             raise DataError(f"{metadata.name}: expected the 2014 layout, got a category for none of {len(items)} items")
         rows = csv.writer(items_csv, lineterminator="\n")
         rows.writerow(("object", "category", "brand"))
-        for asin, product in items.items():  # in the shape that `reading` takes: a name is one line, and not too long
+        for asin, product in items.items():
+            # `reading` wants a name on one line, of limited length.
             rows.writerow((asin, *(one_line(text or "")[:LONGEST] for text in product or ("", ""))))
     return {
         "users": len(users),
@@ -75,60 +96,74 @@ def convert(reviews, metadata, out, check=True):
         "categories": len(categories),
         "samples": samples,
         "items without metadata": len(items) - len(products),
-        "items with metadata that name no category": sum(category is None for category, _ in products),
-        "items with metadata that name no brand": sum(not brand for _, brand in products),
+        "items with metadata that name no category": sum(product.category is None for product in products),
+        "items with metadata that name no brand": sum(not product.brand for product in products),
         "repeated metadata of an item (the first are taken)": repeats,
     }
 
 
-def _review(line):  # -> user, asin, time
+def _is_text(value: object) -> bool:
+    """Whether it is a text that a CSV file can hold."""
+    return type(value) is str and not re.search("[\0\ud800-\udfff]", value)
+
+
+def _review(line: str) -> tuple[str, str, int]:
+    """(user, asin, time) of a review. ValueError if they are not there."""
     record = _record(json.loads, line, "expected a JSON object")
     user, asin, time = (record.get(key) for key in ("reviewerID", "asin", "unixReviewTime"))
-    _expect(is_text(user) and user, "reviewerID: expected a name", user)
-    _expect(is_text(asin) and asin, "asin: expected a name", asin)
+    _expect(_is_text(user) and user, "reviewerID: expected a name", user)
+    _expect(_is_text(asin) and asin, "asin: expected a name", asin)
     _expect(type(time) is int and abs(time) < LATEST, "unixReviewTime: expected an integer below 2^62", time)
     return user, asin, time
 
 
-def _product(line, items):  # -> asin, (category, brand): None where not given
+def _product(line: str, items: Collection[str]) -> tuple[str, Product | None]:
+    """(asin, its product), or None for the product of an item that is not in `items`. ValueError for a fault.
+
+    The category is the last element of the last path.
+    """
     ends = ENDS.fullmatch(line)
     if ends and ends[1] not in items:
         return ends[1], None
     found = RECORD.fullmatch(line)
     if found and found[1]:
-        asin, *product = (text and text[1:-1] for text in found.groups())
-        return asin, product
+        asin, category, brand = (text and text[1:-1] for text in found.groups())
+        return asin, Product(category, brand)
     record = _record(ast.literal_eval, line, "expected a dict of Python literals")
     asin, paths, brand = record.get("asin"), record.get("categories", []), record.get("brand", "")
-    _expect(is_text(asin), "asin: expected a name", asin)
-    _expect(is_text(brand), "brand: expected a text", brand)
+    _expect(_is_text(asin), "asin: expected a name", asin)
+    _expect(_is_text(brand), "brand: expected a text", brand)
     _expect(
-        type(paths) is list and all(type(path) is list and all(map(is_text, path)) for path in paths),
+        type(paths) is list and all(type(path) is list and all(map(_is_text, path)) for path in paths),
         "categories: expected a list of lists of texts",
         paths,
     )
-    return asin, (paths[-1][-1] if paths and paths[-1] else None, brand)
+    return asin, Product(paths[-1][-1] if paths and paths[-1] else None, brand)
 
 
-def _record(parse, line, expected):
+def _record(parse: Callable[[str], Any], line: str, expected: str) -> Any:
+    """The dict that `parse` makes of a line. ValueError, with what was expected, if it makes none."""
     record = None
-    with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # broken or hostile
+    with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # a broken or hostile line
         record = parse(line)
     _expect(type(record) is dict, expected, line)
     return record
 
 
-def _expect(fits, expected, value):
+def _expect(fits: object, expected: str, value: object) -> None:
     if not fits:
         raise ValueError(f"{expected}, got {'none' if value is None else reprlib.repr(value)}")
 
 
-def _parsed(path, check, parse):
-    """Yields parse(line) for the lines of a file, gzipped if its first bytes say so."""
+def _parsed(path: Path, check: bool, parse: Callable[[str], Parsed]) -> Iterator[Parsed]:
+    """Yields parse(line) for each line of a file, which is gzipped if its first bytes say so.
+
+    DataError for a file that cannot be read or has another md5 than the known one, and for a ValueError of `parse`.
+    """
     number, md5 = 0, KNOWN[path.name][0] if check and path.name in KNOWN else None
     try:
         with path.open("rb") as file:
-            # First of all, so that a wrong download costs seconds; the second pass then finds the file in memory.
+            # Checked before anything is parsed, so that a wrong download is refused within seconds.
             if md5 and (got := hashlib.file_digest(file, "md5").hexdigest()) != md5:
                 raise DataError(f"{path.name}: truncated or other download: expected md5 {md5}, got {got}")
             file.seek(0)
@@ -144,7 +179,7 @@ def _parsed(path, check, parse):
         raise DataError(f"{path.name}:{number + 1}: expected a readable, complete file: {fault}") from None
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
     p = Parser(
         prog="python -m atrank_np.datasets.amazon",
         description="Convert Amazon reviews of 2014 to a data folder.",

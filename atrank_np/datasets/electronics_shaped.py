@@ -1,20 +1,23 @@
-"""A made-up log in the shape of Amazon Electronics, to measure speed on: nothing in it can be learned."""
+"""A random log in the shape of Amazon Electronics, to measure speed on: nothing can be learned from it."""
 
 import numpy as np
 
 from ..randomness import stream
+from .arrays import Floats, Ints, Texts
 from .log import Catalogue, Log
 from .schema import UNITS, Schema
 
 USERS, ITEMS, CATEGORIES = 192_403, 63_001, 801  # the paper's Table 1
-MEAN, SPREAD, SHORTEST, LONGEST = 8.78, 1.2, 5, 100  # behaviours of a user
+MEAN, SPREAD, SHORTEST, LONGEST = 8.78, 1.2, 5, 100  # of the number of a user's behaviours
 
 
-def electronics_shaped(users=USERS, items=ITEMS, length=None):
-    """A Log of one group with object and category, 64 numbers each. At full size 1.69 M events: 1.3 M training samples.
+def electronics_shaped(users: int = USERS, items: int = ITEMS, length: int | None = None) -> Log:
+    """A Log with one group, whose features object and category have embeddings of 64 numbers each.
 
-    Popularity is Zipf's with exponent 0.8 (0.9 for categories), the days between behaviours are lognormal(3, 1.8).
-    length: every user has so many behaviours, instead of a mean of 8.78. Equal arguments give equal logs.
+    Popularity is Zipf's with exponent 0.8 (0.9 for categories). The days between behaviours are lognormal(3, 1.8). The
+    full size is 1.69 million events, which make 1.3 million training samples. Equal arguments give equal logs.
+
+    length: the number of behaviours of every user. None: it varies, with a mean of 8.78.
     """
     rng = stream(0, "simulation")
     lengths = _lengths(rng.standard_normal(users)) if length is None else np.full(users, length)
@@ -28,19 +31,18 @@ def electronics_shaped(users=USERS, items=ITEMS, length=None):
         {
             "groups": {"items": {"features": {"object": "id", "category": "categorical"}}},
             "actions": ["view", "buy"],
-            "target_repeats": "keep",  # a repeat is an accident here, and the number of samples shall be exact
+            "target_repeats": "keep",  # repeats are accidents here, and the number of samples shall be exact
         }
     )
-    names = lambda first, last: np.arange(first, last + 1).astype(f"U{len(str(last))}")
-    objects = np.append("unknown", names(1, items))
+    objects = np.append("unknown", _names(1, items))
     return Log(
         schema=schema,
         actions=schema.actions,
-        tables={"items.object": objects, "category": np.append("unknown", names(1, CATEGORIES))},
+        tables={"items.object": objects, "category": np.append("unknown", _names(1, CATEGORIES))},
         catalogues={
             "items": Catalogue(objects, {"object": np.arange(items + 1, dtype=np.int32), "category": category.astype(np.int32)})
         },
-        users=names(0, users - 1),
+        users=_names(0, users - 1),
         offsets=offsets.astype(np.int64),
         group=np.zeros(E, np.int8),
         object=popular[_zipf(rng, items, 0.8, E)].astype(np.int32),
@@ -49,7 +51,12 @@ def electronics_shaped(users=USERS, items=ITEMS, length=None):
     )
 
 
-def _lengths(z):  # [U] normal numbers -> [U]
+def _names(first: int, last: int) -> Texts:
+    """The integers first … last as texts."""
+    return np.arange(first, last + 1).astype(f"U{len(str(last))}")
+
+
+def _lengths(z: Floats) -> Ints:  # [U] normal numbers -> [U]
     """min(5 + floor(exp(μ + 1.2 z)), 100), with the μ that makes their mean 8.78, found by bisection."""
     low, high = -3.0, 5.0
     for _ in range(60):
@@ -59,7 +66,8 @@ def _lengths(z):  # [U] normal numbers -> [U]
     return lengths.astype(np.int64)
 
 
-def _zipf(rng, values, exponent, count):
-    """`count` draws of 0 … values - 1, value v with a chance proportional to (v + 1)^-exponent."""
+def _zipf(rng: np.random.Generator, values: int, exponent: float, count: int) -> Ints:
+    """`count` draws of 0 … values - 1, where v has a probability proportional to (v + 1)^-exponent."""
     chance = np.cumsum(np.arange(1, values + 1) ** -exponent)
-    return np.minimum(np.searchsorted(chance / chance[-1], rng.random(count)), values - 1)
+    drawn: Ints = np.minimum(np.searchsorted(chance / chance[-1], rng.random(count)), values - 1)
+    return drawn

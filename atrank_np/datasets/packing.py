@@ -1,42 +1,54 @@
-"""The packed batch: all behaviours of all histories one after another, nothing padded."""
+"""The packed batch: all behaviours of all histories one after another, without padding."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from .arrays import Floats, Ints
+from .samples import Events, Samples
+from .schema import Schema
+
 
 class Batch(NamedTuple):
-    """B histories of N behaviours in all, and T targets; the targets of one history share it.
+    """B histories of N behaviours in all, and T targets. The targets of one history are ranked from the same behaviours.
 
-    History b is the rows offsets[b]:offsets[b+1], in time order; its targets are target_offsets[b]:target_offsets[b+1],
-    the positives before the negatives. A group is its index in the schema, an object its row in the group's catalogue,
-    which holds the features.
+    The behaviours of history b are the rows offsets[b]:offsets[b+1], in time order. Its targets are
+    target_offsets[b]:target_offsets[b+1], the positives before the negatives. A group is an index in schema.groups. An
+    object is a row of its group's catalogue, which holds the features.
     """
 
-    offsets: np.ndarray  # [B+1] int64
-    group: np.ndarray  # [N] int8
-    object: np.ndarray  # [N] int32
-    bucket: np.ndarray  # [N] int32, of the time elapsed to the ranking
-    action: np.ndarray  # [N] int16
-    target_offsets: np.ndarray  # [B+1] int64
-    target_group: np.ndarray  # [T] int8
-    target_object: np.ndarray  # [T] int32
-    label: np.ndarray  # [T] float32, 1 positive, 0 negative
-    user: np.ndarray  # [B] int32, 1 + the user's place in the log, 0 for somebody unknown; BPR-MF alone reads it
-    elapsed: np.ndarray  # [N] float32, units of the group up to the ranking; a variant with continuous time reads it
+    offsets: Ints  # [B+1] int64
+    group: Ints  # [N] int8
+    object: Ints  # [N] int32
+    bucket: Ints  # [N] int32, of the time elapsed until the ranking
+    action: Ints  # [N] int16
+    target_offsets: Ints  # [B+1] int64
+    target_group: Ints  # [T] int8
+    target_object: Ints  # [T] int32
+    label: Floats  # [T] float32, 1 for a positive, 0 for a negative
+    user: Ints  # [B] int32, 1 + the user's index in the log, or 0 for a user outside of it; only BPR-MF reads it
+    elapsed: Floats  # [N] float32, the time until the ranking in units of the group; only continuous_time reads it
 
-    def with_behaviours(self, rows):
-        """Of a batch of one history, the same history made of the behaviours `rows` [n] of it."""
+    def with_behaviours(self, rows: Ints) -> Self:
+        """The batch with only the behaviours `rows` [n] of its history. It must hold exactly one history."""
         return self._replace(offsets=np.array([0, len(rows)]), **self._behaviours(rows))
 
-    def with_targets(self, group, objects):
-        """Of a batch of one history, the same with the targets `objects` [T] of a group (its index), labels 0."""
+    def with_targets(self, group: int, objects: Ints) -> Self:
+        """The batch with the targets `objects` [T] of a group, with labels 0. It must hold exactly one history."""
         T = len(objects)
-        return self._replace(target_offsets=np.array([0, T]), target_group=np.full(T, group, np.int8),
-                             target_object=np.asarray(objects, np.int32), label=np.zeros(T, np.float32))  # fmt: skip
+        return self._replace(
+            target_offsets=np.array([0, T]),
+            target_group=np.full(T, group, np.int8),
+            target_object=np.asarray(objects, np.int32),
+            label=np.zeros(T, np.float32),
+        )
 
-    def cut(self, histories):
-        """The Batches of so many of its histories each, the last one perhaps of fewer; views of this one's arrays."""
+    def cut(self, histories: int) -> "Iterator[Batch]":
+        """Cuts the batch into Batches of `histories` histories each; the last one may have fewer.
+
+        Their arrays are views of this batch's arrays, offsets aside.
+        """
         for first in range(0, len(self.user), histories):
             some = slice(first, first + histories + 1)
             offsets, targets = self.offsets[some], self.target_offsets[some]
@@ -51,29 +63,40 @@ class Batch(NamedTuple):
                 user=self.user[first : first + histories],
             )
 
-    def _behaviours(self, rows):
+    def _behaviours(self, rows: Ints | slice) -> dict[str, Any]:
         return {name: getattr(self, name)[rows] for name in ("group", "object", "bucket", "action", "elapsed")}
 
 
-def bucketize(elapsed, unit, buckets):  # [N] int, int or [N], int or [N] -> [N] int32
-    """[0,1) -> 0, [1,2) -> 1, [2,4) -> 2, …, [2^k, 2^(k+1)) -> k + 1 units; the last bucket is open.
+def bucketize(elapsed: Ints, unit: int | Ints, buckets: int | Ints) -> Ints:  # [N], [N] or one, [N] or one -> [N] int32
+    """The time bucket of each elapsed time: [0,1) -> 0, [1,2) -> 1, [2,4) -> 2, …, [2^k, 2^(k+1)) -> k + 1 units.
 
-    The bucket is the bit length of elapsed // unit. `frexp` reads it off the exponent of a float64, which holds every
-    integer below 2^53 exactly; the clip at 2^50 keeps longer times there, in bucket 51 at most.
+    elapsed: ticks; unit: ticks in one unit; buckets: how many there are, the last one has no upper end.
+
+    >>> bucketize(np.array([0, 59, 60, 119, 120, 6000]), 60, 4).tolist()
+    [0, 0, 1, 1, 2, 3]
+
+    The bucket is the bit length of elapsed // unit. `frexp` reads it from the exponent of a float64, which is exact for
+    integers below 2^53. Longer times are clipped to 2^50 units, so bucket 51 is the highest.
     """
     units = np.minimum(elapsed // unit, np.int64(2**50)).astype(np.float64)
     return np.minimum(np.frexp(units)[1], buckets - 1).astype(np.int32)
 
 
-def ranges(start, length):  # [S], [S] -> [sum of the lengths]
-    """start[0], start[0] + 1, …, so many as length[0] says, then those from start[1] on, …"""
+def ranges(start: Ints, length: Ints) -> Ints:  # [S], [S] -> [sum of the lengths]
+    """Ranges one after another: length[0] integers from start[0] on, then length[1] integers from start[1] on, …
+
+    >>> ranges(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
     return np.arange(length.sum()) + np.repeat(start - np.cumsum(length) + length, length)
 
 
-def pack(schema, events, samples, candidates):
-    """samples: Samples [S]; candidates [S, R]: object rows to be ranked, the positive first.
+def pack(schema: Schema, events: Events, samples: Samples, candidates: Ints) -> Batch:
+    """The Batch of some samples: S histories and S·R targets.
 
-    The arrays have the types of a Batch, whatever those of the samples: for others the kernels would be compiled anew.
+    events: what the samples' start and end refer to; candidates [S, R]: the objects to rank, the positive first.
+    Each array has the dtype that Batch names, whatever the dtype in the samples. Another dtype would make numba compile
+    the kernels again.
     """
     S, R = candidates.shape
     length = samples.end - samples.start

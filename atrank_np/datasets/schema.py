@@ -1,11 +1,13 @@
-"""The schema of a data set: its groups of objects, their features, and what is ranked from what (data/README.md).
+"""The schema of a data set: its groups of objects, their features, and what is ranked from which history (data/README.md).
 
-One layout serves schema.toml, its default and the checkpoint: the plain dict that `Schema.from_dict` takes.
+schema.toml, its default and the checkpoint have one layout: the plain dict that `Schema.from_dict` takes.
 """
 
 import tomllib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 from ..errors import DataError
 from .csv_files import open_csv
@@ -15,40 +17,50 @@ UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 @dataclass(frozen=True)
 class Feature:
+    """A column of a group's file."""
+
     name: str
     kind: str  # id | categorical | tokens | number
-    table: str  # its embedding table; features that name the same one share it
-    size: int = 64
+    table: str  # its embedding table; features that name the same table share it
+    size: int = 64  # numbers in its embedding
 
 
 @dataclass(frozen=True)
 class Group:
+    """A group of objects that share their features: items, queries, coupons, …"""
+
     name: str
     features: tuple[Feature, ...]
-    unit: int = UNITS["day"]  # ticks of the time column in one bucket unit
-    buckets: int = 14
-    target_action: str | None = None  # None: the most frequent target action
+    unit: int = UNITS["day"]  # ticks of the time column in one unit of the time buckets
+    buckets: int = 14  # of elapsed time
+    target_action: str | None = None  # the action that targets carry; None: the most frequent one
     target_actions: tuple[str, ...] = ()  # actions whose events may be targets; empty: all
-    negative_actions: tuple[str, ...] = ()  # shown and not taken
+    negative_actions: tuple[str, ...] = ()  # actions that say "shown and not taken"
 
     @property
-    def width(self):
-        """b_i, the width of a behaviour's embedding: its features side by side."""
+    def width(self) -> int:
+        """b_i, the width of a behaviour's embedding: the sum over its features."""
         return sum(feature.size for feature in self.features)
 
 
 @dataclass(frozen=True)
 class Schema:
+    """All groups, and which of them are ranked from which history."""
+
     groups: tuple[Group, ...]
     history: tuple[str, ...]  # the groups that a history is made of
     targets: tuple[str, ...]  # the groups that are ranked
-    target_repeats: str = "drop"  # or "keep": targets that the history already holds
-    history_rule: str = "before_event"  # or "before_time", which leaves the target's ties out
+    target_repeats: str = "drop"  # "drop" or "keep" targets that the history already holds
+    history_rule: str = "before_event"  # or "before_time": without events at the target's own time
     actions: tuple[str, ...] = ()  # empty: those of events.csv, by first appearance
 
     @classmethod
-    def load(cls, folder):
-        """The schema.toml of a data folder; without one, every column of every group file is categorical."""
+    def load(cls, folder: str | Path) -> Self:
+        """Reads the schema.toml of a data folder.
+
+        Without one, every column of every group's file is a categorical feature, and `object` is the id.
+        DataError if the folder does not exist or the schema has a fault.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise DataError(f"{folder}: expected a folder with events.csv, found none")
@@ -69,8 +81,12 @@ class Schema:
         return cls.from_dict({"groups": groups}, f"{folder} (without schema.toml)")
 
     @classmethod
-    def from_dict(cls, data, source="schema.toml"):
-        """The schema in a dict of schema.toml's layout; errors name `source`."""
+    def from_dict(cls, data: Mapping[str, Any], source: str = "schema.toml") -> Self:
+        """The schema of a dict in the layout of schema.toml. DataError for a fault of it; the text begins with `source`.
+
+        >>> Schema.from_dict({"groups": {"items": {"features": {"object": "id"}}}}).targets
+        ('items',)
+        """
         fields = _fields(data, f"{source}: ", TOP)
         groups = tuple(_group(name, table, source) for name, table in fields.pop("groups", {}).items())
         names = tuple(group.name for group in groups)
@@ -80,7 +96,7 @@ class Schema:
         for key in ("history", "targets"):
             for name in sorted(set(getattr(schema, key)) - set(names)):
                 raise DataError(f"{source}: {key}: expected groups among {', '.join(names)}, got {name!r}")
-        first = {}  # table -> the first feature that uses it
+        first: dict[str, Feature] = {}  # table -> the first feature that uses it
         for where, f in [(f"{source}: groups.{g.name}.features.{f.name}", f) for g in groups for f in g.features]:
             other = first.setdefault(f.table, f)
             if other.size != f.size:
@@ -89,8 +105,8 @@ class Schema:
                 raise DataError(f"{where}.table: expected a table that no number shares, got {f.table!r}")
         return schema
 
-    def to_dict(self):
-        """Plain JSON types in the layout that `from_dict` takes, every choice written out."""
+    def to_dict(self) -> dict[str, Any]:
+        """The dict that `from_dict` takes, in plain JSON types, with every default written out."""
         groups = {
             group.name: {
                 **_plain(group, GROUP),
@@ -101,15 +117,19 @@ class Schema:
         }
         return {**_plain(self, TOP), "groups": groups}
 
-    def index(self, name):
-        """The place of a group in `groups`: its number in the arrays of a Log or a batch."""
+    def index(self, name: str) -> int:
+        """The index of a group in `groups`: the number that stands for it in a Log and in a Batch."""
         return [group.name for group in self.groups].index(name)
 
-    def group(self, name):
+    def group(self, name: str) -> Group:
+        """The group of that name."""
         return self.groups[self.index(name)]
 
-    def choose(self, history=None, targets=None, size=None):
-        """The schema with other history groups, target groups or one size for all features; None keeps what is."""
+    def choose(self, history: Iterable[str] | None = None, targets: Iterable[str] | None = None, size: int | None = None) -> Self:
+        """The schema with other history groups, other target groups, or one embedding size for all features.
+
+        None leaves a choice as it is. DataError for a group that does not exist, or a size below 1.
+        """
         names = [group.name for group in self.groups]
         for name in (*(history or ()), *(targets or ())):
             if name not in names:
@@ -119,11 +139,13 @@ class Schema:
             if size < 1:
                 raise DataError(f"--embedding-size: expected at least 1, got {size}")
             groups = tuple(replace(group, features=tuple(replace(f, size=size) for f in group.features)) for group in groups)
-        history, targets = tuple(history or self.history), tuple(targets or self.targets)
-        return replace(self, groups=groups, history=history, targets=targets)
+        return replace(self, groups=groups, history=tuple(history or self.history), targets=tuple(targets or self.targets))
 
-    def select_features(self, names):
-        """The schema with the features `names` only, in every group."""
+    def select_features(self, names: Iterable[str]) -> Self:
+        """The schema with the features `names` only, in every group.
+
+        DataError for a feature that no group has, or if a group is left without any.
+        """
         known = dict.fromkeys(f.name for group in self.groups for f in group.features)
         for name in sorted(set(names) - set(known)):
             raise DataError(f"--features: expected features among {', '.join(known)}, got {name!r}")
@@ -136,7 +158,8 @@ class Schema:
         return replace(self, groups=tuple(groups))
 
 
-def _group(name, table, source):
+def _group(name: str, table: Any, source: str) -> Group:
+    """The group of one table [groups.NAME]."""
     where = f"{source}: groups.{name}."
     fields = _fields(table, where, GROUP)
     features = []
@@ -161,54 +184,76 @@ def _group(name, table, source):
     return group
 
 
-def _one_of(*words):
-    return lambda value: isinstance(value, str) and value in words, "one of " + ", ".join(words)
+# The values that the keys of schema.toml take.
 
 
-# One table per level of schema.toml: key -> (test of its value, what is expected).
-# `type(v) is int`, because True is an int too.
-COUNT = (lambda v: type(v) is int and 1 <= v < 2**31, "a whole number of at least 1 and less than 2^31")
-UNIT = (
-    lambda v: type(v) is int and 1 <= v < 2**62 or isinstance(v, str) and v in UNITS,
+class Rule(NamedTuple):
+    """What a value must be."""
+
+    fits: Callable[[Any], bool]
+    expected: str  # the same in words
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_name, value)) and len(set(value)) == len(value)
+
+
+def _is_whole(value: Any, least: int, below: int) -> bool:
+    return type(value) is int and least <= value < below  # `type`, because True is an instance of int
+
+
+def _one_of(*words: str) -> Rule:
+    return Rule(lambda value: isinstance(value, str) and value in words, "one of " + ", ".join(words))
+
+
+NAME = Rule(_is_name, "a name")
+NAMES = Rule(_are_names, "a list of different names")
+SOME_NAMES = Rule(lambda value: _are_names(value) and value != [], "a list of at least one name, all different")
+TABLE = Rule(lambda value: isinstance(value, dict), "a table")
+SIZE = Rule(lambda value: _is_whole(value, 1, 2**31), "a whole number of at least 1 and less than 2^31")
+BUCKETS = Rule(lambda value: _is_whole(value, 1, 53), "a whole number from 1 to 52")  # as far as `bucketize` is exact
+UNIT = Rule(
+    lambda value: _is_whole(value, 1, 2**62) or isinstance(value, str) and value in UNITS,
     "ticks, at least 1, or one of " + ", ".join(UNITS),
 )
-TEXT = (lambda v: isinstance(v, str) and v != "", "a name")
-NAMES = (lambda v: isinstance(v, list) and all(map(TEXT[0], v)) and len(set(v)) == len(v), "a list of different names")
-SOME = (lambda v: NAMES[0](v) and v != [], "a list of at least one name, all different")
-TABLE = (lambda v: isinstance(v, dict), "a table")
+
+# The keys of each level of schema.toml.
 TOP = {
-    "targets": SOME,
-    "history": SOME,
+    "targets": SOME_NAMES,
+    "history": SOME_NAMES,
     "history_rule": _one_of("before_event", "before_time"),
     "target_repeats": _one_of("drop", "keep"),
     "actions": NAMES,
     "groups": TABLE,
 }
-BUCKETS = (lambda v: type(v) is int and 1 <= v <= 52, "a whole number from 1 to 52")  # as far as `bucketize` is exact
 GROUP = {
     "bucket_unit": UNIT,
     "buckets": BUCKETS,
-    "target_action": TEXT,
+    "target_action": NAME,
     "target_actions": NAMES,
     "negative_actions": NAMES,
     "features": TABLE,
 }
-FEATURE = {"kind": _one_of("id", "categorical", "tokens", "number"), "table": TEXT, "size": COUNT}
+FEATURE = {"kind": _one_of("id", "categorical", "tokens", "number"), "table": NAME, "size": SIZE}
 
 
-def _fields(table, where, allowed):
-    """`table` with its keys and values checked against `allowed`, and lists made tuples."""
+def _fields(table: Any, where: str, allowed: Mapping[str, Rule]) -> dict[str, Any]:
+    """The keys and values of `table`, checked against `allowed`; lists become tuples."""
     if not isinstance(table, dict):
         raise DataError(f"{where.rstrip('. :')}: expected a table, got {table!r}")
     for key, value in table.items():
         if key not in allowed:
             raise DataError(f"{where}{key}: unknown key, expected one of {', '.join(allowed)}")
-        if not allowed[key][0](value):
-            raise DataError(f"{where}{key}: expected {allowed[key][1]}, got {value!r}")
+        if not allowed[key].fits(value):
+            raise DataError(f"{where}{key}: expected {allowed[key].expected}, got {value!r}")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
-def _plain(item, keys):
-    """The inverse of `_fields`, for those keys that are single values and set."""
+def _plain(item: object, keys: Iterable[str]) -> dict[str, Any]:
+    """The inverse of `_fields`: the attributes `keys` of item that are set, tables aside; tuples become lists."""
     values = {key: getattr(item, key, None) for key in keys if key not in ("groups", "features")}
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items() if v is not None}

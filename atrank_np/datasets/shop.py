@@ -1,17 +1,20 @@
-"""The simulated shop, as a data folder: `python -m atrank_np.datasets.shop --out DIR`. Its law is in `shop_world`."""
+"""Writes the simulated shop as a data folder: `python -m atrank_np.datasets.shop --out DIR`. Its law is in `shop_world`."""
 
 import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ..cli import Parser, run, seed
 from ..errors import DataError
-from .shop_world import CODE, DAY, GROUPS, ITEMS, LEADS, NEVER, TASTES, Context, chance, make_world
+from .arrays import Floats, Ints
+from .shop_world import CODE, DAY, GROUPS, ITEMS, LEADS, NEVER, TASTES, Context, World, chance, make_world
 from .writing import whole_files
 
-ACTIONS = ("view", "search", "receive", "buy")  # of the groups in their order; an item is also bought
-START = 1_704_067_200  # 2024-01-01
-
+ACTIONS = ("view", "search", "receive", "buy")  # one for each group of GROUPS, and a second one for items
+START = 1_704_067_200  # 2024-01-01, in seconds since 1970
+USERS = 2000  # that are simulated at a time; each such block has random streams of its own
 
 SCHEMA = """\
 # The simulated shop of atrank_np/datasets/shop.py. What matters has wide tables, and so is learned fast; ids matter little.
@@ -46,18 +49,22 @@ category = {kind = "categorical", size = 128}
 """
 
 
-def simulate(world, users):
-    """The users' events, a block of users after the other: (user, group, action, object, time), arrays [E] in order."""
-    for first in range(0, users, 2000):
-        B = min(2000, users - first)
-        # Times and groups have a stream of their own, so that the noise twin has the same. Integers and halves only:
-        # no function of a mathematics library that may differ between machines decides a byte.
+def simulate(world: World, users: int) -> Iterator[tuple[Ints, Ints, Ints, Ints, Ints]]:
+    """Yields the events of the users 0 … users - 1, a block of users at a time.
+
+    Each block is (user, group, action, object, time), arrays [E] sorted by user and time: group is an index of GROUPS,
+    action of ACTIONS, object of world.objects, time in seconds since 1970.
+    """
+    for first in range(0, users, USERS):
+        B = min(USERS, users - first)
+        # Times and groups come from a stream of their own, so that the noise twin has the same ones. They use integers and
+        # halves only: mathematical functions differ in last bits between machines, and these bytes must not.
         clock, dice = (np.random.Generator(np.random.PCG64([world.seed, purpose, first])) for purpose in (1, 2))
-        count = 1 + clock.integers(10, size=B) + clock.integers(21, size=B) * (clock.integers(5, size=B) == 0)
+        count = 1 + clock.integers(10, size=B) + clock.integers(21, size=B) * (clock.integers(5, size=B) == 0)  # items
         now, taste, last = START + clock.integers(120 * DAY, size=B), dice.integers(TASTES, size=B), np.zeros(B, int)
         found = []
         for n in range(count.max()):
-            # The gap: minutes within a session, half a day to a month between two.
+            # The gap before an item: minutes within a session, half a day to a month between two sessions.
             scale = 2 ** clock.integers(6, size=B)
             minutes, days = 20 + clock.integers(40 * scale), DAY // 2 + clock.integers(DAY * scale)
             gap = np.where(clock.integers(100, size=B) < 65, minutes, days) if n else np.full(B, NEVER)
@@ -73,7 +80,7 @@ def simulate(world, users):
                 age = np.where(here, 1 + (when * (longest - 1)).astype(int), age)  # uniform on 1 … longest - 1
             moment = Context(last, gap, lead_group, lead, age)
             last = _draw(chance(world, "items", taste[:, None], np.arange(ITEMS)[None], moment), dice)
-            action = np.where(dice.random(B) < world.buy[taste, last], 3, 0)
+            action = np.where(dice.random(B) < world.buy[taste, last], ACTIONS.index("buy"), 0)
             led, going = np.flatnonzero((n < count) & (lead_group > 0)), np.flatnonzero(n < count)
             found.append([column[led] for column in (np.arange(B), lead_group, lead_group, lead, now - age)])
             found.append([column[going] for column in (np.arange(B), np.zeros(B, int), action, last, now)])
@@ -82,13 +89,16 @@ def simulate(world, users):
         yield user[order] + first, group[order], action[order], object[order], time[order]
 
 
-def _draw(p, rng):  # [B, M] -> [B], by the inverse distribution function
-    return np.minimum((p.cumsum(axis=1) < rng.random((len(p), 1))).sum(axis=1), p.shape[1] - 1)
+def _draw(p: Floats, rng: np.random.Generator) -> Ints:  # [B, M] -> [B]
+    """One column of each row, drawn with the chances of that row: the inverse of its distribution function."""
+    drawn: Ints = np.minimum((p.cumsum(axis=1) < rng.random((len(p), 1))).sum(axis=1), p.shape[1] - 1)
+    return drawn
 
 
-def write(world, users, out):
-    """The data folder; returns the number of events."""
-    names, events = [[line.split(",")[0] for line in world.objects[g]] for g in GROUPS], 0
+def write(world: World, users: int, out: str | Path) -> int:
+    """Writes the data folder `out`; returns the number of events. DataError if it cannot be written."""
+    groups = tuple(GROUPS)
+    names, events = [[line.split(",")[0] for line in world.objects[g]] for g in groups], 0
     made_by = json.dumps({"seed": world.seed, "noise": world.noise}) + "\n"
     texts = {f"{g}.csv": "\n".join([header, *world.objects[g], ""]) for g, header in GROUPS.items()}
     texts |= {"schema.toml": SCHEMA, "world.json": made_by, "events.csv": "user,group,action,object,time\n"}
@@ -98,23 +108,23 @@ def write(world, users, out):
         for block in simulate(world, users):
             events += len(block[0])
             rows = zip(*(column.tolist() for column in block))
-            files[-1].writelines(f"u{u},{tuple(GROUPS)[g]},{ACTIONS[a]},{names[g][o]},{t}\n" for u, g, a, o, t in rows)
+            files[-1].writelines(f"u{u},{groups[g]},{ACTIONS[a]},{names[g][o]},{t}\n" for u, g, a, o, t in rows)
     return events
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
     p = Parser(
         prog="python -m atrank_np.datasets.shop",
         description=(
-            "Simulates a shop with items, queries and coupons, and writes it as a data folder. The chance of the next object "
-            "is known exactly, and so is the best AUC (python -m atrank_np.datasets.stats DIR --ceilings). The same arguments "
-            "give the same bytes."
+            "Simulates a shop with items, queries and coupons, and writes it as a data folder. The probability of the next "
+            "object is known exactly, and so is the best AUC (python -m atrank_np.datasets.stats DIR --ceilings). The same "
+            "arguments give the same bytes."
         ),
     )
     p.add_argument("--out", metavar="DIR", required=True, help="the folder to write, for example data/shop")
-    p.add_argument("--users", type=int, default=2000, help="about 11 events each (default: %(default)s)")
-    p.add_argument("--seed", type=seed, default=0, help="of the shop and its users (default: %(default)s)")
-    p.add_argument("--noise", action="store_true", help="the twin whose objects are all drawn uniformly")
+    p.add_argument("--users", type=int, default=2000, help="number of users, with about 11 events each (default: %(default)s)")
+    p.add_argument("--seed", type=seed, default=0, help="seed of the shop and its users (default: %(default)s)")
+    p.add_argument("--noise", action="store_true", help="the noise twin: the same times, but every object is drawn uniformly")
     options = p.parse_args(arguments)
     if options.users < 1:
         raise DataError(f"--users: expected at least 1, got {options.users}")

@@ -1,21 +1,33 @@
-"""Writing a data folder: its files appear together and whole, or not at all."""
+"""Writing a data folder: its files appear together and complete, or not at all."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from ..errors import DataError
 
 
 @contextmanager
-def whole_files(out, *names):
-    """Opens these files of the folder `out` for text; they take their names once the block has ended well.
+def whole_files(out: str | Path, *names: str) -> Iterator[list[TextIO]]:
+    """Opens the files `names` of the folder `out` for a `with` statement, to write text to them.
 
-    DataError if one of them is there already, or cannot be written.
+    While the block runs, each file is called NAME.part. It gets its name when the block has ended without an error;
+    after an error all of them are deleted.
+
+    Yields
+    ------
+    The open files, in the order of `names`.
+
+    Raises
+    ------
+    DataError
+        One of the files exists already, or cannot be written.
     """
     out = Path(out)
     for name in names:
         if (out / name).exists():
-            raise DataError(f"{out / name}: is there already; choose another --out, or remove it")
+            raise DataError(f"{out / name}: the file exists already; choose another --out, or delete it")
     parts = [out / f"{name}.part" for name in names]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -26,5 +38,5 @@ def whole_files(out, *names):
     except OSError as fault:
         raise DataError(f"{out}: expected a folder to write to: {fault.strerror}") from None
     finally:
-        for part in filter(Path.exists, parts):  # those of a failure
+        for part in filter(Path.exists, parts):  # after an error
             part.unlink()
