@@ -61,7 +61,7 @@ def _lengths(z: Floats) -> Ints:  # [U] normal numbers -> [U]
     low, high = -3.0, 5.0
     for _ in range(60):
         middle = (low + high) / 2
-        lengths = np.minimum(SHORTEST + np.floor(np.exp(middle + SPREAD * z)), LONGEST)
+        lengths: Floats = np.minimum(SHORTEST + np.floor(np.exp(middle + SPREAD * z)), LONGEST)
         low, high = (low, middle) if lengths.mean() > MEAN else (middle, high)
     return lengths.astype(np.int64)
 

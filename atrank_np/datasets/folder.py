@@ -1,4 +1,4 @@
-"""Where a behaviour log lies."""
+"""Where the data folders are, and what is used of one."""
 
 import os
 from dataclasses import dataclass
@@ -11,15 +11,18 @@ from .shop_ceiling import load_world
 from .shop_world import World
 
 
-def default_data():
-    """The simulated shop: beside the package in a clone, inside it in a wheel."""
+def default_data() -> Path:
+    """The folder of the simulated shop: beside the package in a clone, inside it in a wheel."""
     package = Path(__file__).parent.parent
     inside = package / "data" / "shop"
     return inside if inside.exists() else package.parent / "data" / "shop"
 
 
-def find_data(name):
-    """A data folder by its path, or by its name below the folder that ATRANK_DATA names."""
+def find_data(name: str | Path) -> Path:
+    """The data folder of that path; if there is none, the one of that name in the folder that ATRANK_DATA names.
+
+    The path is returned as it is if neither exists.
+    """
     path = Path(name)
     base = os.environ.get("ATRANK_DATA")
     if not path.exists() and base and (Path(base) / name).exists():
@@ -29,22 +32,23 @@ def find_data(name):
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data folder and what of it is used; None: what its schema says. `find_data` finds the folder."""
+    """A data folder and what is used of it. None: as its schema says."""
 
-    data: str
-    features: list[str] | None = None
-    history: list[str] | None = None
-    target: list[str] | None = None
-    embedding_size: int | None = None
+    data: str  # as `find_data` takes it
+    features: list[str] | None = None  # names
+    history: list[str] | None = None  # groups that a history is made of
+    target: list[str] | None = None  # groups that are ranked
+    embedding_size: int | None = None  # of every feature
 
     def schema(self) -> Schema:
+        """The folder's schema with these choices. DataError for a fault."""
         schema = Schema.load(find_data(self.data))
         if self.features is not None:
             schema = schema.select_features(self.features)
         return schema.choose(self.history, self.target, self.embedding_size)
 
     def read(self) -> tuple[Log, World | None]:
-        """The log, and the simulator that made it, if one did."""
+        """The log, and the world that simulated it, or None. DataError for a fault."""
         folder = find_data(self.data)
         log = read_log(folder, schema=self.schema())
         return log, load_world(folder, log)

@@ -1,32 +1,47 @@
 """Behaviour logs from disk to arrays (the format: data/README.md).
 
-Strings become dense integers here and nowhere else. Files are read in blocks of rows, so a log costs its arrays and
-its vocabularies, not a Python object per event. A fault is found by the block that holds it, without line numbers;
-then that block's rows are parsed again one by one, by the same code, to name the line.
+Only here strings become dense integers. Files are read in blocks of rows, so a log needs memory for its arrays and its
+vocabularies, but not for a Python object per event. Parsing a block finds a fault, but not its line. Then the rows of that
+block are parsed again one by one, by the same code, to find the line.
 """
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, count, islice, repeat
 from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-from atrank_np.datasets.csv_files import open_csv
-from atrank_np.datasets.schema import Schema
-from atrank_np.errors import DataError
-
+from ..errors import DataError
+from .arrays import Floats, Ints, Texts
+from .csv_files import open_csv
 from .log import Bag, Catalogue, Log
+from .schema import Feature, Group, Schema
 
-BLOCK = 4_096  # rows; larger is no faster and only costs memory
+BLOCK = 4_096  # rows; more is no faster and only costs memory
 LONGEST = 1_000  # characters of a name
-LATEST = 2**62  # times are nearer to 0: so the difference of two is exact in 64 bits
+LATEST = 2**62  # times are smaller in absolute value, so the difference of two is exact in 64 bits
+
+Cells = Mapping[str, Sequence[str]]  # column -> its n strings
+Numbering = dict[str, int]  # `_numbering` makes one
+Parsed = TypeVar("Parsed")
 
 
 def read_log(folder: str | Path, features: list[str] | None = None, schema: Schema | None = None) -> Log:
-    """The log in a data folder; `features` keeps only those of that name. Any fault of the data is a DataError.
+    """Reads the log of a data folder.
 
-    schema: one to read it by, in the place of the folder's own.
+    Parameters
+    ----------
+    features : names of the features to use. None: all. Columns of other features are not read.
+    schema : the schema to read it by. None: the one of the folder.
+
+    Raises
+    ------
+    DataError
+        Any fault of the data: the text says the file, the line, what was expected, and what was found.
     """
     folder = Path(folder)
     if isinstance(features, str):
@@ -34,8 +49,8 @@ def read_log(folder: str | Path, features: list[str] | None = None, schema: Sche
     schema = schema or Schema.load(folder)
     if features is not None:
         schema = schema.select_features(features)
-    features = [feature for group in schema.groups for feature in group.features]
-    vocabularies = {feature.table: _vocabulary() for feature in features if feature.kind != "number"}
+    used = [feature for group in schema.groups for feature in group.features]
+    vocabularies = {feature.table: _vocabulary() for feature in used if feature.kind != "number"}
     catalogues = {group.name: _read_catalogue(folder / f"{group.name}.csv", group, vocabularies) for group in schema.groups}
     tables = {name: _names(vocabulary) for name, vocabulary in vocabularies.items()}
     users, actions, events = _read_events(folder / "events.csv", schema, catalogues)
@@ -44,7 +59,7 @@ def read_log(folder: str | Path, features: list[str] | None = None, schema: Sche
             if action not in actions:
                 known = ", ".join(actions)
                 raise DataError(f"schema.toml: groups.{group.name}: expected actions among {known}, got {action!r}")
-    order = np.lexsort((events["time"], events["user"]))  # stable, so ties keep file order
+    order = np.lexsort((events["time"], events["user"]))  # stable, so events at the same time keep file order
     lengths = np.bincount(events.pop("user"), minlength=len(users))
     for name in events:
         events[name] = events[name][order]
@@ -55,26 +70,36 @@ def read_log(folder: str | Path, features: list[str] | None = None, schema: Sche
     return Log(schema, actions, tables, catalogues, users, _offsets(lengths), **events, counts=counts)
 
 
-def read_history(path, schema, actions, catalogues):
-    """One user's history from a CSV like events.csv, the user's column aside: dict of arrays [E] by (time, file order)."""
+def read_history(
+    path: str | Path, schema: Schema, actions: tuple[str, ...], catalogues: Mapping[str, Catalogue]
+) -> dict[str, Ints]:
+    """Reads one user's history from a CSV file like events.csv; it needs no column `user`.
+
+    actions, catalogues: those of the log that gives the numbers.
+    Returns group, object, action and time, arrays [E] sorted by (time, file order). DataError for a fault of the file.
+    """
     _, _, events = _read_events(Path(path), replace(schema, actions=actions), catalogues, one_user=True)
     order = np.argsort(events["time"], kind="stable")
     return {name: events[name][order] for name in ("group", "object", "action", "time")}
 
 
-def _read_events(path, schema, catalogues, one_user=False):
-    """users str [U], actions, and a dict of arrays [E] in file order: user, group, object, action, time."""
+def _read_events(
+    path: Path, schema: Schema, catalogues: Mapping[str, Catalogue], one_user: bool = False
+) -> tuple[Texts, tuple[str, ...], dict[str, Ints]]:
+    """users [U], actions, and a dict of arrays [E] in file order: user, group, object, action, time."""
     names = [group.name for group in schema.groups]
     groups = {name: code for code, name in enumerate(names)}
-    rows_of = {name: {o: row for row, o in enumerate(catalogues[name].objects[1:].tolist(), 1)} for name in names}
+    rows_of: dict[str, dict[str, int]] = {
+        name: {object: row for row, object in enumerate(catalogues[name].objects[1:].tolist(), 1)} for name in names
+    }
     users = _numbering()
     actions = {name: code for code, name in enumerate(schema.actions)} or _numbering()
-    only = {"group": names[:1], "action": list(schema.actions[:1]) or ["act"]}  # where the column is left out
+    only = {"group": names[:1], "action": list(schema.actions[:1]) or ["act"]}  # the value of a column that is left out
     if one_user:
         only["user"] = ["the user"]
 
-    def parse(cells, n):
-        cells = {name: value * n for name, value in only.items()} | cells
+    def parse(cells: Cells, n: int) -> dict[str, Ints]:
+        cells = {**{name: value * n for name, value in only.items()}, **cells}
         _refuse_empty("object", cells)
         group = _codes("group", cells, groups, np.int8)
         rows = map(dict.get, map(rows_of.__getitem__, cells["group"]), cells["object"], repeat(0))
@@ -86,7 +111,7 @@ def _read_events(path, schema, catalogues, one_user=False):
             "time": _integers("time", cells),
         }
 
-    choices = {"group": names, "action": schema.actions}
+    choices: dict[str, Sequence[str]] = {"group": names, "action": schema.actions}
     required = [*([] if one_user else ["user"]), *(name for name, choice in choices.items() if len(choice) > 1), "object", "time"]
     blocks = list(_parsed_blocks(path, required, parse))
     events = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
@@ -95,10 +120,12 @@ def _read_events(path, schema, catalogues, one_user=False):
     return np.array(list(users)), tuple(actions), events
 
 
-def _read_catalogue(path, group, vocabularies):
-    def parse(cells, n):
+def _read_catalogue(path: Path, group: Group, vocabularies: Mapping[str, Numbering]) -> Catalogue:
+    """The file of a group; its values are numbered by the vocabularies (table -> vocabulary), which grow."""
+
+    def parse(cells: Cells, n: int) -> tuple[Sequence[str], dict[str, Any]]:
         _refuse_empty("object", cells)
-        values = {f.name: CONVERT[f.kind](f.name, cells, vocabularies.get(f.table)) for f in group.features}
+        values = {f.name: _values(f, cells, vocabularies) for f in group.features}
         return cells["object"], values
 
     blocks = list(_parsed_blocks(path, ["object", *(f.name for f in group.features)], parse))
@@ -112,10 +139,10 @@ def _read_catalogue(path, group, vocabularies):
 # Blocks of rows and their faults
 
 
-def _parsed_blocks(path, required, parse):
-    """Yields parse(cells, n) for each block of n rows; cells: column -> its n strings. Blank lines are no rows.
+def _parsed_blocks(path: Path, required: Iterable[str], parse: Callable[[Cells, int], Parsed]) -> Iterator[Parsed]:
+    """Yields parse(cells, n) for each block of n rows. Blank lines are not rows.
 
-    `parse` raises ValueError for a faulty block; in a block of one row, the text of that error is the fault.
+    `parse` raises a ValueError for a faulty block. For a block of one row, the text of that error describes the fault.
     """
     with open_csv(path) as (reader, columns):
         for name in required:
@@ -133,40 +160,45 @@ def _parsed_blocks(path, required, parse):
             raise DataError(f"{path.name}:{reader.line_num}: expected rows below the header, found none")
 
 
-def _raise_fault(path, parse, first):
-    """Raises the DataError of the first row from row `first` on that `parse` refuses."""
+def _raise_fault(path: Path, parse: Callable[[Cells, int], object], first: int) -> NoReturn:
+    """Raises the DataError of the first row, from row `first` on, for which `parse` raises a ValueError."""
     with open_csv(path) as (reader, columns):
         for row in islice(filter(None, reader), first, None):
             try:
                 parse(_cells([row], columns), 1)
             except ValueError as fault:
                 raise DataError(f"{path.name}:{reader.line_num}: {fault}") from None
+    raise DataError(f"{path.name}: expected a file that does not change while it is read")
 
 
-def _cells(rows, columns):
+def _cells(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Cells:
     if set(map(len, rows)) != {len(columns)}:
         raise ValueError(f"expected {len(columns)} cells, got {len(rows[0])}")
     return dict(zip(columns, zip(*rows)))
 
 
-def _refuse_empty(name, cells):
+def _refuse_empty(name: str, cells: Cells) -> None:
     if "" in cells[name]:
         raise ValueError(f"{name}: expected a name, got an empty cell")
     _refuse_texts(name, cells)
 
 
-def _refuse_texts(name, cells):
-    """Names are kept in arrays in which each takes as much room as the longest, and loses what is 0 at its end."""
+def _refuse_texts(name: str, cells: Cells) -> None:
+    """Refuses what a NumPy array of strings cannot hold well.
+
+    In it, every string takes as much memory as the longest one, and characters of code 0 at its end are lost.
+    """
     if (length := max(map(len, cells[name]), default=0)) > LONGEST:
         raise ValueError(f"{name}: expected a name of at most {LONGEST:,} characters, got one of {length:,}")
     if any("\0" in cell for cell in cells[name]):
         raise ValueError(f"{name}: expected a name, got a character of code 0")
 
 
-def _refuse_repeats():
-    seen = set()
+def _refuse_repeats() -> Callable[[Cells, int], None]:
+    """A `parse` for blocks of one row, that refuses an object which it has seen before."""
+    seen: set[str] = set()
 
-    def parse(cells, n):
+    def parse(cells: Cells, n: int) -> None:
         (name,) = cells["object"]
         if name in seen:
             raise ValueError(f"object: expected every object once, got {name!r} again")
@@ -178,33 +210,34 @@ def _refuse_repeats():
 # Strings to numbers
 
 
-def _numbering():
-    """A dict that numbers its keys 0, 1, 2, … as they are first looked up."""
+def _numbering() -> Numbering:
+    """A dict that numbers its keys 0, 1, 2, … in the order in which they are first looked up."""
     return defaultdict(count().__next__)
 
 
-def _vocabulary():
-    """A numbering whose 0 no string can get: `unknown`."""
-    numbering = _numbering()
-    numbering[None]  # takes 0
+def _vocabulary() -> Numbering:
+    """A numbering of strings from 1 on. Number 0 stands for `unknown`; no string gets it."""
+    numbering: dict[Any, int] = _numbering()
+    numbering[None]  # gets number 0
     return numbering
 
 
-def _names(vocabulary):
+def _names(vocabulary: Numbering) -> Texts:
     return np.array(["unknown", *islice(vocabulary, 1, None)])
 
 
-def _codes(name, cells, numbers, dtype):
+def _codes(name: str, cells: Cells, numbers: Numbering, dtype: DTypeLike) -> Ints:
+    """The numbers [n] of the cells of a column."""
     _refuse_empty(name, cells)
     try:
         return np.fromiter(map(numbers.__getitem__, cells[name]), dtype, len(cells[name]))
     except KeyError:
         raise ValueError(f"{name}: expected one of {', '.join(numbers)}, got {cells[name][0]!r}") from None
     except OverflowError:
-        raise ValueError(f"{name}: expected at most {np.iinfo(dtype).max + 1} names, got one more") from None
+        raise ValueError(f"{name}: expected at most {np.iinfo(np.dtype(dtype)).max + 1} names, got one more") from None
 
 
-def _integers(name, cells):
+def _integers(name: str, cells: Cells) -> Ints:
     try:
         if "_" not in "".join(cells[name]):  # int() reads 1_000 as 1000
             values = np.fromiter(map(int, cells[name]), np.int64, len(cells[name]))
@@ -215,7 +248,16 @@ def _integers(name, cells):
     raise ValueError(f"{name}: expected an integer below 2^62, got {cells[name][0]!r}")
 
 
-def _numbers(name, cells, _no_vocabulary):
+def _values(feature: Feature, cells: Cells, vocabularies: Mapping[str, Numbering]) -> Any:
+    """The values of a feature in a block of n rows: [n], or for tokens (ids [total], lengths [n])."""
+    if feature.kind == "number":
+        return _numbers(feature.name, cells)
+    if feature.kind == "tokens":
+        return _bags(feature.name, cells, vocabularies[feature.table])
+    return _categories(feature.name, cells, vocabularies[feature.table])
+
+
+def _numbers(name: str, cells: Cells) -> Floats:
     values = np.empty(len(cells[name]))
     for place, cell in enumerate(cells[name]):
         try:
@@ -227,12 +269,12 @@ def _numbers(name, cells, _no_vocabulary):
     return values
 
 
-def _categories(name, cells, vocabulary):
+def _categories(name: str, cells: Cells, vocabulary: Numbering) -> Ints:
     _refuse_texts(name, cells)
     return np.fromiter((vocabulary[cell or "missing"] for cell in cells[name]), np.int32, len(cells[name]))
 
 
-def _bags(name, cells, vocabulary):
+def _bags(name: str, cells: Cells, vocabulary: Numbering) -> tuple[Ints, Ints]:
     for cell in cells[name]:
         if len(cell) > LONGEST or "\0" in cell:
             _refuse_texts(name, {name: cell.split()})
@@ -240,10 +282,7 @@ def _bags(name, cells, vocabulary):
     return np.fromiter(chain.from_iterable(bags), np.int32), np.fromiter(map(len, bags), np.int64, len(bags))
 
 
-CONVERT = {"id": _categories, "categorical": _categories, "tokens": _bags, "number": _numbers}
-
-
-def _join(kind, blocks):
+def _join(kind: str, blocks: Sequence[Any]) -> Bag | NDArray[Any]:
     """The blocks of one feature as one, with row 0 in front."""
     if kind == "tokens":
         ids, lengths = zip(*blocks)
@@ -252,5 +291,5 @@ def _join(kind, blocks):
     return np.concatenate([first, *blocks])
 
 
-def _offsets(lengths):
+def _offsets(lengths: Ints) -> Ints:  # [n] -> [n+1]
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
