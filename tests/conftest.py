@@ -9,6 +9,7 @@ from runs import run_train, write_tiny
 
 from atrank_np import training
 from atrank_np.config import MODELS
+from atrank_np.datasets import shop
 from atrank_np.gradcheck import LAYERS
 
 # A shell lets what it starts with & ignore Ctrl-C, and Python leaves that as it is: then nothing would be stopped.
@@ -26,6 +27,14 @@ def layers(request):
 def tiny(tmp_path_factory):
     """A tiny data folder, not to be written to."""
     return write_tiny(tmp_path_factory.mktemp("data") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def noise(tmp_path_factory):
+    """The folder of the simulated shop's noise twin, not to be written to."""
+    folder = tmp_path_factory.mktemp("noise")
+    shop.main(["--out", str(folder), "--noise"])
+    return folder
 
 
 @pytest.fixture(scope="session")

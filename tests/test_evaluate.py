@@ -6,9 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from logs import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups, write
 from runs import assert_fault, process, run_train
-from test_protocol import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups
-from test_reading import write
 
 from atrank_np import evaluate, training
 from atrank_np.config import Config

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from logs import HEAD, write
 from runs import assert_fault, process, run_train
-from test_reading import HEAD, write
 
 from atrank_np import explain
 from atrank_np.config import Config

@@ -1,12 +1,11 @@
 """The protocol on tiny logs, every array by value. Objects are named a, b, c, …, so that row 1 is a, row 2 is b, …"""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import assert_same
-from test_reading import write
+from logs import ITEMS, NEGATIVE, SHOP, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups, write
 
 from atrank_np.config import Config
 from atrank_np.datasets import negatives, protocol, samples
@@ -16,32 +15,6 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.samples import Samples
 from atrank_np.errors import DataError
 from atrank_np.randomness import stream
-
-SHOP = Path(__file__).parent.parent / "data" / "shop"
-a, b, c, d, e, f, g = range(1, 8)
-ITEMS = "object\n" + "\n".join("abcdefg") + "\n"
-
-
-def one_group(folder, events, schema=""):
-    """events: "user object time" or "user object time action", separated by commas."""
-    rows = [event.split() for event in events.split(",")]
-    columns = "user,object,time" + ",action" * (len(rows[0]) == 4)
-    text = "\n".join([columns, *map(",".join, rows)]) + "\n"
-    schema = schema and {"schema_toml": f"{schema}\n[groups.items.features]\nobject = 'id'\n"}
-    return read_log(write(folder, events_csv=text, items_csv=ITEMS, **(schema or {})))
-
-
-def several_groups(folder, events, schema=""):
-    """Groups items (0) and queries (1); events: "user group object time"."""
-    text = "\n".join(["user,group,object,time", *(",".join(event.split()) for event in events.split(","))]) + "\n"
-    text = text.replace(",i,", ",items,").replace(",q,", ",queries,")
-    schema += "\n[groups.items.features]\nobject = 'id'\n[groups.queries.features]\nobject = 'id'\n"
-    return read_log(write(folder, events_csv=text, items_csv=ITEMS, queries_csv=ITEMS, schema_toml=schema))
-
-
-def rows(samples):
-    """(user, start, end, time, group, object) of each."""
-    return [tuple(map(int, row)) for row in zip(*samples)]
 
 
 def arrays(parts):
@@ -328,12 +301,6 @@ def test_a_user_who_touches_everything(tmp_path):
 
 
 # Shown and not taken
-
-SHOWN = (
-    "u a 1 view,u b 1 show,u c 2 show,u c 2 show,u gone 2 show,u d 3 view,u e 3 show,u a 3 show,u f 4 show,u g 5 view,u b 6 show,"
-    "v a 1 view,v b 2 view,v g 4 show,v c 3 view,w e 1 show,w a 1 view,w b 1 view,w c 2 view,w f 2 show,w e 2 show"
-)
-NEGATIVE = "[groups.items]\nnegative_actions = ['show']"
 
 
 def test_what_is_not_taken_is_no_behaviour(tmp_path):

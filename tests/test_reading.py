@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from logs import HEAD, write
 
 from atrank_np.datasets import reading
 from atrank_np.datasets.log import Bag
@@ -35,13 +36,6 @@ v,items,click,unknown,2
 u,items,show,c3,2
 u,coupons,show,c1,2
 """
-
-
-def write(folder, **files):
-    for name, data in files.items():
-        data = data if isinstance(data, bytes) else data.encode()
-        (folder / name.replace("_", ".")).write_bytes(data)
-    return folder
 
 
 def write_two_groups(folder, **files):
@@ -161,7 +155,6 @@ def test_blocks_do_not_show(tmp_path, monkeypatch):
     equal(blocks.catalogues["items"].features["price"], whole.catalogues["items"].features["price"])
 
 
-HEAD = "user,object,time\n"
 FAULTS = [
     ("events", "", "events.csv:1: expected a header, found an empty file"),
     ("events", "\n\n", "events.csv:1: expected a header, found an empty file"),

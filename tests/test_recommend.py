@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from logs import NEGATIVE, SHOWN, a, d, g, one_group
 from runs import assert_fault, process, run_train
-from test_protocol import NEGATIVE, SHOWN, a, d, g, one_group
 
 from atrank_np import recommend, training
 from atrank_np.config import Config

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from logs import write
 
 from atrank_np.datasets.schema import Feature, Group, Schema
 from atrank_np.errors import DataError
@@ -55,12 +56,6 @@ FULL_SCHEMA = Schema(
     history_rule="before_time",
     actions=("show", "click", "search"),
 )
-
-
-def write(folder, **files):
-    for name, text in files.items():
-        (folder / name.replace("_", ".")).write_text(text)
-    return folder
 
 
 def test_full_layout(tmp_path):

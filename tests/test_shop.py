@@ -2,10 +2,10 @@
 
 import hashlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from logs import SHOP
 
 from atrank_np.datasets import shop, shop_ceiling, shop_world
 from atrank_np.datasets.negatives import Negatives
@@ -13,7 +13,6 @@ from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 
-DATA = Path(__file__).parent.parent / "data" / "shop"
 VIEWS = [("items",), ("items", "queries"), ("items", "coupons"), tuple(shop_world.GROUPS)]
 ITEMS, QUERIES, COUPONS = range(3)
 SHA256 = {  # of data/shop, as the default arguments make it
@@ -28,20 +27,12 @@ SHA256 = {  # of data/shop, as the default arguments make it
 
 @pytest.fixture(scope="module")
 def log():
-    return read_log(DATA)
+    return read_log(SHOP)
 
 
 @pytest.fixture(scope="module")
 def world(log):
-    return shop_ceiling.load_world(DATA, log)
-
-
-@pytest.fixture(scope="module")
-def noise(tmp_path_factory):
-    """The twin's folder."""
-    folder = tmp_path_factory.mktemp("noise")
-    shop.main(["--out", str(folder), "--noise"])
-    return folder
+    return shop_ceiling.load_world(SHOP, log)
 
 
 def moments(log, group):
@@ -170,6 +161,48 @@ def test_the_ceiling_is_bayes_rule(world, log):
         belief /= belief.sum()
 
 
+def test_the_first_prediction_of_every_user_is_the_prior(world, log):
+    """Nothing is visible yet, and nothing of the user before: with equal chances of all tastes, own[g] is averaged."""
+    first = log.offsets[:-1]
+    for group, name in enumerate(shop_world.GROUPS):
+        p = shop_ceiling.ceiling(world, log, np.arange(len(first)), log.time[first], group, candidates=[1, 2, 7])
+        prior = world.own[name].mean(axis=0)[[0, 1, 6]]
+        assert np.allclose(p, prior, rtol=1e-6, atol=0)
+
+
+def test_a_long_history_leaves_a_belief(world, log):
+    """All users' events as those of one: log p(events | taste) is far below what exp can hold."""
+    E = len(log.time)
+    time = shop.START + 600 * np.arange(E)
+    joined = replace(log, users=log.users[:1], offsets=np.array([0, E]), time=time)
+    p = shop_ceiling.ceiling(world, joined, [0, 0], time[[E // 2, E - 1]] + 300, ITEMS)
+    assert np.allclose(p.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("largest", [1, 50_000])
+def test_the_arrays_of_chances_are_bounded(world, log, monkeypatch, largest):
+    """At most LARGEST numbers at a time, or those of one moment; and not fewer than need be."""
+    sizes, chance = [], shop_ceiling.chance
+    one = shop_world.TASTES * 8  # numbers of a moment with eight candidates
+
+    def counted(*arguments):
+        p = chance(*arguments)
+        sizes.append(p.size)
+        return p
+
+    user, time, _ = (column[:500] for column in moments(log, ITEMS))
+    columns = {name: getattr(log, name)[: log.offsets[9]] for name in ("group", "object", "action", "time")}
+    few = replace(log, users=log.users[:9], offsets=log.offsets[:10], **columns)
+    kept = user < 9
+    whole = shop_ceiling.ceiling(world, few, user[kept], time[kept], ITEMS, candidates=np.arange(1, 9))
+    monkeypatch.setattr(shop_ceiling, "chance", counted)
+    monkeypatch.setattr(shop_ceiling, "LARGEST", largest)
+    parts = shop_ceiling.ceiling(world, few, user[kept], time[kept], ITEMS, candidates=np.arange(1, 9))
+    assert np.array_equal(parts, whole)
+    assert max(sizes) <= max(largest, one)
+    assert max(sizes) > min(max(largest, one), one * kept.sum()) - one
+
+
 def test_equal_chances_are_ties(world, log):
     """Words of the same kind are equally likely; the last bits of their sums must not decide which one is ranked first."""
     user, time, _ = (column[::20] for column in moments(log, QUERIES))
@@ -270,11 +303,46 @@ def test_no_user_comes_twice():
     assert not np.isin(other[1][:100], one[1]).any()
 
 
+def test_the_simulator_by_counting(log):
+    """What the events themselves say of the law of times and groups, without any function of the shop."""
+    user, day = np.repeat(np.arange(len(log.users)), np.diff(log.offsets)), 86400
+    items = np.flatnonzero(log.group == ITEMS)
+    later = items[1:][user[items[1:]] == user[items[:-1]]]  # items that have one before, and that one
+    before = items[:-1][user[items[1:]] == user[items[:-1]]]
+    gap = log.time[later] - log.time[before]
+    near = gap < day // 2
+    assert gap.min() >= 20 and gap[near].max() < 20 + 40 * 32 and gap.max() < day // 2 + 32 * day
+    assert abs(near.mean() - 0.65) < 3 * np.sqrt(0.65 * 0.35 / len(gap))
+    assert set((later - before).tolist()) == {1, 2}  # at most one lead
+    led, lead = later - before == 2, log.group[later - 1]
+    age = log.time[later] - log.time[later - 1]
+    for group, share, some, reach in ((QUERIES, 0.3, gap > 0, 3600), (COUPONS, 0.45, ~near, day // 2)):
+        here = led & (lead == group)
+        assert not (here & ~some).any()
+        assert abs(here[some].mean() - share) < 3 * np.sqrt(share * (1 - share) / some.sum())
+        longest = np.minimum(gap, reach)[here]
+        assert (age[here] >= 1).all() and (age[here] < longest).all()
+        relative = age[here] / longest
+        assert abs(relative.mean() - 0.5) < 3 / np.sqrt(12 * len(relative)) + 0.01  # whole seconds: a little to one side
+    count = np.bincount(user[items])
+    assert count.min() == 1 and count.max() <= 30
+    assert abs(count.mean() - (1 + 4.5 + 10 / 5)) < 3 * count.std() / np.sqrt(len(count))
+
+
+def test_the_number_of_events_is_that_of_the_file(tmp_path, monkeypatch, capsys):
+    """Of several blocks of users, the last of which is smaller."""
+    monkeypatch.setattr(shop, "USERS", 20)
+    assert shop.main(["--out", str(tmp_path), "--users", "50"]) == 0
+    lines = (tmp_path / "events.csv").read_text().splitlines()
+    assert capsys.readouterr().out == f"{tmp_path}: 50 users, {len(lines) - 1} events\n"
+    assert {line.split(",")[0] for line in lines[1:]} == {f"u{n}" for n in range(50)}
+
+
 def test_the_committed_data_are_what_the_command_makes(tmp_path):
     shop.main(["--out", str(tmp_path)])
     sums = lambda folder: {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-    assert sums(tmp_path) == sums(DATA) == SHA256
-    assert sum(path.stat().st_size for path in DATA.iterdir()) < 1_000_000
+    assert sums(tmp_path) == sums(SHOP) == SHA256
+    assert sum(path.stat().st_size for path in SHOP.iterdir()) < 1_000_000
 
 
 def test_histories_stay_below_the_cap(log):
@@ -290,7 +358,7 @@ def test_faults_are_one_line(tmp_path, log, world):
         shop_ceiling.load_world(tmp_path, log)
     with pytest.raises(DataError, match="this shop does not have"):
         mine = replace(log.catalogues["items"], objects=np.array(["unknown", "i0", "mine"]))
-        shop_ceiling.load_world(DATA, replace(log, catalogues={"items": mine}))
+        shop_ceiling.load_world(SHOP, replace(log, catalogues={"items": mine}))
     with pytest.raises(DataError, match="this shop does not have"):
         shop_ceiling.ceiling(world, log, [0], [shop.START], ITEMS, candidates=[0])
     with pytest.raises(DataError, match="--users: expected at least 1, got 0"):

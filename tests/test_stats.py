@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from logs import SHOP, several_groups
 from runs import assert_fault, process
-from test_protocol import several_groups
-from test_shop import DATA, noise  # noqa: F401, a fixture
 
 from atrank_np.config import Config
 from atrank_np.datasets import shop, shop_ceiling, stats
@@ -32,11 +31,14 @@ def test_figures_by_hand(tmp_path, capsys):
     assert (found["users"], found["records"], found["records_per_user"]) == (3, 10, 10 / 3)
     assert found["objects"] == {"items": 7, "queries": 7} and found["features"] == {}
     assert found["records_by_group"] == {"items": 6, "queries": 4}
-    assert found["samples"] == {
-        "items": {"test_users": 1, "training": {"samples": 2, "history_length": (2 + 4) / 2},
-                  "test": {"samples": 1, "history_length": 5.0}},
-        "queries": {"test_users": 2, "training": {"samples": 0, "history_length": 0.0},
-                    "test": {"samples": 2, "history_length": (3 + 2) / 2}}}  # fmt: skip
+    samples = found["samples"]
+    assert list(samples) == ["items", "queries"] and set(samples["items"]) == {"test_users", "training", "test"}
+    assert samples["items"]["test_users"] == 1
+    assert samples["items"]["training"] == {"samples": 2, "history_length": (2 + 4) / 2}
+    assert samples["items"]["test"] == {"samples": 1, "history_length": 5.0}
+    assert samples["queries"]["test_users"] == 2
+    assert samples["queries"]["training"] == {"samples": 0, "history_length": 0.0}
+    assert samples["queries"]["test"] == {"samples": 2, "history_length": (3 + 2) / 2}
     assert found["history_length"] == (2 + 4 + 5 + 3 + 2) / 5
     # Ages of items. b: 0; c: 42, 42; d: 55, 55, 13; query b: 11, 11; query e: 2. In units of 10: 0; 4, 4; 5, 5, 1; 1, 1; 0.
     assert found["buckets"]["items"] == [2, 3, 0, 4]
@@ -56,7 +58,7 @@ def test_a_cap_beyond_all_histories(tmp_path, capsys):
 def test_feature_values(tiny, capsys):
     found = figures(capsys, tiny)
     assert found["features"] == {"words": 6}  # c0 … c3, missing, cheap: the table that items and queries share
-    assert figures(capsys, DATA)["features"] == {"category": 32, "brand": 5, "shop": 5}
+    assert figures(capsys, SHOP)["features"] == {"category": 32, "brand": 5, "shop": 5}
 
 
 def test_buckets_are_those_of_the_batches(tiny, monkeypatch):
@@ -84,16 +86,16 @@ def test_in_words(tmp_path, capsys):
     assert lines[at + 3] == f"  [1, 2)          {1 / 3:.1%}  " + "#" * 17
 
 
-def test_ceilings(capsys, noise):  # noqa: F811
+def test_ceilings(capsys, noise):
     """A history of more groups is better, for every target; in the twin all is chance."""
-    best = figures(capsys, DATA, "--ceilings")["ceilings"]
+    best = figures(capsys, SHOP, "--ceilings")["ceilings"]
     assert {target: len(own) for target, own in best.items()} == {"items": 4, "queries": 4, "coupons": 4}
     for target, own in best.items():
         assert own[target]["gain"] == 0 and own["items,queries,coupons"]["gain"] > 2 * own["items,queries,coupons"]["gain_se"]
     assert best["items"]["items,queries,coupons"]["gain"] > 0.03
     # On the candidates that train and evaluate draw without further flags; the gain's error is that of the differences.
-    log = read_log(DATA)
-    world = shop_ceiling.load_world(DATA, log)
+    log = read_log(SHOP)
+    world = shop_ceiling.load_world(SHOP, log)
     log = replace(log, schema=log.schema.choose(targets=["items"]))
     samples, candidates, _ = Protocol(log).task
     moments = samples.user, samples.time, samples.group, candidates
