@@ -15,39 +15,59 @@ from atrank_np.errors import DataError
 # household, product, quantity, coupon_disc, timestamp (UTC). The first two are one basket. New York is 5 hours behind UTC
 # in winter and 4 in summer, so 04:30 is half an hour after midnight in July and before it in January.
 LINES = [
-    (1, 11, 1, 0.0, "2017-01-10T04:30:00"), (1, 12, 2, 0.5, "2017-01-10T04:30:00"), (1, 11, 1, 0.0, "2017-07-11T03:30:00"),
-    (1, 13, 1, 0.0, "2017-07-11T04:30:00"), (1, 12, 1, 0.4, "2017-07-11T20:00:00"), (1, 14, 1, 0.0, "2017-07-11T22:00:00"),
-    (2, 12, 0, 0.0, "2017-02-01T12:00:00"), (2, 99, 1, 0.0, "2017-02-01T12:00:00"), (2, 15, 1, 0.0, "2017-02-01T15:00:00"),
+    (1, 11, 1, 0.0, "2017-01-10T04:30:00"),
+    (1, 12, 2, 0.5, "2017-01-10T04:30:00"),
+    (1, 11, 1, 0.0, "2017-07-11T03:30:00"),
+    (1, 13, 1, 0.0, "2017-07-11T04:30:00"),
+    (1, 12, 1, 0.4, "2017-07-11T20:00:00"),
+    (1, 14, 1, 0.0, "2017-07-11T22:00:00"),
+    (2, 12, 0, 0.0, "2017-02-01T12:00:00"),
+    (2, 99, 1, 0.0, "2017-02-01T12:00:00"),
+    (2, 15, 1, 0.0, "2017-02-01T15:00:00"),
     (3, 16, 1, 0.0, "2017-02-01T15:00:00"),
-]  # fmt: skip
+]
 NAN = float("nan")
 
 
 def tables():
     day = lambda *days: np.array(days, "datetime64[ns]")
     household, product, quantity, coupon, time = map(np.array, zip(*LINES))
-    products = {
-        "product_id": np.array([11, 12, 13, 14, 15, 16, 17]),
-        "manufacturer_id": np.array([2, 69, 69, 2, 2, 2, 2]),
-        "department": np.array(["GROCERY"] * 7, object),
-        "brand": np.array(["National", "Private"] + ["National"] * 5, object),
-        "product_category": np.array(["FRZN ICE", "BREAD", "DELI, HOT", NAN, "BREAD", "BREAD", "FISH"], object),
-        "product_type": np.array(["ICE - CRUSHED/CUBED", 'PIE 12"', None, NAN, "BUNS", "BUNS", "COD"], object),
-    }
     return {
-        "transactions": {"household_id": household, "product_id": product, "quantity": quantity, "coupon_disc": coupon,
-                         "coupon_match_disc": 0 * coupon, "transaction_timestamp": time.astype("datetime64[ns]")},
-        "products": products,
-        "coupons": {"coupon_upc": np.array([501, 501, 501, 502, 503]), "product_id": np.array([12, 11, 12, 14, 17]),
-                    "campaign_id": np.array([7, 8, 7, 8, 8])},
+        "transactions": {
+            "household_id": household,
+            "product_id": product,
+            "quantity": quantity,
+            "coupon_disc": coupon,
+            "coupon_match_disc": 0 * coupon,
+            "transaction_timestamp": time.astype("datetime64[ns]"),
+        },
+        "products": {
+            "product_id": np.array([11, 12, 13, 14, 15, 16, 17]),
+            "manufacturer_id": np.array([2, 69, 69, 2, 2, 2, 2]),
+            "department": np.array(["GROCERY"] * 7, object),
+            "brand": np.array(["National", "Private"] + ["National"] * 5, object),
+            "product_category": np.array(["FRZN ICE", "BREAD", "DELI, HOT", NAN, "BREAD", "BREAD", "FISH"], object),
+            "product_type": np.array(["ICE - CRUSHED/CUBED", 'PIE 12"', None, NAN, "BUNS", "BUNS", "COD"], object),
+        },
+        "coupons": {
+            "coupon_upc": np.array([501, 501, 501, 502, 503]),
+            "product_id": np.array([12, 11, 12, 14, 17]),
+            "campaign_id": np.array([7, 8, 7, 8, 8]),
+        },
         "coupon_redemptions": {
-            "household_id": np.array([1, 1, 2, 2]), "coupon_upc": np.array([501, 502, 501, 502]),
+            "household_id": np.array([1, 1, 2, 2]),
+            "coupon_upc": np.array([501, 502, 501, 502]),
             "campaign_id": np.array([7, 8, 7, 8]),
-            "redemption_date": day("2017-07-11", "2017-01-09", "2017-02-01", "2017-03-01")},
+            "redemption_date": day("2017-07-11", "2017-01-09", "2017-02-01", "2017-03-01"),
+        },
         "campaigns": {"campaign_id": np.array([7, 7]), "household_id": np.array([1, 2])},
-        "campaign_descriptions": {"campaign_id": np.array([7, 8]), "campaign_type": np.array(["Type A", "Type B"], object),
-                                  "start_date": day("2017-01-05", "2017-01-06"), "end_date": day("2017-02-01", "2017-02-01")},
-    }  # fmt: skip
+        "campaign_descriptions": {
+            "campaign_id": np.array([7, 8]),
+            "campaign_type": np.array(["Type A", "Type B"], object),
+            "start_date": day("2017-01-05", "2017-01-06"),
+            "end_date": day("2017-02-01", "2017-02-01"),
+        },
+    }
 
 
 def at(text):
@@ -57,21 +77,34 @@ def at(text):
 def test_the_files_by_hand(tmp_path):
     counts = convert(tables(), tmp_path)
     assert (tmp_path / "products.csv").read_text().splitlines() == [
-        "object,category,type,department,brand,manufacturer", "11,FRZN_ICE,ICE - CRUSHED/CUBED,GROCERY,National,2",
-        "12,BREAD,PIE 12 ,GROCERY,Private,69", "13,DELI_HOT,,GROCERY,National,69", "14,,,GROCERY,National,2",
-        "15,BREAD,BUNS,GROCERY,National,2", "16,BREAD,BUNS,GROCERY,National,2"]  # fmt: skip
+        "object,category,type,department,brand,manufacturer",
+        "11,FRZN_ICE,ICE - CRUSHED/CUBED,GROCERY,National,2",
+        "12,BREAD,PIE 12 ,GROCERY,Private,69",
+        "13,DELI_HOT,,GROCERY,National,69",
+        "14,,,GROCERY,National,2",
+        "15,BREAD,BUNS,GROCERY,National,2",
+        "16,BREAD,BUNS,GROCERY,National,2",
+    ]
     assert (tmp_path / "coupons.csv").read_text() == "object,campaigns,categories\n501,7 8,BREAD FRZN_ICE\n502,8,\n"
     assert (tmp_path / "campaigns.csv").read_text() == "object,type\n7,Type A\n"
     assert (tmp_path / "events.csv").read_text().splitlines() == [
         "user,group,action,object,time",
-        *(f"{h},products,buy,{o},{at(time)}" for h, o, time in (
-            (1, 11, "2017-01-09T23:30:00"), (1, 12, "2017-01-09T23:30:00"), (1, 11, "2017-07-10T23:30:00"),
-            (1, 13, "2017-07-11T00:30:00"), (1, 12, "2017-07-11T16:00:00"), (1, 14, "2017-07-11T18:00:00"),
-            (2, 99, "2017-02-01T07:00:00"), (2, 15, "2017-02-01T10:00:00"), (3, 16, "2017-02-01T10:00:00"))),
-        # With the basket that used a coupon; with the only basket; with the first of two; on a day without one.
-        f"1,coupons,redeem,501,{at('2017-07-11T16:00:00')}", f"1,coupons,redeem,502,{at('2017-01-09T23:30:00')}",
-        f"2,coupons,redeem,501,{at('2017-02-01T07:00:00')}", f"2,coupons,redeem,502,{at('2017-03-01')}",
-        f"1,campaigns,receive,7,{at('2017-01-05')}", f"2,campaigns,receive,7,{at('2017-01-05')}"]  # fmt: skip
+        f"1,products,buy,11,{at('2017-01-09T23:30:00')}",
+        f"1,products,buy,12,{at('2017-01-09T23:30:00')}",
+        f"1,products,buy,11,{at('2017-07-10T23:30:00')}",
+        f"1,products,buy,13,{at('2017-07-11T00:30:00')}",
+        f"1,products,buy,12,{at('2017-07-11T16:00:00')}",
+        f"1,products,buy,14,{at('2017-07-11T18:00:00')}",
+        f"2,products,buy,99,{at('2017-02-01T07:00:00')}",
+        f"2,products,buy,15,{at('2017-02-01T10:00:00')}",
+        f"3,products,buy,16,{at('2017-02-01T10:00:00')}",
+        f"1,coupons,redeem,501,{at('2017-07-11T16:00:00')}",  # with the basket that used a coupon
+        f"1,coupons,redeem,502,{at('2017-01-09T23:30:00')}",  # with the only basket
+        f"2,coupons,redeem,501,{at('2017-02-01T07:00:00')}",  # with the first of two
+        f"2,coupons,redeem,502,{at('2017-03-01')}",  # on a day without a basket
+        f"1,campaigns,receive,7,{at('2017-01-05')}",
+        f"2,campaigns,receive,7,{at('2017-01-05')}",
+    ]
     assert list(counts.values()) == [3, 9, 6, 4, 2, 2, 1]
 
 

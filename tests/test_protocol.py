@@ -338,6 +338,14 @@ def test_negatives_that_were_shown(tmp_path):
     assert {tuple(negatives.draw(stream(n, "negatives", 0), parts.test, 2)[2].tolist()) for n in range(20)} == {(e, f), (f, e)}
 
 
+def test_what_another_user_was_shown_is_not_used(tmp_path):
+    """u is shown c at the last time of the log. w, the next user, has two positives at its first time, and none before."""
+    log = one_group(tmp_path, "u a 1 view,u b 2 view,u c 9 show,w b 1 view,w d 1 view,x e 1 show", NEGATIVE)
+    test = Protocol(log).test
+    assert test.user.tolist() == [0, 1]
+    assert [values.tolist() for values in Negatives(log).shown_to(test, 0)] == [[], []]
+
+
 def test_only_what_may_be_a_target_ends_the_time_of_showing(tmp_path):
     """u buys a and e, which are ranked; that he views c between them does not make b an old story."""
     log = one_group(tmp_path, "u a 1 buy,u b 2 show,u c 3 view,u d 4 show,u e 5 buy", f"{NEGATIVE}\ntarget_actions = ['buy']")

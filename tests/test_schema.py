@@ -224,6 +224,17 @@ def test_schema_without_groups(tmp_path):
     assert str(fault.value) == "schema.toml: groups: expected 1 to 127 groups, got 0"
 
 
+def test_as_many_groups_as_a_log_can_number():
+    def accepted(count):
+        try:
+            Schema.from_dict({"groups": {f"g{n}": {"features": {"object": "id"}} for n in range(count)}})
+        except DataError as fault:
+            return str(fault) != f"schema.toml: groups: expected 1 to 127 groups, got {count}"
+        return True
+
+    assert [accepted(count) for count in (0, 1, 127, 128)] == [False, True, True, False]
+
+
 def test_errors_name_their_source():
     with pytest.raises(DataError, match="^model.npz: grops: unknown key"):
         Schema.from_dict({"grops": {}}, "model.npz")
