@@ -29,8 +29,11 @@ LINES = [
 NAN = float("nan")
 
 
+def dates(*days):
+    return np.array(days, "datetime64[ns]")
+
+
 def tables():
-    day = lambda *days: np.array(days, "datetime64[ns]")
     household, product, quantity, coupon, time = map(np.array, zip(*LINES))
     return {
         "transactions": {
@@ -58,14 +61,14 @@ def tables():
             "household_id": np.array([1, 1, 2, 2]),
             "coupon_upc": np.array([501, 502, 501, 502]),
             "campaign_id": np.array([7, 8, 7, 8]),
-            "redemption_date": day("2017-07-11", "2017-01-09", "2017-02-01", "2017-03-01"),
+            "redemption_date": dates("2017-07-11", "2017-01-09", "2017-02-01", "2017-03-01"),
         },
         "campaigns": {"campaign_id": np.array([7, 7]), "household_id": np.array([1, 2])},
         "campaign_descriptions": {
             "campaign_id": np.array([7, 8]),
             "campaign_type": np.array(["Type A", "Type B"], object),
-            "start_date": day("2017-01-05", "2017-01-06"),
-            "end_date": day("2017-02-01", "2017-02-01"),
+            "start_date": dates("2017-01-05", "2017-01-06"),
+            "end_date": dates("2017-02-01", "2017-02-01"),
         },
     }
 

@@ -111,9 +111,10 @@ def test_simulated_objects_follow_the_predictions(world, log, group, view):
 @pytest.mark.parametrize("view", VIEWS[:-1])
 def test_a_hidden_lead_is_summed_out_exactly(world, view, gap):
     """The law of a restricted view is the full law, averaged over every unseen object and every age."""
-    context = lambda g, lead, age: shop_world.Context(
-        np.array([7]), np.array([gap]), np.array([g]), np.array([lead]), np.array([age])
-    )
+
+    def context(g, lead, age):
+        return shop_world.Context(*(np.array([value]) for value in (7, gap, g, lead, age)))
+
     items, taste = np.arange(shop_world.ITEMS), 11
     law = {g: lead.chance * (gap >= lead.since) for g, lead in shop_world.LEADS.items()}
     total = (1 - sum(law.values())) * shop_world.chance(world, "items", taste, items, context(0, 0, 0))
@@ -204,7 +205,7 @@ def test_the_arrays_of_chances_are_bounded(world, log, monkeypatch, largest):
 
 
 def test_equal_chances_are_ties(world, log):
-    """Words of the same kind are equally likely; the last bits of their sums must not decide which one is ranked first."""
+    """Queries of the same kind are equally likely. The last bits of their sums must not decide which one is ranked first."""
     user, time, _ = (column[::20] for column in moments(log, QUERIES))
     scores = np.sort(shop_ceiling.ceiling(world, log, user, time, QUERIES, history=("queries",)), axis=1).astype(float)
     gap = np.diff(np.log(scores), axis=1)
@@ -245,7 +246,7 @@ def test_the_noise_twin_has_the_same_times_and_no_signal(log, world, noise):
 
 
 def test_the_future_is_not_looked_at(world, log):
-    """Scores stay when all that happens from the moment of ranking on is exchanged."""
+    """The scores do not change when all events from the moment of ranking on are exchanged."""
     start = log.offsets[:-1]
     user = np.flatnonzero(np.diff(log.offsets) >= 8)[:200]
     row = start[user] + 5
@@ -283,8 +284,8 @@ def test_a_fresh_query_makes_its_category_likely(world, log):
 def test_same_arguments_same_bytes(tmp_path):
     for name, seed in (("a", "3"), ("b", "3"), ("c", "4")):
         shop.main(["--out", str(tmp_path / name), "--users", "40", "--seed", seed])
-    read = lambda name: [path.read_bytes() for path in sorted((tmp_path / name).iterdir())]
-    assert read("a") == read("b") != read("c")
+    a, b, c = ([path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in "abc")
+    assert a == b != c
 
 
 def test_a_shop_of_another_seed_is_known_again(tmp_path):
@@ -297,7 +298,7 @@ def test_a_shop_of_another_seed_is_known_again(tmp_path):
 
 
 def test_no_user_comes_twice():
-    """They are made in blocks of 2,000; those of the second have numbers and times of their own."""
+    """Users are simulated in blocks of 2,000; those of the second block have other numbers and times."""
     one, other = ((user, time) for user, _, _, _, time in shop.simulate(shop_world.make_world(), 4000))
     assert np.unique(one[0]).tolist() == [*range(2000)] and np.unique(other[0]).tolist() == [*range(2000, 4000)]
     assert not np.isin(other[1][:100], one[1]).any()
@@ -342,8 +343,8 @@ def test_the_number_of_events_is_that_of_the_file(tmp_path, monkeypatch, capsys)
 
 def test_the_committed_data_are_what_the_command_makes(tmp_path):
     shop.main(["--out", str(tmp_path)])
-    sums = lambda folder: {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-    assert sums(tmp_path) == sums(SHOP) == SHA256
+    for folder in (tmp_path, SHOP):
+        assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()} == SHA256
     assert sum(path.stat().st_size for path in SHOP.iterdir()) < 1_000_000
 
 
