@@ -1,11 +1,19 @@
+import doctest
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers import assert_same
 
+from atrank_np.datasets import packing, schema
 from atrank_np.datasets.packing import bucketize, pack
 from atrank_np.datasets.samples import Events, Samples
+
+
+@pytest.mark.parametrize("module", [packing, schema])
+def test_examples_of_the_docstrings(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0 and result.failed == 0
 
 
 def test_buckets_are_bit_lengths():
