@@ -130,9 +130,10 @@ def test_a_hidden_lead_is_summed_out_exactly(world, view, gap):
     assert np.allclose(shop_world.chance(world, "items", taste, items, context(0, 0, 0), view), expected, rtol=1e-12)
 
 
-def test_the_ceiling_is_bayes_rule(world, log):
-    """One user's prediction, written out event by event."""
-    user = int(np.flatnonzero(np.diff(log.offsets) >= 12)[0])
+@pytest.mark.parametrize("first", [ITEMS, QUERIES, COUPONS])
+def test_the_ceiling_is_bayes_rule(world, log, first):
+    """One user's predictions, written out event by event. The user's first event is of that group."""
+    user = int(np.flatnonzero((np.diff(log.offsets) >= 8) & (log.group[log.offsets[:-1]] == first))[0])
     rows, world_row = range(log.offsets[user], log.offsets[user + 1]), log.object - 1
     belief, last, lead = np.full(shop_world.TASTES, 1 / shop_world.TASTES), None, None
 
