@@ -30,7 +30,11 @@ def test_the_protocol(tmp_path):
     """u has n = 4: k = 1, 2 train and k = 3 tests; v has 2: test only; w has 1: nothing."""
     parts = Protocol(one_group(tmp_path, PLAIN))
     assert {name: column.tolist() for name, column in parts.events._asdict().items()} == {
-        "group": [0] * 7, "object": [a, b, c, d, e, f, g], "action": [0] * 7, "time": [1, 2, 3, 8, 5, 7, 9]}  # fmt: skip
+        "group": [0] * 7,
+        "object": [a, b, c, d, e, f, g],
+        "action": [0] * 7,
+        "time": [1, 2, 3, 8, 5, 7, 9],
+    }
     assert rows(parts.train) == [(0, 0, 1, 2, 0, b), (0, 0, 2, 3, 0, c)]
     assert rows(parts.test) == [(0, 0, 3, 8, 0, d), (1, 4, 5, 7, 0, f)]
     assert parts.counts == {
@@ -108,7 +112,7 @@ def test_history_groups_and_target_groups(tmp_path):
 
 @pytest.mark.parametrize("targets", ["items,queries", "queries,items"])
 def test_the_first_tested_event_ends_what_training_knows(tmp_path, targets):
-    """Of films, which are not ranked: u's a stands before his tested query, his b behind it, though before his tested item."""
+    """Of films, which are not ranked: u's a stands before the tested query; b after it, though before the tested item."""
     events = "u items a 1,u queries a 2,u films a 3,u queries b 4,u films b 5,u items b 6,u films c 7"
     text = "\n".join(["user,group,object,time", *(event.replace(" ", ",") for event in events.split(","))]) + "\n"
     schema = "".join(f"[groups.{name}.features]\nobject = 'id'\n" for name in ("items", "queries", "films"))
@@ -267,7 +271,7 @@ def test_negatives_are_never_touched_and_uniform(tmp_path):
 
 
 def test_negatives_are_of_the_targets_group(tmp_path):
-    """As items u touches all but g; as queries all but a. What he touches in one group is free in the other."""
+    """As items u touches all but g; as queries all but a. What u touches in one group may be a negative in the other."""
     items, queries = "abcdef", "bcdefg"
     events = [f"u i {o} 1" for o in items] + [f"u q {o} 2" for o in queries]
     negatives = Negatives(several_groups(tmp_path, ",".join(events)))
@@ -321,7 +325,11 @@ def test_negatives_that_were_shown(tmp_path):
     takes at another time (a), each object once. v was shown something too late; w's first two positives tie."""
     log = one_group(tmp_path, SHOWN, NEGATIVE)
     parts, negatives = Protocol(log), Negatives(log)
-    shown = lambda samples: [[o for row, o in zip(*map(list, negatives.shown_to(samples, 0))) if row == s] for s in range(3)]
+
+    def shown(samples):
+        row, object = negatives.shown_to(samples, 0)
+        return [object[row == s].tolist() for s in range(3)]
+
     assert shown(parts.train) == [[c, e], [], [e]]
     assert shown(parts.test) == [[f], [], [e, f]]
     assert negatives.uniform(parts.train) == {"items": 1}
@@ -347,7 +355,7 @@ def test_what_another_user_was_shown_is_not_used(tmp_path):
 
 
 def test_only_what_may_be_a_target_ends_the_time_of_showing(tmp_path):
-    """u buys a and e, which are ranked; that he views c between them does not make b an old story."""
+    """u buys a and e, which are ranked; the view of c between them does not end the time in which b was shown."""
     log = one_group(tmp_path, "u a 1 buy,u b 2 show,u c 3 view,u d 4 show,u e 5 buy", f"{NEGATIVE}\ntarget_actions = ['buy']")
     assert Negatives(log).shown_to(Protocol(log).test, 0)[1].tolist() == [b, d]
 
@@ -362,10 +370,10 @@ def test_negatives_that_were_shown_when_validating(tmp_path):
 
 
 def test_only_the_groups_own_negative_actions_count(tmp_path):
-    events = "user,group,action,object,time\n" + "".join(
-        f"u,{g},{action},{o},{t}\n" for t, g, action, o in (
-            (1, "items", "see", "a"), (2, "items", "see", "b"), (2, "queries", "see", "c"), (3, "items", "use", "c"),
-            (4, "items", "use", "d"), (5, "queries", "see", "e")))  # fmt: skip
+    events = (
+        "user,group,action,object,time\nu,items,see,a,1\nu,items,see,b,2\nu,queries,see,c,2\n"
+        "u,items,use,c,3\nu,items,use,d,4\nu,queries,see,e,5\n"
+    )
     schema = "[groups.items]\nnegative_actions = ['see']\n[groups.items.features]\nobject = 'id'\n"
     schema += "[groups.queries.features]\nobject = 'id'\n"
     log = read_log(write(tmp_path, events_csv=events, items_csv=ITEMS, queries_csv=ITEMS, schema_toml=schema))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..arrays import Ints
 from ..randomness import stream
-from .arrays import Ints
 from .packing import Batch, pack
 from .protocol import Protocol
 

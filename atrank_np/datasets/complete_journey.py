@@ -30,9 +30,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Ints
 from ..cli import Parser, run
 from ..errors import DataError
-from .arrays import Ints
 from .writing import whole_files
 
 TABLES = ("transactions", "products", "coupons", "coupon_redemptions", "campaigns", "campaign_descriptions")

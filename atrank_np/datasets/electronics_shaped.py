@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..arrays import Floats, Ints, Texts
 from ..randomness import stream
-from .arrays import Floats, Ints, Texts
 from .log import Catalogue, Log
 from .schema import UNITS, Schema
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from .arrays import Floats, Ints
+from ..arrays import Floats, Ints
 from .samples import Events, Samples
 from .schema import Schema
 

@@ -1,4 +1,4 @@
-"""The protocol: which behaviours are ranked, what came before them, and which objects they are ranked against."""
+"""The protocol: which behaviours are ranked, from which history, and against which other objects."""
 
 from collections import Counter
 from dataclasses import replace
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..arrays import Ints, Mask
 from ..config import Config
 from ..randomness import stream
 from .log import Log, may_be_target, not_taken, user_of_event
@@ -18,43 +19,46 @@ DEFAULTS = Config()
 
 
 class Protocol:
-    """What a log and the settings say of a training. Made once; whoever needs a part of it, takes it from here.
+    """The samples that a log and the settings give, and what belongs to them. Made once and passed on.
 
-    The paper's protocol, for each target group: of a user's target events b_1 … b_n, the moment of b_(k+1) is a training
-    sample for k = 1 … n-2 and the test for k = n-1. n counts the events that may be targets (`target_actions`). With
-    `config.validate` all is one event earlier, on the log without its test events: training takes k ≤ n-3, and b_(n-1) is
-    scored.
+    It is the paper's protocol, for each target group. Let b_1 … b_n be the target events of a user. The moment of b_(k+1) is
+    a training sample for k = 1 … n-2, and the test for k = n-1. n counts only events that may be targets (`target_actions`).
+    With `config.validate` everything is one event earlier, on the log without its test events: k ≤ n-3 is trained on, and
+    b_(n-1) is the test.
 
-    events: what histories are made of, those of user u from offsets[u] to offsets[u + 1]; counts: what was left out, in words.
-    popularity: for each group of the schema the number of training events of each object [M]: those before the tested one;
-    target_actions: for each group the action that its targets carry (positives, negatives and candidates alike: a
-    negative has no action of its own, and the positive's would give it away);
-    repeat_share: of the tested moments, how many have a positive that the history already holds, dropped or not.
+    All counts of objects are over training events: those before the tested one.
     """
 
     log: Log
     schema: Schema
     config: Config
-    events: Events
-    offsets: np.ndarray
+    events: Events  # that histories are made of; those of user u from offsets[u] to offsets[u + 1]
+    offsets: Ints  # [U+1]
     train: LazySamples
     test: Samples
     negatives: Negatives
-    popularity: list[np.ndarray]
+    popularity: list[Ints]  # for each group of the schema, the number of training events of each object [M]
+    # For each group, the action that all its candidates carry. A negative has no action of its own, and the action of the
+    # positive would tell which one it is.
     target_actions: list[int]
-    repeat_share: float
-    counts: dict[str, int]
+    repeat_share: float  # of the test moments, dropped or not, those whose positive is in the history already
+    counts: dict[str, int]  # what was left out, in words -> how often
 
     def __init__(self, log: Log, config: Config = DEFAULTS) -> None:
         self.log, self.schema, self.config = log, log.schema, config
         log = without_tests(log) if config.validate else log
         self.negatives = Negatives(log)
-        cap = min(config.cap, len(log.time))  # which fits into the columns' integers
-        user, counts = user_of_event(log), Counter()
+        cap = min(config.cap, len(log.time))  # no more than the columns' integers can hold
+        user = user_of_event(log)
+        counts: Counter[str] = Counter()
         taken = ~not_taken(self.schema, log.actions, log.group, log.action)
         self.events, self.offsets, before = _histories(log, taken, user)
-        train, test, repeats, popularity, target_actions = [], [], [], {}, {}
-        first_tested = log.offsets[1:].copy()  # of each user: what training may know of stands before it
+        train: list[tuple[Ints, Ints]] = []  # for each target group (place, end), as in LazySamples
+        test: list[tuple[Ints, Ints]] = []
+        repeats: list[Mask] = []  # for each target group, which test moments have a positive that is in the history
+        popularity: dict[str, Ints] = {}
+        target_actions: dict[str, int] = {}
+        first_tested = log.offsets[1:].copy()  # of each user; training knows only events before it
         for name in self.schema.targets:
             found = _targets(log, name, user, counts)
             popularity[name], target_actions[name] = found.popularity, found.action
@@ -76,15 +80,15 @@ class Protocol:
         self.test = _joined(log, self.offsets, cap, test).take(slice(None))
         self.popularity = [popularity[group.name] for group in self.schema.groups]
         self.target_actions = [target_actions.get(group.name, 0) for group in self.schema.groups]
-        repeats = np.concatenate(repeats)
-        self.repeat_share = float(repeats.mean()) if len(repeats) else 0.0
+        repeated = np.concatenate(repeats)
+        self.repeat_share = float(repeated.mean()) if len(repeated) else 0.0
         self.counts = {what: n for what, n in counts.items() if n}
 
-    def _kept(self, samples, repeated, name, counts):
-        """Mask: which samples of a target group stay. Those that do not are counted."""
+    def _kept(self, samples: LazySamples, repeated: Mask, name: str, counts: Counter[str]) -> Mask:  # -> [S]
+        """Which samples of the target group `name` stay. The others are counted."""
         unknown = samples.object == 0
         dropped = repeated & (self.schema.target_repeats == "drop")
-        kept = ~unknown & ~dropped
+        kept: Mask = ~unknown & ~dropped
         counts[f"targets that are in no file of {name}"] += int(unknown.sum())
         counts[f"targets among {name} dropped, already in the history"] += int(dropped.sum())
         counts["histories cut at the cap"] += int((samples.end - self.offsets[samples.user] > samples.cap)[kept].sum())
@@ -92,9 +96,9 @@ class Protocol:
 
     @cached_property
     def task(self) -> Task:
-        """The test samples with negatives that depend on the data set and eval_seed alone, never on model or seed.
+        """The test samples with their negatives, which depend on the data set and eval_seed alone, not on model or seed.
 
-        Each group has a random stream of its own, so that its negatives are the same whatever else is ranked.
+        Each group has a random stream of its own, so its negatives do not depend on which other groups are ranked.
         """
         test, count = self.test, self.config.eval_negatives
         candidates = np.repeat(test.object[:, None], 1 + count, axis=1)
@@ -105,8 +109,11 @@ class Protocol:
         return Task(test, candidates, self.negatives.uniform(test, count))
 
 
-def _histories(log, taken, user):
-    """Events that histories are made of, where those of each user start [U+1], and how many stand before each event [E+1]."""
+def _histories(log: Log, taken: Mask, user: Ints) -> tuple[Events, Ints, Ints]:
+    """The events that histories are made of, the first one of each user [U+1], and the end of the history of each event [E+1].
+
+    taken, user [E]: which events are behaviours, and whose they are.
+    """
     in_history = taken & np.isin(log.group, [log.schema.index(name) for name in log.schema.history])
     events = Events(log.group, log.object, log.action, log.time)
     if not in_history.all():
@@ -119,36 +126,37 @@ def _histories(log, taken, user):
 
 
 class _Targets(NamedTuple):
-    """A target group: the places of its training and test positives, and what the training events say."""
+    """A target group: its positives, as indices of the log's events, and what the training events say."""
 
-    train: np.ndarray
-    test: np.ndarray
-    popularity: np.ndarray
-    action: int
+    train: Ints  # of training samples
+    test: Ints  # of test samples
+    popularity: Ints  # [M] training events of each object
+    action: int  # that its candidates carry
 
 
-def _targets(log, name, user, counts):
+def _targets(log: Log, name: str, user: Ints, counts: Counter[str]) -> _Targets:
+    """The targets of the group `name`; users without a test or a training sample are counted."""
     target = may_be_target(log, name)
     k = _running(target)
     n = np.diff(k[log.offsets])
-    k = k[:-1] - k[log.offsets[:-1]][user]  # how many of the user's target events stand before an event
+    k = k[:-1] - k[log.offsets[:-1]][user]  # [E] the number of the user's target events before each event
     counts[f"users without a target among {name}"] += int((n < 2).sum())
     counts[f"users with a test among {name} and nothing to train on"] += int((n == 2).sum())
-    seen = target & (k < n[user] - 1)  # all that training may know of: the behaviours before the tested one
+    seen = target & (k < n[user] - 1)  # training knows only the target events before the tested one
     train, test = np.flatnonzero(seen & (k >= 1)), np.flatnonzero(target & ~seen & (k >= 1))
     return _Targets(train, test, _count(log, name, seen), _target_action(log, name, seen))
 
 
-def _joined(log, first, cap, parts):
-    """LazySamples, of one (place, end) for each target group."""
-    place, end = map(np.concatenate, zip(*parts))
-    if np.array_equal(place, end):  # all events are history, and so many stand before one as its place says
+def _joined(log: Log, first: Ints, cap: int, parts: list[tuple[Ints, Ints]]) -> LazySamples:
+    """The samples of all target groups, which each have (place, end)."""
+    place, end = (np.concatenate(column) for column in zip(*parts))
+    if np.array_equal(place, end):  # where every event is history, one array serves as both
         end = place
     return LazySamples(log, first, cap, place, end)
 
 
-def without_tests(log):
-    """The log without each user's last target event of every target group: what validation may know of."""
+def without_tests(log: Log) -> Log:
+    """The log without each user's last target event of every target group: all that a validation may use."""
     user, keep = user_of_event(log), np.ones(len(log.time), bool)
     for name in log.schema.targets:
         backwards = np.flatnonzero(may_be_target(log, name))[::-1]
@@ -158,41 +166,46 @@ def without_tests(log):
     return replace(log, offsets=offsets, **columns)
 
 
-def _running(mask):
-    """How many places of a mask [E] stand before each place, and how many in all: [E+1], int32 where that is enough."""
-    before = np.zeros(len(mask) + 1, np.int32 if len(mask) < 2**31 else np.int64)
+def _running(mask: Mask) -> Ints:  # [E] -> [E+1], int32 where that is enough
+    """The number of True before each index of the mask; the last entry is the number of all."""
+    before: Ints = np.zeros(len(mask) + 1, np.int32 if len(mask) < 2**31 else np.int64)
     np.cumsum(mask, out=before[1:])
     return before
 
 
-def _blocks(offsets):
-    """(slice of the users, slice of their events) for parts of some BLOCK events: no user is cut in two."""
+def _blocks(offsets: Ints) -> list[tuple[slice, slice]]:
+    """Cuts the users into blocks of about BLOCK events: (slice of users, slice of their events). No user is cut in two."""
     cuts = np.searchsorted(offsets, np.arange(0, offsets[-1], BLOCK))
     cuts = np.unique(np.append(cuts, len(offsets) - 1))
     return [(slice(u0, u1), slice(offsets[u0], offsets[u1])) for u0, u1 in zip(cuts[:-1], cuts[1:])]
 
 
-def _count(log, name, seen):
+def _count(log: Log, name: str, seen: Mask) -> Ints:  # …, [E] -> [M]
+    """How often each object of the group `name` occurs in the events of a mask."""
     return np.bincount(log.object[seen], minlength=len(log.catalogues[name].objects))
 
 
-def _target_action(log, name, seen):
-    """The schema's, or the most frequent one among the events of a mask (the first of equally frequent ones)."""
+def _target_action(log: Log, name: str, seen: Mask) -> int:
+    """The schema's target_action, or else the most frequent action in the events of a mask (ties: the first action)."""
     wanted = log.schema.group(name).target_action
     if wanted is not None:
         return log.actions.index(wanted)
     return int(np.bincount(log.action[seen], minlength=len(log.actions)).argmax())
 
 
-def _first_of_its_moment(user, time):
-    """For every event the place of the first event with the same user and time."""
+def _first_of_its_moment(user: Ints, time: Ints) -> Ints:  # [E], [E] -> [E]
+    """For every event, the index of the first event with the same user and time."""
     new = np.ones(len(user), bool)
     new[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1])
-    return np.maximum.accumulate(np.where(new, np.arange(len(user)), 0))
+    first: Ints = np.maximum.accumulate(np.where(new, np.arange(len(user)), 0))
+    return first
 
 
-def _in_history(events, lazy):
-    """Mask over LazySamples, sorted by place: the positive stands among the user's history events before it, the cap aside."""
+def _in_history(events: Events, lazy: LazySamples) -> Mask:  # -> [S]
+    """Which samples have a positive that is among all of the user's history events before it, also those beyond the cap.
+
+    The samples must be sorted by place.
+    """
     found, first, offsets = np.zeros(len(lazy), bool), lazy.first, lazy.log.offsets
     for users, rows in _blocks(first):
         mine = slice(*np.searchsorted(lazy.place, offsets[[users.start, users.stop]]))

@@ -15,8 +15,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..arrays import Floats, Ints, Texts
 from ..errors import DataError
-from .arrays import Floats, Ints, Texts
 from .csv_files import open_csv
 from .log import Bag, Catalogue, Log
 from .schema import Feature, Group, Schema

@@ -1,89 +1,92 @@
-"""Ranking moments: a user, a time, a target, and the behaviours before it."""
+"""Samples, or ranking moments: a user, a time, a target, and the behaviours before it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from ..arrays import Ints, Mask
 from .log import Log
 
-BLOCK = 2**14  # events or samples that are looked up at a time: a large log needs little room beside its arrays
+BLOCK = 2**14  # events or samples that are looked up at a time, so that a large log needs little memory beside its arrays
 
 
 class Events(NamedTuple):
-    """The behaviours of the history groups, by (user, time, file order); arrays [E]."""
+    """The behaviours that histories are made of, sorted by (user, time, file order); arrays [E], as in a Log."""
 
-    group: np.ndarray
-    object: np.ndarray
-    action: np.ndarray
-    time: np.ndarray
+    group: Ints
+    object: Ints
+    action: Ints
+    time: Ints
 
 
 class Samples(NamedTuple):
-    """Ranking moments; arrays [S]. The history of sample s is events[start[s]:end[s]], at most the cap's last ones.
+    """Ranking moments; arrays [S]. The history of sample s is events[start[s]:end[s]], at most `cap` of them."""
 
-    time is the moment of ranking, group the schema's index of the target's group, object the positive.
-    """
+    user: Ints  # index in log.users; -1: a user outside of the log
+    start: Ints
+    end: Ints
+    time: Ints  # of the ranking, in ticks
+    group: Ints  # of the target, an index in schema.groups
+    object: Ints  # the positive, a row of that group's catalogue
 
-    user: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    time: np.ndarray
-    group: np.ndarray
-    object: np.ndarray
-
-    def take(self, index):
+    def take(self, index: "Ints | Mask | slice") -> "Samples":
+        """The samples at `index`."""
         return Samples(*(column[index] for column in self))
 
 
 @dataclass(frozen=True, eq=False)
 class LazySamples:
-    """Samples whose positives are events of a log. A log has millions, so only their places are kept, 8 bytes for each;
-    the columns of Samples are looked up when they are asked for."""
+    """Samples whose positives are events of a log, with the columns of Samples.
+
+    A log has millions of them, so only two integers are stored for each. A column is computed whenever it is read.
+    """
 
     log: Log
-    first: np.ndarray  # [U+1] where the history events of a user start
-    cap: int
-    place: np.ndarray  # [S] of the positive among the log's events
-    end: np.ndarray  # [S] that of Samples
+    first: Ints  # [U+1] the first history event of each user
+    cap: int  # behaviours of a history, at most
+    place: Ints  # [S] the index of the positive among the log's events
+    end: Ints  # [S] that of Samples
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.place)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Ints]:
+        """The columns, in the order of Samples."""
         return iter(self.take(slice(None)))
 
-    def take(self, index):
-        """Samples."""
+    def take(self, index: Ints | Mask | slice) -> Samples:
+        """The samples at `index`, with their columns computed."""
         some = replace(self, place=self.place[index], end=self.end[index])
         user = some.user
         return Samples(user, some._start(user), some.end, some.time, some.group, some.object)
 
     @property
-    def user(self):
-        user = np.empty(len(self), np.int32)
+    def user(self) -> Ints:
+        user: Ints = np.empty(len(self), np.int32)
         for start in range(0, len(self), BLOCK):
             some = slice(start, start + BLOCK)
             user[some] = np.searchsorted(self.log.offsets, self.place[some], "right") - 1
         return user
 
     @property
-    def start(self):
+    def start(self) -> Ints:
         return self._start(self.user)
 
-    def _start(self, user):
+    def _start(self, user: Ints) -> Ints:
         return np.maximum(self.first[user], self.end - self.cap)
 
     @property
-    def time(self):
+    def time(self) -> Ints:
         return self.log.time[self.place]
 
     @property
-    def group(self):
+    def group(self) -> Ints:
         return self.log.group[self.place]
 
     @property
-    def object(self):
+    def object(self) -> Ints:
         return self.log.object[self.place]
 
 
@@ -91,7 +94,6 @@ class Task(NamedTuple):
     """What is scored: the test samples [S] with their candidates [S, 1+R], the positive first."""
 
     samples: Samples
-    candidates: np.ndarray
-    uniform: dict[
-        str, int
-    ] = {}  # group that has negative_actions -> how many of its negatives are uniform, for want of shown ones
+    candidates: Ints
+    # For each group that has negative_actions: how many of its negatives are uniform, because too few objects were shown.
+    uniform: dict[str, int] = {}

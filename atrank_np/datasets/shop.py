@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arrays import Floats, Ints
 from ..cli import Parser, run, seed
 from ..errors import DataError
-from .arrays import Floats, Ints
 from .shop_world import CODE, DAY, GROUPS, ITEMS, LEADS, NEVER, TASTES, Context, World, chance, make_world
 from .writing import whole_files
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..arrays import Floats, Ints, Texts
 from ..errors import DataError
-from .arrays import Floats, Ints, Texts
 from .log import Log
 from .shop_world import CODE, GROUPS, LEADS, NEVER, TASTES, Context, World, chance, make_world
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import Floats, Ints
+from ..arrays import Floats, Ints
 
 CATEGORIES = ("tea", "cups", "books", "lamps", "plants", "tools", "bikes", "shoes")
 SHOPS = ("anchor", "bridge", "cedar", "delta", "ember")

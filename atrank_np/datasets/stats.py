@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Ints
 from ..cli import Parser, run
 from ..config import Config
 from ..errors import DataError
 from ..metrics import auc
 from ..text import table
-from .arrays import Ints
 from .folder import DataSource
 from .log import Log
 from .packing import bucketize, ranges
