@@ -159,8 +159,11 @@ with figure("00_first_run", columns=2, size=(10, 3.8)) as (fig, axes):
     _, samples, _, _, loss, auc, se, _ = np.array(run.rows).T
     axes[0].fill_between(samples, auc - se, auc + se, alpha=0.2, lw=0)
     axes[0].plot(samples, auc, "o-", label="ATRank, ± 1 standard error")
-    lines = {"who knows each user's kind": ceiling, "sales alone": run.report["popularity_auc"],
-             "histories swapped": run.report["swapped_history_auc"]}  # fmt: skip
+    lines = {
+        "who knows each user's kind": ceiling,
+        "sales alone": run.report["popularity_auc"],
+        "histories swapped": run.report["swapped_history_auc"],
+    }
     for (words, value), colour in zip(lines.items(), ("C2", "C1", "C3")):
         axes[0].axhline(value, color=colour, ls="--", lw=1.2, label=f"{words} {value:.2f}")
     axes[0].set(title="test AUC: climbs towards the ceiling", xlabel="training targets seen", ylim=(0.4, 1))

@@ -26,10 +26,16 @@ from atrank_np.randomness import stream
 
 DAY = 86400
 EVENTS = [  # user, group, action, object, day
-    ("ann", "items", "view", "tea", 0), ("ann", "items", "view", "cup", 1), ("ann", "queries", "search", "q1", 2),
-    ("bob", "items", "view", "tea", 2), ("ann", "items", "view", "bike", 3), ("bob", "items", "view", "cup", 9),
-    ("ann", "items", "buy", "lamp", 10), ("bob", "items", "view", "lamp", 10), ("eve", "items", "view", "tea", 11),
-]  # fmt: skip
+    ("ann", "items", "view", "tea", 0),
+    ("ann", "items", "view", "cup", 1),
+    ("ann", "queries", "search", "q1", 2),
+    ("bob", "items", "view", "tea", 2),
+    ("ann", "items", "view", "bike", 3),
+    ("bob", "items", "view", "cup", 9),
+    ("ann", "items", "buy", "lamp", 10),
+    ("bob", "items", "view", "lamp", 10),
+    ("eve", "items", "view", "tea", 11),
+]
 
 # %% [markdown]
 # ## A log on disk
@@ -43,8 +49,10 @@ with tempfile.TemporaryDirectory() as folder:
     (folder / "events.csv").write_text("\n".join(lines) + "\n")
     (folder / "items.csv").write_text("object,category\ntea,food\ncup,home\nbike,sport\nlamp,home\npen,office\n")
     (folder / "queries.csv").write_text("object,words\nq1,red bike\n")
-    (folder / "schema.toml").write_text('targets = ["items"]\n[groups.items.features]\nobject = "id"\ncategory = "categorical"\n'
-                                        '[groups.queries.features]\nwords = "tokens"\n')  # fmt: skip
+    (folder / "schema.toml").write_text(
+        'targets = ["items"]\n[groups.items.features]\nobject = "id"\ncategory = "categorical"\n'
+        '[groups.queries.features]\nwords = "tokens"\n'
+    )
     log = read_log(folder)
 group_names = [g.name for g in log.schema.groups]
 name_of = lambda g, o: str(log.catalogues[group_names[g]].objects[o])
@@ -185,8 +193,12 @@ assert tested <= set(leaky) and not tested & trained
 
 times = np.array([5, 3] * 20)  # 4. a sort that shuffles events of the same time
 unstable, stable = np.argsort(times), np.argsort(times, kind="stable")
-print("4. NumPy's default sort keeps the file order of ties:", bool((np.diff(unstable[:20]) > 0).all()), " stable:",
-      bool((np.diff(stable[:20]) > 0).all()))  # fmt: skip
+print(
+    "4. NumPy's default sort keeps the file order of ties:",
+    bool((np.diff(unstable[:20]) > 0).all()),
+    " stable:",
+    bool((np.diff(stable[:20]) > 0).all()),
+)
 assert (np.diff(stable[:20]) > 0).all()
 
 # %% [markdown]

@@ -166,8 +166,10 @@ print(f"2. the same check in float32: error {relative_error(single, sigmoid(x)):
 assert relative_error(single, sigmoid(x)) > 1e-4
 
 small = numeric_gradient(lambda x: (x**2).sum(), np.array([1e-12, 3.0]))  # 3. an error per entry
-print(f"3. the true gradient of Σx² is (2e-12, 6): error per entry {abs(small[0] / 2e-12 - 1):.0e}, the project's "
-      f"{relative_error(small, np.array([2e-12, 6.0])):.0e}")  # fmt: skip
+print(
+    f"3. the true gradient of Σx² is (2e-12, 6): error per entry {abs(small[0] / 2e-12 - 1):.0e}, the project's "
+    f"{relative_error(small, np.array([2e-12, 6.0])):.0e}"
+)
 assert abs(small[0] / 2e-12 - 1) > 0.01 and relative_error(small, np.array([2e-12, 6.0])) < LIMIT
 
 print("4. relu at its kink: left slope 0, right slope 1, central difference", central(lambda x: max(x, 0), 0.0, STEP))

@@ -102,9 +102,13 @@ assert scoreboard(
 du = rng.standard_normal((N, 2 * E))
 left, right = np.split(du, [E], axis=1)
 assert scoreboard(
-    ("side by side", dense(lookup_backward(left, ids), (V, E)) + dense(lookup_backward(right, ids[::-1]), (V, E)), table,
-     lambda table: (du * np.concatenate([table[ids], table[ids[::-1]]], axis=1)).sum()),
-)  # fmt: skip
+    (
+        "side by side",
+        dense(lookup_backward(left, ids), (V, E)) + dense(lookup_backward(right, ids[::-1]), (V, E)),
+        table,
+        lambda table: (du * np.concatenate([table[ids], table[ids[::-1]]], axis=1)).sum(),
+    ),
+)
 
 # %% [markdown]
 # Here both features used the *same* table, as the category of an item and that of a coupon do. Then both gradients go to

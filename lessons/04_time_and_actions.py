@@ -158,12 +158,21 @@ assert buckets == [1, 6]
 label = np.array([1.0, 0, 1, 0, 1, 0])  # 3. the positive shown with its own action, "buy", the negatives with "view"
 own_action = np.array([1.0, 0, 1, 0, 1, 0])
 leak = user_auc(own_action, label, np.array([0, 2, 4, 6])).mean
-print("3. a model that sees only the target's own action has AUC", leak, ": the label leaked. A constant action gives",
-      user_auc(np.zeros(6), label, np.array([0, 2, 4, 6])).mean)  # fmt: skip
+print(
+    "3. a model that sees only the target's own action has AUC",
+    leak,
+    ": the label leaked. A constant action gives",
+    user_auc(np.zeros(6), label, np.array([0, 2, 4, 6])).mean,
+)
 assert leak == 1
 
-print("4. a history that holds what came after the ranking: elapsed", -3 * DAY // DAY, "days, bucket",
-      bucketize(np.array([-3 * DAY]), DAY, 14)[0], ", without any error message")  # fmt: skip
+print(
+    "4. a history that holds what came after the ranking: elapsed",
+    -3 * DAY // DAY,
+    "days, bucket",
+    bucketize(np.array([-3 * DAY]), DAY, 14)[0],
+    ", without any error message",
+)
 assert bucketize(np.array([-3 * DAY]), DAY, 14)[0] == 2  # frexp of -3: a history must only hold what is past
 
 # %% [markdown]

@@ -27,8 +27,9 @@ rng = np.random.default_rng(6)
 n, K, d = 5, 3, 2
 D = K * d
 S, W, b = rng.standard_normal((n, D)), rng.standard_normal((K, D, d)), rng.standard_normal((K, d))
-S_k = np.array([[[max(b[k, j] + sum(S[i, c] * W[k, c, j] for c in range(D)), 0) for j in range(d)]
-                 for i in range(n)] for k in range(K)])  # fmt: skip
+S_k = np.array(
+    [[[max(b[k, j] + sum(S[i, c] * W[k, c, j] for c in range(D)), 0) for j in range(d)] for i in range(n)] for k in range(K)]
+)
 print("S", S.shape, " S_k of all spaces", S_k.shape)
 
 # %% [markdown]
@@ -131,8 +132,9 @@ assert apart[1, :, 5].min() > 0.75  # the last behaviour, whatever its category
 assert together[0, 0, 0] < 0.01 and together[0, 0, 5] < 0.05  # neither: only the last tea is left
 with figure("06_latent_spaces", columns=3, size=(12, 4)) as (fig, axes):
     label = [f"{('tea', 'book', 'bike')[c]}, day {i}" for i, c in enumerate(category)]
-    for axis, A, title in zip(axes, (apart[0], apart[1], together[0]),
-                              ("space 0: same category", "space 1: the latest", "one space for both questions")):  # fmt: skip
+    for axis, A, title in zip(
+        axes, (apart[0], apart[1], together[0]), ("space 0: same category", "space 1: the latest", "one space for both questions")
+    ):
         axis.imshow(A, cmap="Blues", vmin=0, vmax=1.1)
         for i, j in np.ndindex(6, 6):
             if A[i, j] > 0.005:

@@ -119,8 +119,11 @@ log.schema = replace(log.schema, target_repeats="drop")
 bought = log.action[parts.test.end] == log.actions.index("buy")  # the event at the history's end is the target itself
 assert (parts.events.object[parts.test.end] == parts.test.object).all()
 own_action = np.stack([bought, np.zeros(S)], 1)  # all that is looked at: "does the target carry the action buy?"
-rows = {"leak: in the history, repeats kept": auc(in_history(kept, kept_task)), "the same, repeats dropped": auc(
-    in_history(parts, task)), "leak: the positive's own action": auc(own_action)} | rows  # fmt: skip
+rows = {
+    "leak: in the history, repeats kept": auc(in_history(kept, kept_task)),
+    "the same, repeats dropped": auc(in_history(parts, task)),
+    "leak: the positive's own action": auc(own_action),
+} | rows
 for name, value in rows.items():
     print(f"{name:38} {value.mean:.3f} ± {value.se:.3f}")
 assert rows["the same, repeats dropped"].mean == 0.5

@@ -159,8 +159,10 @@ assert abs(loss - fast_loss) < 1e-6 and relative_error(flat(found), flat(expecte
 N, T = len(batch.object), len(batch.label)
 operations = 3 * 2 * D * D * (7 * N + 3 * T)  # the D × D products: one forward, two backward (by the input, by the matrix)
 step = {"NumPy": seconds(lambda: slow.train_step(batch, 0.1), 15), "compiled": seconds(lambda: fast.train_step(batch, 0.1), 51)}
-print(f"a step of {N} behaviours and {T} targets: NumPy {1e3 * step['NumPy']:.2f} ms, compiled {1e3 * step['compiled']:.2f} ms; "
-      f"compiling or loading took {compile_seconds:.1f} s")  # fmt: skip
+print(
+    f"a step of {N} behaviours and {T} targets: NumPy {1e3 * step['NumPy']:.2f} ms, compiled {1e3 * step['compiled']:.2f} ms; "
+    f"compiling or loading took {compile_seconds:.1f} s"
+)
 
 # %% [markdown]
 # ## The picture

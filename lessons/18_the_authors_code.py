@@ -119,8 +119,10 @@ for _ in range(20):
         bias[step.ids] -= 5.0 * step.values
 learned, popularity = auc(bias[task.candidates]), auc(parts.popularity[0][task.candidates])
 alike = np.corrcoef(bias[1:], np.log(1 + parts.popularity[0][1:]))[0, 1]
-print(f"AUC of a bias alone {learned.mean:.3f} ± {learned.se:.3f}, of popularity {popularity.mean:.3f}; "
-      f"correlation with its log {alike:.2f}")  # fmt: skip
+print(
+    f"AUC of a bias alone {learned.mean:.3f} ± {learned.se:.3f}, of popularity {popularity.mean:.3f}; "
+    f"correlation with its log {alike:.2f}"
+)
 assert abs(learned.mean - popularity.mean) < 3 * learned.se and alike > 0.8
 
 # %% [markdown]

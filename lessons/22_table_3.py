@@ -201,8 +201,10 @@ reference = rows["ATRank"][0][0].each
 print(f"{'':20} AUC             ATRank's lead      (unpaired)   popular negatives")
 for name, ((uniform, by_popularity), _) in rows.items():
     (lead, se), alone = paired(reference, uniform.each), unpaired(reference, uniform.each)
-    print(f"{name:20} {uniform.mean:.3f} ± {uniform.se:.3f}   {lead:+.3f} ± {se:.3f}   (± {alone:.3f})"
-          f"      {by_popularity.mean:.3f} ± {by_popularity.se:.3f}")  # fmt: skip
+    print(
+        f"{name:20} {uniform.mean:.3f} ± {uniform.se:.3f}   {lead:+.3f} ± {se:.3f}   (± {alone:.3f})"
+        f"      {by_popularity.mean:.3f} ± {by_popularity.se:.3f}"
+    )
 
 # %% [markdown]
 # ## Figure 2, twice: "converges faster" by which axis?

@@ -64,8 +64,11 @@ def moments_slow(history, target):
 
 for history in (("coupons",), ALL):
     parts, _ = choose(history, ("coupons",))
-    package = [(*row, test) for samples, test in ((parts.train, False), (parts.test, True)) for row in zip(
-        samples.user, samples.end - samples.start, samples.object)]  # fmt: skip
+    package = [
+        (*row, test)
+        for samples, test in ((parts.train, False), (parts.test, True))
+        for row in zip(samples.user, samples.end - samples.start, samples.object)
+    ]
     package = [(u, length, o, test) for u, length, o, test in package]
     assert sorted(package) == sorted(moments_slow(history, "coupons"))
     mean = np.mean([length for _, length, *_ in package])

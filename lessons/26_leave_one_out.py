@@ -149,8 +149,10 @@ for name, found in studies.items():
     print(f"ATRank {name}: {len(found)} histories; in {len(clear)} something truly matters (an effect beyond 0.2)")
     whole = sum((row[0] ** 2).sum() for row in found)
     for words, (truth, own) in ("the last behaviour", last), ("all older ones", older):
-        print(f"  {words:18} {(truth**2).sum() / whole:4.0%} of the truth's squares; the model's effects beside the true ones: "
-              f"correlation {np.corrcoef(truth, own)[0, 1]:.2f}, spread {own.std() / truth.std():.1f} times theirs")  # fmt: skip
+        print(
+            f"  {words:18} {(truth**2).sum() / whole:4.0%} of the truth's squares; the model's effects beside the true ones: "
+            f"correlation {np.corrcoef(truth, own)[0, 1]:.2f}, spread {own.std() / truth.std():.1f} times theirs"
+        )
     chance = np.mean([1 / len(row[0]) for row in found])
     print(f"  {'the first by':28} is truly the first, is the first for the model (by chance {chance:.0%})")
     print("".join(f"  {word:28} {a:16.0%} {b:22.0%}\n" for word, a, b in zip(NAMES, *hits[name])), end="")

@@ -76,10 +76,12 @@ def load(source, filename):
     linecache.cache[filename] = len(source), None, source.splitlines(keepends=True), filename
     module = ModuleType("answer")
     exec(compile(source, filename, "exec"), vars(module))
-    return Answer(**{
-        name: watched(value) if isinstance(value, FunctionType) and value.__module__ == "answer" else value
-        for name, value in vars(module).items()
-    })  # fmt: skip
+    return Answer(
+        **{
+            name: watched(value) if isinstance(value, FunctionType) and value.__module__ == "answer" else value
+            for name, value in vars(module).items()
+        }
+    )
 
 
 class Answer(SimpleNamespace):

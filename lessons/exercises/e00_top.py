@@ -37,10 +37,15 @@ def check(answer, rng):
         history = np.append(history, history[0])
         best = np.argsort(-scores)
         allowed = np.array([row for row in best if row not in history and row != 0])
-        yield Case(f"top {k} of {M} rows", answer.top(scores, history, k), allowed[:k], {
-            "these are the worst: largest score first": allowed[::-1][:k],
-            "objects of the history must be left out": best[best != 0][:k],
-            "row 0 is `unknown`, nobody's object": np.array([row for row in best if row not in history])[:k],
-            "scores are returned; the rows are wanted": scores[allowed[:k]],
-            "the best ones, but not best first": np.sort(allowed[:k]),
-        })  # fmt: skip
+        yield Case(
+            f"top {k} of {M} rows",
+            answer.top(scores, history, k),
+            allowed[:k],
+            {
+                "these are the worst: largest score first": allowed[::-1][:k],
+                "objects of the history must be left out": best[best != 0][:k],
+                "row 0 is `unknown`, nobody's object": np.array([row for row in best if row not in history])[:k],
+                "scores are returned; the rows are wanted": scores[allowed[:k]],
+                "the best ones, but not best first": np.sort(allowed[:k]),
+            },
+        )

@@ -40,11 +40,21 @@ def check(answer, rng):
         offsets = np.append(0, np.cumsum(length))
         rows = np.concatenate([np.arange(s, e) for s, e in zip(start, end)])
         yours, yours_rows = answer.pack(start, end)
-        yield Case(f"offsets of {B} histories", yours, offsets, {
-            "these are lengths, not their running sum": np.append(0, length),
-            "these are the ends in the log, not in the batch": np.append(0, end),
-        })  # fmt: skip
-        yield Case(f"rows of {B} histories", yours_rows, rows, {
-            "rows of the batch, not events of the log: add where the history starts": np.arange(len(rows)),
-            "subtract offsets[b]: within a history the count begins at 0": np.arange(len(rows)) + np.repeat(start, length),
-        })  # fmt: skip
+        yield Case(
+            f"offsets of {B} histories",
+            yours,
+            offsets,
+            {
+                "these are lengths, not their running sum": np.append(0, length),
+                "these are the ends in the log, not in the batch": np.append(0, end),
+            },
+        )
+        yield Case(
+            f"rows of {B} histories",
+            yours_rows,
+            rows,
+            {
+                "rows of the batch, not events of the log: add where the history starts": np.arange(len(rows)),
+                "subtract offsets[b]: within a history the count begins at 0": np.arange(len(rows)) + np.repeat(start, length),
+            },
+        )

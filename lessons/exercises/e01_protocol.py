@@ -39,9 +39,14 @@ def check(answer, rng):
         if len(yours) != len(expected):
             why = {len(first): "the first target event is not ranked", len(untested): "the last target event is the test"}
             words += f", {len(expected)} moments, of which you return {len(yours)} ({why.get(len(yours), 'not all or too many')})"
-        yield Case(f"moments of the events {words}", yours, expected, {
-            "the history holds the events of all groups, not of the target's alone": counted,
-            "`test` is True for the last target event, and only there": np.c_[expected[:, :2], 1 - expected[:, 2]],
-            "no moment is the test": np.c_[expected[:, :2], 0 * expected[:, 2]],
-            "the target itself is not a part of its history": np.c_[expected[:, 0] + 1, expected[:, 1:]],
-        })  # fmt: skip
+        yield Case(
+            f"moments of the events {words}",
+            yours,
+            expected,
+            {
+                "the history holds the events of all groups, not of the target's alone": counted,
+                "`test` is True for the last target event, and only there": np.c_[expected[:, :2], 1 - expected[:, 2]],
+                "no moment is the test": np.c_[expected[:, :2], 0 * expected[:, 2]],
+                "the target itself is not a part of its history": np.c_[expected[:, 0] + 1, expected[:, 1:]],
+            },
+        )

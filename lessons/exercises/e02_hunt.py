@@ -55,8 +55,13 @@ def check(answer, rng):
         yield Case(f"y [{N},{D}]: leave the forward pass as it is", y, x / length)
         expected = numeric_gradient(lambda x, r=r: float((r * x / np.sqrt((x * x).sum(1, keepdims=True))).sum()), x.copy())
         inner = (r * x).sum(1, keepdims=True)
-        yield Case(f"dx [{N},{D}]", answer.unit_backward(r, cache), expected, {
-            "as it stood: one of two uses of a number is missing": r / length - inner * x / (2 * length**3),
-            "the road through the length is lost": r / length,
-            "the sign of the road through the length": r / length + inner * x / length**3,
-        })  # fmt: skip
+        yield Case(
+            f"dx [{N},{D}]",
+            answer.unit_backward(r, cache),
+            expected,
+            {
+                "as it stood: one of two uses of a number is missing": r / length - inner * x / (2 * length**3),
+                "the road through the length is lost": r / length,
+                "the sign of the road through the length": r / length + inner * x / length**3,
+            },
+        )

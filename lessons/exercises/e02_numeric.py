@@ -46,10 +46,15 @@ def check(answer, rng):
                 up[i] += h
                 one_sided[i] = (f(up) - f(x)) / h
             expected = numeric_gradient(f, x.copy(), h)
-            yield Case(f"gradient [{N},{D}], h = {h}", answer.numeric(f, x, h), expected, {
-                "the two points are 2h apart, not h": 2 * expected,
-                "only one side was moved: that is (f(x+h) - f(x)) / h": one_sided,
-                "the sign: the larger point comes first": -expected,
-                "all entries moved at once; one at a time": shared,
-                "the difference is not divided by the distance of the two points": 2 * h * expected,
-            })  # fmt: skip
+            yield Case(
+                f"gradient [{N},{D}], h = {h}",
+                answer.numeric(f, x, h),
+                expected,
+                {
+                    "the two points are 2h apart, not h": 2 * expected,
+                    "only one side was moved: that is (f(x+h) - f(x)) / h": one_sided,
+                    "the sign: the larger point comes first": -expected,
+                    "all entries moved at once; one at a time": shared,
+                    "the difference is not divided by the distance of the two points": 2 * h * expected,
+                },
+            )

@@ -52,8 +52,13 @@ def check(answer, rng):
         for i in range(N):
             for v in set(ids[offsets[i] : offsets[i + 1]].tolist()):
                 once[v] += dy[i] / sizes[i]
-        yield Case(f"dtable of {N} bags", answer.bag_grad(dy, ids, offsets, V), expected, {
-            "the 1/size of the mean is missing": summed,
-            "repeats are lost: add word by word, or with np.add.at": lost,
-            "a word that stands twice in a bag must get its share twice": once,
-        })  # fmt: skip
+        yield Case(
+            f"dtable of {N} bags",
+            answer.bag_grad(dy, ids, offsets, V),
+            expected,
+            {
+                "the 1/size of the mean is missing": summed,
+                "repeats are lost: add word by word, or with np.add.at": lost,
+                "a word that stands twice in a bag must get its share twice": once,
+            },
+        )

@@ -41,7 +41,12 @@ def check(answer, rng):
         for v in set(ids.tolist()):
             mean[v] = dy[ids == v].mean(0)
         expected = dense(lookup_backward(dy, ids), (V, E))
-        yield Case(f"dtable of {N} lookups in {V} rows", answer.lookup_grad(dy, ids, V), expected, {
-            "repeats are lost: an id that stands there twice must get the sum": last,
-            "the mean over the uses instead of their sum": mean,
-        })  # fmt: skip
+        yield Case(
+            f"dtable of {N} lookups in {V} rows",
+            answer.lookup_grad(dy, ids, V),
+            expected,
+            {
+                "repeats are lost: an id that stands there twice must get the sum": last,
+                "the mean over the uses instead of their sum": mean,
+            },
+        )

@@ -41,10 +41,17 @@ def check(answer, rng):
         assert (bucketize(np.array(elapsed), unit, buckets) == expected)[short].all()
         below_edge = np.array([int(np.floor(np.log2(e))) + 1 if e else 0 for e in units.tolist()])
         yours = [answer.bucket(e, unit, buckets) for e in elapsed]
-        yield Case(f"buckets of {len(elapsed)} times, unit {unit}, {buckets} buckets", yours, expected, {
-            "the last bucket is number buckets - 1": np.minimum(digits, buckets),
-            "the last bucket is open, and there is none beyond it": digits,
-            "a logarithm rounds: just below a large power of two it gives the next bucket": np.minimum(below_edge, buckets - 1),
-            "1 unit belongs to bucket 1, not 0": np.minimum(np.maximum(digits - 1, 0), buckets - 1),
-            "elapsed counts ticks; first make them whole units": np.minimum([e.bit_length() for e in elapsed], buckets - 1),
-        })  # fmt: skip
+        yield Case(
+            f"buckets of {len(elapsed)} times, unit {unit}, {buckets} buckets",
+            yours,
+            expected,
+            {
+                "the last bucket is number buckets - 1": np.minimum(digits, buckets),
+                "the last bucket is open, and there is none beyond it": digits,
+                "a logarithm rounds: just below a large power of two it gives the next bucket": np.minimum(
+                    below_edge, buckets - 1
+                ),
+                "1 unit belongs to bucket 1, not 0": np.minimum(np.maximum(digits - 1, 0), buckets - 1),
+                "elapsed counts ticks; first make them whole units": np.minimum([e.bit_length() for e in elapsed], buckets - 1),
+            },
+        )

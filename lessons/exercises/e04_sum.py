@@ -60,8 +60,13 @@ def check(answer, rng):
             overwritten, mean = behaviours.copy(), behaviours.copy()
             overwritten[more[0]] = dtarget.sum(0)
             mean[more[0]] += dtarget.mean(0)
-            yield Case(f"{name} [{r},{E}]", yours, expected, {
-                "what the behaviours brought to this row is overwritten by the targets": overwritten,
-                "the targets' sum belongs here, not their mean": mean,
-                "the targets are left out": behaviours,
-            })  # fmt: skip
+            yield Case(
+                f"{name} [{r},{E}]",
+                yours,
+                expected,
+                {
+                    "what the behaviours brought to this row is overwritten by the targets": overwritten,
+                    "the targets' sum belongs here, not their mean": mean,
+                    "the targets are left out": behaviours,
+                },
+            )

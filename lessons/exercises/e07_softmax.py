@@ -35,12 +35,17 @@ def check(answer, rng):
         expected = numeric_gradient(lambda x, r=r: (r * softmax_forward(x)[0]).sum(), x)
         yours = answer.softmax_backward(r, a)
         inner = (a * r).sum(1, keepdims=True)
-        yield Case(f"dx [{n},{m}]", yours, expected, {
-            "the second term is missing: the denominator holds every score of the row": a * r,
-            "only the diagonal of the Jacobian, a (1 - a): each score also moves the other weights": a * (1 - a) * r,
-            "the sum must be taken row by row (over the last axis), not over the whole array": a * (r - (a * r).sum()),
-            "the sum runs down the columns: a softmax is along a row": a * (r - (a * r).sum(0)),
-            "the sum lacks the weights: it is Σ a da, not Σ da": a * (r - r.sum(1, keepdims=True)),
-            "the outer factor a is missing": r - inner,
-            "the sign is flipped": a * (inner - r),
-        })  # fmt: skip
+        yield Case(
+            f"dx [{n},{m}]",
+            yours,
+            expected,
+            {
+                "the second term is missing: the denominator holds every score of the row": a * r,
+                "only the diagonal of the Jacobian, a (1 - a): each score also moves the other weights": a * (1 - a) * r,
+                "the sum must be taken row by row (over the last axis), not over the whole array": a * (r - (a * r).sum()),
+                "the sum runs down the columns: a softmax is along a row": a * (r - (a * r).sum(0)),
+                "the sum lacks the weights: it is Σ a da, not Σ da": a * (r - r.sum(1, keepdims=True)),
+                "the outer factor a is missing": r - inner,
+                "the sign is flipped": a * (inner - r),
+            },
+        )

@@ -38,13 +38,30 @@ def check(answer, rng):
 
         shape = f"(q={q}, n={n}, d={d}, D={D})"
         turned = r.T if q == n else None
-        yield Case(f"ds {shape}", ds, numeric_gradient(f, s), {
-            "dscores is transposed: query i collects from all keys j": None if turned is None else turned @ m @ W.T,
-        })  # fmt: skip
-        yield Case(f"dW {shape}", dW, numeric_gradient(f, W), {
-            "dscores is missing: each pair counts with its own dscores": np.outer(s.sum(0), m.sum(0)),
-            "dscores is transposed: W meets s_i on the left and m_j on the right": None if turned is None else s.T @ turned @ m,
-        })  # fmt: skip
-        yield Case(f"dm {shape}", dm, numeric_gradient(f, m), {
-            "dscores must be transposed here: row j of m collects from all queries i": None if turned is None else r @ s @ W,
-        })  # fmt: skip
+        yield Case(
+            f"ds {shape}",
+            ds,
+            numeric_gradient(f, s),
+            {
+                "dscores is transposed: query i collects from all keys j": None if turned is None else turned @ m @ W.T,
+            },
+        )
+        yield Case(
+            f"dW {shape}",
+            dW,
+            numeric_gradient(f, W),
+            {
+                "dscores is missing: each pair counts with its own dscores": np.outer(s.sum(0), m.sum(0)),
+                "dscores is transposed: W meets s_i on the left and m_j on the right": None
+                if turned is None
+                else s.T @ turned @ m,
+            },
+        )
+        yield Case(
+            f"dm {shape}",
+            dm,
+            numeric_gradient(f, m),
+            {
+                "dscores must be transposed here: row j of m collects from all queries i": None if turned is None else r @ s @ W,
+            },
+        )

@@ -52,24 +52,44 @@ def check(answer, rng):
         dx, plain, down = a * (da - (a * da).sum(1, keepdims=True)), a * da, a * (da - (a * da).sum(0))
         as_query, as_key, as_value = dx @ key * (s > 0) @ P_W.T, dx.T @ s @ W, a.T @ r * (v > 0) @ Q_W.T
         shape = f"(n={n}, D={D}, d={d})"
-        yield Case(f"dP_W {shape}", dP_W, right[1], {
-            "the softmax lacks its second term": S.T @ (plain @ key * (s > 0)),
-            "the softmax's mean must run along a row (over the keys), not down": S.T @ (down @ key * (s > 0)),
-            "the relu of s is forgotten": S.T @ (dx @ key),
-        })  # fmt: skip
-        yield Case(f"dW {shape}", dW, right[2], {
-            "the softmax lacks its second term": s.T @ plain @ S,
-            "dkey needs dx transposed: key j was met by all queries": (dx @ s).T @ S,
-        })  # fmt: skip
-        yield Case(f"dQ_W {shape}", dQ_W, right[3], {
-            "the relu of v is forgotten": S.T @ (a.T @ r),
-            "dv needs a transposed: value j went to all who looked at j": S.T @ (a @ r * (v > 0)),
-        })  # fmt: skip
-        yield Case(f"dS {shape}", dS, right[0], {
-            "only as query: S is also key and value": as_query,
-            "only as key": as_key,
-            "only as value": as_value,
-            "the road as query is missing": as_key + as_value,
-            "the road as key is missing": as_query + as_value,
-            "the road as value is missing": as_query + as_key,
-        })  # fmt: skip
+        yield Case(
+            f"dP_W {shape}",
+            dP_W,
+            right[1],
+            {
+                "the softmax lacks its second term": S.T @ (plain @ key * (s > 0)),
+                "the softmax's mean must run along a row (over the keys), not down": S.T @ (down @ key * (s > 0)),
+                "the relu of s is forgotten": S.T @ (dx @ key),
+            },
+        )
+        yield Case(
+            f"dW {shape}",
+            dW,
+            right[2],
+            {
+                "the softmax lacks its second term": s.T @ plain @ S,
+                "dkey needs dx transposed: key j was met by all queries": (dx @ s).T @ S,
+            },
+        )
+        yield Case(
+            f"dQ_W {shape}",
+            dQ_W,
+            right[3],
+            {
+                "the relu of v is forgotten": S.T @ (a.T @ r),
+                "dv needs a transposed: value j went to all who looked at j": S.T @ (a @ r * (v > 0)),
+            },
+        )
+        yield Case(
+            f"dS {shape}",
+            dS,
+            right[0],
+            {
+                "only as query: S is also key and value": as_query,
+                "only as key": as_key,
+                "only as value": as_value,
+                "the road as query is missing": as_key + as_value,
+                "the road as key is missing": as_query + as_value,
+                "the road as value is missing": as_query + as_key,
+            },
+        )

@@ -41,19 +41,34 @@ def check(answer, rng):
         mean = own.mean(1, keepdims=True)
         deviation = normed * (own * normed).mean(1, keepdims=True)
         flat = r - r.mean(1, keepdims=True) - normed * (r * normed).mean(1, keepdims=True)
-        yield Case(f"dx [{N},{D}]", dx, numeric_gradient(loss, x), {
-            "the third road, through the deviation, is missing": (own - mean) * rstd,
-            "the road through the mean is missing": (own - deviation) * rstd,
-            "mean and deviation are not constants: two roads are missing": own * rstd,
-            "the gain is forgotten: dnormed = dy · gain": flat * rstd,
-            "the factor 1/deviation is forgotten": own - mean - deviation,
-            "a sum in place of the mean": (own - D * mean - D * deviation) * rstd,
-        })  # fmt: skip
-        yield Case(f"dgain [{D}]", dgain, numeric_gradient(loss, gain), {
-            "gain is multiplied by normed, so its gradient needs it": r.sum(0),
-            "a mean in place of the sum over the rows": (r * normed).mean(0),
-        })  # fmt: skip
-        yield Case(f"dbias [{D}]", dbias, numeric_gradient(loss, bias), {
-            "a mean in place of the sum over the rows": r.mean(0),
-            "the gain has nothing to do with the bias": own.sum(0),
-        })  # fmt: skip
+        yield Case(
+            f"dx [{N},{D}]",
+            dx,
+            numeric_gradient(loss, x),
+            {
+                "the third road, through the deviation, is missing": (own - mean) * rstd,
+                "the road through the mean is missing": (own - deviation) * rstd,
+                "mean and deviation are not constants: two roads are missing": own * rstd,
+                "the gain is forgotten: dnormed = dy · gain": flat * rstd,
+                "the factor 1/deviation is forgotten": own - mean - deviation,
+                "a sum in place of the mean": (own - D * mean - D * deviation) * rstd,
+            },
+        )
+        yield Case(
+            f"dgain [{D}]",
+            dgain,
+            numeric_gradient(loss, gain),
+            {
+                "gain is multiplied by normed, so its gradient needs it": r.sum(0),
+                "a mean in place of the sum over the rows": (r * normed).mean(0),
+            },
+        )
+        yield Case(
+            f"dbias [{D}]",
+            dbias,
+            numeric_gradient(loss, bias),
+            {
+                "a mean in place of the sum over the rows": r.mean(0),
+                "the gain has nothing to do with the bias": own.sum(0),
+            },
+        )

@@ -36,10 +36,15 @@ def check(answer, rng):
             in_one = (moved**2).mean(1, keepdims=True) - moved.mean(1, keepdims=True) ** 2
             one_pass = (moved - moved.mean(1, keepdims=True)) / np.sqrt(in_one + 1e-5)
             centred = x - x.mean(1, keepdims=True)
-        yield Case(f"rows of {D}, {away:.0e} from 0", yours, expected, {
-            "E[x²] − E[x]² cancels: take the variance of the centred row": one_pass,
-            "the square root is missing": centred / ((centred**2).mean(1, keepdims=True) + 1e-5),
-            "ε = 1e-5 inside the root is missing": centred / centred.std(1, keepdims=True),
-            "normalised down the columns: each row for itself": (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5),
-            "divided by D − 1: the layer norm divides by D": centred / np.sqrt(x.var(1, keepdims=True, ddof=1) + 1e-5),
-        })  # fmt: skip
+        yield Case(
+            f"rows of {D}, {away:.0e} from 0",
+            yours,
+            expected,
+            {
+                "E[x²] − E[x]² cancels: take the variance of the centred row": one_pass,
+                "the square root is missing": centred / ((centred**2).mean(1, keepdims=True) + 1e-5),
+                "ε = 1e-5 inside the root is missing": centred / centred.std(1, keepdims=True),
+                "normalised down the columns: each row for itself": (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5),
+                "divided by D − 1: the layer norm divides by D": centred / np.sqrt(x.var(1, keepdims=True, ddof=1) + 1e-5),
+            },
+        )

@@ -46,18 +46,28 @@ def check(answer, rng):
         gate = hidden > 0
         through = lambda dout, gate=gate, W1=W1, W2=W2: (dout @ W2.T * gate) @ W1.T
         dout, shape = mask * dtotal, f"(N={N}, D={D}, H={H})"
-        yield Case(f"dx {shape}", dx, numeric_gradient(loss, x), {
-            "the residual connection is missing: x stands in `total` itself": through(dout),
-            "only the residual connection: x also goes through the block": dtotal,
-            "the mask is missing": dtotal + through(dtotal),
-            "dropout comes before the residual connection: its mask must not touch x": dout + through(dout),
-            "the relu is missing": dtotal + dout @ W2.T @ W1.T,
-        })  # fmt: skip
+        yield Case(
+            f"dx {shape}",
+            dx,
+            numeric_gradient(loss, x),
+            {
+                "the residual connection is missing: x stands in `total` itself": through(dout),
+                "only the residual connection: x also goes through the block": dtotal,
+                "the mask is missing": dtotal + through(dtotal),
+                "dropout comes before the residual connection: its mask must not touch x": dout + through(dout),
+                "the relu is missing": dtotal + dout @ W2.T @ W1.T,
+            },
+        )
         without_mask, without_relu = dtotal @ W2.T * gate, dout @ W2.T
-        yield Case(f"dW1 {shape}", dW1, numeric_gradient(loss, W1), {
-            "the mask is missing": x.T @ without_mask,
-            "the relu is missing": x.T @ without_relu,
-        })  # fmt: skip
+        yield Case(
+            f"dW1 {shape}",
+            dW1,
+            numeric_gradient(loss, W1),
+            {
+                "the mask is missing": x.T @ without_mask,
+                "the relu is missing": x.T @ without_relu,
+            },
+        )
         yield Case(f"db1 {shape}", db1, numeric_gradient(loss, b1), {"the relu is missing": without_relu.sum(0)})
         yield Case(f"dW2 {shape}", dW2, numeric_gradient(loss, W2), {"the mask is missing": hidden.T @ dtotal})
         yield Case(f"db2 {shape}", db2, numeric_gradient(loss, b2), {"the mask is missing": dtotal.sum(0)})

@@ -44,10 +44,15 @@ def check(answer, rng):
         np.add.at(total, positive, dx)
         np.add.at(half, positive, dx / X)
         np.add.at(total, negative, -dx)
-        yield Case(f"df [{T}] from {X} pairs", answer.pairwise_gradient(f, positive, negative), expected, {
-            "repeated places are lost: `df[places] += …` keeps one share of each place": lost,
-            "the mean over the pairs is missing": total,
-            "the mean is over the pairs, not over the targets": total / T,
-            "the sign is flipped: a positive must be lifted, so its gradient is negative": -total / X,
-            "the negatives get nothing": half,
-        })  # fmt: skip
+        yield Case(
+            f"df [{T}] from {X} pairs",
+            answer.pairwise_gradient(f, positive, negative),
+            expected,
+            {
+                "repeated places are lost: `df[places] += …` keeps one share of each place": lost,
+                "the mean over the pairs is missing": total,
+                "the mean is over the pairs, not over the targets": total / T,
+                "the sign is flipped: a positive must be lifted, so its gradient is negative": -total / X,
+                "the negatives get nothing": half,
+            },
+        )

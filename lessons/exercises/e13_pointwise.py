@@ -39,18 +39,28 @@ def check(answer, rng):
     for T in (1, 5, 11):
         f, y = 3 * rng.standard_normal(T), rng.integers(2, size=T).astype(float)
         each = np.logaddexp(0, f) - y * f
-        yield Case(f"loss of {T} targets", answer.pointwise_loss(f, y), each.mean(), {
-            "the sum is asked for nowhere: take the mean over the targets": each.sum() if T > 1 else np.nan,
-            "the sign: a loss is minus a logarithm of a probability": -each.mean(),
-        })  # fmt: skip
+        yield Case(
+            f"loss of {T} targets",
+            answer.pointwise_loss(f, y),
+            each.mean(),
+            {
+                "the sum is asked for nowhere: take the mean over the targets": each.sum() if T > 1 else np.nan,
+                "the sign: a loss is minus a logarithm of a probability": -each.mean(),
+            },
+        )
         expected = numeric_gradient(lambda f, y=y: pointwise_forward(f, y)[0], f.copy())
         p = sigmoid(f)
-        yield Case(f"gradient of {T} targets", answer.pointwise_gradient(f, y), expected, {
-            "the mean is missing: divide by the number of targets": (p - y) if T > 1 else np.full(T, np.nan),
-            "the sign is flipped: it is what was said minus what was true": (y - p) / T,
-            "a factor σ (1 - σ) is left: it cancels against the derivative of the logarithm": (p - y) * p * (1 - p) / T,
-            "that is the gradient for a label of 0: - y is missing": p / T,
-        })  # fmt: skip
+        yield Case(
+            f"gradient of {T} targets",
+            answer.pointwise_gradient(f, y),
+            expected,
+            {
+                "the mean is missing: divide by the number of targets": (p - y) if T > 1 else np.full(T, np.nan),
+                "the sign is flipped: it is what was said minus what was true": (y - p) / T,
+                "a factor σ (1 - σ) is left: it cancels against the derivative of the logarithm": (p - y) * p * (1 - p) / T,
+                "that is the gradient for a label of 0: - y is missing": p / T,
+            },
+        )
     f, y = np.array([800.0, -800, 800, -800]), np.array([1.0, 0, 0, 1])
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         yield Case("loss of scores of 800", answer.pointwise_loss(f, y), 400.0)

@@ -48,13 +48,23 @@ def check(answer, rng):
         h, e = q @ W, (u @ W).sum(0)
         history, target = df * np.outer(u.sum(0), h), df * np.outer(q, e)
         numeric = lambda x, f, df=df: df * numeric_gradient(f, x.copy())
-        yield Case(f"du [{n},{b}]", yours[0], numeric(u, lambda u, q=q, W=W: f_of(u, q, W)), {
-            "df is missing": np.tile(W @ h, (n, 1)),
-            "each behaviour gets the whole de, not a share of it": np.tile(df * W @ h / n, (n, 1)),
-        })  # fmt: skip
+        yield Case(
+            f"du [{n},{b}]",
+            yours[0],
+            numeric(u, lambda u, q=q, W=W: f_of(u, q, W)),
+            {
+                "df is missing": np.tile(W @ h, (n, 1)),
+                "each behaviour gets the whole de, not a share of it": np.tile(df * W @ h / n, (n, 1)),
+            },
+        )
         yield Case(f"dq [{b}]", yours[1], numeric(q, lambda q, u=u, W=W: f_of(u, q, W)), {"df is missing": W @ e})
-        yield Case(f"dW [{b},{D}]", yours[2], numeric(W, lambda W, u=u, q=q: f_of(u, q, W)), {
-            "the target's road is missing: h = q W uses W as well": history,
-            "the history's road is missing: S = u W uses W as well": target,
-            "df is missing": (history + target) / df,
-        })  # fmt: skip
+        yield Case(
+            f"dW [{b},{D}]",
+            yours[2],
+            numeric(W, lambda W, u=u, q=q: f_of(u, q, W)),
+            {
+                "the target's road is missing: h = q W uses W as well": history,
+                "the history's road is missing: S = u W uses W as well": target,
+                "df is missing": (history + target) / df,
+            },
+        )

@@ -53,10 +53,15 @@ def check(answer, rng):
         touched = s * v
         touched[ids] = meant[ids]
         yield Case("the new s", new_s, sgd.table_scale, {"s has not shrunk": s, "s shrinks by multiplication": s - rate * l2})
-        yield Case(f"the table that is meant, s v [{V},{E}]", new_s * np.asarray(new_v), meant, {
-            "the gradient must be divided by s': it is by w, and you write into v": wrong(rate * keep * s),
-            "divide by the NEW s, it is what v will be multiplied with": wrong(rate * keep),
-            "only the touched rows decay: all rows must": touched,
-        })  # fmt: skip
+        yield Case(
+            f"the table that is meant, s v [{V},{E}]",
+            new_s * np.asarray(new_v),
+            meant,
+            {
+                "the gradient must be divided by s': it is by w, and you write into v": wrong(rate * keep * s),
+                "divide by the NEW s, it is what v will be multiplied with": wrong(rate * keep),
+                "only the touched rows decay: all rows must": touched,
+            },
+        )
         others = np.setdiff1d(np.arange(V), ids)
         yield Case("the rows of v that no id names", np.asarray(new_v)[others], v[others])

@@ -45,10 +45,15 @@ def check(answer, rng):
         expected = 2 / np.linalg.eigvalsh((bend + bend.T) / 2)[-1]
         p = 1 / (1 + np.exp(-f))
         largest = lambda numbers, e=e: np.linalg.eigvalsh((e.T * numbers) @ e)[-1]
-        yield Case(f"safe rate of {T} vectors of {D} numbers", answer.safe_rate(e, p), expected, {
-            "the mean is missing: divide by T": expected / T,
-            "the numbers p (1 - p) are missing": 2 / (largest(np.ones(T)) / T),
-            "p (1 - p), not p": 2 / (largest(p) / T),
-            "that is 1 / bend: half of what is safe": expected / 2,
-            "the smallest eigenvalue in place of the largest": 2 / np.linalg.eigvalsh((e.T * (p * (1 - p))) @ e / T)[0],
-        })  # fmt: skip
+        yield Case(
+            f"safe rate of {T} vectors of {D} numbers",
+            answer.safe_rate(e, p),
+            expected,
+            {
+                "the mean is missing: divide by T": expected / T,
+                "the numbers p (1 - p) are missing": 2 / (largest(np.ones(T)) / T),
+                "p (1 - p), not p": 2 / (largest(p) / T),
+                "that is 1 / bend: half of what is safe": expected / 2,
+                "the smallest eigenvalue in place of the largest": 2 / np.linalg.eigvalsh((e.T * (p * (1 - p))) @ e / T)[0],
+            },
+        )

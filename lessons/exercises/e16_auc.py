@@ -41,10 +41,15 @@ def check(answer, rng):
         i, j = np.nonzero((label[:, None] == 1) & (label == 0) & (user[:, None] == user))
         wins, ties = scores[i] > scores[j], scores[i] == scores[j]
         mean = lambda of_pairs, i=i, user=user, S=S: float(np.mean([of_pairs[user[i] == s].mean() for s in range(S)]))
-        yield Case(f"AUC of {S} users", answer.average_user_auc(scores, label, offsets), expected.mean, {
-            "a tie counts ½, not 0": mean(wins),
-            "a tie counts ½, not 1": mean(wins + 1.0 * ties),
-            "all users in one pot: scores of different users must never meet": user_auc(scores, label, offsets[[0, -1]]).mean,
-            "a mean over all pairs: average each user's pairs first, then the users": float((wins + 0.5 * ties).mean()),
-            "upside down: the chosen one should be above": 1 - expected.mean,
-        })  # fmt: skip
+        yield Case(
+            f"AUC of {S} users",
+            answer.average_user_auc(scores, label, offsets),
+            expected.mean,
+            {
+                "a tie counts ½, not 0": mean(wins),
+                "a tie counts ½, not 1": mean(wins + 1.0 * ties),
+                "all users in one pot: scores of different users must never meet": user_auc(scores, label, offsets[[0, -1]]).mean,
+                "a mean over all pairs: average each user's pairs first, then the users": float((wins + 0.5 * ties).mean()),
+                "upside down: the chosen one should be above": 1 - expected.mean,
+            },
+        )

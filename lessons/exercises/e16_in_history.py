@@ -35,15 +35,22 @@ def check(answer, rng):
         offsets = np.append(0, np.cumsum(size))
         history, candidates = rng.integers(1, 8, size=offsets[-1]), rng.integers(1, 8, size=(S, R))
         candidates[0, 0] = history[1]
-        expected = np.array([
-            [1.0 if any(history[i] == o for i in range(offsets[s], offsets[s + 1])) else 0.0 for o in row]
-            for s, row in enumerate(candidates)
-        ])  # fmt: skip
+        expected = np.array(
+            [
+                [1.0 if any(history[i] == o for i in range(offsets[s], offsets[s + 1])) else 0.0 for o in row]
+                for s, row in enumerate(candidates)
+            ]
+        )
         last = [history[offsets[s + 1] - 1] if size[s] else 0 for s in range(S)]
         count = [[(history[offsets[s] : offsets[s + 1]] == o).sum() for o in row] for s, row in enumerate(candidates)]
-        yield Case(f"scores [{S},{R}]", answer.in_history(history, offsets, candidates), expected, {
-            "every ranking looks at the histories of all": np.isin(candidates, history).astype(float),
-            "only the last behaviour is looked at": (candidates == np.array(last)[:, None]).astype(float),
-            "1 for 'is there', not how often": np.array(count, float),
-            "turned round: 1 where it is in the history": 1 - expected,
-        })  # fmt: skip
+        yield Case(
+            f"scores [{S},{R}]",
+            answer.in_history(history, offsets, candidates),
+            expected,
+            {
+                "every ranking looks at the histories of all": np.isin(candidates, history).astype(float),
+                "only the last behaviour is looked at": (candidates == np.array(last)[:, None]).astype(float),
+                "1 for 'is there', not how often": np.array(count, float),
+                "turned round: 1 where it is in the history": 1 - expected,
+            },
+        )

@@ -42,10 +42,15 @@ def check(answer, rng):
             return
         most = max(np.abs(g).max() for g in gradients.values())
         for name, g in gradients.items():
-            yield Case(f"{name}, norm {norm:.1f}, limit {limit}", yours[name], expected[name], {
-                "one number for all arrays, else the direction turns": g * min(1, limit / np.linalg.norm(g)),
-                "every entry is clipped by itself": np.clip(g, -limit, limit),
-                "what is below the limit must stay as it is": g * limit / norm,
-                "the root is missing: the norm is the root of the sum of squares": g * min(1, limit / norm**2),
-                "the norm, not the largest entry": g * min(1, limit / most),
-            })  # fmt: skip
+            yield Case(
+                f"{name}, norm {norm:.1f}, limit {limit}",
+                yours[name],
+                expected[name],
+                {
+                    "one number for all arrays, else the direction turns": g * min(1, limit / np.linalg.norm(g)),
+                    "every entry is clipped by itself": np.clip(g, -limit, limit),
+                    "what is below the limit must stay as it is": g * limit / norm,
+                    "the root is missing: the norm is the root of the sum of squares": g * min(1, limit / norm**2),
+                    "the norm, not the largest entry": g * min(1, limit / most),
+                },
+            )

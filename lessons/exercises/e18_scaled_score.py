@@ -48,18 +48,33 @@ def check(answer, rng):
         s, t, root = np.maximum(x @ A, 0), np.maximum(x @ B, 0), np.sqrt(d)
         ds, dt, mixed = dz @ t / root * (s > 0), dz.T @ s / root * (t > 0), dz @ s / root * (t > 0)
         loss = lambda x, A, B, dz=dz: float((dz * score(x, A, B)).sum())
-        yield Case(f"dx [{n},{D}]", yours[0], numeric_gradient(lambda x, A=A, B=B, loss=loss: loss(x, A, B), x.copy()), {
-            "x has two uses: the keys' road is missing": ds @ A.T,
-            "x has two uses: the queries' road is missing": dt @ B.T,
-            "1/sqrt(d) is missing": root * (ds @ A.T + dt @ B.T),
-            "the keys need dz transposed": ds @ A.T + mixed @ B.T,
-        })  # fmt: skip
-        yield Case(f"dA [{D},{d}]", yours[1], numeric_gradient(lambda A, x=x, B=B, loss=loss: loss(x, A, B), A.copy()), {
-            "1/sqrt(d) is missing": root * x.T @ ds,
-            "the relu is missing": x.T @ (dz @ t) / root,
-        })  # fmt: skip
-        yield Case(f"dB [{D},{d}]", yours[2], numeric_gradient(lambda B, x=x, A=A, loss=loss: loss(x, A, B), B.copy()), {
-            "1/sqrt(d) is missing": root * x.T @ dt,
-            "the relu is missing": x.T @ (dz.T @ s) / root,
-            "the keys need dz transposed": x.T @ mixed,
-        })  # fmt: skip
+        yield Case(
+            f"dx [{n},{D}]",
+            yours[0],
+            numeric_gradient(lambda x, A=A, B=B, loss=loss: loss(x, A, B), x.copy()),
+            {
+                "x has two uses: the keys' road is missing": ds @ A.T,
+                "x has two uses: the queries' road is missing": dt @ B.T,
+                "1/sqrt(d) is missing": root * (ds @ A.T + dt @ B.T),
+                "the keys need dz transposed": ds @ A.T + mixed @ B.T,
+            },
+        )
+        yield Case(
+            f"dA [{D},{d}]",
+            yours[1],
+            numeric_gradient(lambda A, x=x, B=B, loss=loss: loss(x, A, B), A.copy()),
+            {
+                "1/sqrt(d) is missing": root * x.T @ ds,
+                "the relu is missing": x.T @ (dz @ t) / root,
+            },
+        )
+        yield Case(
+            f"dB [{D},{d}]",
+            yours[2],
+            numeric_gradient(lambda B, x=x, A=A, loss=loss: loss(x, A, B), B.copy()),
+            {
+                "1/sqrt(d) is missing": root * x.T @ dt,
+                "the relu is missing": x.T @ (dz.T @ s) / root,
+                "the keys need dz transposed": x.T @ mixed,
+            },
+        )

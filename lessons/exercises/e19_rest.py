@@ -44,9 +44,14 @@ def check(answer, rng):
         assert np.abs(gradient).max() < 1e-12
         centred = lambda x: x - x.mean()
         for words, chance, expected in ((f"{M} objects", q, b), (f"{M}, popular negatives", n / n.sum(), np.zeros(M))):
-            yield Case(words, answer.bias_at_rest(n, chance), expected, {
-                "that is popularity: right for uniform negatives only": centred(np.log(n)),
-                "the mean of b should be 0": np.log(n / chance),
-                "the odds are e^b: take the logarithm": centred(n / chance),
-                "turned round: what is often a negative must sink": centred(np.log(n * chance)),
-            })  # fmt: skip
+            yield Case(
+                words,
+                answer.bias_at_rest(n, chance),
+                expected,
+                {
+                    "that is popularity: right for uniform negatives only": centred(np.log(n)),
+                    "the mean of b should be 0": np.log(n / chance),
+                    "the odds are e^b: take the logarithm": centred(n / chance),
+                    "turned round: what is often a negative must sink": centred(np.log(n * chance)),
+                },
+            )

@@ -52,10 +52,25 @@ def check(answer, rng):
         total = "the mean over the triples is missing"
         up = "the sign is flipped: this walks towards the wrong order"
         duser, ditem = answer.triples_gradient(user, item, u, i, j)
-        yield Case(f"duser [{A},3] of {X} triples", duser, expected[0], {
-            lost: lost_user, total: expected[0] * X, up: -expected[0],
-            "x is u · (i - j): the other object counts negatively": of_sum,
-        })  # fmt: skip
-        yield Case(f"ditem [{M},3] of {X} triples", ditem, expected[1], {
-            lost: lost_item, total: expected[1] * X, up: -expected[1], "the refused objects get nothing": chosen_only,
-        })  # fmt: skip
+        yield Case(
+            f"duser [{A},3] of {X} triples",
+            duser,
+            expected[0],
+            {
+                lost: lost_user,
+                total: expected[0] * X,
+                up: -expected[0],
+                "x is u · (i - j): the other object counts negatively": of_sum,
+            },
+        )
+        yield Case(
+            f"ditem [{M},3] of {X} triples",
+            ditem,
+            expected[1],
+            {
+                lost: lost_item,
+                total: expected[1] * X,
+                up: -expected[1],
+                "the refused objects get nothing": chosen_only,
+            },
+        )

@@ -47,9 +47,14 @@ def check(answer, rng):
                 expected[equal[0], f] = all_equal[equal, f] = dy[b, f]
                 shared[equal, f] = dy[b, f] / len(equal)
         one_pot[z.argmax(0), np.arange(F)] = dy.sum(0)
-        yield Case(f"dz of {B} histories, {F} maps", answer.max_backward(dy, z, offsets), expected, {
-            "several equal maxima all get the whole gradient: only the first should": all_equal,
-            "equal maxima share the gradient: the task says that the first gets all": shared,
-            "every place of a history gets the gradient: only the strongest one was looked at": np.repeat(dy, size, axis=0),
-            "one maximum over all histories: each has its own": one_pot,
-        })  # fmt: skip
+        yield Case(
+            f"dz of {B} histories, {F} maps",
+            answer.max_backward(dy, z, offsets),
+            expected,
+            {
+                "several equal maxima all get the whole gradient: only the first should": all_equal,
+                "equal maxima share the gradient: the task says that the first gets all": shared,
+                "every place of a history gets the gradient: only the strongest one was looked at": np.repeat(dy, size, axis=0),
+                "one maximum over all histories: each has its own": one_pot,
+            },
+        )

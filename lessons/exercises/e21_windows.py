@@ -43,10 +43,16 @@ def check(answer, rng):
         straight = expected[:, :1] + np.arange(w)
         long = length[owner] >= w
         inside = np.arange(max(N - w + 1, 0))[:, None] + np.arange(w)
-        yield Case(f"rows in windows of {w}, {B} histories", answer.window_rows(offsets, w), expected, {
-            "behind the end of a short history stands row N, not the next user's first row": straight,
-            "a history shorter than the window has one window too": expected[long],
-            "windows reach over the border between two histories": inside,
-            "behind the end stands N, the row of zeros, not the last row again":
-                np.minimum(straight, offsets[owner + 1][:, None] - 1),
-        })  # fmt: skip
+        yield Case(
+            f"rows in windows of {w}, {B} histories",
+            answer.window_rows(offsets, w),
+            expected,
+            {
+                "behind the end of a short history stands row N, not the next user's first row": straight,
+                "a history shorter than the window has one window too": expected[long],
+                "windows reach over the border between two histories": inside,
+                "behind the end stands N, the row of zeros, not the last row again": np.minimum(
+                    straight, offsets[owner + 1][:, None] - 1
+                ),
+            },
+        )

@@ -46,15 +46,25 @@ def check(answer, rng):
         own = (chance * (k / R - p[:, None]) ** 2).sum(1)
         fresh = (chance * (k / R - p.mean()) ** 2).sum() / S
         binomial = p.mean() * (1 - p.mean())
-        yield Case(f"the draw, {S} users, {R} negatives", answer.draw_error(p, R), np.sqrt(own.sum()) / S, {
-            "the users' own p differ: sum p (1 - p), not mean (1 - mean)": np.sqrt(binomial / R / S),
-            "the mean over users is a sum divided by S, its variance one divided by S²": np.sqrt(own.sum()),
-            "R negatives: each user's variance is a R-th": np.sqrt((p * (1 - p)).sum()) / S,
-            "that is the variance: its root is missing": own.sum() / S**2,
-        })  # fmt: skip
-        yield Case(f"the whole, {S} users, {R} negatives", answer.whole_error(p, R), np.sqrt(fresh / S), {
-            "that is right for one negative only": np.sqrt(binomial / S),
-            "more negatives do not shrink the users' part": np.sqrt(binomial / R / S),
-            "that is the draw alone: users drawn afresh bring their own p": np.sqrt(own.sum()) / S,
-            "that is the users alone": p.std() / np.sqrt(S),
-        })  # fmt: skip
+        yield Case(
+            f"the draw, {S} users, {R} negatives",
+            answer.draw_error(p, R),
+            np.sqrt(own.sum()) / S,
+            {
+                "the users' own p differ: sum p (1 - p), not mean (1 - mean)": np.sqrt(binomial / R / S),
+                "the mean over users is a sum divided by S, its variance one divided by S²": np.sqrt(own.sum()),
+                "R negatives: each user's variance is a R-th": np.sqrt((p * (1 - p)).sum()) / S,
+                "that is the variance: its root is missing": own.sum() / S**2,
+            },
+        )
+        yield Case(
+            f"the whole, {S} users, {R} negatives",
+            answer.whole_error(p, R),
+            np.sqrt(fresh / S),
+            {
+                "that is right for one negative only": np.sqrt(binomial / S),
+                "more negatives do not shrink the users' part": np.sqrt(binomial / R / S),
+                "that is the draw alone: users drawn afresh bring their own p": np.sqrt(own.sum()) / S,
+                "that is the users alone": p.std() / np.sqrt(S),
+            },
+        )

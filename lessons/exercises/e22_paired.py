@@ -42,10 +42,15 @@ def check(answer, rng):
         errors = [x.mean(0).std(ddof=1) / S**0.5 for x in (a, b)]
         seeds = a[: min(R, Q)] - b[: min(R, Q)]
         yield Case(f"difference, {R} and {Q} seeds", difference, mean, {"B - A: turned round": -mean})
-        yield Case(f"its standard error, {S} users", se, (squares / S / (S - 1)) ** 0.5, {
-            "that is the unpaired error: take the difference user by user first": np.hypot(*errors),
-            "that is the deviation of one user; a mean knows more, by √S": (squares / (S - 1)) ** 0.5,
-            "divided by S, not by S - 1": squares**0.5 / S,
-            "that is the variance: its root is missing": squares / S / (S - 1),
-            "seeds are no users: average over them first": seeds.std(ddof=1) / seeds.size**0.5,
-        })  # fmt: skip
+        yield Case(
+            f"its standard error, {S} users",
+            se,
+            (squares / S / (S - 1)) ** 0.5,
+            {
+                "that is the unpaired error: take the difference user by user first": np.hypot(*errors),
+                "that is the deviation of one user; a mean knows more, by √S": (squares / (S - 1)) ** 0.5,
+                "divided by S, not by S - 1": squares**0.5 / S,
+                "that is the variance: its root is missing": squares / S / (S - 1),
+                "seeds are no users: average over them first": seeds.std(ddof=1) / seeds.size**0.5,
+            },
+        )

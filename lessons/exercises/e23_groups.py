@@ -46,19 +46,34 @@ def check(answer, rng):
             seen[g] += 1
         r, what = rng.standard_normal(S.shape), f"(groups {group.tolist()})"
         in_order = np.concatenate([np.maximum(u[g] @ W[g], 0) for g in range(len(widths))])
-        yield Case(f"S {what}", answer.forward(u, W, group), S, {
-            "the groups stand one after another: each row has its place in the history": in_order,
-            "the relu is missing": np.array([u[g][(group[:i] == g).sum()] @ W[g] for i, g in enumerate(group)]),
-        })  # fmt: skip
+        yield Case(
+            f"S {what}",
+            answer.forward(u, W, group),
+            S,
+            {
+                "the groups stand one after another: each row has its place in the history": in_order,
+                "the relu is missing": np.array([u[g][(group[:i] == g).sum()] @ W[g] for i, g in enumerate(group)]),
+            },
+        )
         du, dW = answer.backward(r, S, u, W, group)
         for g in range(len(widths)):
             loss = lambda _, r=r[group == g], u=u[g], W=W[g]: (r * np.maximum(u @ W, 0)).sum()
             first = r[: len(u[g])] * (np.maximum(u[g] @ W[g], 0) > 0)
-            yield Case(f"du of group {g} {what}", du[g], numeric_gradient(loss, u[g]), {
-                "the first rows of dS, not those of the group": first @ W[g].T,
-                "the relu's gate is missing": r[group == g] @ W[g].T,
-            })  # fmt: skip
-            yield Case(f"dW of group {g} {what}", dW[g], numeric_gradient(loss, W[g]), {
-                "the first rows of dS, not those of the group": u[g].T @ first,
-                "the relu's gate is missing": u[g].T @ r[group == g],
-            })  # fmt: skip
+            yield Case(
+                f"du of group {g} {what}",
+                du[g],
+                numeric_gradient(loss, u[g]),
+                {
+                    "the first rows of dS, not those of the group": first @ W[g].T,
+                    "the relu's gate is missing": r[group == g] @ W[g].T,
+                },
+            )
+            yield Case(
+                f"dW of group {g} {what}",
+                dW[g],
+                numeric_gradient(loss, W[g]),
+                {
+                    "the first rows of dS, not those of the group": u[g].T @ first,
+                    "the relu's gate is missing": u[g].T @ r[group == g],
+                },
+            )

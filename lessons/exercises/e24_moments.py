@@ -50,8 +50,12 @@ def check(answer, rng):
         own[:, 1] = np.arange(1, len(right) + 1)
         everything = right.copy()
         everything[:, 1] = right[:, 0]
-        yield Case(f"moments (groups {group.tolist()}, history {history}, target {target})",
-                   answer.moments(group, history, target), right, {
-            "the history counts its own groups' events, not the target's": own,
-            "events of groups outside the history are counted": everything,
-        })  # fmt: skip
+        yield Case(
+            f"moments (groups {group.tolist()}, history {history}, target {target})",
+            answer.moments(group, history, target),
+            right,
+            {
+                "the history counts its own groups' events, not the target's": own,
+                "events of groups outside the history are counted": everything,
+            },
+        )

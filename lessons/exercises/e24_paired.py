@@ -43,13 +43,23 @@ def check(answer, rng):
         error = (sum((d - mean) ** 2 for d in each) / (U - 1) / U) ** 0.5
         d = b - a
         yours = answer.gain(a, b, of)
-        yield Case(f"mean gain ({users} users, {len(of)} moments)", yours[0], mean, {
-            "every user counts once, whatever his moments": d.mean(),
-            "b - a, not a - b": -mean,
-        })  # fmt: skip
-        yield Case(f"standard error ({users} users, {len(of)} moments)", yours[1], error, {
-            "users are the independent draws, not moments": d.std(ddof=1) / len(d) ** 0.5,
-            "that is the spread of the users, not of their mean": error * U**0.5,
-            "sd divides by the number less one": error * ((U - 1) / U) ** 0.5,
-            "subtract before you measure the spread": np.hypot(a.std(ddof=1), b.std(ddof=1)) / len(d) ** 0.5,
-        })  # fmt: skip
+        yield Case(
+            f"mean gain ({users} users, {len(of)} moments)",
+            yours[0],
+            mean,
+            {
+                "every user counts once, whatever his moments": d.mean(),
+                "b - a, not a - b": -mean,
+            },
+        )
+        yield Case(
+            f"standard error ({users} users, {len(of)} moments)",
+            yours[1],
+            error,
+            {
+                "users are the independent draws, not moments": d.std(ddof=1) / len(d) ** 0.5,
+                "that is the spread of the users, not of their mean": error * U**0.5,
+                "sd divides by the number less one": error * ((U - 1) / U) ** 0.5,
+                "subtract before you measure the spread": np.hypot(a.std(ddof=1), b.std(ddof=1)) / len(d) ** 0.5,
+            },
+        )

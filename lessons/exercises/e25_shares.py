@@ -46,11 +46,21 @@ def check(answer, rng):
         columns, squares = (column**2).sum() / (uneven**2).sum(), (square**2).sum() / (uneven**2).sum()
         own_kind = (square[blocks @ np.eye(kinds).ravel() > 0] ** 2).sum() / (uneven**2).sum()
         yours = answer.shares(A, g)
-        yield Case(f"columns ({n} behaviours)", yours[0], columns, {
-            "m_j stands in n rows: times n": columns / n,
-            "means over the readers, not over the read: rows sum to 1, so these are all 1/n": 0.0,
-        })  # fmt: skip
-        yield Case(f"squares ({n} behaviours, {kinds} kinds)", yours[1], squares, {
-            "take the columns away first": (fit(blocks, uneven) ** 2).sum() / (uneven**2).sum(),
-            "a kind looks at other kinds, too: all pairs of kinds are blocks": own_kind,
-        })  # fmt: skip
+        yield Case(
+            f"columns ({n} behaviours)",
+            yours[0],
+            columns,
+            {
+                "m_j stands in n rows: times n": columns / n,
+                "means over the readers, not over the read: rows sum to 1, so these are all 1/n": 0.0,
+            },
+        )
+        yield Case(
+            f"squares ({n} behaviours, {kinds} kinds)",
+            yours[1],
+            squares,
+            {
+                "take the columns away first": (fit(blocks, uneven) ** 2).sum() / (uneven**2).sum(),
+                "a kind looks at other kinds, too: all pairs of kinds are blocks": own_kind,
+            },
+        )

@@ -44,11 +44,21 @@ def check(answer, rng):
         mean, even = np.array([np.mean(bucket, 0) if bucket else (0, 0) for bucket in found]).T
         total = np.array([sum(weight for weight, _ in bucket) for bucket in found])
         yours = answer.by_age(weights, elapsed, edges)
-        yield Case(f"mean weights ({S} histories, {E} buckets)", yours[0], mean, {
-            "the sum of the weights, not their mean": total,
-            "divided by the number of histories, not of behaviours": total / S,
-        })  # fmt: skip
+        yield Case(
+            f"mean weights ({S} histories, {E} buckets)",
+            yours[0],
+            mean,
+            {
+                "the sum of the weights, not their mean": total,
+                "divided by the number of histories, not of behaviours": total / S,
+            },
+        )
         everywhere = np.where(even > 0, S / sum(map(len, elapsed)), 0)
-        yield Case(f"even shares ({S} histories, {E} buckets)", yours[1], even, {
-            "each history has its own 1/n": everywhere,
-        })  # fmt: skip
+        yield Case(
+            f"even shares ({S} histories, {E} buckets)",
+            yours[1],
+            even,
+            {
+                "each history has its own 1/n": everywhere,
+            },
+        )

@@ -39,10 +39,15 @@ def check(answer, rng):
         expected = np.array([logit(np.arange(n)) - logit(np.delete(np.arange(n), i)) for i in range(n)])
         a, y = softmax_forward(x)[0], v @ dc
         yours = answer.effects(x, v, dc)
-        yield Case(f"effects ({n} behaviours)", yours, expected, {
-            "the weights of the others must sum to 1 again: divide by 1 - a_i": a * (y - a @ y),
-            "the others take its place: what is lost is its difference to what there is, y_i - a · y": a * y,
-            "the others have a mean too, a · y: take it away from y_i": a / (1 - a) * y,
-            "the sign is flipped: a behaviour that helps has a positive effect": -expected,
-            "the mean is that under the weights, a · y": a / (1 - a) * (y - y.mean()),
-        })  # fmt: skip
+        yield Case(
+            f"effects ({n} behaviours)",
+            yours,
+            expected,
+            {
+                "the weights of the others must sum to 1 again: divide by 1 - a_i": a * (y - a @ y),
+                "the others take its place: what is lost is its difference to what there is, y_i - a · y": a * y,
+                "the others have a mean too, a · y: take it away from y_i": a / (1 - a) * y,
+                "the sign is flipped: a behaviour that helps has a positive effect": -expected,
+                "the mean is that under the weights, a · y": a / (1 - a) * (y - y.mean()),
+            },
+        )
