@@ -3,7 +3,7 @@
 #
 # *Before it: Python. About 15 minutes; it runs in seconds.*
 #
-# ATRank (Zhou et al., AAAI 2018) reads what a user did and says what he will do next. The whole model, with the paper's
+# ATRank (Zhou et al., AAAI 2018) reads what a user did and says what they will do next. The whole model, with the paper's
 # equation numbers:
 #
 # $$ u \to (1)\ S \to (2)\ S_k \to (3, 4, 5)\ C_k \to (6)\ C \to (7)\ e_t \to f = h_t \cdot e_t \to (8)\ \text{loss} $$
@@ -30,8 +30,8 @@ from atrank_np.metrics import user_auc
 # %% [markdown]
 # ## A log with a secret
 #
-# 300 made-up users, 40 objects of four kinds. Each user likes one kind: 85 times of 100 he takes it on purpose, else any kind,
-# by chance his own; nobody tells the model which. A data set is a folder of CSV files; yours would look the same.
+# 300 made-up users, 40 objects of four kinds. Each user likes one kind: 85 times of 100 they take it on purpose, else any kind,
+# by chance their own; nobody tells the model which. A data set is a folder of CSV files; yours would look the same.
 # %%
 KINDS, rng = ("tea", "book", "bike", "lamp"), np.random.default_rng(0)
 likes, events = rng.integers(4, size=300), ["user,object,time"]
@@ -72,13 +72,13 @@ assert best[0][0].startswith(KINDS[likes[7]])  # it found out what u7 likes
 # ## What the numbers mean
 #
 # **loss** is (8), the mean over the targets. A model that knows nothing says "one half", which costs $\ln 2 = 0.6931$.
-# **test AUC** is the chance that a user's true next object has a higher score than an object he never touches, 0.5 for
+# **test AUC** is the chance that a user's true next object has a higher score than an object they never touch, 0.5 for
 # guessing. $U$ are the test users, $I_u^+$ and $I_u^-$ the positives and negatives of user u, $p_{ui}$ is the score of object i
-# for him, and δ is 1 if its argument is true, else 0 (where the paper counts a tie 0, we count it ½):
+# for them, and δ is 1 if its argument is true, else 0 (where the paper counts a tie 0, we count it ½):
 #
 # $$ \mathrm{AUC} = \frac{1}{|U|} \sum_u \frac{1}{|I_u^+||I_u^-|} \sum_{i \in I_u^+} \sum_{j \in I_u^-} \delta(p_{ui} > p_{uj}) $$
 #
-# **±** is one standard error: with 197 users nobody knows even the second digit. (Who ends with an object that his history
+# **±** is one standard error: with 197 users nobody knows even the second digit. (Who ends with an object that their history
 # holds already is not ranked; lesson 16 says why.) Beside it stand **controls**: how far one gets with the number of sales
 # alone, and how the model does if each user is given *another's* history. Then it can only use what holds for everybody,
 # such as popularity; here, where nothing is popular, that is little more than guessing.

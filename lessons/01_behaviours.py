@@ -3,8 +3,8 @@
 #
 # *Before it: Python and NumPy indexing. About 25 minutes.*
 #
-# A behaviour is a tuple $(a, o, t)$: an action, an object, a time. A user is the list of his behaviours. The task: given
-# what he did before, which object comes next? The protocol of the paper, for a user with target events $b_1 … b_n$:
+# A behaviour is a tuple $(a, o, t)$: an action, an object, a time. A user is the list of their behaviours. The task: given
+# what they did before, which object comes next? The protocol of the paper, for a user with target events $b_1 … b_n$:
 #
 # $$ \text{the first } k \text{ predict the } (k+1)\text{-th}, \quad
 #    k = 1 … n-2 \text{ to train}, \quad k = n-1 \text{ to test} $$

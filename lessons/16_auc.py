@@ -104,7 +104,7 @@ assert (swapped(parts.test).time == shuffled.time).all()  # the package's contro
 #
 # A leak is a road from the label to the score that will not exist when the model is used.
 #
-# **The history.** Negatives are drawn from what a user never touched, so they are never in his history. If a positive may be
+# **The history.** Negatives are drawn from what a user never touched, so they are never in their history. If a positive may be
 # there, "is it in the history?" is right whenever it says yes. So by default a positive that repeats is not a target
 # (`target_repeats = "drop"`): in the JD log 46.9 % of last events are such.
 #

@@ -9,7 +9,7 @@
 # $$ f_{ui} = u \cdot i + b_i \qquad x_{uij} = f_{ui} - f_{uj} = u \cdot (i - j) + b_i - b_j $$
 # $$ L = -\frac1X \sum_{(u, i, j)} \log \sigma(x_{uij}) $$
 #
-# The sum is over **triples**: $u$ chose $i$, and $j$ is drawn from what he never touched. (Rendle's prior is lesson 15's L2.)
+# The sum is over **triples**: $u$ chose $i$, and $j$ is drawn from what they never touched. (Rendle's prior is lesson 15's L2.)
 
 # %%
 import math
@@ -122,7 +122,7 @@ for words, drawn, rest_at in (("uniform", [1, 1, 1, 1], np.log(n)), ("popular", 
     assert np.abs(pull).max() < 1e-16
 
 # %% [markdown]
-# ## What it cannot know: new users. On the shop, who was not in training is row 0, zeros; his scores are the biases
+# ## What it cannot know: new users. On the shop, who was not in training is row 0, zeros; their scores are the biases
 # %%
 with tempfile.TemporaryDirectory() as folder:
     world = make_world(0)

@@ -4,7 +4,7 @@
 # *Before it: lessons 16 (AUC) and 19 to 21 (the competitors). About 35 minutes.*
 #
 # Table 3 of the paper holds five models on two logs, one number each, without a ±. Is one above the other because it is better?
-# A test user $u$ with one negative says $a_u$ = 1, ½ or 0: whether the model put his object first. Over $S$ users
+# A test user $u$ with one negative says $a_u$ = 1, ½ or 0: whether the model put their object first. Over $S$ users
 #
 # $$ \bar a = \frac1S \sum_u a_u \qquad se(\bar a) = \sqrt{\frac{\sum_u (a_u - \bar a)^2}{S (S-1)}}
 #    \approx \sqrt{\frac{\bar a (1 - \bar a)}{S}} $$
@@ -185,7 +185,7 @@ log = shop(240)
 log.schema = log.schema.choose(history=["items", "queries"])
 parts = Protocol(log)
 test, counts = parts.test, parts.popularity[0]
-popular = rng.choice(len(counts), p=counts / counts.sum(), size=(len(test.user), 50))  # of 50, the first that he never touched
+popular = rng.choice(len(counts), p=counts / counts.sum(), size=(len(test.user), 50))  # of 50, the first that they never touched
 for s, user in enumerate(test.user):
     mine = slice(*log.offsets[user : user + 2])
     popular[s, 0] = popular[s][~np.isin(popular[s], log.object[mine][log.group[mine] == test.group[s]])][0]

@@ -136,8 +136,8 @@ assert np.allclose(difference(*pencil), [0.25, math.sqrt(1 / 48), math.hypot(1 /
 # %% [markdown]
 # ## The planted effect: ceilings for each history
 #
-# In the simulated shop the chance of the next object is known, to him who sees his own group or all. First the perfect reader
-# of one group, then of all. His gain is what the others are worth; a model further below its ceiling may gain more.
+# In the simulated shop the chance of the next object is known, to a reader who sees one group or all. First the perfect reader
+# of one group, then of all. The second one's gain is what the others are worth; a model further below its ceiling may gain more.
 # %%
 ceilings = {}
 for target in ALL:

@@ -21,7 +21,7 @@ HINTS = (
 EXPLAIN = """
 Why it is so: k counts target events, because only they are predicted; the history holds every event before, because a
 search or a coupon tells what comes next. A user with two target events has a test and nothing to train on; with one,
-he has neither.
+there is neither.
 """
 
 

@@ -20,12 +20,12 @@ def average_user_auc(scores, label, offsets):  # [T], [T], [S+1] -> number
     ...
 """
 HINTS = (
-    "One user at a time: which of his scores are of chosen objects, which of others? Then every chosen one meets every other.",
+    "One user at a time: which of their scores are of chosen objects, which of others? Then every chosen one meets every other.",
     "plus[:, None] > minus[None, :] is a table of all pairs; its mean is the user's AUC without ties. Add half the mean of ==. "
     "The users' AUCs are averaged last.",
 )
 EXPLAIN = """
-Why it is so: a user's AUC asks only about the order of his own objects, so scores of different users never meet, and one
+Why it is so: a user's AUC asks only about the order of their own objects, so scores of different users never meet, and one
 with many pairs counts as much as one with few.
 """
 

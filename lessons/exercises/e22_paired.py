@@ -19,7 +19,7 @@ def paired(a, b):  # [R,S], [Q,S] -> number, number
     ...
 """
 HINTS = (
-    "One number for each user first: what A gives him, averaged over its seeds, minus what B gives him. Then the mean of S "
+    "One number for each user first: what A gives them, averaged over its seeds, minus what B gives them. Then the mean of S "
     "numbers, and how well S numbers know their mean.",
     "d = a.mean(0) - b.mean(0) is [S]. The error of a mean is its deviation over √S: d.std(ddof=1) / np.sqrt(len(d)).",
 )

@@ -5,7 +5,7 @@ from lessons.exercises import Case
 TITLE = "the protocol with several groups"
 TASK = """
 Write moments(group, history, target) (about 8 lines), for one user.
-    group    [n]  the group of each of his events, in time order
+    group    [n]  the group of each of their events, in time order
     history  a list of groups: those that a history is made of          target  one group: the one that is ranked
     returns an array [m,3], a row for each ranking moment in time order:
         which event is the target, counted from 0; how many history events stand before it; 1 if it is the test, else 0

@@ -48,7 +48,7 @@ def check(answer, rng):
             yours[0],
             mean,
             {
-                "every user counts once, whatever his moments": d.mean(),
+                "every user counts once, however many moments they have": d.mean(),
                 "b - a, not a - b": -mean,
             },
         )
