@@ -37,7 +37,7 @@ rng = np.random.default_rng(26)
 # $$ c^{(-i)} = \frac{c - a_i v_i}{1 - a_i} \qquad c - c^{(-i)} = \frac{a_i}{1 - a_i}\,(v_i - c) \qquad
 #    \mathrm{effect}_i = \frac{a_i}{1 - a_i}\, dc \cdot (v_i - c) $$
 #
-# **Weight times difference**: a behaviour that says what all say adds nothing, however much weight it has; and a weight has no sign.
+# **Weight times difference**: a behaviour that says what all say adds nothing, whatever its weight; and a weight has no sign.
 # %%
 def effect_slow(x, v, dc):  # [n], [n,d], [d] -> [n]
     def f(kept):

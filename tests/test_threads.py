@@ -1,4 +1,4 @@
-"""The threads of the numba backend: a Team, whose runs neither wait for one another's jobs nor lose their own, and meetings."""
+"""The threads of the numba backend: a Team, whose runs neither wait for one another's jobs nor lose their own, and the barrier."""
 
 import multiprocessing
 import os
@@ -80,8 +80,8 @@ def test_a_run_that_was_left_while_waiting(monkeypatch):
 
 
 @pytest.mark.parametrize("looks", [0, 2000])
-def test_nobody_leaves_a_meeting_before_all_have_come(monkeypatch, looks):
-    """Neither while he looks nor while he sleeps between looks; who comes last varies."""
+def test_no_thread_passes_the_barrier_before_all_have_come(monkeypatch, looks):
+    """Neither a thread that looks nor one that sleeps between looks; which one comes last varies."""
     monkeypatch.setattr(waiting, "LOOKS", looks)
     meet = njit(nogil=True)(waiting.barrier.py_func)
     crew, wrong = Team(3), []
@@ -98,7 +98,7 @@ def test_nobody_leaves_a_meeting_before_all_have_come(monkeypatch, looks):
 
 
 def answers_of(crew, faulty=None, when=None, delays=(0,)):
-    """What threads hear of a meeting to which one may not come; a call for each delay, and what they raised."""
+    """What `barrier` returns where one thread may not come; a call for each delay, and what they raised."""
     answers, raised = [], []
 
     def job(thread, arrived):
@@ -126,7 +126,7 @@ def answers_of(crew, faulty=None, when=None, delays=(0,)):
 
 
 @pytest.mark.parametrize("faulty", [0, 1])
-def test_who_fails_keeps_no_meeting_waiting(faulty):
+def test_a_thread_that_fails_blocks_no_barrier(faulty):
     """The others learn that he did not come; or that he did, if it was after the waiting."""
     crew = Team(3)
     assert answers_of(crew, faulty, "before") == ([False] * 2, 1)
@@ -134,7 +134,7 @@ def test_who_fails_keeps_no_meeting_waiting(faulty):
     assert squares(crew) == [0, 1, 4]
 
 
-def test_meetings_of_several_callers_at_once():
+def test_barriers_of_several_callers_at_once():
     """Were two runs to reach two threads in different orders, each would wait for the other's."""
     crew = Team(3)
     slow, box = [0.1, 0], crew.boxes[1]
