@@ -1,4 +1,4 @@
-"""The threads of the numba backend: a Team, whose runs neither wait for one another's jobs nor lose their own, and the barrier."""
+"""The threads of the numba backend: a Team, whose runs neither wait for one another nor lose their own jobs, and the barrier."""
 
 import multiprocessing
 import os
@@ -127,7 +127,7 @@ def answers_of(crew, faulty=None, when=None, delays=(0,)):
 
 @pytest.mark.parametrize("faulty", [0, 1])
 def test_a_thread_that_fails_blocks_no_barrier(faulty):
-    """The others learn that he did not come; or that he did, if it was after the waiting."""
+    """The others learn that it did not come; or that it did, if it failed after the barrier."""
     crew = Team(3)
     assert answers_of(crew, faulty, "before") == ([False] * 2, 1)
     assert answers_of(crew, faulty, "after") == ([True] * 3, 1)
