@@ -8,7 +8,7 @@ from .feedforward import relu_backward, relu_forward
 from .jit import inline, kernel
 from .packed import Matrix
 from .products import add_product, add_product_of_transpose, product
-from .simd import total
+from .simd import total, zeros
 
 
 class Deep(NamedTuple):
@@ -26,6 +26,28 @@ class DeepCache(NamedTuple):
     he: np.ndarray  # [T, D] h ∘ e; in the backward pass its gradient
     hidden: np.ndarray  # [T, D]
     dhidden: np.ndarray  # [T, D]
+
+
+@kernel
+def share_forward(v, b, target_offsets, e):  # [B, D], [1, D], [B+1] -> [T, D]
+    """v + b of a history for each of its targets; b is the bias of the layer before, the product aside."""
+    for h in range(len(v)):
+        row = v[h] + b[0]
+        for t in range(target_offsets[h], target_offsets[h + 1]):
+            e[t] = row  # F1
+
+
+@kernel
+def share_backward(de, target_offsets, dv, db):  # [T, D], [B+1] -> [B, D], [1, D]
+    """Writes dv, adds to db."""
+    dbias = db[0]
+    for h in range(len(dv)):
+        sum = zeros(dv)
+        for t in range(target_offsets[h], target_offsets[h + 1]):
+            sum = sum + de[t]  # B1
+        dv[h] = sum
+        dbias = dbias + sum
+    db[0] = dbias
 
 
 @kernel

@@ -14,7 +14,7 @@ from .workspace import Turned
 class KernelSpec(NamedTuple):
     step: object  # the entry
     parameters: object  # (Named, model) -> the NamedTuple of its parameters
-    buffers: object  # NamedTuple of a chunk's rows
+    buffers: object  # (model, R, dtype) -> the NamedTuple of a chunk's rows, R at most
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
     by_rows: tuple = ()  # matrices that no product uses: they lie row by row, and are not transposed
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
@@ -29,8 +29,8 @@ class Named:
     def __init__(self, flat, array, shape_of, transposes=None):
         self.flat, self.array, self.shape_of, self.transposes = flat, array, shape_of, transposes
 
-    def vector(self, name):  # [1, D]
-        return self.flat.of(self.array, name).reshape(1, -1)
+    def vector(self, name):  # [1, D], or [1, 0] if there is none
+        return self.numbers(name).reshape(1, -1)
 
     def numbers(self, name):
         return self.flat.of(self.array, name).reshape(-1) if name in self.flat else self.array[:0]
@@ -39,6 +39,8 @@ class Named:
         return self.flat.of(self.array, name)
 
     def matrix(self, name, block=0):
+        if name not in self.flat:
+            return matrix(self.array[:0], 0, 0)
         rows, columns = self.shape_of(name)
         first = self.flat.place[name] + block * rows * columns
         if self.transposes is None:
@@ -53,9 +55,9 @@ class Named:
         for g in groups:
             names = [f"number.{g.name}.{c.name}." for c in g.columns if c.kind == "number"]
             numbers = Items([NumberParameters(self.numbers(n + "w"), self.numbers(n + "b")) for n in names], example)
-            found.append(GroupParameters(
-                self.matrix(f"F_M.{g.name}.W"), self.vector(f"F_M.{g.name}.b"), self.numbers(f"time.{g.name}"),
-                self.numbers(f"action.{g.name}"), numbers if any_number else None))  # fmt: skip
+            F_M = [of(f"F_M.{g.name}.{name}") for of, name in ((self.matrix, "W"), (self.vector, "b"))]
+            time_and_action = [self.numbers(f"{table}.{g.name}") for table in ("time", "action")]
+            found.append(GroupParameters(*F_M, *time_and_action, numbers if any_number else None))
         return found
 
     def deep(self, model):

@@ -15,6 +15,8 @@ from .common_space import CommonSpace, FeatureColumn, Gradients, GroupSpace
 class BPRMF:
     """space: CommonSpace, of which the embeddings of objects are used, and not F_M; users: rows of the users' table."""
 
+    ranking = "dot"
+
     def __init__(self, space: CommonSpace, users):
         self.space, self.users = space, users
 
