@@ -16,7 +16,6 @@ from .feedforward import (
     project_backward,
 )
 from .jit import ZERO, entry, inline, kernel
-from .layout import aligned, rows
 from .products import add_product_of_transpose, product
 from .step import rank_targets, update
 from .workspace import begin_shard, common_space, common_space_backward, next_chunk
@@ -135,9 +134,3 @@ def parameters_of(named, model):
         vanilla_attention=named.attention("vanilla", through_W="queries"),
         vanilla_feed_forward=named.feed_forward("vanilla"),
     )
-
-
-def buffers_of(model, R, dtype):
-    """Buffers of R rows."""
-    of = lambda name: aligned(R, dtype) if name == "rstd" else rows(R, model.space.width, dtype)
-    return Buffers(*map(of, Buffers._fields))

@@ -29,12 +29,12 @@ from .step import DECAYED, REST, TABLE, begin, gradient_norm, transpose_matrices
 from .threads import team
 from .workspace import CHUNK, Chunk, Context, Piece, Room, Settings, Shard, Thread, Turned
 
-ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.buffers_of, by_rows=("vanilla.W",))
+ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, by_rows=("vanilla.W",))
 SPECS = {
     ATRank: ATRANK,
     Residual: ATRANK,
-    CNN: KernelSpec(cnn.step, cnn.parameters_of, cnn.buffers_of),
-    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.parameters_of, bpr_mf.buffers_of, alone=True),
+    CNN: KernelSpec(cnn.step, cnn.parameters_of, cnn.Buffers, cnn.wide_buffers),
+    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.parameters_of, bpr_mf.Buffers, alone=True),
 }
 SPACES = (CommonSpace, NoTime)
 
@@ -280,7 +280,9 @@ class NumbaBackend:
         rows = max(rows, 2 * T)  # in BPR-MF a target's user has a row, too
         R, D, K = max(CHUNK, R), self.D, self.K
         ints, numbers = (lambda *shape: np.zeros(shape, np.int64)), (lambda *shape: aligned(shape, self.dtype))
-        buffers = self.spec.buffers(self.model, R, self.dtype)
+        wide, own = self.spec.wide_buffers(self.model, R, self.dtype), self.spec.buffers
+        make = lambda name: numbers(R) if name == "rstd" else rows_of_D(R, D, self.dtype)
+        buffers = own(*(wide[name] if name in wide else make(name) for name in own._fields))
         attention = AttentionWork(
             weight=numbers(2 * n + KEPT * max(CHUNK, KEPT + q), K),
             score=numbers(max(n, 1), 2 * K),

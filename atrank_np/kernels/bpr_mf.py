@@ -77,7 +77,3 @@ def step(context, thread, arrived):
 def parameters_of(named, model):
     """Parameters, from `spec.Named`."""
     return Parameters(groups=named.groups([*model.space.groups, *model.user_groups()]), deep=named.deep(model))
-
-
-def buffers_of(model, R, dtype):
-    return Buffers()

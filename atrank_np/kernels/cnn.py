@@ -9,7 +9,7 @@ from .jit import entry, kernel
 from .layout import GAP, aligned, rows
 from .packed import Matrix
 from .products import J, add_product_of_transpose, product
-from .ranking import share_backward, share_forward
+from .ranking import broadcast_user_backward, broadcast_user_forward
 from .simd import zeros
 from .step import rank_targets, update
 from .workspace import begin_shard, common_space, common_space_backward, next_chunk
@@ -35,7 +35,7 @@ class Buffers(NamedTuple):
     user: np.ndarray
     duser: np.ndarray
     spare: np.ndarray
-    features: np.ndarray  # [R, I F] all pooled features, side by side
+    features: np.ndarray  # [R, I F] of each history all pooled features, side by side
     dfeatures: np.ndarray
     windows: list  # [ConvolutionCache] whose y and dy are columns of the features
 
@@ -55,13 +55,13 @@ def shard_step(context, thread, s):
         for i in range(len(own.windows)):
             convolution_forward(S, own.windows[i], offsets, B.windows[i])  # F1, F2
         product(features, own.user_W, user)  # F3
-        share_forward(user, own.user_b, target_offsets, e)  # F4
+        broadcast_user_forward(user, own.user_b, target_offsets, e)  # F4
         dS, dh, de = B.dS[:n], B.dS[n:end], B.de[: chunk.q]
         rank_targets(context, thread, shard, h, e, dh, de)  # (8)
 
         if settings.train:
             dfeatures, duser = B.dfeatures[:histories], B.duser[:histories]
-            share_backward(de, target_offsets, duser, d_own.user_b)  # B4
+            broadcast_user_backward(de, target_offsets, d_own.user_b, duser)  # B4
             add_product_of_transpose(features, duser, d_own.user_W)  # B3
             product(duser, own_T.user_W, dfeatures)
             for i in range(n):
@@ -91,12 +91,12 @@ def parameters_of(named, model):
     )
 
 
-def buffers_of(model, R, dtype):
-    """Buffers of R rows."""
-    D, F, gap = model.space.width, model.maps, GAP // np.dtype(dtype).itemsize
-    features, dfeatures = (rows(R, len(model.windows) * F, dtype) for _ in range(2))
-    z, numbers, windows = rows(R, F, dtype), aligned(R * (max(model.windows) * D + gap), dtype), []
+def wide_buffers(model, R, dtype):
+    """The buffers that are no rows of D numbers, by name."""
+    D, F, gap, w = model.space.width, model.maps, GAP // np.dtype(dtype).itemsize, len(model.windows)
+    features, dfeatures, z = rows(R, w * F, dtype), rows(R, w * F, dtype), rows(R, F, dtype)
+    numbers, windows = aligned(R * (w * D + gap), dtype), []
     for i, w in enumerate(model.windows):
         laid_out, mine = Matrix(numbers, R, w * D, w * D + gap, J.n), slice(i * F, (i + 1) * F)
         windows.append(ConvolutionCache(laid_out, z, rows(R, F, dtype), features[:, mine], dfeatures[:, mine]))
-    return Buffers(*(rows(R, D, dtype) for _ in range(7)), features, dfeatures, windows)
+    return {"features": features, "dfeatures": dfeatures, "windows": windows}

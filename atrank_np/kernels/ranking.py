@@ -29,28 +29,6 @@ class DeepCache(NamedTuple):
 
 
 @kernel
-def share_forward(v, b, target_offsets, e):  # [B, D], [1, D], [B+1] -> [T, D]
-    """v + b of a history for each of its targets; b is the bias of the layer before, the product aside."""
-    for h in range(len(v)):
-        row = v[h] + b[0]
-        for t in range(target_offsets[h], target_offsets[h + 1]):
-            e[t] = row  # F1
-
-
-@kernel
-def share_backward(de, target_offsets, dv, db):  # [T, D], [B+1] -> [B, D], [1, D]
-    """Writes dv, adds to db."""
-    dbias = db[0]
-    for h in range(len(dv)):
-        sum = zeros(dv)
-        for t in range(target_offsets[h], target_offsets[h + 1]):
-            sum = sum + de[t]  # B1
-        dv[h] = sum
-        dbias = dbias + sum
-    db[0] = dbias
-
-
-@kernel
 def pointwise(f, label, norm, df):  # [T], [T] -> [T]
     """-> Σ softplus(f) - y f; df is the derivative of norm times it."""
     loss = 0.0
@@ -167,3 +145,24 @@ def loss_of_history(f, label, pairs, norm, df):  # [T], [T] -> [T]
         return pointwise(f, label, norm, df)
     else:
         return pairwise(f, label, norm, df)
+
+
+@kernel
+def broadcast_user_forward(user, b, target_offsets, e):  # [B, D], [1, D], [B+1] -> [T, D]
+    """The same user vector, with its bias, for every target of a history."""
+    for h in range(len(user)):
+        for t in range(target_offsets[h], target_offsets[h + 1]):
+            e[t] = user[h] + b[0]  # F1
+
+
+@kernel
+def broadcast_user_backward(de, target_offsets, db, duser):  # [T, D], [B+1] -> [1, D], [B, D]
+    """Writes duser, adds to db."""
+    dbias = db[0]
+    for h in range(len(duser)):
+        sum = zeros(de)
+        for t in range(target_offsets[h], target_offsets[h + 1]):
+            sum = sum + de[t]  # B1
+        duser[h] = sum
+        dbias = dbias + sum
+    db[0] = dbias

@@ -14,7 +14,8 @@ from .workspace import Turned
 class KernelSpec(NamedTuple):
     step: object  # the entry
     parameters: object  # (Named, model) -> the NamedTuple of its parameters
-    buffers: object  # (model, R, dtype) -> the NamedTuple of a chunk's rows, R at most
+    buffers: object  # NamedTuple of a chunk's rows
+    wide_buffers: object = lambda model, R, dtype: {}  # those of R rows that do not have D numbers, by name
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
     by_rows: tuple = ()  # matrices that no product uses: they lie row by row, and are not transposed
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
@@ -38,7 +39,7 @@ class Named:
     def rows(self, name):
         return self.flat.of(self.array, name)
 
-    def matrix(self, name, block=0):
+    def matrix(self, name, block=0):  # without rows and columns if there is none
         if name not in self.flat:
             return matrix(self.array[:0], 0, 0)
         rows, columns = self.shape_of(name)
@@ -55,9 +56,9 @@ class Named:
         for g in groups:
             names = [f"number.{g.name}.{c.name}." for c in g.columns if c.kind == "number"]
             numbers = Items([NumberParameters(self.numbers(n + "w"), self.numbers(n + "b")) for n in names], example)
-            F_M = [of(f"F_M.{g.name}.{name}") for of, name in ((self.matrix, "W"), (self.vector, "b"))]
-            time_and_action = [self.numbers(f"{table}.{g.name}") for table in ("time", "action")]
-            found.append(GroupParameters(*F_M, *time_and_action, numbers if any_number else None))
+            found.append(GroupParameters(
+                self.matrix(f"F_M.{g.name}.W"), self.vector(f"F_M.{g.name}.b"), self.numbers(f"time.{g.name}"),
+                self.numbers(f"action.{g.name}"), numbers if any_number else None))  # fmt: skip
         return found
 
     def deep(self, model):
