@@ -5,13 +5,13 @@ The kernels work in place, with the space index innermost; here every array is c
 
 import numpy as np
 
-from atrank_np.kernels import attention, feedforward, ranking
+from atrank_np.kernels import attention, convolution, feedforward, ranking
 from atrank_np.kernels.layout import SpaceOrder
-from atrank_np.kernels.old import cnn, lstm
+from atrank_np.kernels.old import lstm
 from atrank_np.kernels.old.products import transpose
 from atrank_np.kernels.old.vectors import Lanes
-from atrank_np.kernels.packed import ready
-from atrank_np.kernels.products import from_strips, matrix, to_strips
+from atrank_np.kernels.packed import Matrix, ready
+from atrank_np.kernels.products import J, from_strips, matrix, to_strips
 
 
 def run(kernel, *arguments):
@@ -101,7 +101,30 @@ def _attend(keep):
     return {"attend_forward": forward, "attend_backward": backward}
 
 
-# The competitors' kernels still have the former signatures.
+def _windows(x, W, offsets):
+    """ConvolutionCache with room for all windows."""
+    (w, D, F), count, places = W.shape, len(offsets) - 1, len(x) + len(offsets)
+    laid_out = Matrix(np.zeros(places * (w * D + 1)), places, w * D, w * D + 1, J.n)
+    return convolution.ConvolutionCache(laid_out, np.zeros((places, F)), *np.zeros((3, count, F)))
+
+
+def convolution_forward(x, W, b, offsets):
+    cache = _windows(x, W, offsets)
+    own = convolution.Convolution(in_strips(W.reshape(-1, W.shape[2])), one_row(b))
+    run(convolution.convolution_forward, x, own, offsets, cache)
+    return cache.y, (x, W, offsets, cache.best)
+
+
+def convolution_backward(dy, cache):
+    x, W, offsets, best = cache
+    flat, dx = W.reshape(-1, W.shape[2]), np.zeros_like(x)
+    own_T = convolution.Convolution(in_strips(flat.T), np.zeros((1, W.shape[2])))
+    d_own = convolution.Convolution(empty_matrix(*flat.shape), np.zeros((1, W.shape[2])))
+    run(convolution.convolution_backward, x, own_T, d_own, offsets, _windows(x, W, offsets)._replace(best=best, dy=dy), dx)
+    return dx, from_matrix(d_own.W).reshape(W.shape), d_own.b[0]
+
+
+# The LSTM's kernels still have the former signatures.
 
 
 def flat(*arrays):
@@ -137,25 +160,6 @@ def lstm_backward(dy, cache):
                        Lanes(H), Lanes(1))  # fmt: skip
     back[place] = dx
     return back, from_strips(dP[: at[1]], W_shape[0]), from_strips(dP[at[1] : at[2]], H), dP[at[2] :]
-
-
-def convolution_forward(x, W, b, offsets):
-    w, D, F = W.shape
-    P, at = flat(to_strips(W.reshape(w * D, F)), b)
-    count, places = len(offsets) - 1, len(x) + len(offsets)
-    laid, z, pooled = (np.zeros(size, x.dtype) for size in (places * w * D, places * F, count * F))
-    best = np.zeros((F, max(count, 1)), np.int64)
-    cnn.convolution_forward(x, offsets, count, w, P, *at, F, laid, z, pooled, best, F, 0, Lanes(D))
-    return pooled.reshape(count, F), (x, W.shape, offsets, P, at, laid, z, best)
-
-
-def convolution_backward(dy, cache):
-    x, (w, D, F), offsets, P, at, laid, z, best = cache
-    PT, dP, dx = np.zeros_like(P), np.zeros_like(P), np.zeros_like(x)
-    transpose(P, at[0], w * D, F, PT)
-    cnn.convolution_backward(dy.reshape(-1), x, offsets, len(dy), w, PT, dP, *at, F, laid.copy(), z.copy(), best, F, 0, dx,
-                             Lanes(D))  # fmt: skip
-    return dx, from_strips(dP[: at[1]], w * D).reshape(w, D, F), dP[at[1] :]
 
 
 def dot_forward(h, e):

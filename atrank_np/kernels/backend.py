@@ -7,12 +7,14 @@ import numpy as np
 
 from ..layers.embedding import sum_rows
 from ..models.atrank import ATRank
+from ..models.bpr_mf import BPRMF
+from ..models.cnn import CNN
 from ..models.common_space import CommonSpace, bags_of
 from ..models.variants import NoTime, Residual
 from ..optimizer import FOLD
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout as Masks
-from . import atrank
+from . import atrank, bpr_mf, cnn
 from .attention import KEPT, AttentionWork
 from .catalogue import BLOCK, CatalogueWork, object_side, score_catalogue
 from .embedding import Bag, Group, Groups, Lookup, Number
@@ -25,10 +27,15 @@ from .ranking import DeepCache
 from .spec import KernelSpec, Named
 from .step import DECAYED, REST, TABLE, begin, gradient_norm, transpose_matrices
 from .threads import team
-from .workspace import CHUNK, Chunk, Context, Piece, Room, Settings, Shard, Thread
+from .workspace import CHUNK, Chunk, Context, Piece, Room, Settings, Shard, Thread, Turned
 
 ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, by_rows=("vanilla.W",))
-SPECS = {ATRank: ATRANK, Residual: ATRANK}
+SPECS = {
+    ATRank: ATRANK,
+    Residual: ATRANK,
+    CNN: KernelSpec(cnn.step, cnn.parameters_of, cnn.Buffers, cnn.wide_buffers),
+    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.parameters_of, bpr_mf.Buffers, alone=True),
+}
 SPACES = (CommonSpace, NoTime)
 
 
@@ -42,7 +49,7 @@ class NumbaBackend:
             raise ValueError(f"{type(model).__name__} with {type(model.space).__name__}: has no kernels, NumPy computes it")
         self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
         self.spec, self.own_shapes = SPECS[type(model)], model.shapes()
-        self.groups = model.space.groups
+        self.groups = [*model.space.groups, *(model.user_groups() if isinstance(model, BPRMF) else [])]
         self.D, self.K, self.dtype = model.space.width, getattr(model, "K", 1), params[next(iter(self.own_shapes))].dtype
         self.order = SpaceOrder(self.D, self.K)
         self.threads = 1 if self.spec.alone else min(config.threads, config.shards)
@@ -56,7 +63,7 @@ class NumbaBackend:
         # What all workspaces share, packed once.
         self.packed_groups = [pack(group) for group in self._groups(self.tables, self.biases)]
         self.packed_threads = [pack(self._thread(t)) for t in range(self.threads)]
-        self.pieces = [pack(piece) for piece in self._pieces()]
+        self.pieces = Items([pack(piece) for piece in self._pieces()], Piece(0, 0, REST))
         self.context, self.dtypes, self.room, self.objects, self.summed = None, None, Room(*[0] * 6), None, None
 
     @property
@@ -111,6 +118,8 @@ class NumbaBackend:
 
     def catalogue_scores(self, batch, group):
         """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
+        if not isinstance(self.model, ATRank):
+            return self._catalogue_in_blocks(batch, group)
         objects, D, K, dtype = self.model.space.groups[group].objects, self.D, self.K, self.dtype
         self._run(batch)
         own = self.packed_threads[0]
@@ -159,6 +168,14 @@ class NumbaBackend:
             score_catalogue(self.context, own, work, group, *part)
 
         self.team.run(job)
+        return f
+
+    def _catalogue_in_blocks(self, batch, group):
+        """The same for a competitor: the history is encoded again for every block of objects."""
+        f = np.empty(self.model.space.groups[group].objects, self.dtype)
+        for first in range(0, len(f), CHUNK):
+            some = np.arange(first, min(first + CHUNK, len(f)))
+            f[some] = self.scores(batch.with_targets(group, some))
         return f
 
     # A step
@@ -259,12 +276,13 @@ class NumbaBackend:
         transpose_matrices(self.context)
 
     def _shard(self, s):
-        B, rows, n, q, R, _ = self.room
+        B, rows, n, q, R, T = self.room
+        rows = max(rows, 2 * T)  # in BPR-MF a target's user has a row, too
         R, D, K = max(CHUNK, R), self.D, self.K
         ints, numbers = (lambda *shape: np.zeros(shape, np.int64)), (lambda *shape: aligned(shape, self.dtype))
-        buffers = self.spec.buffers(
-            *(numbers(R) if f == "rstd" else rows_of_D(R, D, self.dtype) for f in self.spec.buffers._fields)
-        )
+        wide, own = self.spec.wide_buffers(self.model, R, self.dtype), self.spec.buffers
+        make = lambda name: numbers(R) if name == "rstd" else rows_of_D(R, D, self.dtype)
+        buffers = own(*(wide[name] if name in wide else make(name) for name in own._fields))
         attention = AttentionWork(
             weight=numbers(2 * n + KEPT * max(CHUNK, KEPT + q), K),
             score=numbers(max(n, 1), 2 * K),
@@ -305,7 +323,9 @@ class NumbaBackend:
         names = [name for name in self.dense.place if self._matrix(name)[0]]
         blocks = lambda name: self.dense[name].size // math.prod(self._matrix(name))
         make = self.spec.parameters
-        return Thread(make(own, self.model), make(own_T, self.model), self.dense.copies[t], own.turned(own_T, names, blocks))
+        example = Turned(own.matrix(""), own.matrix(""))
+        matrices = Items(own.turned(own_T, names, blocks), example)
+        return Thread(make(own, self.model), make(own_T, self.model), self.dense.copies[t], matrices)
 
     def _groups(self, tables, biases):
         """[Group], with these tables and item biases."""

@@ -95,6 +95,20 @@ def sum_scaled(y, x, x2, a):  # [n], [n], [n]
 
 
 @inline
+def dot(x, y):  # [n], [n]
+    """x · y"""
+    sums, j = splat(x, 0, STRIP), 0
+    while j + size(STRIP) <= len(x):
+        sums = sums + load(x, j, 0, STRIP) * load(y, j, 0, STRIP)
+        j += size(STRIP)
+    sum = total(sums)
+    while j < len(x):
+        sum += x[j] * y[j]
+        j += 1
+    return sum
+
+
+@inline
 def clear(y):  # [n]
     for j in range(len(y)):
         y[j] = 0

@@ -321,6 +321,17 @@ def where_positive(typing, x, y):
 
 
 @intrinsic
+def where_equal(typing, x, number, y):
+    """y where x is the number, else 0."""
+
+    def code(context, builder, sig, args):
+        same = builder.fcmp_ordered("==", args[0], _splat(builder, args[1], x.n))
+        return builder.select(same, args[2], _constant(args[0].type, 0.0))
+
+    return x(x, x.dtype, x), code
+
+
+@intrinsic
 def exp(typing, vector):
     """exp(x) for x ≤ 0. In float64 the library's; in float32 2^k · p(r), x = k ln 2 + r, |r| ≤ ln 2 / 2.
 

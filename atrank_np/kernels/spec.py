@@ -15,6 +15,7 @@ class KernelSpec(NamedTuple):
     step: object  # the entry
     parameters: object  # (Named, model) -> the NamedTuple of its parameters
     buffers: object  # NamedTuple of a chunk's rows
+    wide_buffers: object = lambda model, R, dtype: {}  # those of R rows that do not have D numbers, by name
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
     by_rows: tuple = ()  # matrices that no product uses: they lie row by row, and are not transposed
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
@@ -29,8 +30,8 @@ class Named:
     def __init__(self, flat, array, shape_of, transposes=None):
         self.flat, self.array, self.shape_of, self.transposes = flat, array, shape_of, transposes
 
-    def vector(self, name):  # [1, D]
-        return self.flat.of(self.array, name).reshape(1, -1)
+    def vector(self, name):  # [1, D], or [1, 0] if there is none
+        return self.numbers(name).reshape(1, -1)
 
     def numbers(self, name):
         return self.flat.of(self.array, name).reshape(-1) if name in self.flat else self.array[:0]
@@ -38,7 +39,9 @@ class Named:
     def rows(self, name):
         return self.flat.of(self.array, name)
 
-    def matrix(self, name, block=0):
+    def matrix(self, name, block=0):  # without rows and columns if there is none
+        if name not in self.flat:
+            return matrix(self.array[:0], 0, 0)
         rows, columns = self.shape_of(name)
         first = self.flat.place[name] + block * rows * columns
         if self.transposes is None:

@@ -39,13 +39,17 @@ def rank_targets(context, thread, shard, h, e, dh, de):  # ., ., ., [q, D], [q, 
     score_forward(h, e, thread.own.deep, shard.deep, f)
     for i in range(chunk.q):
         t = numbers[i] - N
-        item_bias = context.groups[np.int64(batch.target_group[t])].item_bias
-        context.f[t] = f[i] + (item_bias[np.int64(batch.target_object[t])] if len(item_bias) > 0 else 0)
+        context.f[t] = f[i] + item_bias(context.groups[np.int64(batch.target_group[t])], np.int64(batch.target_object[t]))
     if context.settings.train:
         compute_loss(context, shard)
         for i in range(chunk.q):
             df[i] = context.df[numbers[i] - N]
         score_backward(df, h, e, thread.own_T.deep, shard.gradients.deep, shard.deep, dh, de)
+
+
+@inline
+def item_bias(group, object):
+    return group.item_bias[object] if len(group.item_bias) > 0 else 0
 
 
 @inline

@@ -31,6 +31,8 @@ class BPRMFCache(NamedTuple):
 class BPRMF:
     """Of the CommonSpace only the embeddings of objects are used, not F_M. users: rows of the users' tables."""
 
+    ranking = "dot"
+
     def __init__(self, space: CommonSpace, users: int) -> None:
         self.space, self.users = space, users
 
