@@ -30,10 +30,10 @@ The modules, in the order in which they call each other:
     simd packed         Vector; View, packed arguments
     products            matrix products and transposes
     layout              aligned arrays, the order of columns
-    embedding feedforward attention ranking      twins of the layers
+    embedding feedforward attention convolution ranking      twins of the layers
     workspace           batch, shards, chunks; the common space
     threads             the barrier
-    step atrank         a training step
+    step atrank cnn bpr_mf      a training step
     catalogue           ranking all objects for one history
     spec backend        parameters by name, and what Python sees
 
@@ -84,6 +84,6 @@ finally:
 
 
 def NumbaBackend(model, params, config, step=0, table_scale=1.0):
-    """The numba backend of a model. Competitors are still in `old`."""
+    """The numba backend of a model. Those of the Bi-LSTMs are still in `old`."""
     kind = backend.NumbaBackend if type(model) in backend.SPECS else old_backend.NumbaBackend
     return kind(model, params, config, step, table_scale)

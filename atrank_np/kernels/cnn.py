@@ -20,13 +20,13 @@ class Parameters(NamedTuple):
 
     groups: list  # [GroupParameters]
     deep: object  # Deep, or None
-    windows: list  # [Convolution] with windows of 1, 2, … behaviours; I of them
+    windows: list  # [Convolution] of each of the I window sizes
     user_W: Matrix  # [I F, D]
     user_b: np.ndarray  # [1, D]
 
 
 class Buffers(NamedTuple):
-    """Rows of a chunk. In those of targets S holds h_t."""
+    """Rows of a chunk. In those of targets S holds h_t. e has a row for each target, user and features for each history."""
 
     S: np.ndarray  # [R, D]
     dS: np.ndarray
@@ -35,7 +35,7 @@ class Buffers(NamedTuple):
     user: np.ndarray
     duser: np.ndarray
     spare: np.ndarray
-    features: np.ndarray  # [R, I F] of each history all pooled features, side by side
+    features: np.ndarray  # [R, I F] pooled features of all window sizes, side by side
     dfeatures: np.ndarray
     windows: list  # [ConvolutionCache] whose y and dy are columns of the features
 
@@ -82,13 +82,9 @@ def step(context, thread, arrived):
 
 def parameters_of(named, model):
     """Parameters, from `spec.Named`."""
-    return Parameters(
-        groups=named.groups(model.space.groups),
-        deep=named.deep(model),
-        windows=[Convolution(named.matrix(f"window{w}.W"), named.vector(f"window{w}.b")) for w in model.windows],
-        user_W=named.matrix("user.W"),
-        user_b=named.vector("user.b"),
-    )
+    windows = [Convolution(named.matrix(f"window{w}.W"), named.vector(f"window{w}.b")) for w in model.windows]
+    user = named.matrix("user.W"), named.vector("user.b")
+    return Parameters(named.groups(model.space.groups), named.deep(model), windows, *user)
 
 
 def wide_buffers(model, R, dtype):
