@@ -7,12 +7,13 @@ import numpy as np
 
 from ..layers.embedding import sum_rows
 from ..models.atrank import ATRank
+from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.common_space import CommonSpace, bags_of
 from ..models.variants import NoTime, Residual
 from ..optimizer import FOLD
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout as Masks
-from . import atrank
+from . import atrank, bilstm
 from .attention import KEPT, AttentionWork
 from .catalogue import BLOCK, CatalogueWork, object_side, score_catalogue
 from .embedding import Bag, Group, Groups, Lookup, Number
@@ -28,7 +29,12 @@ from .threads import team
 from .workspace import CHUNK, Chunk, Context, Piece, Room, Settings, Shard, Thread
 
 ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, by_rows=("vanilla.W",))
-SPECS = {ATRank: ATRANK, Residual: ATRANK}
+SPECS = {
+    ATRank: ATRANK,
+    Residual: ATRANK,
+    BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.wide_buffers),
+    BiLSTMAttention: KernelSpec(bilstm.attention_step, bilstm.attention_parameters_of, bilstm.AttentionBuffers, bilstm.wide_buffers),
+}
 SPACES = (CommonSpace, NoTime)
 
 
@@ -262,9 +268,9 @@ class NumbaBackend:
         B, rows, n, q, R, _ = self.room
         R, D, K = max(CHUNK, R), self.D, self.K
         ints, numbers = (lambda *shape: np.zeros(shape, np.int64)), (lambda *shape: aligned(shape, self.dtype))
-        buffers = self.spec.buffers(
-            *(numbers(R) if f == "rstd" else rows_of_D(R, D, self.dtype) for f in self.spec.buffers._fields)
-        )
+        wide, own = self.spec.wide_buffers(self.model, R, self.dtype), self.spec.buffers
+        make = lambda name: numbers(R) if name == "rstd" else rows_of_D(R, D, self.dtype)
+        buffers = own(*(wide[name] if name in wide else make(name) for name in own._fields))
         attention = AttentionWork(
             weight=numbers(2 * n + KEPT * max(CHUNK, KEPT + q), K),
             score=numbers(max(n, 1), 2 * K),

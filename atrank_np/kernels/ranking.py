@@ -8,7 +8,7 @@ from .feedforward import relu_backward, relu_forward
 from .jit import inline, kernel
 from .packed import Matrix
 from .products import add_product, add_product_of_transpose, product
-from .simd import total
+from .simd import total, zeros
 
 
 class Deep(NamedTuple):
@@ -145,3 +145,24 @@ def loss_of_history(f, label, pairs, norm, df):  # [T], [T] -> [T]
         return pointwise(f, label, norm, df)
     else:
         return pairwise(f, label, norm, df)
+
+
+@kernel
+def broadcast_user_forward(user, b, target_offsets, e):  # [B, D], [1, D], [B+1] -> [T, D]
+    """The same user vector, with its bias, for every target of a history."""
+    for h in range(len(user)):
+        for t in range(target_offsets[h], target_offsets[h + 1]):
+            e[t] = user[h] + b[0]  # F1
+
+
+@kernel
+def broadcast_user_backward(de, target_offsets, db, duser):  # [T, D], [B+1] -> [1, D], [B, D]
+    """Writes duser, adds to db."""
+    dbias = db[0]
+    for h in range(len(duser)):
+        sum = zeros(de)
+        for t in range(target_offsets[h], target_offsets[h + 1]):
+            sum = sum + de[t]  # B1
+        duser[h] = sum
+        dbias = dbias + sum
+    db[0] = dbias

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from .attention import Attention
 from .embedding import GroupParameters, NumberParameters
 from .feedforward import FeedForward
+from .lstm import LSTM
 from .packed import Items
 from .products import matrix
 from .ranking import Deep
@@ -15,6 +16,7 @@ class KernelSpec(NamedTuple):
     step: object  # the entry
     parameters: object  # (Named, model) -> the NamedTuple of its parameters
     buffers: object  # NamedTuple of a chunk's rows
+    wide_buffers: object = lambda model, R, dtype: {}  # those of R rows that do not have D numbers, by name
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
     by_rows: tuple = ()  # matrices that no product uses: they lie row by row, and are not transposed
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
@@ -74,6 +76,9 @@ class Named:
     def feed_forward(self, layer):
         make = lambda name: (self.matrix if name in ("W1", "W2") else self.vector)(f"{layer}.F.{name}")
         return FeedForward(*map(make, FeedForward._fields))
+
+    def lstm(self, direction):
+        return LSTM(self.matrix(f"{direction}.W"), self.matrix(f"{direction}.U"), self.vector(f"{direction}.b"))
 
     def turned(self, other, names, blocks_of):
         """[Turned] for all matrices: of self, into `other`."""
