@@ -34,6 +34,7 @@ The modules, in the order in which they call each other:
     workspace           batch, shards, chunks; the common space
     threads             the barrier
     step atrank         a training step
+    lstm bilstm         a competitor's
     catalogue           ranking all objects for one history
     spec backend        parameters by name, and what Python sees
 

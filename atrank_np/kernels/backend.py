@@ -33,7 +33,7 @@ SPECS = {
     ATRank: ATRANK,
     Residual: ATRANK,
     BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.wide_buffers),
-    BiLSTMAttention: KernelSpec(bilstm.attention_step, bilstm.attention_parameters_of, bilstm.AttentionBuffers, bilstm.wide_buffers),
+    BiLSTMAttention: KernelSpec(bilstm.attention_step, bilstm.attention_parameters_of, bilstm.Buffers, bilstm.wide_buffers),
 }
 SPACES = (CommonSpace, NoTime)
 
@@ -117,6 +117,8 @@ class NumbaBackend:
 
     def catalogue_scores(self, batch, group):
         """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
+        if not isinstance(self.model, ATRank):
+            return self._catalogue_in_blocks(batch, group)
         objects, D, K, dtype = self.model.space.groups[group].objects, self.D, self.K, self.dtype
         self._run(batch)
         own = self.packed_threads[0]
@@ -165,6 +167,14 @@ class NumbaBackend:
             score_catalogue(self.context, own, work, group, *part)
 
         self.team.run(job)
+        return f
+
+    def _catalogue_in_blocks(self, batch, group):
+        """The same for a competitor: the history is encoded again for every block of objects."""
+        f = np.empty(self.model.space.groups[group].objects, self.dtype)
+        for first in range(0, len(f), CHUNK):
+            some = np.arange(first, min(first + CHUNK, len(f)))
+            f[some] = self.scores(batch.with_targets(group, some))
         return f
 
     # A step

@@ -51,47 +51,32 @@ class AttentionParameters(NamedTuple):
 
 
 class Buffers(NamedTuple):
-    """Rows of a chunk. In those of targets S holds h_t. ends and user have a row for each history, e for each target."""
+    """Rows of a chunk, for both models. In those of targets S holds h_t. Some have a row for each target or history."""
 
     S: np.ndarray  # [R, D]
     forwards: LSTMCache
     backwards: LSTMCache
-    Y: Sides  # [R, 2D]
-    ends: Sides
+    Y: Sides  # the states
+    ends: Sides  # of histories
     user: np.ndarray
+    key: np.ndarray
+    value: np.ndarray
+    query: np.ndarray  # this one to e: of targets
+    X: np.ndarray
+    hidden: np.ndarray
+    out: np.ndarray
+    normed: np.ndarray
+    rstd: np.ndarray  # [R]
     e: np.ndarray
     dS: np.ndarray
     dY: Sides
     dends: Sides
     duser: np.ndarray
-    de: np.ndarray
-    spare: np.ndarray
-    spare2: np.ndarray
-
-
-class AttentionBuffers(NamedTuple):
-    """Rows of a chunk; those from X to dquery have a row for each target."""
-
-    S: np.ndarray  # [R, D]
-    forwards: LSTMCache
-    backwards: LSTMCache
-    Y: Sides  # [R, 2D]
-    key: np.ndarray
-    value: np.ndarray
-    query: np.ndarray
-    X: np.ndarray
-    hidden: np.ndarray
-    out: np.ndarray
-    normed: np.ndarray
-    dhidden: np.ndarray
-    e: np.ndarray
-    de: np.ndarray
-    dquery: np.ndarray
-    dS: np.ndarray
-    dY: Sides
     dkey: np.ndarray
     dvalue: np.ndarray
-    rstd: np.ndarray  # [R]
+    dquery: np.ndarray
+    dhidden: np.ndarray
+    de: np.ndarray
 
 
 def wide_buffers(model, R, dtype):
@@ -146,7 +131,7 @@ def shard_step(context, thread, s):
             product(duser, own_T.user_W, B.dends.both[:histories])
             ends_backward(B.dends, offsets, B.dY)  # B2
             bilstm_backward(own_T, d_own, B, dS)  # B1
-            spares = B.spare, B.spare2
+            spares = B.dkey, B.dvalue
             common_space_backward(context.groups, own_T.groups, d_own.groups, batch, chunk, B.S[:end], B.dS[:end], spares)
 
 
@@ -154,8 +139,9 @@ def shard_step(context, thread, s):
 def attention_shard_step(context, thread, s):
     """Bi-LSTM with attention: the same. Targets attend to the states Y."""
     batch, settings, shard = context.batch, context.settings, context.shards[s]
-    chunk, own, own_T, d_own = shard.chunk, thread.own, thread.own_T, shard.gradients
-    B, work, layer, layer_T, d_layer = shard.buffers, shard.attention, own.vanilla_attention, own_T.vanilla_attention, d_own.vanilla_attention
+    chunk, own, own_T, d_own, B = shard.chunk, thread.own, thread.own_T, shard.gradients, shard.buffers
+    work, layer, layer_T = shard.attention, own.vanilla_attention, own_T.vanilla_attention
+    d_layer = d_own.vanilla_attention
     begin_shard(shard, settings.train)
     while next_chunk(batch, chunk):
         n, q, end, histories = chunk.n, chunk.q, chunk.n + chunk.q, chunk.last - chunk.first
@@ -205,11 +191,12 @@ def attention_step(context, thread, arrived):
 
 def parameters_of(named, model):
     """Parameters, from `spec.Named`."""
-    directions = named.lstm("forwards"), named.lstm("backwards")
-    return Parameters(named.groups(model.space.groups), named.deep(model), *directions, named.matrix("user.W"), named.vector("user.b"))
+    return Parameters(*both_directions(named, model), named.matrix("user.W"), named.vector("user.b"))
 
 
 def attention_parameters_of(named, model):
-    directions = named.lstm("forwards"), named.lstm("backwards")
-    layer = named.attention("vanilla"), named.feed_forward("vanilla")
-    return AttentionParameters(named.groups(model.space.groups), named.deep(model), *directions, *layer)
+    return AttentionParameters(*both_directions(named, model), named.attention("vanilla"), named.feed_forward("vanilla"))
+
+
+def both_directions(named, model):
+    return named.groups(model.space.groups), named.deep(model), named.lstm("forwards"), named.lstm("backwards")

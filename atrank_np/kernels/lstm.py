@@ -11,7 +11,7 @@ from .packed import Matrix
 from .products import add_product, add_product_of_transpose, product
 from .simd import STRIP, columns, exp, load, maximum, multiply_add, size, splat, store, strip, where_positive, zeros
 
-FORWARDS, BACKWARDS = np.bool_(False), np.bool_(True)
+FORWARDS, BACKWARDS = np.int64(0), np.int64(1)
 
 
 class LSTM(NamedTuple):
@@ -100,6 +100,12 @@ def before_step(x, cache, t):  # [n, .] -> [A, .]
 
 
 @inline
+def copy(x, y):  # [n, H] -> [n, H]
+    for i in range(len(x)):
+        y[i] = x[i]
+
+
+@inline
 def sigmoid(x):
     """1 / (1 + exp(-x)), by exp(-|x|), which cannot overflow."""
     e = exp(0.0 - maximum(x, 0.0 - x))
@@ -114,44 +120,53 @@ def tanh(x):
     return where_positive(x, t + t) - t
 
 
+@inline
+def load_gates(z, r, p, C):  # [A, 4H] -> four times [C]
+    """C numbers of each gate of row r, from its number p on."""
+    H = columns(z) // 4
+    return load(z, r, p, C), load(z, r, H + p, C), load(z, r, 2 * H + p, C), load(z, r, 3 * H + p, C)
+
+
+@inline
+def store_gates(z, r, p, i, f, g, o):
+    H = columns(z) // 4
+    store(z, r, p, i)
+    store(z, r, H + p, f)
+    store(z, r, 2 * H + p, g)
+    store(z, r, 3 * H + p, o)
+
+
 @kernel
 def cell_forward(z, b, old_c, c, h):  # [A, 4H], [1, 4H], [A, H] -> [A, H], [A, H]
-    """One step: the new c and h. z, to which the bias is still to be added, becomes the gates. No rows of old_c: zeros."""
-    H, C = columns(c), strip(c, STRIP)
+    """One step: the new c and h. z, still without b, becomes the gates. old_c without rows stands for zeros."""
+    C = strip(c, STRIP)
     for r in range(len(c)):
-        for p in range(0, H, size(C)):
-            i = sigmoid(load(z, r, p, C) + load(b, 0, p, C))  # F1
-            f = sigmoid(load(z, r, H + p, C) + load(b, 0, H + p, C))
-            g = tanh(load(z, r, 2 * H + p, C) + load(b, 0, 2 * H + p, C))
-            o = sigmoid(load(z, r, 3 * H + p, C) + load(b, 0, 3 * H + p, C))
+        for p in range(0, columns(c), size(C)):
+            (zi, zf, zg, zo), (bi, bf, bg, bo) = load_gates(z, r, p, C), load_gates(b, 0, p, C)
+            i, f, g, o = sigmoid(zi + bi), sigmoid(zf + bf), tanh(zg + bg), sigmoid(zo + bo)  # F1
             new = i * g  # F2
             if len(old_c) > 0:
                 new = multiply_add(f, load(old_c, r, p, C), new)
-            store(z, r, p, i)
-            store(z, r, H + p, f)
-            store(z, r, 2 * H + p, g)
-            store(z, r, 3 * H + p, o)
+            store_gates(z, r, p, i, f, g, o)
             store(c, r, p, new)
             store(h, r, p, o * tanh(new))  # F3, F4
 
 
 @kernel
-def cell_backward(dh, old_c, c, z, dc):  # [A, H], [A, H], [A, H] -> [A, 4H], [A, H]
-    """z holds the gates, and becomes dz; dc comes from the step after, and becomes what goes to the step before."""
-    H, C = columns(c), strip(c, STRIP)
+def cell_backward(dh, old_c, c, z, dc):  # [A, H], [A, H], [A, H], [A, 4H] -> [A, 4H], [A, H]
+    """z, the gates, becomes dz. dc comes from the step after, and becomes the gradient of old_c."""
+    C = strip(c, STRIP)
     for r in range(len(c)):
-        for p in range(0, H, size(C)):
-            i, f = load(z, r, p, C), load(z, r, H + p, C)
-            g, o = load(z, r, 2 * H + p, C), load(z, r, 3 * H + p, C)
+        for p in range(0, columns(c), size(C)):
+            i, f, g, o = load_gates(z, r, p, C)
             dy, squashed, old = load(dh, r, p, C), tanh(load(c, r, p, C)), splat(c, 0, C)
             if len(old_c) > 0:
                 old = load(old_c, r, p, C)
+            do = dy * squashed  # B4
             dnew = load(dc, r, p, C) + dy * o * (1.0 - squashed * squashed)  # B4, B3
-            store(z, r, p, dnew * g * i * (1.0 - i))  # B2, B1
-            store(z, r, H + p, dnew * old * f * (1.0 - f))
-            store(z, r, 2 * H + p, dnew * i * (1.0 - g * g))
-            store(z, r, 3 * H + p, dy * squashed * o * (1.0 - o))
+            di, dg, df = dnew * g, dnew * i, dnew * old  # B2
             store(dc, r, p, dnew * f)
+            store_gates(z, r, p, di * i * (1.0 - i), df * f * (1.0 - f), dg * (1.0 - g * g), do * o * (1.0 - o))  # B1
 
 
 @kernel
@@ -163,10 +178,10 @@ def lstm_forward(x, own, offsets, backwards, cache, y):  # [n, D], ., [B+1], boo
         cache.x[i] = x[place[i]]
     product(cache.x[:n], own.W, cache.gates[:n])  # F1, of all steps at once
     for t in range(cache.steps):
-        z = at_step(cache.gates, cache, t)
+        z, c, h = at_step(cache.gates, cache, t), at_step(cache.c, cache, t), at_step(cache.h, cache, t)
         if t > 0:
             add_product(before_step(cache.h, cache, t), own.U, z)  # F2
-        cell_forward(z, own.b, before_step(cache.c, cache, t), at_step(cache.c, cache, t), at_step(cache.h, cache, t))  # F3
+        cell_forward(z, own.b, before_step(cache.c, cache, t), c, h)  # F3
     for i in range(n):
         y[place[i]] = cache.h[i]  # F4
 
@@ -174,25 +189,23 @@ def lstm_forward(x, own, offsets, backwards, cache, y):  # [n, D], ., [B+1], boo
 @kernel
 def lstm_backward(dy, own_T, d_own, cache, dx):  # [n, H] -> [n, D]
     """Adds to d_own and dx."""
-    place, n, steps = cache.place, len(dy), cache.steps
-    x, dz, dh, dc = cache.x[:n], cache.gates[:n], cache.dh[:n], cache.dc
+    place, n, steps, dc = cache.place, len(dy), cache.steps, cache.dc
+    x, z, dh, old_h = cache.x[:n], cache.gates[:n], cache.dh[:n], cache.old_h[:n]
     for i in range(n):
-        dh[i] = dy[place[i]]  # B4
-    for i in range(cache.start[1] if steps > 0 else 0):
+        dh[i] = dy[place[i]]
+    later = cache.start[min(1, steps)]  # the first row of the second step
+    for i in range(later):
         dc[i] = zeros(dc)
     for t in range(steps - 1, -1, -1):
-        old_h, now = before_step(cache.h, cache, t), at_step(cache.old_h, cache, t)
-        cell_backward(at_step(dh, cache, t), before_step(cache.c, cache, t), at_step(cache.c, cache, t), at_step(dz, cache, t), dc)
-        for i in range(len(old_h)):
-            now[i] = old_h[i]
+        old_c, c, dz = before_step(cache.c, cache, t), at_step(cache.c, cache, t), at_step(z, cache, t)
+        cell_backward(at_step(dh, cache, t), old_c, c, dz, dc)  # B3
         if t > 0:
-            add_product(at_step(dz, cache, t), own_T.U, before_step(dh, cache, t))  # B2, by h
-    if steps > 1:
-        later = cache.start[1]
-        add_product_of_transpose(cache.old_h[later:n], dz[later:], d_own.U)  # B2, by U, of all steps at once
-    add_product_of_transpose(x, dz, d_own.W)  # B1
-    add_columns(dz, d_own.b)
-    product(dz, own_T.W, x)
+            copy(before_step(cache.h, cache, t), at_step(old_h, cache, t))
+            add_product(dz, own_T.U, before_step(dh, cache, t))  # B2, by h; B4
+    add_product_of_transpose(old_h[later:], z[later:], d_own.U)  # B2, by U, of all steps at once
+    add_product_of_transpose(x, z, d_own.W)  # B1
+    add_columns(z, d_own.b)
+    product(z, own_T.W, x)  # x becomes its gradient
     for i in range(n):
         dx[place[i]] = dx[place[i]] + x[i]
 
