@@ -5,12 +5,9 @@ The kernels work in place, with the space index innermost; here every array is c
 
 import numpy as np
 
-from atrank_np.kernels import attention, convolution, feedforward, ranking
+from atrank_np.kernels import attention, convolution, feedforward, lstm, ranking
 from atrank_np.kernels.layout import SpaceOrder
-from atrank_np.kernels.old import lstm
-from atrank_np.kernels.old.products import transpose
-from atrank_np.kernels.old.vectors import Lanes
-from atrank_np.kernels.packed import Matrix, ready
+from atrank_np.kernels.packed import Matrix, pack, ready
 from atrank_np.kernels.products import J, from_strips, matrix, to_strips
 
 
@@ -124,42 +121,69 @@ def convolution_backward(dy, cache):
     return dx, from_matrix(d_own.W).reshape(W.shape), d_own.b[0]
 
 
-# The LSTM's kernels still have the former signatures.
-
-
-def flat(*arrays):
-    """One flat array of several, and where each starts."""
-    places = np.cumsum([0, *(a.size for a in arrays)])
-    return np.concatenate([a.reshape(-1) for a in arrays]), places[:-1].tolist()
-
-
 def lstm_forward(x, W, U, b, offsets, backwards):
-    """The kernel's rows stand in step order; here they are brought there and back."""
-    H, n, count = len(U), len(x), len(offsets) - 1
-    order, start, place, reverse = np.zeros((4, n + count + 1), np.int64)
-    steps = lstm.step_order(offsets, count, order, start, place, reverse)
-    place = (reverse if backwards else place)[:n]
-    P, at = flat(to_strips(W), to_strips(U), b)
-    ordered, y = np.ascontiguousarray(x[place]), np.zeros((n, H), x.dtype)
-    gates, c = np.zeros((n, 4 * H), x.dtype), np.zeros((n, H), x.dtype)
-    lstm.lstm_forward(ordered, gates, c, y, start, steps, P, lstm.LSTMAt(*at), Lanes(H), Lanes(1))
-    back = np.empty_like(y)
-    back[place] = y
-    return back, (ordered, gates, c, y, start, steps, P, at, place, W.shape, U.shape)
+    """Rows past those of x are NaN: they must not be read."""
+    H, n = len(U), len(x)
+    own = lstm.LSTM(in_strips(W), in_strips(U), one_row(b))
+    cache, y = lstm.new_cache(n + len(offsets), x.shape[1], H, x.dtype), np.zeros((n, H))
+    for array in cache[4:]:
+        array[:] = np.nan
+    packed = pack(cache)
+    run(lstm.lstm_forward, x, own, offsets, int(backwards), packed, y)
+    return y, (cache._replace(steps=packed.steps), W, U)
 
 
 def lstm_backward(dy, cache):
-    ordered, gates, c, y, start, steps, P, at, place, W_shape, U_shape = cache
-    H = U_shape[0]
-    PT, dP = np.zeros_like(P), np.zeros_like(P)
-    for first, shape in zip(at, (W_shape, U_shape)):
-        transpose(P, first, *shape, PT)
-    dc, old = np.zeros_like(y), np.zeros_like(y)
-    dx, back = np.zeros_like(ordered), np.zeros_like(ordered)
-    lstm.lstm_backward(dy[place].copy(), ordered, gates.copy(), c, y, start, steps, PT, dP, lstm.LSTMAt(*at), dc, old, dx,
-                       Lanes(H), Lanes(1))  # fmt: skip
-    back[place] = dx
-    return back, from_strips(dP[: at[1]], W_shape[0]), from_strips(dP[at[1] : at[2]], H), dP[at[2] :]
+    cache, W, U = cache
+    cache = lstm.LSTMCache(*(a.copy() if isinstance(a, np.ndarray) else a for a in cache))
+    dx, nothing = np.zeros((len(dy), len(W))), np.zeros((1, 4 * len(U)))
+    d_own = lstm.LSTM(empty_matrix(*W.shape), empty_matrix(*U.shape), nothing.copy())
+    run(lstm.lstm_backward, dy, lstm.LSTM(in_strips(W.T), in_strips(U.T), nothing), d_own, cache, dx)
+    return dx, from_matrix(d_own.W), from_matrix(d_own.U), d_own.b[0]
+
+
+def cell_forward(z, c):
+    gates, new_c, h = z.copy(), np.zeros_like(c), np.zeros_like(c)
+    run(lstm.cell_forward, gates, np.zeros((1, z.shape[1])), c, new_c, h)
+    return h, new_c, (gates, c, new_c)
+
+
+def cell_backward(dh, dnew_c, cache):
+    gates, c, new_c = cache
+    dz, dc = gates.copy(), dnew_c.copy()
+    run(lstm.cell_backward, dh, c, new_c, dz, dc)
+    return dz, dc
+
+
+def _sides(both):
+    H = both.shape[1] // 2
+    return lstm.Sides(both, both[:, :H], both[:, H:])
+
+
+def ends_forward(y, offsets):
+    v = np.full((len(offsets) - 1, y.shape[1]), np.nan)
+    run(lstm.ends_forward, _sides(y), offsets, _sides(v))
+    return v, (len(y), offsets)
+
+
+def ends_backward(dv, cache):
+    n, offsets = cache
+    dy = np.full((n, dv.shape[1]), np.nan)
+    run(lstm.ends_backward, _sides(dv), offsets, _sides(dy))
+    return dy
+
+
+def broadcast_user_forward(v, target_offsets):
+    e = np.zeros((target_offsets[-1], v.shape[1]))
+    run(ranking.broadcast_user_forward, v, np.zeros((1, v.shape[1])), target_offsets, e)
+    return e, (v.shape, target_offsets)
+
+
+def broadcast_user_backward(de, cache):
+    shape, target_offsets = cache
+    dv, db = np.full(shape, np.nan), np.zeros((1, shape[1]))
+    run(ranking.broadcast_user_backward, de, target_offsets, db, dv)
+    return dv
 
 
 def dot_forward(h, e):

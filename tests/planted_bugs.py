@@ -951,6 +951,43 @@ BUGS = [
             "test_the_first_prediction_of_every_user_is_the_prior",
         ),
     ),
+    *bugs_in(
+        "kernels/lstm.py",
+        "test_lstm.py",
+        ("kernel reads forwards", "- 1 - t if backwards else", "- 1 - t if backwards > 1 else", "test_literally"),
+        ("kernel's bias lost", "sigmoid(zf + bf)", "sigmoid(zf)", "test_literally"),
+        ("kernel's cell not carried on", "new = multiply_add(f, load(old_c, r, p, C), new)", "pass", "test_two_steps_by_hand"),
+        ("kernel's dh not handed on", "add_product(dz, own_T.U, before_step(dh, cache, t))", "pass", "test_gradients"),
+        ("kernel's dU without a step", "cache.start[min(1, steps)]", "cache.start[min(2, steps)]", "test_gradients"),
+        ("kernel's db lost", "add_columns(z, d_own.b)", "pass", "test_gradients"),
+        (
+            "kernel's end of the wrong row",
+            "y.backwards[offsets[b]]  # F1",
+            "y.backwards[offsets[b + 1] - 1]  # F1",
+            "test_ends_are_the_last_row_forwards_and_the_first_backwards",
+        ),
+    ),
+    *bugs_in(
+        "kernels/lstm.py",
+        "test_kernels.py",
+        ("kernel's dx of one direction", "dx[place[i]] = dx[place[i]] + x[i]", "dx[place[i]] = x[i]", "test_float32[bilstm]"),
+    ),
+    *bugs_in(
+        "kernels/bilstm.py",
+        "test_kernels.py",
+        ("kernel's directions alike", "offsets, BACKWARDS, B", "offsets, FORWARDS, B", "test_float32[bilstm]"),
+        (
+            "kernel's memory by its values alone",
+            "product(dkey, layer_T.W, dY)",
+            "product(dvalue, layer_T.W, dY)",
+            "test_float32[bilstm_attention]",
+        ),
+    ),
+    *bugs_in(
+        "kernels/ranking.py",
+        "test_ranking.py",
+        ("kernel's user by one target", "sum = sum + de[t]", "sum = de[t]", "test_broadcast_user_repeats_and_adds_up"),
+    ),
 ]
 
 

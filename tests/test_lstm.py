@@ -153,7 +153,7 @@ def test_what_the_tests_have_compiled_is_of_use_to_others():
     """numba reads the whole list of what it keeps of a function: one type of the tests' own there, and a command would end."""
     code = """
 import pathlib, pickle
-from atrank_np.kernels.old.lstm import lstm_forward
+from atrank_np.kernels.lstm import lstm_forward
 lists = list(pathlib.Path(lstm_forward.stats.cache_path).glob("*.nbi"))
 assert lists
 for path in lists:

@@ -33,7 +33,7 @@ The modules, in the order in which they call each other:
     embedding feedforward attention convolution ranking      twins of the layers
     workspace           batch, shards, chunks; the common space
     threads             the barrier
-    step atrank cnn bpr_mf      a training step
+    step atrank lstm bilstm cnn bpr_mf      a training step
     catalogue           ranking all objects for one history
     spec backend        parameters by name, and what Python sees
 
@@ -76,14 +76,6 @@ def _cache_folder():
 
 _before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _cache_folder()
 try:
-    # numba asks for the folder when a function is defined
-    from . import backend
-    from .old import backend as old_backend
+    from .backend import NumbaBackend  # noqa: F401  numba asks for the folder when a function is defined
 finally:
     numba.config.CACHE_DIR = _before
-
-
-def NumbaBackend(model, params, config, step=0, table_scale=1.0):
-    """The numba backend of a model. Those of the Bi-LSTMs are still in `old`."""
-    kind = backend.NumbaBackend if type(model) in backend.SPECS else old_backend.NumbaBackend
-    return kind(model, params, config, step, table_scale)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..layers.embedding import sum_rows
 from ..models.atrank import ATRank
+from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
 from ..models.common_space import CommonSpace, bags_of
@@ -14,7 +15,7 @@ from ..models.variants import NoTime, Residual
 from ..optimizer import FOLD
 from ..parameters import is_decayed, kind
 from ..randomness import Dropout as Masks
-from . import atrank, bpr_mf, cnn
+from . import atrank, bilstm, bpr_mf, cnn
 from .attention import KEPT, AttentionWork
 from .catalogue import BLOCK, CatalogueWork, object_side, score_catalogue
 from .embedding import Bag, Group, Groups, Lookup, Number
@@ -35,6 +36,8 @@ SPECS = {
     Residual: ATRANK,
     CNN: KernelSpec(cnn.step, cnn.parameters_of, cnn.Buffers, cnn.wide_buffers),
     BPRMF: KernelSpec(bpr_mf.step, bpr_mf.parameters_of, bpr_mf.Buffers, alone=True),
+    BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.wide_buffers),
+    BiLSTMAttention: KernelSpec(bilstm.attention_step, bilstm.attention_parameters_of, bilstm.Buffers, bilstm.wide_buffers),
 }
 SPACES = (CommonSpace, NoTime)
 

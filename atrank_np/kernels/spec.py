@@ -5,6 +5,7 @@ from typing import NamedTuple
 from .attention import Attention
 from .embedding import GroupParameters, NumberParameters
 from .feedforward import FeedForward
+from .lstm import LSTM
 from .packed import Items
 from .products import matrix
 from .ranking import Deep
@@ -77,6 +78,9 @@ class Named:
     def feed_forward(self, layer):
         make = lambda name: (self.matrix if name in ("W1", "W2") else self.vector)(f"{layer}.F.{name}")
         return FeedForward(*map(make, FeedForward._fields))
+
+    def lstm(self, direction):
+        return LSTM(self.matrix(f"{direction}.W"), self.matrix(f"{direction}.U"), self.vector(f"{direction}.b"))
 
     def turned(self, other, names, blocks_of):
         """[Turned] for all matrices: of self, into `other`."""

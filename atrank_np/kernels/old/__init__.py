@@ -1,1 +1,0 @@
-"""The kernels of the competitors, still in the former design."""
