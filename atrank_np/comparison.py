@@ -12,7 +12,7 @@ from .runs.checkpoint import load
 from .runs.folder import FILES, config_text
 from .runs.trained import digest_of_events, digest_of_features
 from .train_flags import parse, settings
-from .training import resume_run, start_run
+from .training_runs import resume_run, start_run
 
 EVALUATIONS = 40  # in a run: Figure 2 wants to see the first epoch, in which a competitor may have its best
 
