@@ -390,7 +390,7 @@ def test_all_variants_are_there():
         ("--nonsense", "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)"),
         ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got ''"),
         ("--variants=", f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got ''"),
-        ("--variants clip --models cnn", "--models: chooses competitors, which --variants has none of"),
+        ("--variants clip --models cnn", "--models: chooses competitors, and --variants compares none; leave out one of the two"),
         ("--data nowhere", "nowhere: expected a folder with events.csv, found none"),
         (
             f"--tasks --data {CINEMA} --history searches --target films",
