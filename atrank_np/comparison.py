@@ -1,36 +1,31 @@
-"""Rows of runs to be compared: which there are, and how they are trained. The command is `compare`."""
+"""The rows of runs to be compared: which there are, and how they are trained. The command is `compare`."""
 
 import re
 import sys
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from .config import LABELS, MODELS, VARIANTS
 from .errors import DataError, Diverged
-from .evaluation.paired import read_runs
+from .evaluation.paired import Row, Runs, read_runs
 from .evaluation.report import describe_run
 from .runs.checkpoint import load
 from .runs.folder import FILES, config_text
 from .runs.trained import digest_of_events, digest_of_features
 from .train_flags import parse, settings
-from .training import resume_run, start_run
+from .training_runs import resume_run, start_run
 
-EVALUATIONS = 40  # in a run: Figure 2 wants to see the first epoch, in which a competitor may have its best
-
-
-class Row(NamedTuple):
-    """A row of a table: the flags of train that make it, and the name of its run folders."""
-
-    name: str
-    label: str
-    flags: tuple
-    claim: str = ""  # what the paper says of it
-
+EVALUATIONS = 40  # in a run, so that Figure 2 shows the first epoch too, where a competitor may be best
 
 ATRANK = Row("atrank", "ATRank", ())
 COMPETITORS = [Row(name, LABELS[name], ("--model", name)) for name in MODELS if name != "atrank"]
 TABLE_3 = [*COMPETITORS, Row("residual", "ATRank + residual", ("--variant", "residual"))]
-CLAIMS = {"no_self_attention": "worse", "no_time": "worse", "continuous_time": "worse than buckets",
-          "residual": "has none; the authors' code has one, with a layer norm"}  # fmt: skip
+CLAIMS = {
+    "no_self_attention": "worse",
+    "no_time": "worse",
+    "continuous_time": "worse than buckets",
+    "residual": "has none; the authors' code has one, with a layer norm",
+}
 ONE_CHANGE = [
     Row("one_space", "one space", ("--spaces", "1"), "worse than eight"),
     Row("pairwise", "pair-wise loss", ("--loss", "pair"), "worse than point-wise"),
@@ -39,17 +34,21 @@ ONE_CHANGE = [
     Row("no_item_bias", "no item bias", ("--no-item-bias",), "has none; the authors' code has one"),
     Row("negatives_once", "negatives drawn once", ("--negatives-once",), "not said; so in the authors' code"),
     Row("clip", "gradients clipped", ("--clip", "5"), "not said; so in the authors' code"),
-    *(Row(name, name.replace("_", " "), ("--variant", name), CLAIMS.get(name, "otherwise; so in the authors' code"))
-      for name in VARIANTS if name),
-]  # fmt: skip
+]
+for _name in filter(None, VARIANTS):
+    _claim = CLAIMS.get(_name, "otherwise; so in the authors' code")
+    ONE_CHANGE.append(Row(_name, _name.replace("_", " "), ("--variant", _name), _claim))
 
 
-def run_all(rows, seeds, out, shared, needed):
-    """Trains every row with every seed and reads what they leave: row -> Runs, and row -> why it is missing.
+def run_all(
+    rows: Sequence[Row], seeds: int, out: Path, shared: Sequence[str], needed: Collection[Row]
+) -> tuple[dict[Row, Runs], dict[Row, str]]:
+    """Trains every row with every seed below `out`. -> the Runs of each row, and why others are missing.
 
-    A row of which a run diverges goes without figures, so that the others have theirs; not so if it is one of `needed`.
+    shared: flags of train for all runs. A row of which a run diverges is left out, so that the others have their figures;
+    for one of `needed`, Diverged ends the command.
     """
-    diverged = {}
+    diverged: dict[Row, str] = {}
     data, _ = settings(parse(shared))
     log, _ = data.read()
     digests = digest_of_events(log), digest_of_features(log)
@@ -60,7 +59,7 @@ def run_all(rows, seeds, out, shared, needed):
         flags = [*row.flags, "--seed", str(seed)]
         print(f"[{i}/{len(todo)}] {row.label}: {' '.join(flags)}", file=sys.stderr)
         try:
-            train_or_resume(out / f"{row.name}-{seed}", [*shared, *flags], digests)
+            train_or_resume(_folder(out, row, seed), [*shared, *flags], digests)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(f"{str(stop).split(';')[0] or 'stopped'}; the same command goes on") from None
         except Diverged as fault:
@@ -68,18 +67,26 @@ def run_all(rows, seeds, out, shared, needed):
                 raise
             diverged[row] = f"seed {seed}, {str(fault).split(':')[0]}"
             print(f"{row.label}: {diverged[row]}", file=sys.stderr)
-    folders = lambda row: [out / f"{row.name}-{seed}" for seed in range(seeds)]
-    return {row: read_runs(row.label, folders(row)) for row in rows if row not in diverged}, diverged
+    results = {}
+    for row in rows:
+        if row not in diverged:
+            results[row] = read_runs(row.label, [_folder(out, row, seed) for seed in range(seeds)])
+    return results, diverged
 
 
-def train_or_resume(folder, arguments, digests):
-    """Leaves a finished run in a folder, whatever of it is there already. DataError if that is another run, or one on
-    other data than those of these digests (of events and features)."""
+def _folder(out: Path, row: Row, seed: int) -> Path:
+    return out / f"{row.name}-{seed}"
+
+
+def train_or_resume(folder: Path, arguments: Sequence[str], digests: tuple[str, str]) -> None:
+    """Leaves a finished run in a folder: trains it, goes on with it, or finds it finished.
+
+    digests: of the events and of the features. DataError if the folder holds a run with other settings or on other data.
+    """
     options = parse(arguments)
     data, config = settings(options)
     path, wanted = folder / "config.json", config_text(data, config)
-    without_threads = lambda text: re.sub(r'"threads": \d+', "", text)  # no bit depends on their number
-    if path.exists() and without_threads(path.read_text()) != without_threads(wanted):
+    if path.exists() and _without_threads(path.read_text()) != _without_threads(wanted):
         raise DataError(f"{folder}: holds a run with other settings; choose another --out, or remove it")
     if all((folder / name).exists() for name in FILES):
         held = load(folder)
@@ -91,13 +98,18 @@ def train_or_resume(folder, arguments, digests):
         run = resume_run(folder, threads=config.threads, show=show)
     else:
         _, run = start_run(data, config, folder, show=show)
-    print(describe_run(run.report), file=sys.stderr)  # stdout is the tables'
+    print(describe_run(run.report), file=sys.stderr)  # stdout is for the tables
 
 
-def task_rows(models, history, targets):
-    """Table 5: task -> group -> Row. all2all is one model for all groups, the other tasks take a model each."""
+def _without_threads(text: str) -> str:
+    """A config.json without the number of threads, on which no bit depends."""
+    return re.sub(r'"threads": \d+', "", text)
 
-    def row(model, task, past, ranked):
+
+def task_rows(models: Sequence[Row], history: Sequence[str], targets: Sequence[str]) -> dict[str, dict[str, Row]]:
+    """Table 5: task -> group -> Row. all2all is one model for all groups; the other tasks have one for each group."""
+
+    def row(model: Row, task: str, past: str, ranked: str) -> Row:
         flags = (*model.flags, "--history", past, "--target", ranked)
         return Row(f"{model.name}-{task}", f"{model.label} {task}", flags)
 
@@ -108,10 +120,10 @@ def task_rows(models, history, targets):
     return tasks
 
 
-def chosen(option, names, rows):
-    """The rows that a list of names stands for; ATRank, which is always there, may be named too."""
-    names, known = names.split(","), [row.name for row in rows]
-    for name in names:
-        if name not in [*known, ATRANK.name]:
-            raise DataError(f"{option}: expected some of {', '.join(known)}, got {name!r}")
-    return [row for row in rows if row.name in names]
+def chosen(flag: str, names: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows that are named, separated by commas. ATRank may be named too, as it is in every table."""
+    wanted, allowed = names.split(","), [row.name for row in rows]
+    for name in wanted:
+        if name not in [*allowed, ATRANK.name]:
+            raise DataError(f"{flag}: expected some of {', '.join(allowed)}, got {name!r}")
+    return [row for row in rows if row.name in wanted]

@@ -50,7 +50,7 @@ def standard_error(values: Floats, user: Ints) -> float:  # [S], [S]
     return float(np.sqrt(U / (U - 1) * (deviation**2).sum()) / len(values)) if U > 1 else float("nan")
 
 
-def rank_metrics(rank: Ints, k: int = 10) -> dict[str, float]:  # [S]
+def rank_metrics(rank: Floats | Ints, k: int = 10) -> dict[str, float]:  # [S]
     """HR@k and NDCG@k of one positive per user among the whole catalogue; rank 0 is the first place."""
     hit = rank < k
     gain = np.where(hit, 1 / np.log2(rank + 2.0), 0.0)

@@ -1,5 +1,7 @@
 """Ranks the catalogue for a user or a history: `python -m atrank_np.recommend RUN --user U`."""
 
+from collections.abc import Sequence
+
 from . import cli
 from .datasets.reading import read_history
 from .datasets.samples import Events
@@ -7,10 +9,11 @@ from .errors import DataError
 from .evaluation.ranking import rank, target_group
 from .runs.checkpoint import load
 from .runs.folder import open_run
+from .runs.trained import Trained
 from .text import one_line
 
 
-def parser():
+def parser() -> cli.Parser:
     p = cli.Parser(
         prog="python -m atrank_np.recommend",
         description="Rank the whole catalogue for one history; ids are those of the data files.",
@@ -18,7 +21,7 @@ def parser():
     p.add_argument("run", metavar="RUN", help="the folder that train wrote")
     who = p.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", metavar="U", help="a user of the data that the run was trained on")
-    who.add_argument("--history", metavar="FILE", help="a CSV like events.csv without the user's column; needs no other data")
+    who.add_argument("--history", metavar="FILE", help="a CSV like events.csv without the column user; needs no data folder")
     p.add_argument(
         "--at",
         type=int,
@@ -31,10 +34,10 @@ def parser():
     return p
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.history and options.data:
-        raise DataError("--data: goes with --user; a --history needs no other data")
+        raise DataError("--data: goes with --user; --history needs no data folder")
     if options.history:
         trained = load(options.run)
         history = Events(**read_history(options.history, trained.schema, trained.actions, trained.catalogues))
@@ -43,8 +46,10 @@ def main(arguments):
         trained, log, _ = open_run(options.run, options.data)
         history = None
     ranked = rank(trained, log, user=options.user, history=history, at=options.at, top=options.top, group=options.group)
-    if history is not None and (unknown := int((history.object == 0).sum())):
-        print(f"counted: {unknown} of {len(history.object)} behaviours whose object the model does not know")
+    if history is not None:
+        unknown = int((history.object == 0).sum())
+        if unknown:
+            print(f"counted: {unknown} of {len(history.object)} behaviours whose object the model does not know")
     group = target_group(trained.schema, options.group)
     rows = {name: row for row, name in enumerate(trained.catalogues[group].objects[1:].tolist(), 1)}
     for place, (name, value) in enumerate(ranked, 1):
@@ -52,15 +57,14 @@ def main(arguments):
     return 0
 
 
-def describe(trained, group, row):
-    """The object's other categorical features, in the words of the data."""
-    group = trained.schema.group(group)
-    values = trained.catalogues[group.name].features
-    return "  ".join(
-        f"{f.name} {one_line(str(trained.tables[f.table][values[f.name][row]]))}"
-        for f in group.features
-        if f.kind == "categorical"
-    )
+def describe(trained: Trained, group: str, row: int) -> str:
+    """The categorical features of an object, in the words of the data."""
+    words = []
+    for feature in trained.schema.group(group).features:
+        if feature.kind == "categorical":
+            codes = trained.catalogues[group].features[feature.name]
+            words.append(f"{feature.name} {one_line(str(trained.tables[feature.table][codes[row]]))}")
+    return "  ".join(words)
 
 
 if __name__ == "__main__":

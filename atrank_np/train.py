@@ -1,5 +1,6 @@
 """Trains ATRank on a behaviour log: `python -m atrank_np.train [--data DIR]`. Without arguments: on the simulated shop."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import cli
@@ -7,20 +8,21 @@ from .errors import DataError
 from .evaluation.report import describe_run
 from .runs.folder import FILES
 from .train_flags import given_flags, parse, settings
-from .training import resume_run, start_run
+from .training_runs import resume_run, start_run
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
     options = parse(arguments)
     if "resume" in options:
         given = given_flags(arguments)
         if others := given.keys() - {"resume", "data", "threads", "quiet"}:
             name = min(others).replace("_", "-")
-            raise DataError(f"--resume: goes on as the run was started; {name} cannot be chosen again")
+            raise DataError(f"--resume: goes on with the settings of the run; {name} cannot be chosen again")
         out = Path(given["resume"])
         run = resume_run(out, given.get("data"), given.get("threads"), show=not options.quiet)
     else:
-        out, run = start_run(*settings(options), getattr(options, "out", None), show=not options.quiet)
+        data, config = settings(options)
+        out, run = start_run(data, config, getattr(options, "out", None), show=not options.quiet)
     print(describe_run(run.report))
     print(f"written to {out}: {', '.join(FILES)}")
     return 0

@@ -7,7 +7,7 @@ import pytest
 from kernel_twins import KERNELS, RECOMPUTED
 from runs import run_train, write_tiny
 
-from atrank_np import training
+from atrank_np import training_runs
 from atrank_np.config import MODELS
 from atrank_np.datasets import shop
 from atrank_np.gradcheck import LAYERS
@@ -47,6 +47,6 @@ def trained_run(tiny, tmp_path_factory):
 def competitor_run(request, tiny, tmp_path_factory):
     """The same of each other model."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "draw_curve", lambda *_: None)
+        patch.setattr(training_runs, "draw_curve", lambda *_: None)
         out = tmp_path_factory.mktemp("runs") / request.param
         return run_train(tiny, out, "--model", request.param, "--backend", "numpy")

@@ -85,7 +85,7 @@ def assert_fault(result, text, code=2):
 def outcome(out):
     """All that must be equal in bits between runs that are to be the same: parameters, optimiser state and metrics."""
     trained = load(out)
-    rows = [row[:-1] for row in trained.state["rows"]]  # without the seconds
-    counters = {name: trained.state[name] for name in ("loss_sum", "targets")}
+    rows = [row[:-1] for row in trained.state.rows]  # without the seconds
+    counters = {name: getattr(trained.state, name) for name in ("loss_sum", "targets")}
     written = [line.rsplit(",", 1)[0] for line in (Path(out) / "metrics.csv").read_text().splitlines()]
     return {name: w.tobytes() for name, w in trained.params.items()}, trained.step, trained.table_scale, rows, counters, written

@@ -9,6 +9,7 @@ import pytest
 
 from atrank_np.bench import __main__ as command
 from atrank_np.bench import parts
+from atrank_np.bench.turns import assert_equal
 from atrank_np.bench.workers import Fault, Ours, Site, Worker, contender
 from atrank_np.bench.workload import Problem, atrank_flops
 from atrank_np.config import MODELS
@@ -20,7 +21,7 @@ from atrank_np.errors import DataError
 from atrank_np.gradcheck import toy_problem
 
 # No relu of the trial's steps lies within rounding of 0. With 40 users two did, at 6e-7: where one contender's fell on the
-# other side, scores that had agreed to 1e-6 differed by 3e-3 of the largest, and nobody was wrong.
+# other side, scores that had agreed to 1e-6 differed by 3e-3 of the largest, and neither was wrong.
 SMALL = dict(users=42, items=200)
 
 
@@ -98,16 +99,24 @@ def test_a_written_log_is_read_back(tmp_path):
     log = electronics_shaped(50, 2000)
     parts.write_log(log, tmp_path)
     read = read_log(tmp_path)
-    names = lambda log: log.catalogues["items"].objects[log.object].tolist()
+
+    def names(log):
+        return log.catalogues["items"].objects[log.object].tolist()
+
     assert names(read) == names(log) and np.array_equal(read.time, log.time) and np.array_equal(read.offsets, log.offsets)
 
 
 def test_a_pool_by_length_has_the_same_histories():
     problem = Problem(batch=8, backend="numpy", **SMALL)
     mixed, sorted_ = problem.pool(20), problem.pool(20, by_length=True)
-    lengths = lambda pool: sorted(np.concatenate([np.diff(batch.offsets) for batch in pool]).tolist())
+
+    def lengths(pool):
+        return sorted(np.concatenate([np.diff(batch.offsets) for batch in pool]).tolist())
+
+    def padding(pool):
+        return sum(np.diff(b.offsets).max() * 4 - b.offsets[-1] for b in pool)
+
     assert lengths(mixed) == lengths(sorted_) and len(sorted_) == 20
-    padding = lambda pool: sum(np.diff(b.offsets).max() * 4 - b.offsets[-1] for b in pool)
     assert padding(sorted_) < 0.2 * padding(mixed)
 
 
@@ -136,7 +145,7 @@ def test_operations_of_a_step():
 
 def test_opponents_compute_the_same_at_the_start_and_after_steps(sites):
     for scores in zip(*(site.trial() for site in sites.values())):
-        parts.assert_equal(dict(zip(sites, scores)))
+        assert_equal(dict(zip(sites, scores)))
 
 
 def test_opponents_rank_the_same(sites):
@@ -144,7 +153,7 @@ def test_opponents_rank_the_same(sites):
         ranked = {name: site.rank(number)[1] for name, site in sites.items()}
         ranked["kept"] = sites["torch best"].rank(number, keep=True)[1]
         assert all(len(scores) == SMALL["items"] + 1 for scores in ranked.values())
-        parts.assert_equal(ranked)
+        assert_equal(ranked)
 
 
 @pytest.mark.parametrize("name", command.TORCH)
@@ -155,12 +164,12 @@ def test_another_l2_is_noticed(name, setting):
     other.problem.config = replace(other.problem.config, **setting)
     other.contender = contender(name, other.problem)
     with pytest.raises(Fault, match="do not compute the same"):
-        parts.assert_equal({"ours": ours.trial()[1], name: other.trial()[1]})
+        assert_equal({"ours": ours.trial()[1], name: other.trial()[1]})
 
 
 def test_scores_that_are_no_numbers_are_not_equal():
     with pytest.raises(Fault, match="b and a do not compute the same"):
-        parts.assert_equal({"a": np.ones(3), "b": np.array([1, np.nan, 1])})
+        assert_equal({"a": np.ones(3), "b": np.array([1, np.nan, 1])})
 
 
 def test_a_worker_answers_and_hands_its_faults_on():

@@ -14,7 +14,7 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 from atrank_np.parameters import kind
 from atrank_np.runs.checkpoint import FORMAT, load, save
-from atrank_np.runs.trained import assemble
+from atrank_np.runs.trained import Progress, assemble
 
 
 @pytest.fixture
@@ -87,14 +87,15 @@ def test_the_model_has_the_logs_shapes(log):
 
 def test_saved_and_loaded(log, tmp_path):
     trained = assembled(log, seed=3)
-    trained.step, trained.table_scale, trained.state = 17, 0.1 + 0.2, {"rows": [[1, float("nan")]], "loss_sum": 1 / 3}
+    trained.step, trained.table_scale = 17, 0.1 + 0.2
+    trained.state = Progress(rows=[[1, float("nan")]], loss_sum=1 / 3, targets=8, seconds=0.7)
     save(tmp_path / "model.npz", trained)
     for path in (tmp_path, tmp_path / "model.npz"):
         again = load(path)
         assert again.fits(log)
         for name in ("config", "schema", "actions", "target_actions", "statistics", "events", "step", "table_scale"):
             assert getattr(again, name) == getattr(trained, name)
-        assert_same((again.params, again.tables, again.state), (trained.params, trained.tables, trained.state))
+        assert_same((again.params, again.tables, vars(again.state)), (trained.params, trained.tables, vars(trained.state)))
         for group, catalogue in trained.catalogues.items():
             assert_same(again.catalogues[group].objects, catalogue.objects)
             assert again.catalogues[group].features.keys() == catalogue.features.keys()
@@ -110,7 +111,7 @@ def test_every_model_saved_and_loaded(competitor_run, log, tmp_path):
     save(tmp_path / "model.npz", trained)
     again = load(tmp_path)
     assert again.config == trained.config
-    assert_same((again.params, again.step, again.state), (trained.params, trained.step, trained.state))
+    assert_same((again.params, again.step, vars(again.state)), (trained.params, trained.step, vars(trained.state)))
 
 
 def test_users_without_training_stay_unknown(log):
@@ -210,7 +211,7 @@ def test_a_foreign_file(name, tmp_path):
 
 
 def test_nothing_is_unpickled(tmp_path):
-    """A model from a stranger must not run his code."""
+    """A model from a stranger must not run their code."""
 
     class Bomb:
         def __reduce__(self):
@@ -243,7 +244,7 @@ def test_a_changed_byte(trained_run, tmp_path):
         except DataError:
             refused += 1
         else:
-            assert_same((again.params, again.tables, again.state), (model.params, model.tables, model.state))
+            assert_same((again.params, again.tables, vars(again.state)), (model.params, model.tables, vars(model.state)))
     assert refused > 30
 
 

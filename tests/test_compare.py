@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from runs import assert_fault, process
 
-from atrank_np import compare, comparison, training
+from atrank_np import compare, comparison, training_runs
 from atrank_np.config import MODELS, VARIANTS, Config
 from atrank_np.datasets.schema import Schema
 from atrank_np.errors import DataError, Diverged
@@ -25,7 +25,7 @@ SMALL = "--width 8 --spaces 2 --epochs 2 --evaluations 4 --batch-size 8 --backen
 
 @pytest.fixture
 def no_picture(monkeypatch):
-    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
 
 
 def command(data, out, *flags):
@@ -186,7 +186,7 @@ def test_whose_speed_says_nothing():
     text = lambda: paired.table({comparison.ATRANK: one, comparison.ONE_CHANGE[0]: other}, one)[0]
     assert "that of NumPy" not in text()
     other.reports[0]["backend"] = "numpy"
-    assert f"The speed of {comparison.ONE_CHANGE[0].label} is that of NumPy, and says nothing." in text()
+    assert f"The speed of {comparison.ONE_CHANGE[0].label} is that of NumPy, so do not compare it with the others." in text()
     one.reports[0]["backend"] = "numpy"
     assert "that of NumPy" not in text()
 
@@ -221,7 +221,7 @@ def test_figure_2(tmp_path, monkeypatch):
 
 def test_a_finished_run_is_not_trained_again(own, tiny, monkeypatch, capsys):
     before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file() and path.suffix != ".png"}
-    monkeypatch.setattr(training, "fit", None)
+    monkeypatch.setattr(training_runs, "fit", None)
     command(tiny, own, "--models", "bpr_mf", "--seeds", "2", "--threads", "1")  # no bit depends on the threads
     assert {path: path.read_bytes() for path in before} == before
 
@@ -240,13 +240,13 @@ def test_what_is_missing_is_trained_and_a_stopped_run_goes_on(own, compared, tin
         if path.name != "config.json":
             path.unlink()
     (own / "bpr_mf-1" / "test_scores.npz").unlink()
-    calls, fit = [], training.fit
+    calls, fit = [], training_runs.fit
 
     def spy(*arguments, **options):
         calls.append((options["out"].name, options["resume"] is not None))
         return fit(*arguments, **options)
 
-    monkeypatch.setattr(training, "fit", spy)
+    monkeypatch.setattr(training_runs, "fit", spy)
     command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
     assert calls == [("bpr_mf-0", False), ("atrank-0", False), ("bpr_mf-1", True), ("atrank-1", True)]
     figures, before = (json.loads((out / "table3.json").read_text()) for out in (own, compared))
@@ -262,16 +262,16 @@ def test_a_row_that_diverges_goes_without_figures(model, own, tiny, monkeypatch,
 
     def diverges(*arguments, **options):
         assert options["out"].name == f"{model}-0"  # seed 1 is not tried any more
-        raise Diverged("the loss is not finite at step 7: try a lower --learning-rate")
+        raise Diverged("the loss is NaN or infinite at step 7: try a lower --learning-rate")
 
-    monkeypatch.setattr(training, "fit", diverges)
+    monkeypatch.setattr(training_runs, "fit", diverges)
     if model == "atrank":
         with pytest.raises(Diverged, match="at step 7"):
             command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
         return
     command(tiny, own, "--models", "bpr_mf", "--seeds", "2")
     text = capsys.readouterr().out
-    assert text.endswith("Without figures: BPR-MF (seed 0, the loss is not finite at step 7).\n")
+    assert text.endswith("Without figures: BPR-MF (seed 0, the loss is NaN or infinite at step 7).\n")
     assert [row[0] for row in cells(text.split("\n\n")[0])] == ["model", "ATRank"]
 
 
@@ -279,7 +279,7 @@ def test_ctrl_c(tiny, tmp_path, monkeypatch):
     def stopped(*arguments, **options):
         raise KeyboardInterrupt("stopped after step 3 of 9")
 
-    monkeypatch.setattr(training, "fit", stopped)
+    monkeypatch.setattr(training_runs, "fit", stopped)
     with pytest.raises(KeyboardInterrupt, match="^stopped after step 3 of 9; the same command goes on$"):
         command(tiny, tmp_path, "--models", "bpr_mf")
 
@@ -390,7 +390,7 @@ def test_all_variants_are_there():
         ("--nonsense", "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)"),
         ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got ''"),
         ("--variants=", f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got ''"),
-        ("--variants clip --models cnn", "--models: chooses competitors, which --variants has none of"),
+        ("--variants clip --models cnn", "--models: chooses competitors, and --variants compares none; leave out one of the two"),
         ("--data nowhere", "nowhere: expected a folder with events.csv, found none"),
         (
             f"--tasks --data {CINEMA} --history searches --target films",

@@ -9,7 +9,7 @@ import pytest
 from logs import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups, write
 from runs import assert_fault, process, run_train
 
-from atrank_np import evaluate, training
+from atrank_np import evaluate, training_runs
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import Protocol
@@ -43,7 +43,7 @@ def test_every_model_is_scored_again(competitor_run, capsys):
 
 @pytest.mark.parametrize("flags", ["--backend numba", "--validate --eval-negatives 3 --history queries --cap 2"])
 def test_other_runs_too(flags, tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
     out = run_train(tiny, tmp_path / "run", *flags.split())
     capsys.readouterr()
     report = json.loads((out / "report.json").read_text())
@@ -107,7 +107,7 @@ def test_a_constant_score_ranks_in_the_middle(tmp_path):
 
 
 def test_an_object_of_another_group_is_ranked(tmp_path):
-    """u searched for query c; item c is new to him, and stands before b."""
+    """u searched for query c; item c is new to this user, and stands before b."""
     log = several_groups(tmp_path, "u q c 1,u i a 2,u i b 3", "targets = ['items']")
     parts = Protocol(log)
     backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 9, 1, 5, 0, 0, 0, 0]))
@@ -137,8 +137,8 @@ def test_negatives_that_were_shown_are_told(tmp_path):
     assert task.candidates[0, 1] == f and sorted(task.candidates[2, 1:].tolist()) == [e, f]
     scores = score(ByObject(), parts, task)
     assert report_of(ByObject(), parts, task, scores)["negatives"] == (
-        "2 per positive, what he was shown of items and never took, for want of it (3) uniform over objects that the user "
-        "never touches"
+        "2 per positive, uniform over objects that the user never touches; of items, first those that the user was shown and "
+        "never took (3 are uniform, as too few were shown)"
     )
     other = Protocol(log, Config(eval_negatives=2, eval_seed=1, seed=9)).task
     assert other.candidates[0, 1] == f and not np.array_equal(other.candidates, task.candidates)
@@ -233,7 +233,7 @@ def test_a_report_by_hand(tmp_path):
 
 
 def test_a_report_of_two_groups_by_hand(tmp_path, monkeypatch):
-    """u wins both of his rankings, v loses both; in each group it is the negative of u that is popular."""
+    """u wins both rankings, v loses both; in each group it is the negative of u that is popular."""
     log = several_groups(tmp_path, "u i a 1,u i b 2,u q c 3,u q d 4,v i a 1,v i b 2,v q c 3,v q d 4")
     parts = Protocol(log)
     assert parts.test.group.tolist() == [0, 0, 1, 1] and parts.test.user.tolist() == [0, 1, 0, 1]
@@ -288,11 +288,13 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(tmp_path / "nowhere")])
     with pytest.raises(DataError, match="^--users: expected at least 1, got 0$"):
         evaluate.main([str(trained_run), "--full", "--users", "0"])
-    with pytest.raises(DataError, match="^--users: says how many are ranked with --full; expected that too$"):
+    with pytest.raises(DataError, match="^--users: says how many users --full ranks; add --full$"):
         evaluate.main([str(trained_run), "--users", "3"])
     other = shutil.copytree(tiny, tmp_path / "other")
     (other / "items.csv").write_text((other / "items.csv").read_text().replace("i4,", "i99,"))
-    with pytest.raises(DataError, match=f"^{other}: not the data that {trained_run} was trained on$"):
+    with pytest.raises(
+        DataError, match=f"^{other}: not the data that {trained_run} was trained on; name that folder with --data$"
+    ):
         evaluate.main([str(trained_run), "--data", str(other)])
 
 
@@ -318,7 +320,7 @@ def test_a_fault_is_one_line(trained_run, tmp_path):
 
 
 def test_validation_is_named(tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
     evaluate.main([str(run_train(tiny, tmp_path / "run", "--validate"))])
     assert [line.split(" AUC")[0] for line in capsys.readouterr().out.splitlines() if "(1 s.e." in line] == ["validation"] * 2
     assert load(tmp_path / "run").config.validate

@@ -175,7 +175,7 @@ def test_the_command_means_what_it_is_asked(tmp_path, monkeypatch, capsys):
     assert (inside.target, tick) == ("q2", 3600.0)
     np.testing.assert_allclose(effect, effects[0], rtol=2e-3, atol=1e-6)
     most = np.argsort(-np.abs(effects[0]), kind="stable")[:3]
-    assert [int(part.split()[0]) for part in re.search("without it: (.*)", out)[1].split("; ")] == [i + 1 for i in most]
+    assert [int(part.split()[0]) for part in re.search("without a behaviour: (.*)", out)[1].split("; ")] == [i + 1 for i in most]
 
 
 WORDS = {"q1": "red", "q2": "red tea", "q3": "tea", "q4": "blue"}

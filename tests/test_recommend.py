@@ -8,7 +8,7 @@ import pytest
 from logs import NEGATIVE, SHOWN, a, d, g, one_group
 from runs import assert_fault, process, run_train
 
-from atrank_np import recommend, training
+from atrank_np import recommend, training_runs
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import Protocol
@@ -92,7 +92,7 @@ def test_a_history_needs_no_user_but_for_bpr_mf(competitor_run, tiny, tmp_path, 
         assert capsys.readouterr().out.count("\n") == 11
         return
     assert_fault(process("recommend", competitor_run, "--history", file),
-                 "bpr_mf ranks for users of its training data, not for a history of somebody else")  # fmt: skip
+                 "bpr_mf ranks for users of its training data, not for a history; name one of them with --user")  # fmt: skip
     with pytest.raises(DataError, match="^bpr_mf ranks for users of its training data"):
         rank(trained, history=history_of(read_log(tiny), "u2"))
 
@@ -100,7 +100,7 @@ def test_a_history_needs_no_user_but_for_bpr_mf(competitor_run, tiny, tmp_path, 
 def test_either_a_user_or_a_history_in_order(trained_run, tiny):
     log, trained = read_log(tiny), load(trained_run)
     history = history_of(log, "u2")
-    with pytest.raises(DataError, match="^either a user of the log is ranked, or a history; got both$"):
+    with pytest.raises(DataError, match="^expected a user of the log, or a history; got both$"):
         rank(trained, log, user="u2", history=history)
     with pytest.raises(DataError, match="^history: expected the behaviours in the order of their times$"):
         rank(trained, history=Events(*(column[::-1] for column in history)))
@@ -128,7 +128,7 @@ def test_the_command_ranks_at_a_time(trained_run, tiny, capsys):
 
 
 def test_the_cap_and_repeats_and_the_groups_of_a_history(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
     data = shutil.copytree(tiny, tmp_path / "data")
     (data / "schema.toml").write_text('target_repeats = "keep"\nhistory = ["items"]\n' + (data / "schema.toml").read_text())
     trained, log = load(run_train(data, tmp_path / "run", "--cap", "2")), read_log(data)
@@ -157,7 +157,7 @@ def test_a_log_that_has_grown_or_changed(trained_run, competitor_run, tiny, tmp_
     (data / "items.csv").write_text("\n".join([head, *items[::-1]]) + "\n")
     refused = [(trained, read_log(data)), (trained, None)] + [(users, grown)] * (users.config.model == "bpr_mf")
     for of, log in refused:
-        with pytest.raises(DataError, match="^a user is ranked with the log that the model was trained on"):
+        with pytest.raises(DataError, match="^to rank for a user, give the log that the model was trained on"):
             rank(of, log, user="u2")
 
 
@@ -215,12 +215,12 @@ def test_faults(trained_run, tmp_path, monkeypatch):
     two.write_text("user,group,action,object,time\nann,items,click,i1,1\nbob,items,click,i2,2\n")
     every.write_text("group,action,object,time\n" + "".join(f"items,click,i{i},{i}\n" for i in range(20)))
     wrong = {
-        ("--user", "nobody"): "user 'nobody': not in the log, whose users are such as 'u0', 'u1', 'u2'",
+        ("--user", "nobody"): "user 'nobody': not in the log; some of its users are 'u0', 'u1', 'u2'",
         ("--user", "u1", "--top", "0"): "--top: expected at least 1, got 0",
         ("--user", "u1", "--group", "shops"): "group 'shops': expected one that the model ranks: items, queries",
         ("--history", str(file)): "history.csv:2: time: expected an integer below 2^62, got 'soon'",
         ("--history", str(two)): "two.csv: expected the events of one user, got those of 'ann', 'bob' …",
-        ("--history", str(every)): "group 'items': no object is left to rank, the history holds them all",
+        ("--history", str(every)): "group 'items': no object is left to rank, because the history holds all of them",
         ("--history", str(tmp_path / "none.csv")): f"{tmp_path}/none.csv: expected a readable file: No such file or directory",
         (): "one of the arguments --user --history is required (see python -m atrank_np.recommend --help)",
     }
@@ -234,4 +234,4 @@ def test_faults(trained_run, tmp_path, monkeypatch):
 
 def test_a_fault_is_one_line(trained_run):
     assert_fault(process("recommend", trained_run, "--user", "nobody"),
-                 "user 'nobody': not in the log, whose users are such as 'u0', 'u1', 'u2'")  # fmt: skip
+                 "user 'nobody': not in the log; some of its users are 'u0', 'u1', 'u2'")  # fmt: skip

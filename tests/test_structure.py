@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "atrank_np"
 FLOORS = [
     {"compare"},
     {"comparison", "train"},
+    {"training_runs"},
     {"training", "evaluate", "recommend", "explain", "bench"},
     {"evaluation", "gradcheck", "train_flags"},
     {"runs"},

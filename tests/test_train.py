@@ -19,7 +19,7 @@ import pytest
 from helpers import assert_same
 from runs import assert_fault, command_line, environment, outcome, process, run_train, write_tiny
 
-from atrank_np import cli, optimizer, train, train_flags, training
+from atrank_np import cli, optimizer, train, train_flags, training, training_runs
 from atrank_np.config import MODELS, Config
 from atrank_np.datasets import batches
 from atrank_np.datasets.batches import Batches
@@ -52,7 +52,7 @@ def report(out):
 
 @pytest.fixture
 def no_picture(monkeypatch):
-    monkeypatch.setattr(training, "draw_curve", lambda *_: None)
+    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
 
 
 # What a run leaves behind
@@ -347,7 +347,7 @@ def test_the_cinema(tmp_path, no_picture):
     out = run_train(CINEMA, tmp_path / "run", "--backend", "numpy", "--epochs", "60", "--l2", "0", "--dense-init", "0.2",
                     "--width", "32", "--spaces", "4")  # fmt: skip
     assert report(out)["counted"]["training negatives among films uniform, for want of shown ones"] == 7
-    assert "shown of films and never took, for want of it (4) uniform" in report(out)["negatives"]
+    assert "of films, first those that the user was shown and never took (4 are uniform, as" in report(out)["negatives"]
     losses = [float(row["loss"]) for row in csv.DictReader((out / "metrics.csv").open())]
     assert losses[-1] < 0.25 < 0.5 < losses[0]
 
@@ -559,7 +559,7 @@ def test_a_diverging_run(tiny, tmp_path):
     (line,) = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (3, "")
     advice = rf"try a lower --learning-rate, or --clip 1; the last good model is kept in {re.escape(str(out))}"
-    assert re.fullmatch(rf"error: the loss is not finite at step \d+: {advice}", line)
+    assert re.fullmatch(rf"error: the loss is NaN or infinite at step \d+: {advice}", line)
     kept = load(out)
     assert all(np.isfinite(w).all() for w in kept.unscaled_parameters().values())
     assert not (out / "report.json").exists()
@@ -577,10 +577,10 @@ def test_a_run_that_diverges_late(backend, tiny, tmp_path, monkeypatch, no_pictu
     made, make = [], trained.make_backend
     monkeypatch.setattr(trained, "make_backend", lambda *arguments: made.append(make(*arguments)) or made[0])
     at_step(monkeypatch, 17, diverge)
-    with pytest.raises(Diverged, match="the loss is not finite at step 18: .* is kept in"):
+    with pytest.raises(Diverged, match="the loss is NaN or infinite at step 18: .* is kept in"):
         run_train(tiny, tmp_path / "run", "--evaluations", "5", "--backend", backend)
     kept = load(tmp_path / "run")
-    assert (kept.step, len(kept.state["rows"])) == (14, 2)  # of 34 steps, scored after 7, 14, 20, 27 and 34
+    assert (kept.step, len(kept.state.rows)) == (14, 2)  # of 34 steps, scored after 7, 14, 20, 27 and 34
     assert all(np.isfinite(w).all() for w in kept.params.values())
 
 
@@ -624,13 +624,13 @@ def test_too_little_memory_is_one_line(tiny, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.run(train.main)
     error = capsys.readouterr().err
-    assert ended.value.code == 2 and error.startswith("error: there is not memory enough: Unable to allocate ")
+    assert ended.value.code == 2 and error.startswith("error: not enough memory: Unable to allocate ")
     assert error.count("\n") == 1 and list(tmp_path.iterdir()) == []
 
 
 def test_an_evaluation_at_each_step_at_most(tiny, tmp_path):
     run = run_train(tiny, tmp_path / "run", "--backend", "numpy", "--epochs", "1", "--evaluations", str(2**31 - 1))
-    steps = [row[0] for row in load(run).state["rows"]]
+    steps = [row[0] for row in load(run).state.rows]
     assert steps == list(range(1, len(steps) + 1)) and steps[-1] == load(run).step
 
 
@@ -715,7 +715,7 @@ def test_settings_that_no_run_can_have():
 
 def test_resume_refuses_other_choices(trained_run, tmp_path):
     for flag in ("--epochs 10", "--no-item-bias", "--backend numpy", "--out x", "--batch-size 8", "--paper"):
-        with pytest.raises(DataError, match="^--resume: goes on as the run was started; "):
+        with pytest.raises(DataError, match="^--resume: goes on with the settings of the run; "):
             train.main(["--resume", str(trained_run), *flag.split()])
     with pytest.raises(DataError, match="nowhere: no such model; train one with"):
         train.main(["--resume", str(tmp_path / "nowhere")])
@@ -726,7 +726,7 @@ def test_resume_refuses_other_choices(trained_run, tmp_path):
 def test_fit_goes_on_with_the_runs_own_settings(trained_run, tiny, tmp_path):
     log, resume = read_log(tiny), load(trained_run)
     for settings in ({"epochs": 3}, {"model": "bpr_mf"}, {"config": Config()}):
-        with pytest.raises(DataError, match="^resume: goes on as the run was started; its settings cannot be chosen again$"):
+        with pytest.raises(DataError, match="^resume: goes on with the settings of the run, which cannot be chosen again$"):
             training.fit(log, resume=resume, **settings)
     run = training.fit(log, resume=resume, out=tmp_path / "new" / "folder", threads=1)  # which is made
     assert run.report["config"] == resume.config.to_dict() | {"threads": 1}

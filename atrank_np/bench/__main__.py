@@ -1,11 +1,14 @@
 """The command `python -m atrank_np.bench`."""
 
+import argparse
 import importlib.metadata
 import importlib.util
 import json
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .. import cli
 from ..config import MODELS
@@ -18,17 +21,23 @@ from .workers import OURS, Fault, workers
 TORCH = ("torch eager", "torch best")
 
 
-def parser():
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(value) for value in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected whole numbers, separated by commas, got {text!r}") from None
+
+
+def parser() -> cli.Parser:
     p = cli.Parser(
         prog="python -m atrank_np.bench",
         description="Measure speed and memory on an Electronics-shaped log, "
-        "beside PyTorch if it is installed. Let nothing else run meanwhile.",
+        "beside PyTorch if it is installed. Nothing else should run at the same time.",
     )
-    whole = lambda text: [int(value) for value in text.split(",")]
     p.add_argument("--quick", action="store_true", help="a smaller log, fewer rounds, no epoch: within five minutes")
-    p.add_argument("--only", choices=PARTS, help="this part alone")
-    p.add_argument("--batch", type=whole, default=[32, 256, 1024], metavar="B,…", help="targets in a step (32,256,1024)")
-    p.add_argument("--threads", type=whole, default=[1, 2], metavar="N,…", help="numbers of threads (1,2)")
+    p.add_argument("--only", choices=PARTS, help="only this part")
+    p.add_argument("--batch", type=_whole_numbers, default=[32, 256, 1024], metavar="B,…", help="targets in a step (32,256,1024)")
+    p.add_argument("--threads", type=_whole_numbers, default=[1, 2], metavar="N,…", help="numbers of threads (1,2)")
     p.add_argument(
         "--data",
         metavar="DIR",
@@ -37,13 +46,13 @@ def parser():
         help="the log of part groups (default: the simulated shop)",
     )
     p.add_argument("--json", metavar="FILE", help="write the figures there")
-    p.add_argument("--plot", metavar="FILE", help="a PNG of the cost against history length and vocabulary (part scaling)")
-    p.add_argument("--warm-up", action="store_true", help="compile everything and stop; later runs load it")
+    p.add_argument("--plot", metavar="FILE", help="a PNG of the cost by history length and by number of objects (part scaling)")
+    p.add_argument("--warm-up", action="store_true", help="compile everything and stop; later runs load what is compiled")
     return p
 
 
-def settings(options):
-    """What --quick changes, and what is installed, added to the options."""
+def settings(options: argparse.Namespace) -> argparse.Namespace:
+    """The options with what --quick changes and what is installed. DataError for numbers that make no sense."""
     quick = options.quick
     options.users, options.rounds = (FEW_USERS, 5) if quick else (USERS, 15)
     options.window, options.patience = (0.2, 3) if quick else (1.0, 180)  # seconds: of one turn, of all turns of a cell
@@ -51,15 +60,15 @@ def settings(options):
     options.lengths = [2, 8, 32] if quick else [2, 4, 8, 16, 32, 64, 98]
     options.vocabularies = [1000, 30_000] if quick else [1000, 10_000, 100_000, 1_000_000]
     options.torch = list(TORCH) if importlib.util.find_spec("torch") else []
-    for name in ("batch", "threads"):
-        if min(getattr(options, name)) < 1 + (name == "batch"):
-            raise DataError(f"--{name}: expected whole numbers of at least {1 + (name == 'batch')}")
-    if any(batch % 2 for batch in options.batch):
-        raise DataError("--batch: expected even numbers, a positive and its negative each")
+    if min(options.threads) < 1:
+        raise DataError(f"--threads: expected whole numbers of at least 1, got {min(options.threads)}")
+    for batch in options.batch:
+        if batch < 2 or batch % 2:
+            raise DataError(f"--batch: expected even numbers of at least 2, positives with a negative each, got {batch}")
     return options
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
     options = settings(parser().parse_args(arguments))
     if options.warm_up:
         for model in MODELS:
@@ -67,10 +76,12 @@ def main(arguments):
                 seconds = team["numba"].ask("compile_seconds") + team["numba"].ask("rank", number=0)[0]
                 print(f"{model}: compiled or loaded in {seconds:.1f} s")
         return 0
-    report = dict(mode="quick" if options.quick else "full", cores=os.cpu_count(), python=platform.python_version())
+    report: dict[str, Any] = dict(
+        mode="quick" if options.quick else "full", cores=os.cpu_count(), python=platform.python_version()
+    )
     report |= {name: importlib.metadata.version(name) for name in (*OURS, *(["torch"] if options.torch else []))}
     if not options.torch:
-        print("torch is not installed, so nothing is compared with it: pip install torch")
+        print("torch is not installed, so nothing is compared with it; to compare: pip install torch")
     parts = [options.only] if options.only else [name for name in PARTS if not (options.quick and name == "epoch")]
     try:
         for name in parts:

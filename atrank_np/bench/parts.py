@@ -1,60 +1,39 @@
 """The parts of `bench`: each adds to the report and returns its tables in Markdown."""
 
+import argparse
 import csv
 import itertools
 import tempfile
 import time
-from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..config import MODELS
 from ..datasets.electronics_shaped import ITEMS, electronics_shaped
+from ..datasets.log import Log
 from ..datasets.reading import read_log
 from ..text import table
-from .workers import OURS, Fault, workers
+from .turns import Ratio, assert_equal, assert_equal_trials, take_turns, window
+from .workers import OURS, Worker, workers
 
-TOLERANCE = 1e-5  # of the largest score, in float32
 RATIOS = {"numpy": "ratio_numpy", "torch eager": "ratio_eager", "torch best": "ratio_best_torch"}
 FEW_USERS = 20_000  # of --quick: enough for a pool of the largest batches, with the whole catalogue
 
-
-def assert_equal(scores):
-    """name -> scores: all equal to the first's within TOLERANCE of its largest, else Fault."""
-    (first, expected), *others = scores.items()
-    for name, got in others:
-        error = np.abs(got - expected).max() / np.abs(expected).max()
-        if not error <= TOLERANCE:  # nor is NaN
-            raise Fault(f"{name} and {first} do not compute the same: their scores differ by {error:.1e} of the largest")
+Report = dict[str, Any]  # what --json writes
 
 
-def take_turns(measure, others, options):
-    """A B A C A B A C …: "numba" before each of the others. measure: name -> a rate.
-
-    -> {name: median rate}, {name: (median, quartile, quartile) of numba's rate / its}
-    """
-    rates, ratios, begin = defaultdict(list), defaultdict(list), time.perf_counter()
-    for turn in range(options.rounds):
-        if turn and time.perf_counter() - begin > options.patience:
-            break
-        for other in others:
-            a, b = measure("numba"), measure(other)
-            rates["numba"].append(a)
-            rates[other].append(b)
-            ratios[other].append(a / b)
-    quartiles = {name: np.percentile(values, [50, 25, 75]).tolist() for name, values in ratios.items()}
-    return {name: float(np.median(values)) for name, values in rates.items()}, quartiles
-
-
-def put(report, keys, value):
-    """report[key][key]… = value; keys are strings, as JSON wants them."""
+def put(report: Report, keys: Sequence[object], value: object) -> None:
+    """report[key][key]… = value; keys become strings, as JSON has no others."""
     for key in keys[:-1]:
         report = report.setdefault(str(key), {})
     report[str(keys[-1])] = value
 
 
-def part_train(report, options):
+def part_train(report: Report, options: argparse.Namespace) -> list[str]:
     """Training steps, for every batch size and number of threads."""
     with workers(["numpy"], 1, users=1000) as alone:
         peak = alone["numpy"].ask("matmul_peak")
@@ -63,11 +42,11 @@ def part_train(report, options):
     for batch, threads in itertools.product(options.batch, options.threads):
         cell = (batch, threads)
         with workers(names, threads, batch=batch, users=options.users) as team:
-            for trial in zip(*(worker.ask("trial") for worker in team.values())):
-                assert_equal(dict(zip(team, trial)))
+            assert_equal_trials(team)
             report["compile_seconds"] = max(report.get("compile_seconds", 0.0), team["numba"].ask("compile_seconds"))
-            measure = lambda name, team=team: team[name].ask("window", seconds=options.window)
-            rates, ratios = take_turns(measure, [name for name in names if name != "numba"], options)
+            rates, ratios = take_turns(
+                partial(window, team, options.window), [name for name in names if name != "numba"], options
+            )
             packing, flops = team["numba"].ask("packing")
             memory = {name: worker.ask("peak_rss_mb") for name, worker in team.items()}
         step = batch / rates["numba"]
@@ -76,75 +55,80 @@ def part_train(report, options):
             put(report, ("samples_per_second", *cell, name), rates[name])
             put(report, ("peak_rss_mb", *cell, name), memory[name])
             put(report, ("share_of_matmul_peak", *cell, name), flops * rates[name] / batch / peak / threads)
-        for name, (median, low, high) in ratios.items():
-            put(report, (RATIOS[name], *cell), median)
-            put(report, (f"{RATIOS[name]}_quartiles", *cell), [low, high])
+        for name, ratio in ratios.items():
+            put(report, (RATIOS[name], *cell), ratio.median)
+            put(report, (f"{RATIOS[name]}_quartiles", *cell), [ratio.low, ratio.high])
         for name in names:
-            ratio = "" if name == "numba" else "{:.1f} ({:.1f} to {:.1f})".format(*ratios[name])
             share = report["share_of_matmul_peak"][str(batch)][str(threads)][name]
-            rows.append([batch, threads, name, f"{rates[name]:,.0f}", ratio, f"{share:.0%}", f"{memory[name]:.0f}"])
+            in_words = [f"{rates[name]:,.0f}", str(ratios.get(name, "")), f"{share:.0%}", f"{memory[name]:.0f}"]
+            rows.append([batch, threads, name, *in_words])
     shares = [f"{share:.0%}" for per_batch in report["packing_share"].values() for share in per_batch.values()]
     return [
-        "Training steps; their batches are made before. Ratio: how many times as fast numba is (median of pairs, quartiles).",
+        "Training steps, on batches made before. Ratio: how many times as fast numba is (median over pairs, quartiles).",
         table("batch", "threads", "", "samples/s", "numba's ratio", "of the matrix-product peak", "peak MB", rows=rows),
         f"One core multiplies matrices at {peak / 1e9:.0f} GFLOP/s. Packing takes {', '.join(shares)} of packing and step "
         f"(numba, in the order above). Compiling, or loading what is compiled: {report['compile_seconds']:.1f} s.",
     ]
 
 
-def part_models(report, options):
+def part_models(report: Report, options: argparse.Namespace) -> list[str]:
     """Training steps of ATRank's competitors, beside PyTorch's own."""
     names, rows, threads = [*OURS, *(name for name in options.torch if name == "torch best")], [], max(options.threads)
     for model in [name for name in MODELS if name != "atrank"]:
         with workers(names, threads, users=FEW_USERS, model=model) as team:
-            for trial in zip(*(worker.ask("trial") for worker in team.values())):
-                assert_equal(dict(zip(team, trial)))
-            measure = lambda name, team=team: team[name].ask("window", seconds=options.window)
-            rates, ratios = take_turns(measure, [name for name in names if name != "numba"], options)
+            assert_equal_trials(team)
+            rates, ratios = take_turns(
+                partial(window, team, options.window), [name for name in names if name != "numba"], options
+            )
         for name in names:
-            ratio = "" if name == "numba" else "{:.1f} ({:.1f} to {:.1f})".format(*ratios[name])
             put(report, ("models", model, "samples_per_second", name), rates[name])
-            if ratio:
-                put(report, ("models", model, RATIOS[name]), ratios[name][0])
-            rows.append([model, name, f"{rates[name]:,.0f}", ratio])
+            if name in ratios:
+                put(report, ("models", model, RATIOS[name]), ratios[name].median)
+            rows.append([model, name, f"{rates[name]:,.0f}", str(ratios.get(name, ""))])
     return [
         f"Training steps of the competitors, batch 32, {threads} threads.",
         table("model", "", "samples/s", "numba's ratio", rows=rows),
     ]
 
 
-def part_rank(report, options):
+def part_rank(report: Report, options: argparse.Namespace) -> list[str]:
     """The scores of the whole catalogue for one user, exactly."""
-    ways = {"numba": {}, "numpy": {}} | {name: {} for name in options.torch}
-    names, rows = list(ways), []
+    names, rows = [*reversed(OURS), *options.torch], []
     for threads in options.threads:
         with workers(names, threads, users=FEW_USERS) as team:
-            count = iter(range(10**9))
-
-            def measure(name, team=team, count=count):
-                worker, _, keep = name.partition(", ")
-                how = dict(keep=True) if keep else {}
-                return 1 / team[worker].ask("rank", number=next(count) // 2 % 1000, seconds=options.window / 2, **how)[0]
-
-            for number in range(options.checks):
-                assert_equal({name: worker.ask("rank", number=number)[1] for name, worker in team.items()})
-            others = names[1:]
-            if "torch best" in others:
-                others.append("torch best, items kept")
-                team["torch best"].ask("rank", number=0, keep=True)
-            rates, ratios = {}, {}
-            for other in others:  # each for itself: the slowest alone would use up all patience
-                more = take_turns(measure, [other], options)
-                rates, ratios = more[0] | rates, ratios | more[1]
+            rates, ratios = _ranking_rates(team, options)
         for name in filter(rates.get, RANKING):
-            rate = rates[name]
-            put(report, ("ranking", threads, "milliseconds", name), 1e3 / rate)
-            ratio = ""
+            put(report, ("ranking", threads, "milliseconds", name), 1e3 / rates[name])
             if name in ratios:
-                put(report, ("ranking", threads, "ratio", name), ratios[name][0])
-                ratio = "{:.1f} ({:.1f} to {:.1f})".format(*ratios[name])
-            rows.append([threads, RANKING[name], f"{1e3 / rate:.1f}", ratio])
+                put(report, ("ranking", threads, "ratio", name), ratios[name].median)
+            rows.append([threads, RANKING[name], f"{1e3 / rates[name]:.1f}", str(ratios.get(name, ""))])
     return [f"All {ITEMS:,} objects ranked exactly for one user.", table("threads", "", "ms", "numba's ratio", rows=rows)]
+
+
+def _ranking_rates(team: dict[str, Worker], options: argparse.Namespace) -> tuple[dict[str, float], dict[str, Ratio]]:
+    """Rankings per second of each contender, "numba" first, and the ratios. Fault unless all give the same scores."""
+    for number in range(options.checks):
+        assert_equal({name: worker.ask("rank", number=number)[1] for name, worker in team.items()})
+    others = list(team)[1:]
+    if "torch best" in others:
+        others.append("torch best, items kept")
+        team["torch best"].ask("rank", number=0, keep=True)
+    turns = itertools.count()
+
+    def measure(name: str) -> float:
+        worker, _, keep = name.partition(", ")
+        how = dict(keep=True) if keep else {}
+        number = next(turns) // 2 % 1000  # both of a pair rank for the same user
+        seconds, _ = team[worker].ask("rank", number=number, seconds=options.window / 2, **how)
+        return float(1 / seconds)
+
+    rates: dict[str, float] = {}
+    ratios: dict[str, Ratio] = {}
+    for other in others:  # one by one: together, the slowest would use up the time of all
+        own_rates, own_ratios = take_turns(measure, [other], options)
+        rates = own_rates | rates
+        ratios |= own_ratios
+    return rates, ratios
 
 
 RANKING = {
@@ -156,15 +140,13 @@ RANKING = {
 }
 
 
-def part_groups(report, options):
+def part_groups(report: Report, options: argparse.Namespace) -> list[str]:
     """Training steps on several groups, all ranked, beside the same rows and targets as if all were of the first group."""
     threads, rows = max(options.threads), []
     for batch in options.batch:
         with workers(["numba"], threads, batch=batch, data=options.data) as team:
-            measure = lambda name, team=team: team["numba"].ask("window", seconds=options.window, one_group=name != "numba")
-            rates, ratios = take_turns(measure, ["one group"], options)
-        times = (1 / np.array(ratios["one group"])).tolist()  # of rates, upside down
-        median, high, low = times
+            rates, ratios = take_turns(partial(_group_window, team["numba"], options.window), ["one group"], options)
+        median, high, low = (1 / rate for rate in ratios["one group"])  # times, so the quartiles change places
         put(report, ("groups", batch), dict(samples_per_second=rates, time_ratio=median, time_ratio_quartiles=[low, high]))
         row = [f"{rates[name]:,.0f}" for name in ("numba", "one group")]
         rows.append([batch, *row, f"{median:.2f} ({low:.2f} to {high:.2f})"])
@@ -175,8 +157,14 @@ def part_groups(report, options):
     ]
 
 
-def part_epoch(report, options):
-    """A whole epoch with packing and negatives, by numba alone: the others would take minutes to an hour."""
+def _group_window(worker: Worker, seconds: float, name: str) -> float:
+    """Training samples per second: name "numba" with the groups as they are, "one group" with all rows of the first."""
+    rate: float = worker.ask("window", seconds=seconds, one_group=name != "numba")
+    return rate
+
+
+def part_epoch(report: Report, options: argparse.Namespace) -> list[str]:
+    """A whole epoch with packing and negatives, by numba only: the others would take from minutes to an hour."""
     threads, rows = max(options.threads), []
     for batch in options.batch:
         with workers(["numba"], threads, batch=batch, users=options.users) as team:
@@ -187,7 +175,7 @@ def part_epoch(report, options):
     return [f"A whole epoch, {threads} threads.", table("batch", "samples", "seconds", "peak MB", rows=rows)]
 
 
-def part_read(report, options):
+def part_read(report: Report, options: argparse.Namespace) -> list[str]:
     """Reading a log from disk."""
     log = electronics_shaped(options.users)
     with tempfile.TemporaryDirectory() as folder:
@@ -199,8 +187,8 @@ def part_read(report, options):
     return [f"Reading {len(log.object):,} events and {ITEMS:,} objects: {len(log.object) / seconds:,.0f} events/s."]
 
 
-def write_log(log, folder):
-    """events.csv and items.csv."""
+def write_log(log: Log, folder: Path) -> None:
+    """Writes events.csv and items.csv."""
     user = np.repeat(log.users, np.diff(log.offsets))
     names, items = np.array(log.actions), log.catalogues["items"]
     with (folder / "events.csv").open("w", newline="") as file:
@@ -213,15 +201,15 @@ def write_log(log, folder):
         writer.writerows(zip(items.objects[1:], log.tables["category"][items.features["category"][1:]]))
 
 
-def part_scaling(report, options):
+def part_scaling(report: Report, options: argparse.Namespace) -> list[str]:
     """The cost of a sample against the length of its history, and against the number of objects."""
     names, rows, threads = ["numba", *options.torch], [], max(options.threads)
     axes = {"length": options.lengths, "items": options.vocabularies}
     for axis, values in axes.items():
         for value in values:
-            with workers(names, threads, **(dict(users=1000) | {axis: value})) as team:
+            with workers(names, threads, users=1000, **{axis: value}) as team:
                 rates = [[worker.ask("window", seconds=options.window) for worker in team.values()] for _ in range(4)]
-                for name, rate in zip(team, np.median(rates[1:], axis=0).tolist()):  # the first turn warms caches up
+                for name, rate in zip(team, np.median(rates[1:], axis=0).tolist()):  # the first turn fills the caches
                     put(report, ("scaling", axis, value, name), 1e6 / rate)
             cost = report["scaling"][axis][str(value)]
             rows.append([axis, f"{value:,}", *(f"{cost[name]:.0f}" for name in names)])
@@ -230,7 +218,7 @@ def part_scaling(report, options):
     return [f"Microseconds for a sample, batch 32, {threads} threads.", table("", "", *names, rows=rows)]
 
 
-def draw(scaling, path):
+def draw(scaling: dict[str, dict[str, dict[str, float]]], path: str) -> None:
     """Two panels: microseconds for a sample against behaviours and against objects."""
     import matplotlib
 
@@ -252,5 +240,12 @@ def draw(scaling, path):
     plt.close(figure)
 
 
-PARTS = {"train": part_train, "models": part_models, "rank": part_rank, "groups": part_groups, "epoch": part_epoch,
-         "read": part_read, "scaling": part_scaling}  # fmt: skip
+PARTS: dict[str, Callable[[Report, argparse.Namespace], list[str]]] = {
+    "train": part_train,
+    "models": part_models,
+    "rank": part_rank,
+    "groups": part_groups,
+    "epoch": part_epoch,
+    "read": part_read,
+    "scaling": part_scaling,
+}

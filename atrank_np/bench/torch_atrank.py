@@ -1,8 +1,8 @@
 """The opponents of `bench` in PyTorch: a model as people write it, and the fastest way that was found on a CPU.
 
 Both compute what `models` computes, with the same loss, the same SGD and the same L2 over whole tables; `bench` compares
-their scores before it takes a time. They know one group with the features object and category, objects that are in the
-catalogue, and histories of at least one behaviour: the benchmark's workload, no more.
+their scores before it times them. They support the benchmark's workload only: one group with the features object and
+category, objects that are in the catalogue, and histories of at least one behaviour.
 """
 
 from collections import namedtuple
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..layers.feedforward import EPSILON
 
-PAIRS, BLOCK = 512, 2048  # candidates at a time: pair by pair, and with the history encoded once
+PAIRS, BLOCK = 512, 2048  # candidates per call: pair by pair, and with the history encoded once
 
 
 def parameter(w):
@@ -49,11 +49,15 @@ class Attention(nn.Module):
 
     def __init__(self, params, layer):
         super().__init__()
-        self.own = lambda *names: [params[f"{layer}.{name}"] for name in names]
+        self.params, self.layer = params, layer
         self.hidden, self.out = linear(*self.own("F.W1", "F.b1")), linear(*self.own("F.W2", "F.b2"))
         self.spaces = params[f"{layer}.W"].shape[:2]  # (K, d)
         self.norm = nn.LayerNorm(len(params[f"{layer}.F.gain"]), eps=EPSILON)
         self.norm.weight, self.norm.bias = map(parameter, self.own("F.gain", "F.bias"))
+
+    def own(self, *names):
+        """The initial values of these parameters of the layer."""
+        return [self.params[f"{self.layer}.{name}"] for name in names]
 
     def split(self, x):  # [B,n,D] -> [B,K,n,d]
         return x.unflatten(-1, self.spaces).transpose(1, 2)
@@ -63,7 +67,7 @@ class Attention(nn.Module):
 
 
 class EagerAttention(Attention):
-    """Literally S_k W_k Sᵀ."""
+    """As in the paper: S_k W_k Sᵀ."""
 
     def __init__(self, params, layer):
         super().__init__(params, layer)
@@ -76,10 +80,13 @@ class EagerAttention(Attention):
         return self.feed_forward((a @ self.split(F.relu(self.Q(m)))).transpose(1, 2).flatten(2))
 
 
+def table(w, **how):
+    return nn.Embedding.from_pretrained(parameter(w).data, freeze=False, **how)
+
+
 class EagerATRank(nn.Module):
     def __init__(self, params, target_action):
         super().__init__()
-        table = lambda w, **how: nn.Embedding.from_pretrained(parameter(w).data, freeze=False, **how)
         self.item = table(params["table.items.object"], padding_idx=0)
         self.category = table(params["table.category"], padding_idx=0)
         self.time, self.action = table(params["time.items"]), table(params["action.items"])
@@ -148,8 +155,8 @@ class Eager:
 
 
 class FastAttention(Attention):
-    """Keys are projected first, S_k W_k Sᵀ = S_k (S W_kᵀ)ᵀ, in one product with the values (and with the queries of
-    self-attention). That product gives keys a bias: it starts at 0 and stays there, for it cancels in the softmax."""
+    """Keys are projected first, S_k W_k Sᵀ = S_k (S W_kᵀ)ᵀ, in one product with the values and, in self-attention, the
+    queries. That product gives the keys a bias too. It cancels in the softmax, so it stays at its initial value 0."""
 
     def __init__(self, params, layer):
         super().__init__(params, layer)
@@ -194,16 +201,16 @@ class BestATRank(nn.Module):
         return self.scores(h, F.relu(self.then.P(h)), self.memory(S, b), b.mask).flatten()
 
 
-# Rows are packed, N behaviours and then T targets; only the attention is padded, to H histories of n: behaviour i stands at
-# place[i] of the H·n, mask [H,1,1,n] is 0 or -inf. Both are None where all histories are equally long.
+# Rows are packed, N behaviours and then T targets. Only the attention is padded, to H histories of n: behaviour i is row
+# place[i] of the H·n, and mask [H,1,1,n] is 0 or -inf. Both are None if all histories have the same length.
 Bucketed = namedtuple("Bucketed", "item category bucket action H n place mask target label")
 
 
 class Best:
-    """Histories of like length together, each encoded once for its targets; tables are touched in the batch's rows only,
-    and L2 shrinks them whole through one number, as ours does."""
+    """Histories of like length together, each encoded once for its targets. Tables are written in the batch's rows only,
+    and one number per step shrinks them whole for L2, as in ours."""
 
-    whole_pool = True  # batches differ in length, so only a whole pool of them is a fair sample
+    whole_pool = True  # batches differ in length, so only all of them together are a fair sample
     Net = BestATRank
 
     def __init__(self, problem):
@@ -242,7 +249,7 @@ class Best:
         return (self.net(self.embed(b.item, b.category), b) + self.item_bias[b.target]).numpy()
 
     def candidates(self):
-        """What does not depend on the user: h of every object and its query, in blocks."""
+        """Blocks of what does not depend on the user: h of every object, and its query."""
         for item in torch.arange(len(self.item)).split(BLOCK):
             u = self.embed(item, integers(self.problem.category[item.numpy()]))
             h = self.net.common(u, torch.zeros_like(item), torch.full_like(item, self.net.target_action))
@@ -250,7 +257,7 @@ class Best:
 
     @torch.no_grad()
     def rank(self, sample, keep=False):
-        """The history encoded once. keep: the candidates' side too, once for all users."""
+        """The history is encoded once. keep: what does not depend on the user is computed once for all users."""
         b = self.prepare(self.problem.history(sample))
         N = len(b.item) - len(b.label)
         memory = self.net.memory(self.net.common(self.embed(b.item[:N], b.category[:N]), b.bucket[:N], b.action[:N]), b)

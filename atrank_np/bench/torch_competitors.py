@@ -1,7 +1,7 @@
-"""PyTorch's own competitors of ATRank for `bench`: nn.LSTM over packed sequences, nn.Conv1d, embeddings for BPR-MF.
+"""ATRank's competitors in PyTorch for `bench`: nn.LSTM over packed sequences, nn.Conv1d, embeddings for BPR-MF.
 
-Each is given what `torch_atrank.Best` has: like lengths together, a history encoded once for its targets, tables touched in
-the batch's rows only. They compute what `models` computes; `bench` compares their scores before it takes a time.
+Each has what `torch_atrank.Best` has: histories of like length together, a history encoded once for its targets, and tables
+written in the batch's rows only. They compute what `models` computes; `bench` compares their scores before it times them.
 """
 
 from collections import namedtuple
@@ -38,8 +38,8 @@ class BestBiLSTM(Competitor):
         D = len(params["forwards.U"])
         self.lstm = nn.LSTM(D, D, bidirectional=True)
         for suffix, direction in (("", "forwards"), ("_reverse", "backwards")):
-            own = {"weight_ih": params[f"{direction}.W"].T, "weight_hh": params[f"{direction}.U"].T,
-                   "bias_ih": params[f"{direction}.b"], "bias_hh": 0 * params[f"{direction}.b"]}  # fmt: skip
+            W, U, b = (params[f"{direction}.{name}"] for name in ("W", "U", "b"))
+            own = {"weight_ih": W.T, "weight_hh": U.T, "bias_ih": b, "bias_hh": 0 * b}
             for name, w in own.items():
                 setattr(self.lstm, f"{name}_l0{suffix}", parameter(w))
             # The gates have one bias here, two in PyTorch: the second stays 0.
@@ -88,14 +88,14 @@ class BestCNN(Competitor):
         x = S.new_zeros(b.H * width, S.shape[1]).index_copy(0, row // b.n * width + row % b.n, S)
         x, pooled = x.view(b.H, width, -1).transpose(1, 2).contiguous(), []
         for w, window in enumerate(self.windows, 1):
-            z = F.relu(window(x))  # a place that is not inside counts 0, as no relu is below it
+            z = F.relu(window(x))  # windows outside the history count 0; no relu is less
             inside = torch.arange(z.shape[2]) < (b.length - w + 1).clamp(min=1)[:, None]
             pooled.append((z * inside[:, None]).amax(2))
         return self.out(torch.cat(pooled, 1))
 
 
-# `Bucketed`, and what the recurrent ones and the CNN want: the rows in the order of the steps, the histories that run at each,
-# the place of each history among the sorted ones, lengths.
+# `Bucketed`, and what the recurrent models and the CNN need: the rows in the order of the steps, how many histories have a row
+# at each step, the place of each history among those sorted by length, and the lengths.
 Ordered = namedtuple("Ordered", (*Bucketed._fields, "order", "running", "unsorted", "length"))
 
 
@@ -107,7 +107,7 @@ class BestCompetitor(Best):
         return Ordered(*super().prepare(batch), *map(integers, more))
 
 
-Pairs = namedtuple("Pairs", "user item category label")  # a row for each target, positives and negatives in turns
+Pairs = namedtuple("Pairs", "user item category label")  # a row for each target, positives and negatives alternating
 
 
 class BestBPRMF(Best):

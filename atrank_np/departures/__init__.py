@@ -1,35 +1,42 @@
-"""Where this project departs from the paper, or chooses what it leaves open; and what the authors' own code does otherwise:
-`python -m atrank_np.departures`.
+"""Where this project departs from the paper, or chooses what the paper leaves open; and what the authors' own code does
+otherwise: `python -m atrank_np.departures`.
 
 Effects are differences of the validation AUC on Beauty (item and category, `--validate`, 22,363 users, one uniform
 negative) from that of the defaults, all with ten epochs (0.8189; `--epochs 10`): means over three seeds, ± one standard
-error over users, unless said otherwise. That error knows nothing of other seeds: single runs have moved by up to 0.008
-when only the order of sums had changed.
+error over users, unless said otherwise. That error does not cover other seeds: single runs have moved by up to 0.008 when
+only the order of sums had changed.
 """
 
 import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import DataError
 from ..text import markdown
-from .authors import AUTHORS
-from .paper import DEPARTURES
+from .authors import AUTHORS, Change
+from .paper import DEPARTURES, Departure
+
+__all__ = ["AUTHORS", "DEPARTURES", "lines", "tables"]
 
 
-def tables():
+def tables() -> dict[str, str]:
     """Title -> Markdown table."""
-    rows = lambda changes: [change._replace(flag=f"`{change.flag}`" if change.flag else "") for change in changes]
     return {
-        "Departures from the paper": markdown(("what", "paper", "here", "otherwise", "measured effect"), rows(DEPARTURES)),
+        "Departures from the paper": markdown(("what", "paper", "here", "otherwise", "measured effect"), _cells(DEPARTURES)),
         "What the authors' code does otherwise": markdown(
-            ("what", "the authors' code", "flag", "measured effect"), rows(AUTHORS)
+            ("what", "the authors' code", "flag", "measured effect"), _cells(AUTHORS)
         ),
     }
 
 
-def lines(width, names=()):
-    """The lists in lines of at most `width` characters: all of them, or those whose name holds one of `names`.
+def _cells(entries: Iterable[Change | Departure]) -> list[Change | Departure]:
+    """The entries as rows of a table: flags in the type of code."""
+    return [entry._replace(flag=f"`{entry.flag}`" if entry.flag else "") for entry in entries]
 
-    DataError for a name that nothing holds.
+
+def lines(width: int, names: Sequence[str] = ()) -> Iterator[str]:
+    """The lists in lines of at most `width` characters: all entries, or those whose name contains one of `names`.
+
+    DataError for a name that no entry contains.
     """
     found = {
         "Departures from the paper": [

@@ -1,16 +1,18 @@
-"""What the authors' code does otherwise."""
+"""What the authors' code does otherwise than this project."""
 
 from typing import NamedTuple
 
 
 class Change(NamedTuple):
+    """One change from the defaults to what the authors' code does."""
+
     what: str
     authors: str
-    flag: str
-    effect: str  # as above, of this one change
+    flag: str  # of train
+    effect: str  # on the validation AUC (see the package's docstring)
 
 
-# One change at a time, as `compare --validate --epochs 10 --variants scaled_scores,…` has it.
+# One change at a time, as in `compare --validate --epochs 10 --variants scaled_scores,…`.
 AUTHORS = (
     Change(
         "scores",
@@ -33,7 +35,7 @@ AUTHORS = (
     ),
     Change(
         "target",
-        "q_t in the place of h_t, in the vanilla attention and in f",
+        "q_t instead of h_t, in the vanilla attention and in f",
         "--variant raw_query",
         "-0.0097 ± 0.0014 (-0.0073, -0.0102, -0.0115)",
     ),
@@ -43,13 +45,13 @@ AUTHORS = (
         "--variant activation_l2",
         "-0.0052 ± 0.0011 (-0.0053, -0.0050, -0.0054)",
     ),
-    Change("item bias", "one, as here", "--no-item-bias", "above"),
+    Change("item bias", "one, as in this project", "--no-item-bias", "above"),
     Change("clipping", "the gradients' norm at 5", "--clip 5", "-0.0004 ± 0.0006 (+0.0010, 0, -0.0021)"),
-    Change("learning rate", "1.0, then at once 0.1", "--learning-rate 1, --schedule step", "above"),
+    Change("learning rate", "1.0, then 0.1 in one step", "--learning-rate 1, --schedule step", "above"),
     Change("negatives", "drawn once, before the first epoch", "--negatives-once", "above"),
     Change(
         "all of these",
-        "but for the 12 buckets",
+        "except the 12 buckets",
         "--variant authors",
         "-0.0204 ± 0.0017 (-0.0186, -0.0182, -0.0245): 0.7988, 0.8024, 0.7943",
     ),

@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 
 class Departure(NamedTuple):
+    """One choice of this project that differs from the paper, or that the paper leaves open."""
+
     what: str
     paper: str
     here: str
-    flag: str  # how to have it otherwise, "" if there is no way
-    effect: str
+    flag: str  # to choose otherwise; "" if there is none
+    effect: str  # on the validation AUC (see the package's docstring)
 
 
 DEPARTURES = (
@@ -81,17 +83,17 @@ DEPARTURES = (
     Departure(
         "embeddings of features",
         "a query is a bag of words; how numbers enter is not said",
-        "a bag is the mean of its rows, zeros if empty; a number is standardised by the training events, at most 10 "
-        "deviations from their mean (0 for all if training shows none), x · w + b, as wide as a feature; queries have no "
-        "id of their own",
+        "a bag is the mean of its rows, zeros if empty; a number is standardised by the training events and clipped at 10 "
+        "deviations (0 for all objects if training shows no deviation), then x · w + b, as wide as a feature; queries have "
+        "no id of their own",
         "schema.toml",
         "not measured",
     ),
     Departure(
-        "what is not known",
+        "unknown values and objects",
         "not said",
         "an empty cell is the value `missing`; an object never seen before is row 0, "
-        "`unknown`: zeros that never train (but for the b of a number feature, as where the number is missing)",
+        "`unknown`: zeros that are never trained (except the b of a number feature, as where a number is missing)",
         "",
         "not measured",
     ),
@@ -104,7 +106,7 @@ DEPARTURES = (
     ),
     Departure(
         "time buckets",
-        "[0,1), [1,2), [2,4), …, how many not said",
+        "[0,1), [1,2), [2,4), …; how many is not said",
         "14 of days, the last one open",
         "buckets, bucket_unit in schema.toml",
         "not measured",
@@ -123,14 +125,14 @@ DEPARTURES = (
         "all2all",
         "one model for all groups",
         "one loss, the mean over the targets of all groups, which batches mix in "
-        "proportion; what a user is tested on in one group stands in his histories of later training targets of another "
+        "proportion; a user's test event of one group stands in their histories of later training targets of another "
         "(in the shop 324 of 457 coupons, 558 of 940 queries)",
         "",
-        "training that ends for each user before the first event that he is tested on does as well as with so many samples "
-        "left out at random: -0.001, -0.001, -0.002 for items, queries, coupons (the shop, three seeds, test events)",
+        "training without the samples after a user's first test event, compared with leaving out as many samples at random: "
+        "-0.001, -0.001, -0.002 for items, queries, coupons (the shop, three seeds, test events)",
     ),
     Departure("competitors in Table 5", "not said", "one2one", "", "not measured"),
-    Departure("the CNN's short histories", "not said", "filled up with zeros behind the last behaviour", "", "not measured"),
+    Departure("the CNN's short histories", "not said", "padded with zeros after the last behaviour", "", "not measured"),
     Departure(
         "Table 4",
         "averages over the whole data set",
@@ -142,26 +144,24 @@ DEPARTURES = (
     Departure(
         "clipping",
         "none (the authors' code: 5)",
-        "none, but for competitors (below)",
+        "none, except for competitors (below)",
         "--clip",
-        "-0.0004 ± 0.0008 at 1; with 20 epochs 0.8321, 0.8326, 0.8333 in the place of 0.8308, 0.8378, 0.8286, on the test "
+        "-0.0004 ± 0.0008 at 1; with 20 epochs 0.8321, 0.8326, 0.8333 instead of 0.8308, 0.8378, 0.8286, on the test "
         "events +0.0025 ± 0.0009",
     ),
-    Departure(
-        "ranking time of a target", "not said", "elapsed time 0 and the group's target action are looked up", "", "not measured"
-    ),
+    Departure("time and action of a target", "not said", "elapsed time 0, and the group's target action", "", "not measured"),
     Departure(
         "negatives' objects",
         "not said",
-        "never those that the user touches at any time, as in the authors' code: it tells the model what never is a negative",
+        "never those that the user touches at any time, as in the authors' code; so the model can learn what is never a negative",
         "",
         "not measured",
     ),
     Departure(
         "explicit negatives",
-        "of one scenario's log, no more said",
-        "shown and not taken since the positive before, never "
-        "taken at another time; uniform for want of them; no part of a history",
+        "from the log of one scenario; no more is said",
+        "objects shown and not taken since the positive before, which the user never takes at another time; uniform ones where "
+        "there are too few; they are not part of a history",
         "negative_actions in schema.toml",
         "not measured",
     ),
@@ -170,19 +170,19 @@ DEPARTURES = (
         "not said",
         "dropped: whether a candidate stands in the history would give the answer away",
         'target_repeats = "keep" in schema.toml',
-        "none on Beauty, which has none; 46.9 % of JD's last events repeat",
+        "none on Beauty, which has no repeats; 46.9 % of JD's last events are repeats",
     ),
-    Departure("ties in the AUC", "count 0", "count ½", "", "none where scores differ"),
+    Departure("ties in the AUC", "count 0", "count ½", "", "none if all scores differ"),
     Departure(
         "vanilla attention's parameters",
-        "letters P, Q, θ used again",
-        "its own, not those of the self-attention",
+        "the letters P, Q, θ of the self-attention",
+        "parameters of its own",
         "",
         "not measured",
     ),
     Departure(
         "deep f",
-        "a more complex network, not said which",
+        "a more complex network; which is not said",
         "[h, e, h ∘ e] → 128 relu → 1",
         "--ranking deep",
         "-0.0040 ± 0.0012 (test events)",
@@ -200,7 +200,7 @@ DEPARTURES = (
     Departure(
         "competitors' settings",
         "not said",
-        "rate 0.5, 1.0 for BPR-MF; else the gradients' norm at most 1",
+        "rate 0.5, 1.0 for BPR-MF; gradients clipped at norm 1, except for BPR-MF",
         "--learning-rate, --clip",
         "With 8 epochs, 10 for BPR-MF: Bi-LSTM 0.8196 with clipping; without it 0.8160 at rate 0.4, 0.8128 at 0.3, and "
         "at 0.5 a seed died (user vector the same for all: 0.682). The Bi-LSTM with attention 0.8131, 0.8151; without "
@@ -220,6 +220,6 @@ DEPARTURES = (
         "the last 100 behaviours, of all groups together",
         "--cap",
         "1000 on Beauty, where 100 cuts 624 histories: -0.0028 ± 0.0008 (+0.0014, -0.0039, -0.0059); on the Complete "
-        "Journey 500 gave all2one 0.764 for campaigns in the place of 0.746 (test events, seed 0, ten epochs)",
+        "Journey 500 gave all2one 0.764 for campaigns instead of 0.746 (test events, seed 0, ten epochs)",
     ),
 )

@@ -1,43 +1,52 @@
-"""One ranking seen from inside, attention averaged over many, and the nearest objects."""
+"""One ranking seen from inside, attention averaged over many rankings, and the nearest objects."""
 
 import contextlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
+from ..arrays import Floats, Ints
+from ..datasets.log import Log
 from ..datasets.packing import Batch, pack
 from ..datasets.protocol import Protocol
 from ..datasets.samples import Samples
 from ..errors import DataError
 from ..layers.embedding import Rows
 from ..models.common_space import bags_of
+from ..runs.trained import Trained
 from ..text import one_line
-from .plots import DAY
 from .ranking import history_of, moment, place_of, rank, target_group, visible
 
-EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the rows of Table 4, and one more that is open
+DAY = 86400  # seconds
+EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the first days of the rows of Table 4; the last row, [128, ∞), is ours
 HISTORIES = 256  # per forward pass of Table 4
-TARGETS = 10  # that the page has to choose from
+TARGETS = 10  # that the page offers
 
 
 class Inside(NamedTuple):
     """What one user's ranking looks like from inside. n behaviours, K spaces, D the common space."""
 
-    behaviours: list  # n labels, oldest first
-    elapsed: np.ndarray  # [n] ticks to the moment of ranking
-    target: str  # the object whose vanilla attention is shown
+    behaviours: list[str]  # n labels, oldest first
+    elapsed: Ints  # [n] ticks to the moment of ranking
+    target: str  # the object that is ranked
     label: str  # the same in words
-    score: float
-    self_attention: np.ndarray  # [K, n, n], rows sum to one: (3)
-    vanilla_attention: np.ndarray  # [K, n]: (7)
-    C: np.ndarray  # [n, D]: (6)
-    e: np.ndarray  # [D]: (7)
-    batch: Batch  # of this one ranking, the target taken for a positive
+    score: float  # its logit
+    self_attention: Floats  # [K,n,n], rows sum to one: (3)
+    vanilla_attention: Floats  # [K,n]: (7)
+    C: Floats  # [n,D]: (6)
+    e: Floats  # [D]: (7)
+    batch: Batch  # of this one ranking, the target as a positive
 
 
-def look_inside(trained, log, user, target=None, at=None, group=None):
-    """Inside of the ranking of one object of a target group (the model's own first choice if None) for a user of the log."""
+def look_inside(
+    trained: Trained, log: Log, user: str, target: str | None = None, at: int | None = None, group: str | None = None
+) -> Inside:
+    """Inside of the ranking of one object for a user of the log.
+
+    target: an object of the target group, by default the model's first choice. at, group: as for `rank`.
+    DataError for a user, group or object that there is not.
+    """
     schema, group = trained.schema, target_group(trained.schema, group)
     place, history = place_of(log, user), visible(history_of(log, user), schema, log.actions)
     at, end = moment(history, at)
@@ -52,68 +61,73 @@ def look_inside(trained, log, user, target=None, at=None, group=None):
     K, n = trained.config.spaces, len(labels)
     own, vanilla = weights["self"][0], weights["vanilla"][0]
     return Inside(
-        labels,
-        at - history.time[start:end],
-        target,
-        label_of(trained, schema.index(group), row),
-        float(scores[0]),
-        np.zeros((K, n, n)) if own is None else own,
-        np.zeros((K, n)) if vanilla is None else vanilla[:, 0],
-        cache.user.C,
-        cache.e[0],
-        batch,
+        behaviours=labels,
+        elapsed=at - history.time[start:end],
+        target=target,
+        label=label_of(trained, schema.index(group), row),
+        score=float(scores[0]),
+        self_attention=np.zeros((K, n, n)) if own is None else own,
+        vanilla_attention=np.zeros((K, n)) if vanilla is None else vanilla[:, 0],
+        C=cache.user.C,
+        e=cache.e[0],
+        batch=batch,
     )
 
 
-def left_out(trained, batch, show=False):
-    """By how much each score falls when behaviour i is left out, and nothing older comes in: [n, T] for a Batch of one history.
+def left_out(trained: Trained, batch: Batch, show: bool = False) -> Floats:  # -> [n,T]
+    """By how much each logit falls when behaviour i is left out of a Batch of one history; no older one takes its place.
 
-    This is what a behaviour does for a ranking; its attention weight is not (lesson 26).
+    So much a behaviour adds to a ranking. Its attention weight does not say that (lesson 26).
     """
     model = trained.model()
-    score = lambda batch: model.forward(trained.params, batch, trained.table_scale)[0]
+
+    def score(batch: Batch) -> Floats:
+        return model.forward(trained.params, batch, trained.table_scale)[0]
+
     whole = score(batch)
     rows = np.arange(len(batch.object))
     bar = tqdm(rows, disable=None if show else True, unit=" behaviours", dynamic_ncols=True)
     return np.array([whole - score(batch.with_behaviours(np.delete(rows, i))) for i in bar]).reshape(-1, len(whole))
 
 
-def targets_of(trained, log, user, target, at, group):
-    """The target that is explained, then those that the model ranks first: names."""
-    best = []
+def targets_of(trained: Trained, log: Log, user: str, target: str, at: int | None, group: str) -> list[str]:
+    """The target that is explained, then those that the model ranks first: names, at most TARGETS."""
+    best: list[tuple[str, float]] = []
     with contextlib.suppress(DataError):  # the history may hold all objects
         best = rank(trained, log, user=user, at=at, top=TARGETS, group=group)
     return [target, *(name for name, _ in best if name != target)][:TARGETS]
 
 
-def arrays(trained, inside):
-    """name -> array: the attention weights, C and e of a ranking, and of every parameter ("parameter/…", as the formulas
-    mean it) the gradient ("gradient/…") of that ranking's loss, -log σ(f)."""
+def arrays(trained: Trained, inside: Inside) -> dict[str, Floats]:
+    """name -> array: the attention weights, C and e of a ranking, every parameter ("parameter/…") and its gradient
+    ("gradient/…"). Parameters are as in the formulas; the gradients are of this ranking's loss, -log σ(f)."""
     _, gradients = trained.backend(backend="numpy", loss="point", dropout=0.0).gradients(inside.batch)
     found = {name: getattr(inside, name) for name in ("self_attention", "vanilla_attention", "C", "e")}
     for name, w in trained.unscaled_parameters().items():
-        gradient = gradients.get(name, 0)
-        rows, values = gradient if isinstance(gradient, Rows) else (slice(None), gradient)
-        found[f"parameter/{name}"], found[f"gradient/{name}"] = w, np.zeros_like(w)
-        found[f"gradient/{name}"][rows] = values
+        gradient, whole = gradients.get(name, 0.0), np.zeros_like(w)
+        if isinstance(gradient, Rows):
+            whole[gradient.ids] = gradient.values
+        else:
+            whole[...] = gradient
+        found[f"parameter/{name}"], found[f"gradient/{name}"] = w, whole
     return found
 
 
-def row_of(trained, group, name):
+def row_of(trained: Trained, group: str, name: str) -> int:
     """An object's row in its group's catalogue. DataError if there is no such object."""
     rows = np.flatnonzero(trained.catalogues[group].objects[1:] == name)
     if len(rows) == 0:
-        raise DataError(f"object {name!r}: the model's {group} have none of that name")
+        raise DataError(f"object {name!r}: expected one of the model's {group}; none has that name")
     return int(rows[0]) + 1
 
 
-def label_of(trained, group, row):
-    """An object in words: its group's name if there are several, its name, and the first feature that is no id."""
-    group = trained.schema.groups[group]
+def label_of(trained: Trained, g: int, row: int) -> str:
+    """An object in words: its group's name if there are several, its own name, and its first feature that has words."""
+    group = trained.schema.groups[g]
     catalogue = trained.catalogues[group.name]
     label = [str(catalogue.objects[row])]
     for feature in group.features:
-        values = catalogue.features[feature.name]
+        values: Any = catalogue.features[feature.name]
         if feature.kind == "categorical":
             label.append(str(trained.tables[feature.table][values[row]]))
             break
@@ -124,10 +138,22 @@ def label_of(trained, group, row):
     return one_line((f"{group.name}: " if len(trained.schema.groups) > 1 else "") + ", ".join(label))
 
 
-def attention_by_elapsed(trained, log, most=None, show=False, tick=1.0):
-    """Table 4: rows of (from, to) days, behaviours, mean vanilla attention, mean uniform share 1/n. tick: its seconds.
+class ElapsedRow(NamedTuple):
+    """A row of Table 4: the behaviours whose elapsed time is in [from_days, to_days)."""
 
-    Mean over spaces, then over all behaviours of a bucket, in the histories of the positives of training and test.
+    from_days: int
+    to_days: float
+    behaviours: int
+    mean_attention: float  # over spaces, then over the behaviours
+    uniform: float  # the mean of 1/n, the share that equal weights would give
+
+
+def attention_by_elapsed(
+    trained: Trained, log: Log, most: int | None = None, show: bool = False, tick: float = 1.0
+) -> list[ElapsedRow]:
+    """Table 4: mean vanilla attention by elapsed time, over the histories of the positives of training and test.
+
+    most: how many of these rankings are averaged, evenly spaced; None: all. tick: how many seconds a tick of the log's time is.
     """
     protocol = Protocol(log, trained.config)
     samples = Samples(*(np.concatenate(columns) for columns in zip(protocol.train, protocol.test)))
@@ -135,8 +161,8 @@ def attention_by_elapsed(trained, log, most=None, show=False, tick=1.0):
         samples = samples.take(np.linspace(0, len(samples.user) - 1, most).astype(int))
     model = trained.model()
     total, uniform, count = np.zeros(len(EDGES)), np.zeros(len(EDGES)), np.zeros(len(EDGES))
-    bar = dict(disable=None if show else True, unit=" batches", dynamic_ncols=True)  # None: no bar where there is no terminal
-    for start in tqdm(range(0, len(samples.user), HISTORIES), **bar):
+    starts = range(0, len(samples.user), HISTORIES)
+    for start in tqdm(starts, disable=None if show else True, unit=" batches", dynamic_ncols=True):
         some = samples.take(slice(start, start + HISTORIES))
         batch = pack(protocol.schema, protocol.events, some, some.object[:, None])
         weights = model.forward(trained.params, batch, trained.table_scale)[1].user.weights()["vanilla"]
@@ -150,11 +176,12 @@ def attention_by_elapsed(trained, log, most=None, show=False, tick=1.0):
             count += np.bincount(bucket, minlength=len(EDGES))
     ends = (*EDGES[1:], np.inf)
     seen = np.maximum(count, 1)
-    return list(zip(EDGES, ends, count.astype(int).tolist(), (total / seen).tolist(), (uniform / seen).tolist()))
+    columns = (EDGES, ends, count.astype(int).tolist(), (total / seen).tolist(), (uniform / seen).tolist())
+    return [ElapsedRow(*row) for row in zip(*columns)]
 
 
-def nearest(trained, group, name, top=5):
-    """The objects whose embeddings emb(o) point the same way: (name, cosine), most alike first."""
+def nearest(trained: Trained, group: str, name: str, top: int = 5) -> list[tuple[str, float]]:
+    """The objects whose embeddings emb(o) have the largest cosine with that of an object: (name, cosine), largest first."""
     row, space = row_of(trained, group, name), trained.model().space
     g = space.groups[trained.schema.index(group)]
     emb, _ = space.object_forward(trained.unscaled_parameters(), g, np.arange(g.objects), np.float32(1))

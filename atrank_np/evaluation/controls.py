@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from ..arrays import Floats
 from ..datasets.protocol import Protocol
 from ..datasets.samples import Samples, Task
 
 
 def swapped(samples: Samples) -> Samples:
-    """Each ranking with the history (and name) of the next one of its group, so of another user; elapsed times are the
-    history's own. Where a group has but one ranking it keeps its history.
+    """Each ranking with user, history and time of the next ranking of its group, which is another user's.
+
+    So elapsed times are those of that history. In a group with a single ranking, it keeps its own.
     """
     other = np.arange(len(samples.user))
     for g in np.unique(samples.group):
@@ -17,8 +19,8 @@ def swapped(samples: Samples) -> Samples:
     return samples._replace(**{name: getattr(samples, name)[other] for name in ("user", "start", "end", "time")})
 
 
-def in_history(protocol: Protocol, task: Task) -> np.ndarray:
-    """1 where a candidate stands in the history, else 0: [S, 1+R]."""
+def in_history(protocol: Protocol, task: Task) -> Floats:  # -> [S,1+R]
+    """1 where a candidate stands in the history, else 0."""
     events, found = protocol.events, np.zeros(task.candidates.shape)
     for s in range(len(found)):
         history = slice(task.samples.start[s], task.samples.end[s])
@@ -27,10 +29,10 @@ def in_history(protocol: Protocol, task: Task) -> np.ndarray:
     return found
 
 
-def features_shared(protocol: Protocol, task: Task) -> np.ndarray:
-    """The share of the history that a candidate's categorical features are shared with, their mean: [S, 1+R].
+def features_shared(protocol: Protocol, task: Task) -> Floats:  # -> [S,1+R]
+    """For each candidate: the share of the history's objects that have its value of a categorical feature, mean of features.
 
-    Of behaviours with objects of its own group; 0 where there are none, or no such feature.
+    Only objects of the candidate's group count. 0 where there are none, or where the group has no categorical feature.
     """
     catalogues, events, shared = protocol.log.catalogues, protocol.events, np.zeros(task.candidates.shape)
     for s, g in enumerate(task.samples.group):

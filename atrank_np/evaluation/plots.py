@@ -1,31 +1,45 @@
-"""The pictures: AUC against samples, Figures 2, 3 and 4 of the paper, and a page to look around in."""
+"""The pictures: AUC against samples, Figures 2, 3 and 4 of the paper, and an interactive page."""
 
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..arrays import Floats
 from ..config import LABELS
 from ..runs.folder import COLUMNS
+from .attention import DAY, Inside
+from .paired import Runs
 from .report import describe
 
-DAY = 86400
 PAGE = Path(__file__).with_name("explore.html")
-# For names that the usual font has no letters for: those of these fonts that the system has.
-FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC",
-         "Hiragino Sans GB", "Malgun Gothic", "Arial Unicode MS")  # fmt: skip
+# Names may have letters that the default font lacks: of these fonts, those that the system has are used too.
+FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+)
 
 
-def draw_self_attention(path, inside, tick=1.0):
-    """Figure 3: a heat map for each space; row i shows where behaviour i looks. tick: seconds of a tick of the log's time."""
+def draw_self_attention(path: Path, inside: Inside, tick: float = 1.0) -> None:
+    """Figure 3: a heat map for each space; row i shows the weights of behaviour i. tick: seconds in a tick of the log's time."""
     plt = _pyplot()
     K, n, _ = inside.self_attention.shape
     columns, brightest = min(4, K), inside.self_attention.max(initial=0)
-    side = max(3.1, 0.14 * min(n, 25) if columns > 1 else 4.5)  # inches: 25 labels need room
+    rows = -(-K // columns)
+    side = max(3.1, 0.14 * min(n, 25) if columns > 1 else 4.5)  # inches of a panel, with room for 25 labels
     figure, axes = plt.subplots(
-        -(-K // columns),
+        rows,
         columns,
-        figsize=(side * columns + 3.5, side * -(-K // columns) + 1),
+        figsize=(side * columns + 3.5, side * rows + 1),
         layout="constrained",
         squeeze=False,
         sharex=True,
@@ -40,14 +54,16 @@ def draw_self_attention(path, inside, tick=1.0):
         few, many = (np.arange(0, n, -(-n // most)) for most in (10, 25))
         panel.set_xticks(few, [str(i + 1) for i in few], fontsize=7)
         panel.set_yticks(many, [_label(inside, i, tick) for i in many], fontsize=7)
-    figure.colorbar(image, ax=axes, shrink=0.7, label="weight: the row's behaviour looks at the column's")
+    figure.colorbar(image, ax=axes, shrink=0.7, label="weight that the row's behaviour gives to the column's")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
 
-def draw_vanilla_attention(path, inside, effect, tick=1.0):
-    """Figure 4: (a) averaged over the spaces, with the uniform share; (b) per space. And (c) what of it matters: effect [n]
-    of `attention.left_out`."""
+def draw_vanilla_attention(path: Path, inside: Inside, effect: Floats, tick: float = 1.0) -> None:  # [n]
+    """Figure 4: (a) mean over the spaces, with the uniform share; (b) each space. Ours: (c) the effect of each behaviour.
+
+    effect: of `attention.left_out`.
+    """
     plt = _pyplot()
     K, n = inside.vanilla_attention.shape
     figure, (mean, spaces, without) = plt.subplots(1, 3, figsize=(15, 0.28 * n + 2.4), layout="constrained", sharey=True)
@@ -73,45 +89,49 @@ def draw_vanilla_attention(path, inside, effect, tick=1.0):
     plt.close(figure)
 
 
-def write_page(path, user, insides, effects, tick=1.0):
-    """A page for a browser, in one file: any behaviour, space and target at a touch, for all Figures 3 and 4 of one history.
+def write_page(path: Path, user: str, insides: Sequence[Inside], effects: Floats, tick: float = 1.0) -> None:  # [T,n]
+    """A page for a browser, in one file: Figures 3 and 4 of one history for any behaviour, space and target.
 
-    insides: Inside of each target; effects: [targets, n], of `attention.left_out`.
+    insides: one for each of the T targets; effects: of `attention.left_out`.
     """
     first = insides[0]
+    targets = []
+    for inside, effect in zip(insides, effects):
+        vanilla = _rounded(inside.vanilla_attention)
+        targets.append({"name": inside.label, "score": round(inside.score, 3), "vanilla": vanilla, "effect": _rounded(effect)})
     data = {
         "user": str(user),
         "behaviours": [{"label": label, "age": _age(time, tick)} for label, time in zip(first.behaviours, first.elapsed)],
         "self": _rounded(first.self_attention),
-        "targets": [{"name": inside.label, "score": round(inside.score, 3), "vanilla": _rounded(inside.vanilla_attention),
-                     "effect": _rounded(effect)} for inside, effect in zip(insides, effects)],
-    }  # fmt: skip
-    text = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c")  # a name cannot end the script that it stands in
+        "targets": targets,
+    }
+    text = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c")  # so that no name can end the page's script
     path.write_text(PAGE.read_text("utf-8").replace('"DATA"', text), "utf-8")
 
 
-def _rounded(array):
-    """To four digits, as nested lists."""
+def _rounded(array: Floats) -> Any:
+    """Nested lists of numbers with four digits."""
     return [_rounded(part) for part in array] if array.ndim else float(f"{array:.4g}")
 
 
-def _pyplot():
+def _pyplot() -> Any:
+    """matplotlib.pyplot, without a window and with the fonts that names may need."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import font_manager, pyplot
 
-    known = set(font_manager.get_font_names())
-    matplotlib.rcParams["font.family"] = ["sans-serif", *(name for name in FONTS if name in known)]
+    present = set(font_manager.get_font_names())
+    matplotlib.rcParams["font.family"] = ["sans-serif", *(name for name in FONTS if name in present)]
     return pyplot
 
 
-def _label(inside, i, tick):
-    """Number, label and age of behaviour i, cut to fit beside an axis."""
+def _label(inside: Inside, i: int, tick: float) -> str:
+    """Number, label and age of behaviour i, short enough to stand beside an axis."""
     return f"{i + 1}  {_as_text(_cut(inside.behaviours[i]))}, {_age(inside.elapsed[i], tick)}"
 
 
-def _age(elapsed, tick):
+def _age(elapsed: float, tick: float) -> str:
     seconds = int(elapsed * tick)
     for name, unit in (("d", DAY), ("h", 3600)):
         if seconds >= unit:
@@ -119,25 +139,28 @@ def _age(elapsed, tick):
     return f"{seconds // 60} min"
 
 
-def _cut(label):
+def _cut(label: str) -> str:
     return label if len(label) <= 26 else label[:25] + "…"
 
 
-def _as_text(name):
-    """For matplotlib, which sets as mathematics what stands between two $."""
+def _as_text(name: str) -> str:
+    """For matplotlib, which reads text between two $ as a formula."""
     return name.replace("$", r"\$")
 
 
-def draw_curve(path, rows, report):
-    """Test AUC against samples seen, with one standard error, and the controls as lines: a PNG."""
+def draw_curve(path: Path, rows: Sequence[Sequence[float]], report: dict[str, Any]) -> None:
+    """A PNG: test AUC against samples seen, with one standard error, and the controls as lines.
+
+    rows: of metrics.csv.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     table, label = dict(zip(COLUMNS, np.array(rows).T)), LABELS[report["config"]["model"]]
-    if variant := report["config"]["variant"]:
-        label += f", {variant}"
+    if report["config"]["variant"]:
+        label += f", {report['config']['variant']}"
     figure, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
     axes.fill_between(
         table["samples"],
@@ -152,9 +175,9 @@ def draw_curve(path, rows, report):
         ("popularity_auc", "popularity alone", "C1"),
         ("swapped_history_auc", f"{label}, histories swapped", "C3"),
     )
-    for name, label, colour in lines:
+    for name, what, colour in lines:
         if report[name] is not None:
-            axes.axhline(report[name], linestyle="--", color=colour, linewidth=1.2, label=f"{label} {report[name]:.3f}")
+            axes.axhline(report[name], linestyle="--", color=colour, linewidth=1.2, label=f"{what} {report[name]:.3f}")
     axes.set_xlim(left=0)
     axes.set_xlabel("training samples seen (targets)")
     axes.set_ylabel("average user AUC")
@@ -165,8 +188,8 @@ def draw_curve(path, rows, report):
     plt.close(figure)
 
 
-def draw_comparison(path, results, reference):
-    """Figure 2: AUC against samples seen and against seconds of training; a thick line is the mean of its thin ones."""
+def draw_comparison(path: Path, results: Collection[Runs], reference: Runs) -> None:
+    """Figure 2: AUC against samples seen and against seconds of training. Thin lines are seeds, a thick line is their mean."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,11 +1,15 @@
 """The test figures of a run: as a dict, and in words."""
 
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
 import numpy as np
 
+from ..arrays import Floats, Ints
 from ..backend import Backend
 from ..datasets.packing import bucketize
 from ..datasets.protocol import Protocol
-from ..datasets.samples import Task
+from ..datasets.samples import Samples, Task
 from ..datasets.shop_ceiling import ceiling
 from ..datasets.shop_world import World
 from ..metrics import auc, nan_to_none
@@ -13,10 +17,12 @@ from .controls import features_shared, in_history, swapped
 from .scoring import score
 
 
-def report_of(backend: Backend, protocol: Protocol, task: Task, scores: np.ndarray, world: World | None = None) -> dict:
-    """The test figures of a model and the controls that belong beside them, as a dict of report.json's names.
+def report_of(
+    backend: Backend, protocol: Protocol, task: Task, scores: Floats, world: World | None = None
+) -> dict[str, Any]:  # [S,1+R]
+    """The test figures of a model and the controls that belong beside them, by their names in report.json.
 
-    scores: what `score` gives for the task, [S, 1+R].
+    scores: what `score` gives for the task. world: the simulator that made the log, for the ceiling.
     """
     log, groups = protocol.log, task.samples.group
     whole = auc(scores, task.samples.user)
@@ -44,21 +50,25 @@ def report_of(backend: Backend, protocol: Protocol, task: Task, scores: np.ndarr
         "popularity_auc": auc(popularity).mean,
         "swapped_history_auc": auc(score(backend, protocol, task._replace(samples=swapped(task.samples)))).mean,
         "in_history_auc": auc(in_history(protocol, task)).mean,
-        # Where two candidates share as much, the more popular one: shares differ by more than a millionth.
+        # Popularity decides between equal shares only: it adds less than a millionth, and different shares differ by more.
         "features_shared_auc": auc(features_shared(protocol, task) + 1e-6 * popularity / (1 + popularity.max())).mean,
         "ceiling_auc": None if best is None else auc(best).mean,
     }
 
 
-def _negatives_in_words(task):
-    each = f"{task.candidates.shape[1] - 1} per positive"
-    shown = "".join(f"what he was shown of {name} and never took, for want of it ({n}) " for name, n in task.uniform.items())
-    return f"{each}, {shown}uniform over objects that the user never touches"
+def _negatives_in_words(task: Task) -> str:
+    words = f"{task.candidates.shape[1] - 1} per positive, uniform over objects that the user never touches"
+    for name, n in task.uniform.items():
+        words += f"; of {name}, first those that the user was shown and never took ({n} are uniform, as too few were shown)"
+    return words
 
 
-def describe(report, validate):
-    """The test figures in words: a list of lines."""
-    number = lambda value: "-" if value is None else f"{value:.4f}"
+def describe(report: dict[str, Any], validate: bool) -> list[str]:
+    """The test figures in words: lines."""
+
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4f}"
+
     lines = [
         f"{'validation' if validate else 'test'} AUC {number(report['test_auc'])} ± {number(report['test_auc_se'])} "
         f"(1 s.e., {report['test_rankings']} positives of {report['test_users']} users, negatives: {report['negatives']}; "
@@ -68,30 +78,43 @@ def describe(report, validate):
         for name, own in report["test_auc_by_group"].items():
             best = "" if own["ceiling"] is None else f", ceiling {number(own['ceiling'])}"
             lines.append(f"  {name}: {number(own['auc'])} ± {number(own['se'])} ({own['users']} users{best})")
-    controls = {"popularity alone": "popularity_auc", "histories swapped": "swapped_history_auc",
-                "is it in the history": "in_history_auc", "features shared with it": "features_shared_auc",
-                "ceiling": "ceiling_auc"}  # fmt: skip
+    controls = {
+        "popularity alone": "popularity_auc",
+        "histories swapped": "swapped_history_auc",
+        "is it in the history": "in_history_auc",
+        "features shared with it": "features_shared_auc",
+        "ceiling": "ceiling_auc",
+    }
     return [*lines, "controls", "  " + "    ".join(f"{what} {number(report[name])}" for what, name in controls.items())]
 
 
-def by_length(length):
-    """Histories of 0, 1, 2-3, 4-7, … behaviours: yields (label, the places in `length` [S] where they stand)."""
+def by_length(length: Ints) -> Iterator[tuple[str, Ints]]:  # [S]
+    """Groups histories by length: 0, 1, 2-3, 4-7, … behaviours. Yields a label and the places of those histories in `length`."""
     bucket = bucketize(length, 1, 64)
     for b in np.unique(bucket):
         low, high = (0, 0) if b == 0 else (2 ** (b - 1), 2**b - 1)
         yield str(low) if low == high else f"{low}-{high}", np.flatnonzero(bucket == b)
 
 
-def auc_by_length(scores, samples):
-    """A list of (label, rankings, AUC, standard error)."""
+class LengthRow(NamedTuple):
+    """The AUC of rankings with histories of about one length."""
+
+    length: str  # such as "4-7"
+    rankings: int
+    auc: float
+    se: float | None  # None for a single user
+
+
+def auc_by_length(scores: Floats, samples: Samples) -> list[LengthRow]:  # [S,1+R]
+    """The AUC by length of the history."""
     rows = []
     for label, places in by_length(samples.end - samples.start):
         own = auc(scores[places], samples.user[places])
-        rows.append((label, len(places), own.mean, nan_to_none(own.se)))
+        rows.append(LengthRow(label, len(places), own.mean, nan_to_none(own.se)))
     return rows
 
 
-def describe_run(report):
+def describe_run(report: dict[str, Any]) -> str:
     """The report in words, for the terminal."""
     peak = report["peak_rss_mb"]
     lines = [

@@ -1,17 +1,19 @@
-"""What is scored, and by whom: test samples with their candidates, and the whole catalogue."""
+"""Scores of test samples with their candidates, and of the whole catalogue."""
 
 import numpy as np
 
+from ..arrays import Floats
 from ..backend import Backend
 from ..datasets.packing import pack
 from ..datasets.protocol import Protocol
-from ..datasets.samples import Task
+from ..datasets.samples import Events, Samples, Task
+from ..datasets.schema import Schema
 
 HISTORIES = 256  # per scoring batch: enough to fill the matrix products, small enough to stay in memory
 
 
-def score(backend: Backend, protocol: Protocol, task: Task) -> np.ndarray:
-    """Logits [S, 1+R] of a task's candidates."""
+def score(backend: Backend, protocol: Protocol, task: Task) -> Floats:  # -> [S,1+R]
+    """Logits of a task's candidates."""
     scores = np.empty(task.candidates.shape)
     for start in range(0, len(scores), HISTORIES):
         here = slice(start, start + HISTORIES)
@@ -20,7 +22,7 @@ def score(backend: Backend, protocol: Protocol, task: Task) -> np.ndarray:
     return scores
 
 
-def catalogue_scores(backend, schema, events, sample):
-    """Logits [M] of every object of the target group for one sample; row 0, `unknown`, too."""
+def catalogue_scores(backend: Backend, schema: Schema, events: Events, sample: Samples) -> Floats:  # -> [M]
+    """Logits of every object of the target group for one sample, row 0 (`unknown`) too."""
     batch = pack(schema, events, sample, np.zeros((1, 0), np.int32))
     return backend.catalogue_scores(batch, int(sample.group[0])).astype(np.float64)

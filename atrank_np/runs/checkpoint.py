@@ -2,7 +2,9 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,13 +12,13 @@ from ..config import Config
 from ..datasets.log import Bag, Catalogue
 from ..datasets.schema import Schema
 from ..errors import DataError
-from .trained import Trained
+from .trained import Progress, Trained
 
 FORMAT = "atrank_np model 3"
 
 
-def save(path, trained):
-    """One .npz of plain arrays (no pickle). Written beside and moved into place, so `path` is never half a file."""
+def save(path: str | Path, trained: Trained) -> None:
+    """Writes one .npz of plain arrays (no pickle). It is written to a file beside and renamed: `path` is always whole."""
     about = {
         "format": FORMAT,
         "config": trained.config.to_dict(),
@@ -29,9 +31,9 @@ def save(path, trained):
         "users": trained.users,
         "step": trained.step,
         "table_scale": trained.table_scale,
-        "state": trained.state,
+        "state": asdict(trained.state),
     }
-    arrays = {"about": np.array(json.dumps(about))}
+    arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
     arrays |= {f"param/{name}": w for name, w in trained.params.items()}
     arrays |= {f"table/{name}": names for name, names in trained.tables.items()}
     for group, catalogue in trained.catalogues.items():
@@ -51,10 +53,22 @@ def save(path, trained):
     os.replace(beside, path)
 
 
-def load(path):
-    """The Trained of a model.npz, or of the run folder that holds one. DataError for a file that is not one, or not whole."""
+def load(path: str | Path) -> Trained:
+    """The Trained of a model.npz, or of the run folder that holds one.
+
+        trained = load("runs/shop-1")
+        weights = trained.unscaled_parameters()["vanilla.W"]  # [K, D/K, D]
+        ranked = rank(trained, read_log("data/shop"), user="u7")
+
+    The file is never executed: it holds arrays and JSON, no pickle. DataError if there is none, or it is not whole, or not a
+    model of this program.
+    """
     path = Path(path)
     path = path / "model.npz" if path.is_dir() else path
+
+    def starting_with(kind: str) -> dict[str, Any]:
+        return {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
+
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
@@ -64,7 +78,7 @@ def load(path):
         schema = Schema.from_dict(about["schema"], str(path))
         catalogues = {}
         for group in schema.groups:
-            features = {}
+            features: dict[str, Any] = {}
             for f in group.features:
                 at = f"{group.name}/{f.name}"
                 if f.kind == "tokens":
@@ -72,22 +86,21 @@ def load(path):
                 else:
                     features[f.name] = arrays[f"feature/{at}"]
             catalogues[group.name] = Catalogue(arrays[f"objects/{group.name}"], features)
-        pick = lambda kind: {n[len(kind) :]: a for n, a in arrays.items() if n.startswith(kind)}
         trained = Trained(
             config=Config(**about["config"]),
             schema=schema,
             actions=tuple(about["actions"]),
-            tables=pick("table/"),
+            tables=starting_with("table/"),
             catalogues=catalogues,
             target_actions=about["target_actions"],
             statistics=about["statistics"],
             features=about["features"],
             events=about["events"],
             users=about["users"],
-            params=pick("param/"),
+            params=starting_with("param/"),
             step=about["step"],
             table_scale=about["table_scale"],
-            state=about["state"],
+            state=Progress(**about["state"]),
         )
         if {name: w.shape for name, w in trained.params.items()} != trained.model().shapes():
             raise ValueError("shapes")
@@ -96,5 +109,5 @@ def load(path):
         raise DataError(f"{path}: no such model; train one with python -m atrank_np.train --out FOLDER") from None
     except PermissionError:
         raise
-    except Exception as error:  # one wrong byte of an archive can end in nearly any of them
-        raise DataError(f"{path}: not a whole model of this program ({type(error).__name__})") from None
+    except Exception as error:  # one wrong byte of an archive can raise nearly any exception
+        raise DataError(f"{path}: not a whole model of this program ({type(error).__name__}); train it again") from None

@@ -3,12 +3,13 @@
 import contextlib
 import csv
 import io
-import itertools
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
 
+from ..config import Config
 from ..datasets.folder import DataSource
 from ..datasets.log import Log
 from ..datasets.shop_world import World
@@ -23,57 +24,62 @@ FILES = ("model.npz", "metrics.csv", "test_scores.npz", "curve.png", "report.jso
 COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")
 
 
-def write_rows(path, rows):
-    """metrics.csv."""
+def write_rows(path: Path, rows: Iterable[list[float]]) -> None:
+    """Writes metrics.csv; rows as COLUMNS says."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows([COLUMNS, *rows])
     write_text(path, text.getvalue())
 
 
-def write_text(path, text):
-    """A file, whole or not at all."""
+def write_text(path: Path, text: str) -> None:
+    """Writes a file, whole or not at all."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(text, "utf-8", newline="")
     os.replace(beside, path)
 
 
-def config_text(data, config):
-    """config.json."""
+def config_text(data: DataSource, config: Config) -> str:
+    """The text of config.json."""
     return json.dumps({"data": asdict(data), "config": config.to_dict()}, indent=2) + "\n"
 
 
-def refuse_taken(out, text):
-    """DataError if a new run would overwrite a file; the same config.json may be there, of a run that was killed early."""
+def refuse_taken(out: Path, text: str) -> None:
+    """DataError if a new run would overwrite a file.
+
+    Its own config.json, the given text, may be there: it is left by a run that was killed before its first checkpoint.
+    """
     refuse_run(out)
-    for name in filter(lambda name: (out / name).exists(), FILES):
-        if name != "config.json" or (out / name).read_text(errors="replace") != text:
-            raise DataError(f"{out / name}: exists, and is not of this run; choose another --out, or remove it")
+    for name in FILES:
+        path = out / name
+        if path.exists() and (name != "config.json" or path.read_text(errors="replace") != text):
+            raise DataError(f"{path}: exists, and is not of this run; choose another --out, or remove it")
 
 
-def refuse_run(out, resume=None):
+def refuse_run(out: Path, resume: Trained | None = None) -> None:
     """DataError if a folder holds a run, unless that is an earlier part of the resumed one."""
     if not (out / "model.npz").exists():
         return
-    held = load(out) if resume else None
-    if held and held.step <= resume.step and (held.config, held.events) == (resume.config, resume.events):
-        return
+    if resume:
+        held = load(out)
+        if held.step <= resume.step and (held.config, held.events) == (resume.config, resume.events):
+            return
     go_on = f"go on with --resume {out}, or " if (out / "config.json").exists() else ""
     raise DataError(f"{out}: holds a run already; {go_on}choose another --out")
 
 
-def free_folder(name):
-    """The first free one of runs/NAME-1, -2, …, made at once, so that two runs started together do not share it."""
-    for n in itertools.count(1):
+def free_folder(name: str) -> Path:
+    """Makes the first free one of runs/NAME-1, -2, …: two runs that start together do not get the same folder."""
+    n = 1
+    while True:
         folder = Path("runs") / f"{name}-{n}"
-        try:
+        with contextlib.suppress(FileExistsError):
             folder.mkdir(parents=True)
             return folder
-        except FileExistsError:
-            pass
+        n += 1
 
 
-def remove(out):
-    """A run that ends before its first checkpoint leaves no folder behind, unless that holds other files."""
+def remove(out: Path) -> None:
+    """Removes what a run leaves that ends before its first checkpoint; the folder too, unless it holds other files."""
     for name in ("config.json", "model.npz.part"):
         (out / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
@@ -81,21 +87,21 @@ def remove(out):
 
 
 def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, World | None]:
-    """What a run trained, the log it was trained on, and its simulator. data: the data folder, if it has moved since.
+    """The model in a run folder, the log that it was trained on, and the simulator of that log, if one made it.
 
-    DataError if they do not belong together.
+    data: the data folder, if it has moved since. DataError if the model was not trained on that log.
     """
     trained, source = load(run), _source_of(Path(run) / "config.json")
     if data is not None:
         source = replace(source, data=data)
     log, world = source.read()
     if not trained.fits(log):
-        raise DataError(f"{source.data}: not the data that {run} was trained on")
+        raise DataError(f"{source.data}: not the data that {run} was trained on; name that folder with --data")
     return trained, log, world
 
 
-def _source_of(path):
-    """The data of a config.json. DataError if it is not as `config_text` writes it."""
+def _source_of(path: Path) -> DataSource:
+    """The data that a config.json names. DataError if it is not as `config_text` writes it."""
     try:
         entry = json.loads(path.read_text())["data"]
         source = DataSource(**{field.name: entry[field.name] for field in fields(DataSource)})

@@ -1,46 +1,62 @@
 """A model with all that it needs to rank without the data folder."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..arrays import Floats, Ints
 from ..backend import Backend, make_backend
 from ..config import Config
-from ..datasets.log import Bag
+from ..datasets.log import Bag, Catalogue, Log
 from ..datasets.protocol import Protocol
-from ..datasets.schema import Schema
+from ..datasets.schema import Feature, Schema
 from ..errors import DataError, checked
-from ..models import make_model, make_space
+from ..models import Model, make_model, make_space
 from ..models.common_space import FeatureColumn, GroupSpace
 from ..optimizer import unscaled
+from ..parameters import Params
 
-FARTHEST = 10.0  # standard deviations: one object that training has not seen must not drown all others
+FARTHEST = 10.0  # standard deviations: a number that training has not seen must not outweigh all other features
+
+
+@dataclass
+class Progress:
+    """What a resumed training needs beside parameters and step."""
+
+    rows: list[list[float]] = field(default_factory=list)  # of metrics.csv, see runs.folder.COLUMNS
+    loss_sum: float = 0.0  # over the targets since the last row
+    targets: int = 0  # since the last row
+    seconds: float = 0.0  # of training so far
+    compile_seconds: float = 0.0
 
 
 @dataclass
 class Trained:
     """A model with all that it needs to rank without the data folder: vocabularies, features, statistics, parameters.
 
-    params are stored divided by table_scale (see optimizer); state is what a resumed training needs.
+    tables among params are stored divided by table_scale (see optimizer).
     """
 
     config: Config
     schema: Schema
-    actions: tuple
-    tables: dict
-    catalogues: dict
-    target_actions: list
-    statistics: dict  # "group.feature" -> [mean, deviation] of a number
+    actions: tuple[str, ...]
+    tables: dict[str, NDArray[np.str_]]  # table -> its vocabulary, as in Log
+    catalogues: dict[str, Catalogue]  # group -> its objects
+    target_actions: list[int]  # of each group of the schema
+    statistics: dict[str, list[float]]  # "group.feature" -> [mean, deviation] of a number
     features: str  # digest of the objects' features
-    events: str  # digest of the events it is trained on
-    users: int  # rows of a table of users: those of the log, and the unknown one
-    params: dict
+    events: str  # digest of the events that the model is trained on
+    users: int  # rows of a table of users: those of the log, and row 0, the unknown user
+    params: Params
     step: int = 0
     table_scale: float = 1.0
-    state: dict = None
+    state: Progress = field(default_factory=Progress)
 
-    def model(self):
+    def model(self) -> Model:
         """The model that the parameters belong to."""
         groups = []
         for group, target_action in zip(self.schema.groups, self.target_actions):
@@ -51,55 +67,60 @@ class Trained:
         space = make_space(self.config, groups, self.config.width, len(self.actions), rows, self.config.item_bias)
         return make_model(self.config, space, self.users)
 
-    def _values(self, group, feature):
-        """Codes and bags as they are; numbers standardised, a missing one at the mean, none further from it than FARTHEST.
+    def _values(self, group: str, feature: Feature) -> Bag | Ints | Floats:  # [M]
+        """The values of a feature for all objects, as the model reads them.
 
-        Where training shows no deviation, nothing can be learned of the number: it is 0 for all.
+        Codes and bags are as in the catalogue. Numbers are standardised and clipped at ±FARTHEST; a missing one is 0, the
+        mean. All are 0 where the training events show no deviation.
         """
-        values = self.catalogues[group].features[feature.name]
-        if feature.kind != "number":
+        values: Bag | Ints | Floats = self.catalogues[group].features[feature.name]
+        if isinstance(values, Bag) or feature.kind != "number":
             return values
         mean, deviation = self.statistics[f"{group}.{feature.name}"]
         if deviation == 0:
             return np.zeros_like(values)
         return np.where(np.isnan(values), 0.0, np.clip((values - mean) / deviation, -FARTHEST, FARTHEST))
 
-    def fits(self, log):
-        """Whether a log is the one that this model was made for: the same vocabularies, features and events."""
+    def fits(self, log: Log) -> bool:
+        """Whether a log is the one that this model was made for: the same schema, vocabularies, features and events."""
         return (
             self.reads(log)
             and self.schema == log.schema
-            and all(np.array_equal(names, log.tables.get(table)) for table, names in self.tables.items())
+            and all(table in log.tables and np.array_equal(names, log.tables[table]) for table, names in self.tables.items())
             and (self.features, self.events) == (digest_of_features(log), digest_of_events(log))
         )
 
-    def reads(self, log):
-        """Whether a log gives groups, objects and actions the same numbers, whatever its events are."""
+    def reads(self, log: Log) -> bool:
+        """Whether a log numbers groups, objects and actions as this model does. Its events may be others."""
         return (
             list(self.catalogues) == list(log.catalogues)
             and self.actions == log.actions
             and all(np.array_equal(c.objects, log.catalogues[g].objects) for g, c in self.catalogues.items())
         )
 
-    def backend(self, **settings) -> Backend:
-        """A backend with these parameters. settings: fields of Config that shall be otherwise than in training.
+    def backend(self, **settings: Any) -> Backend:
+        """A backend with these parameters. settings: fields of Config that differ from those of the training.
 
-        From now on parameters and step are the backend's, which may write into these very arrays; `take_from` fetches them.
+        From now on parameters and step belong to the backend, which may write into these very arrays; `take_from` fetches
+        them. DataError for settings that no run can have.
         """
-        config = checked(replace, self.config, **settings)
+        config: Config = checked(replace, self.config, **settings)
         return make_backend(self.model(), self.params, config, self.step, self.table_scale)
 
     def take_from(self, backend: Backend) -> None:
         """Parameters and step as a backend has them now."""
         self.params, self.step, self.table_scale = backend.params, backend.step, backend.table_scale
 
-    def unscaled_parameters(self) -> dict[str, np.ndarray]:
-        """The parameters as the formulas mean them: name -> array."""
+    def unscaled_parameters(self) -> Params:
+        """A copy of the parameters as they stand in the formulas: name -> array."""
         return unscaled(self.params, self.table_scale)
 
 
 def assemble(protocol: Protocol) -> Trained:
-    """A fresh model for a log; the protocol says what training may know of it."""
+    """An untrained model for a log. Its statistics and target actions are those of the protocol's training events.
+
+    DataError for a variant that the schema does not suit, or numbers too large to standardise.
+    """
     log, config = protocol.log, protocol.config
     statistics = {}
     for group, popularity in zip(protocol.schema.groups, protocol.popularity):
@@ -126,39 +147,46 @@ def assemble(protocol: Protocol) -> Trained:
     except ValueError as fault:  # a variant that the schema does not suit
         raise DataError(str(fault)) from None
     trained.params = model.init(config.seed, config.dense_init, config.table_init, config.gain_init)
-    if config.model == "bpr_mf":  # who is not in training stays unknown, not random
+    if config.model == "bpr_mf":  # a user without training samples is 0, like the unknown one, not random
         for g, group in enumerate(protocol.schema.groups):
-            strangers = np.setdiff1d(np.arange(trained.users), protocol.train.user[protocol.train.group == g] + 1)
-            trained.params[f"table.user/{group.name}"][strangers] = 0
+            untrained = np.setdiff1d(np.arange(trained.users), protocol.train.user[protocol.train.group == g] + 1)
+            trained.params[f"table.user/{group.name}"][untrained] = 0
     return trained
 
 
-def digest_of_events(log):
-    """A hash of all events: a run that goes on with others would not end as it should."""
+def digest_of_events(log: Log) -> str:
+    """A hash of all events: a run that is resumed must have the same ones."""
     return _digest((log.offsets, log.group, log.object, log.action, log.time))
 
 
-def digest_of_features(log):
+def digest_of_features(log: Log) -> str:
     """A hash of the features of all objects."""
-    features = [values for catalogue in log.catalogues.values() for values in catalogue.features.values()]
-    return _digest(column for f in features for column in ((f.ids, f.offsets) if isinstance(f, Bag) else (f,)))
+    columns: list[NDArray[Any]] = []
+    for catalogue in log.catalogues.values():
+        for values in catalogue.features.values():
+            columns += [values.ids, values.offsets] if isinstance(values, Bag) else [values]
+    return _digest(columns)
 
 
-def _digest(columns):
+def _digest(columns: Iterable[NDArray[Any]]) -> str:
     found = hashlib.sha256()
     for column in columns:
-        found.update(np.ascontiguousarray(column))
+        found.update(np.ascontiguousarray(column).data)
     return found.hexdigest()
 
 
-def _mean_and_deviation(name, values, weight):
-    """Over the training events: an object counts as often as it was acted on. The deviation is 0 if no two of them differ."""
+def _mean_and_deviation(name: str, values: Floats, weight: Ints) -> list[float]:  # [M], [M]
+    """[mean, deviation] over the training events: weight says how many of them an object has.
+
+    The deviation is 0 if all values are equal; both are 0 if there is none. DataError for a number above 1e150 in size.
+    """
     known = ~np.isnan(values) & (weight > 0)
     if not known.any():
         return [0.0, 0.0]
-    if (largest := abs(values[known]).max()) > 1e150:
+    largest = abs(values[known]).max()
+    if largest > 1e150:
         raise DataError(f"{name}: expected numbers whose squares can be added up, got one of size {largest}")
-    if np.ptp(values[known]) == 0:  # exactly; the rounding of a mean would be taken for a deviation
+    if np.ptp(values[known]) == 0:  # exactly 0: the formula below would give the rounding of the mean
         return [float(values[known][0]), 0.0]
     mean = np.average(values[known], weights=weight[known])
     deviation = np.sqrt(np.average((values[known] - mean) ** 2, weights=weight[known]))

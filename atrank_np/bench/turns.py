@@ -1,0 +1,66 @@
+"""How the contenders of `bench` are compared: equal scores first, then rates in turns."""
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..arrays import Floats
+from .workers import Fault, Worker
+
+TOLERANCE = 1e-5  # of the largest score, in float32
+
+
+def assert_equal(scores: dict[str, Floats]) -> None:
+    """Fault unless all scores, name -> array, equal those of the first name within TOLERANCE of its largest score."""
+    (first, expected), *others = scores.items()
+    for name, got in others:
+        error = np.abs(got - expected).max() / np.abs(expected).max()
+        if not error <= TOLERANCE:  # so written that NaN is a Fault too
+            raise Fault(f"{name} and {first} do not compute the same: their scores differ by {error:.1e} of the largest")
+
+
+class Ratio(NamedTuple):
+    """numba's rate divided by another's, over the pairs of turns."""
+
+    median: float
+    low: float  # quartiles
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.1f} ({self.low:.1f} to {self.high:.1f})"
+
+
+def take_turns(
+    measure: Callable[[str], float], others: Sequence[str], options: argparse.Namespace
+) -> tuple[dict[str, float], dict[str, Ratio]]:
+    """A B A C A B A C …: "numba" before each of the others. measure: name -> a rate.
+
+    -> the median rate of each name, and the Ratio of each of the others.
+    """
+    rates, ratios, begin = defaultdict(list), defaultdict(list), time.perf_counter()
+    for turn in range(options.rounds):
+        if turn and time.perf_counter() - begin > options.patience:
+            break
+        for other in others:
+            a, b = measure("numba"), measure(other)
+            rates["numba"].append(a)
+            rates[other].append(b)
+            ratios[other].append(a / b)
+    quartiles = {name: Ratio(*np.percentile(values, [50, 25, 75]).tolist()) for name, values in ratios.items()}
+    return {name: float(np.median(values)) for name, values in rates.items()}, quartiles
+
+
+def window(team: dict[str, Worker], seconds: float, name: str) -> float:
+    """Training samples per second of a contender, in a turn of so many seconds."""
+    rate: float = team[name].ask("window", seconds=seconds)
+    return rate
+
+
+def assert_equal_trials(team: dict[str, Worker]) -> None:
+    """Fault unless all contenders give the same scores, at the start and after training steps."""
+    for trial in zip(*(worker.ask("trial") for worker in team.values())):
+        assert_equal(dict(zip(team, trial)))
