@@ -62,7 +62,7 @@ def describe(trained: Trained, group: str, row: int) -> str:
     words = []
     for feature in trained.schema.group(group).features:
         if feature.kind == "categorical":
-            codes = trained.catalogues[group].features[feature.name]
+            codes = trained.catalogues[group].codes(feature.name)
             words.append(f"{feature.name} {one_line(str(trained.tables[feature.table][codes[row]]))}")
     return "  ".join(words)
 

@@ -198,7 +198,7 @@ def write_log(log: Log, folder: Path) -> None:
     with (folder / "items.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["object", "category"])
-        writer.writerows(zip(items.objects[1:], log.tables["category"][items.features["category"][1:]]))
+        writer.writerows(zip(items.objects[1:], log.tables["category"][items.codes("category")[1:]]))
 
 
 def part_scaling(report: Report, options: argparse.Namespace) -> list[str]:

@@ -60,7 +60,8 @@ class Problem:
             self.protocol.train = replace(train, place=train.place[kept], end=train.end[kept])
         trained = assemble(self.protocol)
         self.model, self.params, self.target_action = trained.model(), trained.params, trained.target_actions[0]
-        self.category: Ints = next(iter(self.log.catalogues.values())).features.get("category")
+        catalogue = next(iter(self.log.catalogues.values()))
+        self.category: Ints | None = catalogue.codes("category") if "category" in catalogue.features else None
         rng = stream(1, "initialisation")
         for name, w in self.params.items():  # as if trained: biases of 0 would hide errors in how they are used
             w += normal(rng, w.shape, 0.05, w.dtype)

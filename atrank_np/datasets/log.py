@@ -1,6 +1,7 @@
 """A behaviour log in memory: which user acted on which object, how and when, and the features of the objects."""
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -26,6 +27,14 @@ class Catalogue:
 
     objects: Texts  # [M]
     features: dict[str, Ints | Floats | Bag]  # int32 [M] (id, categorical), Bag (tokens), float64 [M], NaN: missing (number)
+
+    def codes(self, feature: str) -> Ints:
+        """An id or a categorical feature of each object [M]: rows of its table."""
+        return cast(Ints, self.features[feature])
+
+    def numbers(self, feature: str) -> Floats:
+        """A number of each object [M]; NaN where it is missing."""
+        return cast(Floats, self.features[feature])
 
 
 @dataclass

@@ -37,7 +37,7 @@ def features_shared(protocol: Protocol, task: Task) -> Floats:  # -> [S,1+R]
     catalogues, events, shared = protocol.log.catalogues, protocol.events, np.zeros(task.candidates.shape)
     for s, g in enumerate(task.samples.group):
         group = protocol.schema.groups[g]
-        codes = [catalogues[group.name].features[f.name] for f in group.features if f.kind == "categorical"]
+        codes = [catalogues[group.name].codes(f.name) for f in group.features if f.kind == "categorical"]
         history = slice(task.samples.start[s], task.samples.end[s])
         objects = events.object[history][events.group[history] == g]
         if codes and len(objects):

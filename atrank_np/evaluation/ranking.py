@@ -1,7 +1,5 @@
 """The catalogue ranked for a user or a history."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from tqdm import tqdm
 
@@ -93,7 +91,7 @@ def moment(history: Events, at: int | None = None) -> tuple[int, int]:
     return at, int(np.searchsorted(history.time, at))
 
 
-def visible(history: Events, schema: Schema, actions: Sequence[str]) -> Events:
+def visible(history: Events, schema: Schema, actions: tuple[str, ...]) -> Events:
     """The events that a model reads: those of the history groups, without what was shown and not taken."""
     kept = np.isin(history.group, [schema.index(name) for name in schema.history])
     kept &= ~not_taken(schema, actions, history.group, history.action)

@@ -126,7 +126,7 @@ def assemble(protocol: Protocol) -> Trained:
     for group, popularity in zip(protocol.schema.groups, protocol.popularity):
         for feature in group.features:
             if feature.kind == "number":
-                values = log.catalogues[group.name].features[feature.name]
+                values = log.catalogues[group.name].numbers(feature.name)
                 name = f"{group.name}.{feature.name}"
                 statistics[name] = _mean_and_deviation(name, values, popularity)
     trained = Trained(
