@@ -28,8 +28,13 @@ def test_version_is_one(capsys):
 
 @pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is in the extra [dev]")
 def test_a_type_checker_knows_the_names(tmp_path):
-    """A wrong name is an error."""
+    """A wrong name is an error, and so is a wrong type."""
     script = tmp_path / "script.py"
-    script.write_text("from atrank_np import rnak")
-    checked = subprocess.run([sys.executable, "-m", "mypy", str(script)], capture_output=True, text=True)
-    assert checked.returncode == 1 and 'Module "atrank_np" has no attribute "rnak"' in checked.stdout
+    for text, fault in (
+        ("from atrank_np import rnak", 'Module "atrank_np" has no attribute "rnak"'),
+        ("from atrank_np import read_log\nread_log(7)", "incompatible type"),
+        ("from atrank_np import Config\nConfig(epochs='many')", "incompatible type"),
+    ):
+        script.write_text(text)
+        checked = subprocess.run([sys.executable, "-m", "mypy", str(script)], capture_output=True, text=True)
+        assert checked.returncode == 1 and fault in checked.stdout, checked.stdout + checked.stderr
