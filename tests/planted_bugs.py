@@ -659,14 +659,14 @@ BUGS = [
     *bugs_in(
         "runs/trained.py",
         "test_checkpoint.py",
-        ("users without training drawn", "[strangers] = 0", "[0] = 0", "test_users_without_training_stay_unknown"),
+        ("users without training drawn", "[untrained] = 0", "[0] = 0", "test_users_without_training_stay_unknown"),
         ("another user stays unknown", "group == g] + 1)", "group == g])", "test_users_without_training_stay_unknown"),
         ("those of another group too", "user[protocol.train.group == g]", "user", "test_users_without_training_stay_unknown"),
     ),
     *bugs_in(
         "evaluation/ranking.py",
         "test_recommend.py",
-        ("user not named", "for v in (place, max", "for v in (-1, max", "test_whose_batch_it_is"),
+        ("user not named", "for value in (place, max", "for value in (-1, max", "test_whose_batch_it_is"),
         ("nobody is the first user", "place = -1", "place = 0", "test_whose_batch_it_is"),
     ),
     *bugs_in(
