@@ -269,7 +269,7 @@ ROWS = (
         "evaluation/attention.py::look_inside evaluation/attention.py::attention_by_elapsed",
         "",
         "",
-        "test_explain.py::test_weights_are_those_of_the_history test_explain.py::test_table_4_uniform_shares_add_up",
+        "test_inside.py::test_weights_are_those_of_the_history test_inside.py::test_table_4_uniform_shares_add_up",
         "25",
     ),
     Row(
@@ -278,7 +278,7 @@ ROWS = (
         "evaluation/attention.py::left_out",
         "",
         "",
-        "test_explain.py::test_left_out_is_ranking_again_without_it",
+        "test_inside.py::test_left_out_is_ranking_again_without_it",
         "26",
     ),
     Row(
@@ -296,7 +296,7 @@ ROWS = (
         "evaluation/paired.py::paired_difference",
         "",
         "",
-        "test_compare.py::test_paired_by_hand",
+        "test_paired.py::test_paired_by_hand",
         "22",
     ),
     Row(

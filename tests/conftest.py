@@ -3,14 +3,19 @@
 import signal
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from kernel_twins import KERNELS, RECOMPUTED
 from runs import run_train, write_tiny
+from small_models import a_model_as_it_starts
 
 from atrank_np import training_runs
 from atrank_np.config import MODELS
 from atrank_np.datasets import shop
+from atrank_np.evaluation import attention
+from atrank_np.evaluation.attention import DAY
 from atrank_np.gradcheck import LAYERS
+from atrank_np.runs.folder import open_run
 
 # A shell lets what it starts with & ignore Ctrl-C, and Python leaves that as it is: then nothing would be stopped.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,3 +55,29 @@ def competitor_run(request, tiny, tmp_path_factory):
         patch.setattr(training_runs, "draw_curve", lambda *_: None)
         out = tmp_path_factory.mktemp("runs") / request.param
         return run_train(tiny, out, "--model", request.param, "--backend", "numpy")
+
+
+@pytest.fixture
+def no_picture(monkeypatch):
+    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def opened(trained_run):
+    """Model and log of the run of `trained_run`, not to be changed."""
+    trained, log, _ = open_run(trained_run)
+    return trained, log
+
+
+@pytest.fixture
+def in_days(tmp_path):
+    """A model as it starts and one user, who trains b after a, c after a and b, and is tested with d."""
+    return a_model_as_it_starts(tmp_path)
+
+
+@pytest.fixture
+def two_targets(in_days):
+    """Inside of two targets of one history, and their effects, which differ."""
+    trained, log = in_days
+    insides = [attention.look_inside(trained, log, "u", target=name, at=12 * DAY) for name in "fg"]
+    return insides, np.array([attention.left_out(trained, inside.batch)[:, 0] for inside in insides])

@@ -1,6 +1,8 @@
 """What the tests of the commands need: a tiny data folder, ways to run a command, and what a run must end with."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from atrank_np import train
+from atrank_np.config import Config
+from atrank_np.datasets.batches import Batches
+from atrank_np.datasets.protocol import Protocol
+from atrank_np.datasets.reading import read_log
+from atrank_np.runs import trained
 from atrank_np.runs.checkpoint import load
 
 HERE = Path(__file__).parent
+TIMES = ("seconds", "compile_seconds", "samples_per_second", "peak_rss_mb")  # of a report: they differ from run to run
 
 SCHEMA = """
 targets = ["items", "queries"]
@@ -84,8 +92,56 @@ def assert_fault(result, text, code=2):
 
 def outcome(out):
     """All that must be equal in bits between runs that are to be the same: parameters, optimiser state and metrics."""
-    trained = load(out)
-    rows = [row[:-1] for row in trained.state.rows]  # without the seconds
-    counters = {name: getattr(trained.state, name) for name in ("loss_sum", "targets")}
+    model = load(out)
+    rows = [row[:-1] for row in model.state.rows]  # without the seconds
+    counters = {name: getattr(model.state, name) for name in ("loss_sum", "targets")}
     written = [line.rsplit(",", 1)[0] for line in (Path(out) / "metrics.csv").read_text().splitlines()]
-    return {name: w.tobytes() for name, w in trained.params.items()}, trained.step, trained.table_scale, rows, counters, written
+    return {name: w.tobytes() for name, w in model.params.items()}, model.step, model.table_scale, rows, counters, written
+
+
+def report(out):
+    def no_constant(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads((out / "report.json").read_text(), parse_constant=no_constant)
+
+
+def batches_of(tiny, **settings):
+    log, config = read_log(tiny), Config(batch_size=8, **settings)
+    return Batches(Protocol(log, config))
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+def killed():
+    raise Killed
+
+
+def press_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+def at_step(monkeypatch, step, act):
+    """`act` is called in the middle of the run, before training step number `step`."""
+    make = trained.make_backend
+
+    def make_and_watch(*arguments):
+        backend = make(*arguments)
+        train_step = backend.train_step
+
+        def watched(batch, rate):
+            if backend.step == step:
+                act()
+            return train_step(batch, rate)
+
+        backend.train_step = watched
+        return backend
+
+    monkeypatch.setattr(trained, "make_backend", make_and_watch)
+
+
+def cells(markdown):
+    """Rows of cells of a Markdown table."""
+    return [line.strip("| ").split(" | ") for line in markdown.splitlines() if not line.startswith("| ---")]

@@ -36,8 +36,8 @@ def test_numbers_are_standardised_by_training_events(log):
     values = {column.name: column.values for column in trained.model().space.groups[0].columns}["price"]
     assert np.flatnonzero(np.isnan(price)).tolist() == [0, 4]  # `unknown`, and i3
     assert values[[0, 4]].tolist() == [0, 0]
-    np.testing.assert_allclose(np.repeat(values, parts.popularity[0])[np.repeat(~np.isnan(price), parts.popularity[0])],
-                               (seen - seen.mean()) / seen.std())  # fmt: skip
+    found = np.repeat(values, parts.popularity[0])[np.repeat(~np.isnan(price), parts.popularity[0])]
+    np.testing.assert_allclose(found, (seen - seen.mean()) / seen.std())
 
 
 def test_a_number_that_is_constant_or_never_seen(log):
@@ -199,8 +199,14 @@ def foreign():
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("about", "hello")
     archive = buffer.getvalue()
-    return {"empty": b"", "text": b"hello\n" * 99, "pickle": pickle.dumps({"about": 1}), "an array": array,
-            "pickled arrays": objects, "another archive": archive}  # fmt: skip
+    return {
+        "empty": b"",
+        "text": b"hello\n" * 99,
+        "pickle": pickle.dumps({"about": 1}),
+        "an array": array,
+        "pickled arrays": objects,
+        "another archive": archive,
+    }
 
 
 @pytest.mark.parametrize("name", foreign())

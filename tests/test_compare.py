@@ -6,26 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import assert_fault, process
+from runs import assert_fault, cells, process
 
 from atrank_np import compare, comparison, training_runs
 from atrank_np.config import MODELS, VARIANTS, Config
 from atrank_np.datasets.schema import Schema
 from atrank_np.errors import DataError, Diverged
-from atrank_np.evaluation import paired
-from atrank_np.evaluation.paired import Runs, paired_difference
-from atrank_np.evaluation.plots import draw_comparison
 from atrank_np.train_flags import parse, settings
 
 CINEMA = Path(__file__).parent.parent / "data" / "cinema"
 
 # NumPy: nothing to compile for these few steps.
 SMALL = "--width 8 --spaces 2 --epochs 2 --evaluations 4 --batch-size 8 --backend numpy --quiet".split()  # noqa: SIM905
-
-
-@pytest.fixture
-def no_picture(monkeypatch):
-    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
 
 
 def command(data, out, *flags):
@@ -56,11 +48,6 @@ def terms(folder):
         tested = dict(file)
     positive, negative = tested.pop("scores").T
     return (positive > negative) + 0.5 * (positive == negative), tested
-
-
-def cells(markdown):
-    """Rows of cells of a Markdown table."""
-    return [line.strip("| ").split(" | ") for line in markdown.splitlines() if not line.startswith("| ---")]
 
 
 # Table 3
@@ -137,83 +124,6 @@ def test_every_model_has_its_row_and_its_own_defaults():
         _, config = settings(parse(list(row.flags)))
         assert config.model == row.name
         assert all(getattr(config, name) == value for name, value in MODELS[row.name].items())
-
-
-# Differences and times, by hand
-
-
-def runs(label, each, user, step_auc=((0.5, 0.7),), candidates=None):
-    """Runs with these AUC terms [seeds, S]; an evaluation every second."""
-    S = len(user)
-    tested = {"user": np.array(user), "group": np.zeros(S, int), "length": np.arange(S),
-              "candidates": np.zeros((S, 2), int) if candidates is None else candidates}  # fmt: skip
-    curves = [{"step": np.arange(len(a)), "samples": 10.0 * np.arange(len(a)), "seconds": 1.0 + np.arange(len(a)),
-               "test_auc": np.array(a)} for a in step_auc]  # fmt: skip
-    about = {"test_users": 3, "negatives": "one", "tie_rule": "½", "popularity_auc": 0.6, "in_history_auc": 0.5,
-             "features_shared_auc": 0.5,
-             "ceiling_auc": None, "swapped_history_auc": 0.5, "samples_per_second": 7, "seconds": 9,
-             "config": {"validate": False}, "backend": "numba"}  # fmt: skip
-    return Runs(label, [about] * len(each), curves, np.array(each, float), tested)
-
-
-def test_paired_by_hand():
-    """Seeds averaged, the differences are ½, 0, 1, ½ (mean ½): deviations 0, -½, ½, 0 around it."""
-    one, other = runs("a", [[1, 1, 1, 1], [1, 0, 1, 0]], [4, 5, 6, 7]), runs("b", [[1, 0, 0, 0], [0, 1, 0, 0]], [4, 5, 6, 7])
-    assert paired_difference(one, other) == (0.5, pytest.approx(np.sqrt((0.25 + 0.25) / 3 / 4)))
-    assert paired_difference(other, one) == (-0.5, paired_difference(one, other)[1])
-
-
-def test_rankings_of_a_user_vary_together():
-    """Users 4, 4, 5, 5 with deviations ½, ½, -½, -½: summed 1 and -1, so √(2/1 · 2) / 4 = ½; taken apart it would be 0.29."""
-    one, other = runs("a", [[1, 1, 0, 0]], [4, 4, 5, 5]), runs("b", [[0, 0, 0, 0]], [4, 4, 5, 5])
-    assert paired_difference(one, other) == (0.5, pytest.approx(0.5))
-
-
-def test_one_user_has_no_standard_error():
-    assert paired_difference(runs("a", [[1]], [4]), runs("b", [[0]], [4])) == (1.0, None)
-
-
-def test_only_equal_rankings_are_paired():
-    one = runs("a", [[1, 0]], [4, 5])
-    for other in (runs("b", [[1, 0]], [4, 6]), runs("b", [[1, 0]], [4, 5], candidates=np.array([[0, 0], [0, 1]]))):
-        with pytest.raises(DataError, match="^a and b were judged on different rankings: the data have changed"):
-            paired_difference(one, other)
-
-
-def test_whose_speed_says_nothing():
-    """A row that numba does not compute is told, but not where NumPy computes all."""
-    one, other = runs("ATRank", [[1, 0]], [4, 5]), runs("a variant", [[1, 0]], [4, 5])
-    text = lambda: paired.table({comparison.ATRANK: one, comparison.ONE_CHANGE[0]: other}, one)[0]
-    assert "that of NumPy" not in text()
-    other.reports[0]["backend"] = "numpy"
-    assert f"The speed of {comparison.ONE_CHANGE[0].label} is that of NumPy, so do not compare it with the others." in text()
-    one.reports[0]["backend"] = "numpy"
-    assert "that of NumPy" not in text()
-
-
-def test_seconds_to_99_percent():
-    """0.99 · 0.80 = 0.792 is first reached at 3 s, though the AUC falls below it again; 0.99 · 0.70 at 1 s."""
-    curves = [(0.5, 0.78, 0.795, 0.79, 0.80), (0.7, 0.6, 0.6, 0.6, 0.7)]
-    row = comparison.ATRANK
-    _, figures = paired.table({row: (own := runs("ATRank", [[1, 0], [1, 1]], [4, 5], curves))}, own)
-    assert figures["atrank"]["seconds_to_99"] == 2.0
-    assert figures["atrank"]["auc"] == [0.5, 1.0]
-
-
-def test_figure_2(tmp_path, monkeypatch):
-    """Two panels; a thin line for each seed, a thick one for their mean, and the controls that are known."""
-    from matplotlib import pyplot as plt
-
-    kept = []
-    monkeypatch.setattr(plt, "close", kept.append)
-    one, other = (runs(label, [[1, 0], [1, 1]], [4, 5], [(0.5, 0.7), (0.5, 0.9)]) for label in "ab")
-    draw_comparison(tmp_path / "figure.png", [one, other], one)
-    left, right = kept[0].axes
-    for ax, x in ((left, [0, 10]), (right, [1, 2])):
-        assert [line.get_label() for line in ax.lines if line.get_linewidth() > 1] == ["a", "b", "popularity alone"]
-        assert len(ax.lines) == 2 * (2 + 1) + 1
-        mean = next(line for line in ax.lines if line.get_label() == "a")
-        assert mean.get_xdata().tolist() == x and mean.get_ydata().tolist() == pytest.approx([0.5, 0.8])
 
 
 # What is there is not trained again
@@ -295,9 +205,12 @@ def test_table_5(tiny, tmp_path, no_picture, capsys):
     assert "Differences to ATRank one2one:" in protocol
     header, *rows = cells(table)
     assert header == ["model and task", "items", "queries"]
-    assert [row[0] for row in rows] == ["Bi-LSTM one2one", "ATRank one2one", "ATRank all2one", "ATRank all2all",
-                                        "popularity alone", "test users"]  # fmt: skip
-    history = lambda folder: json.loads((tmp_path / folder / "config.json").read_text())["data"]["history"]
+    tasks = ["Bi-LSTM one2one", "ATRank one2one", "ATRank all2one", "ATRank all2all"]
+    assert [row[0] for row in rows] == [*tasks, "popularity alone", "test users"]
+
+    def history(folder):
+        return json.loads((tmp_path / folder / "config.json").read_text())["data"]["history"]
+
     folders = {row[0]: [f"{row[0].lower().replace('bi-', 'bi').replace(' ', '-')}-{g}-0" for g in header[1:]] for row in rows[:3]}
     folders["ATRank all2all"] = ["atrank-all2all-0"] * 2
     assert history("atrank-one2one-queries-0") == ["queries"] and history("atrank-all2one-queries-0") == ["items", "queries"]
@@ -336,15 +249,6 @@ def test_the_tasks_that_are_run_by_default(tmp_path, monkeypatch):
     models = [name for name in MODELS if name not in ("atrank", "bpr_mf")]
     one2one = [f"{name}-one2one-{group}" for name in [*models, "atrank"] for group in ("films", "searches")]
     assert asked == [*one2one, "atrank-all2one-films", "atrank-all2one-searches", "atrank-all2all"]
-
-
-def test_ceilings_stand_beside_table_5():
-    """Those of the histories that a task sees, where a simulator knows them."""
-    cell = runs("ATRank", [[1, 0]], [4, 5])
-    known = lambda value: {"items": cell._replace(reports=[cell.reports[0] | {"ceiling_auc": value}])}
-    text, figures = paired.task_table({"ATRank one2one": known(0.8), "ATRank all2one": known(0.9)})
-    assert cells(text.split("\n\n")[0])[3:5] == [["ceiling one2one", "0.8000"], ["ceiling all2one", "0.9000"]]
-    assert figures["ceiling all2one"] == {"items": 0.9}
 
 
 # The variants
@@ -435,9 +339,12 @@ def test_seeds_that_were_judged_on_other_candidates(own, tiny):
 def test_data_that_have_changed(own, tiny, tmp_path):
     data = shutil.copytree(tiny, tmp_path / "data")
     command(data, tmp_path / "out", "--models", "bpr_mf", "--seeds", "1")
-    for name, change in (("events.csv", lambda text: text + "u3,items,click,i1,5000\n"),
-                         ("items.csv", lambda text: text.replace(",c1,", ",c2,", 1)),
-                         ("schema.toml", lambda text: text.replace("buckets = 6", "buckets = 7", 1))):  # fmt: skip
+    changes = {
+        "events.csv": lambda text: text + "u3,items,click,i1,5000\n",
+        "items.csv": lambda text: text.replace(",c1,", ",c2,", 1),
+        "schema.toml": lambda text: text.replace("buckets = 6", "buckets = 7", 1),
+    }
+    for name, change in changes.items():
         before = (data / name).read_text()
         (data / name).write_text(change(before))
         with pytest.raises(DataError, match="bpr_mf-0: the data or their schema have changed since this run; choose another"):

@@ -9,7 +9,7 @@ import pytest
 from logs import NEGATIVE, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups, write
 from runs import assert_fault, process, run_train
 
-from atrank_np import evaluate, training_runs
+from atrank_np import evaluate
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import Protocol
@@ -42,8 +42,7 @@ def test_every_model_is_scored_again(competitor_run, capsys):
 
 
 @pytest.mark.parametrize("flags", ["--backend numba", "--validate --eval-negatives 3 --history queries --cap 2"])
-def test_other_runs_too(flags, tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
+def test_other_runs_too(flags, tiny, tmp_path, capsys, no_picture):
     out = run_train(tiny, tmp_path / "run", *flags.split())
     capsys.readouterr()
     report = json.loads((out / "report.json").read_text())
@@ -181,11 +180,10 @@ def test_in_history_control(tmp_path):
 def test_features_shared_control(tmp_path):
     """The share of the history's items, queries apart, that have a candidate's kind, and its maker: their mean."""
     items = "object,kind,maker\na,1,x\nb,1,y\nc,2,x\nd,3,z\n"
-    events = "user,group,object,time\n" + "".join(f"u,{line}\n" for line in (
-        "items,a,1", "queries,c,2", "items,b,3", "items,c,4", "items,d,5"))  # fmt: skip
-    schema = "".join(f"[groups.{g}.features]\nobject = 'id'\nkind = 'categorical'\nmaker = 'categorical'\n"
-                     for g in ("items", "queries"))  # fmt: skip
-    schema = 'targets = ["items"]\n' + schema
+    events = "user,group,object,time\nu,items,a,1\nu,queries,c,2\nu,items,b,3\nu,items,c,4\nu,items,d,5\n"
+    schema = 'targets = ["items"]\n'
+    for group in ("items", "queries"):
+        schema += f"[groups.{group}.features]\nobject = 'id'\nkind = 'categorical'\nmaker = 'categorical'\n"
     log = read_log(write(tmp_path, events_csv=events, items_csv=items, queries_csv=items, schema_toml=schema))
     parts = Protocol(log)
     assert parts.test.object.tolist() == [d]
@@ -319,8 +317,7 @@ def test_a_fault_is_one_line(trained_run, tmp_path):
     assert_fault(process("evaluate", run), f"{run}/config.json: expected the run's settings, as train writes them")
 
 
-def test_validation_is_named(tiny, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
+def test_validation_is_named(tiny, tmp_path, capsys, no_picture):
     evaluate.main([str(run_train(tiny, tmp_path / "run", "--validate"))])
     assert [line.split(" AUC")[0] for line in capsys.readouterr().out.splitlines() if "(1 s.e." in line] == ["validation"] * 2
     assert load(tmp_path / "run").config.validate

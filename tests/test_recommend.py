@@ -8,7 +8,7 @@ import pytest
 from logs import NEGATIVE, SHOWN, a, d, g, one_group
 from runs import assert_fault, process, run_train
 
-from atrank_np import recommend, training_runs
+from atrank_np import recommend
 from atrank_np.config import Config
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import Protocol
@@ -74,11 +74,15 @@ def test_every_model_ranks_as_it_scores(competitor_run, tiny, capsys):
 
 @pytest.mark.parametrize("who", ["a user", "a history"])
 def test_whose_batch_it_is(who, tiny, monkeypatch):
-    """Row 1 + the user's place of a users' table, or row 0, which is nobody's."""
+    """Row 1 + the user's place of a users' table, or row 0, the unknown user."""
     log, seen = read_log(tiny), []
     trained = assemble(Protocol(log, Config(width=8, spaces=2, backend="numpy")))
-    monkeypatch.setattr(ranking, "catalogue_scores", lambda backend, schema, events, sample: seen.append(
-        pack(schema, events, sample, np.zeros((1, 0), np.int32)).user.tolist()) or np.zeros(21))  # fmt: skip
+
+    def note_the_user(backend, schema, events, sample):
+        seen.append(pack(schema, events, sample, np.zeros((1, 0), np.int32)).user.tolist())
+        return np.zeros(21)
+
+    monkeypatch.setattr(ranking, "catalogue_scores", note_the_user)
     rank(trained, log, **({"user": "u2"} if who == "a user" else {"history": history_of(log, "u2")}))
     assert seen == [[1 + log.users.tolist().index("u2") if who == "a user" else 0]]
 
@@ -91,8 +95,8 @@ def test_a_history_needs_no_user_but_for_bpr_mf(competitor_run, tiny, tmp_path, 
         recommend.main([str(competitor_run), "--history", str(file)])
         assert capsys.readouterr().out.count("\n") == 11
         return
-    assert_fault(process("recommend", competitor_run, "--history", file),
-                 "bpr_mf ranks for users of its training data, not for a history; name one of them with --user")  # fmt: skip
+    result = process("recommend", competitor_run, "--history", file)
+    assert_fault(result, "bpr_mf ranks for users of its training data, not for a history; name one of them with --user")
     with pytest.raises(DataError, match="^bpr_mf ranks for users of its training data"):
         rank(trained, history=history_of(read_log(tiny), "u2"))
 
@@ -127,8 +131,7 @@ def test_the_command_ranks_at_a_time(trained_run, tiny, capsys):
     assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == early != whole
 
 
-def test_the_cap_and_repeats_and_the_groups_of_a_history(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_runs, "draw_curve", lambda *_: None)
+def test_the_cap_and_repeats_and_the_groups_of_a_history(tiny, tmp_path, no_picture):
     data = shutil.copytree(tiny, tmp_path / "data")
     (data / "schema.toml").write_text('target_repeats = "keep"\nhistory = ["items"]\n' + (data / "schema.toml").read_text())
     trained, log = load(run_train(data, tmp_path / "run", "--cap", "2")), read_log(data)
@@ -169,11 +172,14 @@ def test_what_is_not_taken_is_no_part_of_a_history(tmp_path):
 def test_a_line_for_each_object(trained_run, capsys, monkeypatch):
     """Whatever stands in a name or a feature."""
     trained, log, _ = open_run(trained_run)
-    broken = lambda names: np.array([f"{name}\r\n!" for name in names])
+
+    def broken(names):
+        return np.array([f"{name}\r\n!" for name in names])
+
     objects = broken(trained.catalogues["items"].objects)
     items = replace(trained.catalogues["items"], objects=objects)
-    trained = replace(trained, catalogues=trained.catalogues | {"items": items},
-                      tables={name: broken(names) for name, names in trained.tables.items()})  # fmt: skip
+    tables = {name: broken(names) for name, names in trained.tables.items()}
+    trained = replace(trained, catalogues=trained.catalogues | {"items": items}, tables=tables)
     monkeypatch.setattr(recommend, "open_run", lambda *_: (trained, log, None))
     monkeypatch.setattr(recommend, "rank", lambda *_, **asked: [(str(objects[1]), 0.5), (str(objects[2]), 0.25)])
     assert recommend.main([str(trained_run), "--user", "u1"]) == 0
@@ -233,5 +239,5 @@ def test_faults(trained_run, tmp_path, monkeypatch):
 
 
 def test_a_fault_is_one_line(trained_run):
-    assert_fault(process("recommend", trained_run, "--user", "nobody"),
-                 "user 'nobody': not in the log; some of its users are 'u0', 'u1', 'u2'")  # fmt: skip
+    result = process("recommend", trained_run, "--user", "nobody")
+    assert_fault(result, "user 'nobody': not in the log; some of its users are 'u0', 'u1', 'u2'")

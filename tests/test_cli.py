@@ -1,0 +1,110 @@
+"""What all commands share: how they end, what they print, what they import, how much memory they have used."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import assert_fault, command_line, environment, process
+
+from atrank_np import cli, train
+from atrank_np.memory import peak_rss_mb
+from atrank_np.runs import trained
+
+
+def test_peak_memory_is_in_megabytes():
+    """Python with NumPy takes some 30; a machine that has 100,000 does not give them to a test."""
+    peak = peak_rss_mb()
+    assert peak is None or 10 < peak < 100_000
+
+
+def test_a_system_that_does_not_tell_its_peak(monkeypatch):
+    """Some sandboxes have the file without the line."""
+    monkeypatch.setattr(Path, "read_text", lambda *_: "VmRSS:\t 5000 kB\n")
+    assert peak_rss_mb() is None or 10 < peak_rss_mb() < 100_000
+
+
+def test_too_little_memory_is_one_line(tiny, tmp_path, monkeypatch, capsys):
+    """And leaves no folder."""
+    monkeypatch.setattr(trained, "make_backend", lambda *_: np.empty(2**59))  # 4 exabytes
+    monkeypatch.setattr(sys, "argv", ["train", "--data", str(tiny), "--out", str(tmp_path / "run")])
+    with pytest.raises(SystemExit) as ended:
+        cli.run(train.main)
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and error.startswith("error: not enough memory: Unable to allocate ")
+    assert error.count("\n") == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_faults_are_one_line(tiny, tmp_path):
+    nowhere = process("train", "--data", tmp_path / "nowhere")
+    assert_fault(nowhere, f"{tmp_path}/nowhere: expected a folder with events.csv, found none")
+    no_number = process("train", "--data", tiny, "--epochs", "x")
+    assert_fault(no_number, "argument --epochs: invalid int value: 'x' (see python -m atrank_np.train --help)")
+    (tmp_path / "file").write_text("")
+    assert_fault(process("train", "--data", tiny, "--out", tmp_path / "file" / "run"), f"{tmp_path}/file/run: Not a directory")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_output_that_nobody_reads(tiny, tmp_path, trained_run):
+    """`| head -1`, also with an output that waits in the buffer until the end."""
+    for arguments in (["recommend", trained_run, "--user", "u1"], ["train", "--help"], ["evaluate", trained_run, "--json"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        result = subprocess.run(command_line(*arguments), stdout=writer, stderr=subprocess.PIPE, text=True, env=environment())
+        os.close(writer)
+        assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_no_output_at_all(tiny, trained_run):
+    """Standard output may be closed, or know fewer letters than a table has."""
+    ended = subprocess.run(f"{shlex.join(command_line('departures'))} >&-", shell=True, capture_output=True, env=environment())
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    ascii_only = environment() | {"PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(command_line("datasets.stats", tiny), capture_output=True, text=True, env=ascii_only)
+    assert shown.returncode == 0 and ", ?)" in shown.stdout
+
+
+def test_no_progress_bar_without_a_terminal(tiny, tmp_path):
+    flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--out", tmp_path / "run"]
+    result = process("train", "--data", tiny, *flags)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", result.stdout)
+    assert result.stdout.count("\n") == 8
+
+
+IMPORTS = """
+import sys
+try:
+    {}
+except SystemExit as end:
+    assert end.code == 0
+print([name for name in ("numba", "matplotlib", "scipy") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("what", ["train", "evaluate", "recommend", "package"])
+def test_what_is_imported(what):
+    """Neither the package nor --help loads what only a run needs."""
+    code = "import atrank_np" if what == "package" else f"from atrank_np.{what} import main; main(['--help'])"
+    result = subprocess.run([sys.executable, "-c", IMPORTS.format(code)], capture_output=True, text=True, env=environment())
+    assert result.stdout.splitlines()[-1] == "[]", result.stderr
+
+
+BLAS = """
+import ctypes, pathlib, atrank_np.train, numpy
+for path in pathlib.Path(numpy.__file__).parent.parent.glob("numpy.libs/*openblas*"):
+    print(ctypes.CDLL(path).scipy_openblas_get_num_threads64_())
+"""
+
+
+def test_one_blas_thread():
+    """The matrices of a step are small, and the last bits may depend on how many threads share a product."""
+    free = {name: value for name, value in environment().items() if name != "OPENBLAS_NUM_THREADS"}
+    result = subprocess.run([sys.executable, "-c", BLAS], capture_output=True, text=True, env=free)
+    if not result.stdout:
+        pytest.skip("numpy has another BLAS here")
+    assert result.stdout == "1\n"

@@ -1,0 +1,57 @@
+"""The batches of a training: every sample once in an epoch, with negatives of its user."""
+
+import numpy as np
+import pytest
+from helpers import assert_same
+from runs import batches_of
+
+from atrank_np.datasets import batches
+from atrank_np.datasets.reading import read_log
+
+
+def test_an_epoch_has_every_sample_once(tiny):
+    batches = batches_of(tiny)
+    orders = []
+    for epoch in range(2):
+        seen = [batches.batch(epoch, i) for i in range(batches.per_epoch)]
+        positives = np.concatenate([np.stack([b.target_group, b.target_object])[:, b.label > 0].T for b in seen]).tolist()
+        expected = np.stack([batches.train.group, batches.train.object]).T.tolist()
+        assert sorted(positives) == sorted(expected)
+        assert [len(b.label) for b in seen] == [8] * (len(seen) - 1) + [batches.targets - 8 * (len(seen) - 1)]
+        orders.append(positives)
+    assert orders[0] != orders[1]
+
+
+def test_the_negatives_of_a_batch_are_those_of_its_users(tiny):
+    """In whatever order the samples come: never what that user touches."""
+    log, batches = read_log(tiny), batches_of(tiny, negatives=3)
+    users = np.repeat(np.arange(len(log.users)), np.diff(log.offsets))
+    touched = set(zip(users.tolist(), log.group.tolist(), log.object.tolist()))
+    for i in range(batches.per_epoch):
+        batch = batches.batch(1, i)
+        user = np.repeat(batch.user - 1, np.diff(batch.target_offsets))
+        drawn = [column[batch.label == 0].tolist() for column in (user, batch.target_group, batch.target_object)]
+        assert touched.isdisjoint(zip(*drawn))
+
+
+@pytest.mark.parametrize("together", [1, 8, 512])
+def test_a_batch_is_a_function_of_its_place(together, tiny, monkeypatch):
+    """However many are packed at a time."""
+    anew = batches_of(tiny)
+    monkeypatch.setattr(batches, "TOGETHER", together)
+    forwards = batches_of(tiny)
+    first = [tuple(forwards.batch(epoch, i)) for epoch in range(2) for i in (0, 3)]
+    assert_same(first[3], tuple(anew.batch(1, 3)))
+    assert_same(first[0], tuple(anew.batch(0, 0)))
+    for i in range(anew.per_epoch):
+        assert_same(tuple(forwards.batch(0, i)), tuple(anew.batch(0, i)))
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_negatives_afresh_or_once(tiny, fresh):
+    batches, drawn = batches_of(tiny, fresh_negatives=fresh, negatives=3), []
+    for epoch in range(2):
+        batches.batch(epoch, 0)
+        drawn.append(batches.drawn)
+    assert np.array_equal(*drawn) != fresh
+    assert drawn[0].shape == (len(batches.train.user), 3)
