@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 from .attention import Attention
+from .context import Turned
 from .embedding import GroupParameters, NumberParameters
 from .feedforward import FeedForward
 from .packed import Items
 from .products import matrix
 from .ranking import Deep
-from .workspace import Turned
 
 
 class KernelSpec(NamedTuple):
