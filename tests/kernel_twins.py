@@ -64,9 +64,8 @@ def layer_norm_backward(dy, cache):
 
 def attention_work(n, q, D, K, keep=True):
     """AttentionWork for one history."""
-    weight = np.zeros((max(q * n if keep else 2 * n, 1), K))
-    return attention.AttentionWork(weight, np.zeros((max(n, 1), 2 * K)), np.zeros((max(q, 1) * D, 2 * K)),
-                                   np.zeros((2 * K, D)), np.zeros((0, D)))  # fmt: skip
+    weight, dscore, folded = ((q + 1) // 2 * n if keep else n, 2 * K), (n, 2 * K), (max(q, 1) * D, 2 * K)
+    return attention.AttentionWork(*map(np.zeros, (weight, dscore, folded, (2 * K, D), (0, D))))
 
 
 def _attend(keep):
@@ -80,7 +79,7 @@ def _attend(keep):
         for (i, j), (a, b) in zip(zip(query_offsets, query_offsets[1:]), zip(offsets, offsets[1:])):
             work = attention_work(b - a, j - i, D, K, keep)
             given = attention.Operands(query[i:j], work.no_matrix, key[a:b], value[a:b])
-            run(attention.attend_forward, given, int(keep), work.weight, work.folded, work.score[: b - a], c[i:j])
+            run(attention.attend_forward, given, int(keep), work.weight, work.folded, c[i:j])
             histories.append((given, work, slice(i, j), slice(a, b)))
         return c[:, columns.argsort()], (query, key, value, columns, histories)
 
@@ -91,8 +90,7 @@ def _attend(keep):
         for given, work, queries, keys in histories:
             work = attention.AttentionWork(*(a.copy() for a in work))
             own = attention.Operands(gradients[0][queries], work.no_matrix, gradients[1][keys], gradients[2][keys])
-            run(attention.attend_backward, dc[queries], given, int(keep), work.weight, work.folded, work,
-                work.score[: len(given.key)], own)  # fmt: skip
+            run(attention.attend_backward, dc[queries], given, int(keep), work.weight, work.folded, work, own)
         return tuple(g[:, columns.argsort()] for g in gradients)
 
     return {"attend_forward": forward, "attend_backward": backward}

@@ -14,7 +14,7 @@ from atrank_np.gradcheck import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.attention import KEPT, Operands, attend_backward, attend_forward
 from atrank_np.kernels.catalogue import BLOCK
-from atrank_np.kernels.embedding import add_scaled, sum_scaled, take_square
+from atrank_np.kernels.embedding import add_scaled, take_square
 from atrank_np.kernels.layout import Flat
 from atrank_np.kernels.packed import Packed
 from atrank_np.kernels.products import add_product, add_product_of_transpose, from_strips, product, to_strips, transpose
@@ -145,8 +145,8 @@ def test_what_lay_in_the_workspace_is_not_read(lengths):
     numpy, numba = both(problem)
     numba.gradients(batch)
     for shard in numba.shards:
-        work = shard.arrays("attention")
-        for rows in (*numba.buffers[0], *numba.buffers[1], *map(work.arrays, ("weight", "score", "folded", "turned"))):
+        work = shard.keep["attention"]
+        for rows in (*numba.buffers[0], *numba.buffers[1], *map(work.keep.get, ("weight", "dscore", "folded", "turned"))):
             rows[:] = np.nan
     (_, wanted), (_, gradients) = numpy.gradients(batch), numba.gradients(batch)
     for name, w in numpy.params.items():
@@ -211,12 +211,9 @@ def test_take_square(n):
 
 
 @pytest.mark.parametrize("n", [5, 16, 40])
-def test_scaled_sums(n):
+def test_add_scaled(n):
     x, y = np.random.default_rng(n).standard_normal((2, 100))
     expected = y.copy()
-    expected[3 : 3 + n] = 2 * x[1 : 1 + n] + 2 * x[50 : 50 + n]
-    run(sum_scaled, y[3 : 3 + n], x[1 : 1 + n], x[50 : 50 + n], 2.0)
-    np.testing.assert_array_equal(y, expected)
     expected[4 : 4 + n] += 2 * x[7 : 7 + n]
     run(add_scaled, y[4 : 4 + n], x[7 : 7 + n], 2.0)
     np.testing.assert_array_equal(y, expected)
@@ -313,8 +310,8 @@ def test_queries_through_W_see_what_keys_through_W_show(n, q, D, K, keep):
         key, own_W, dW = (memory, W, np.zeros((D, D))) if folded else (memory @ W, work.no_matrix, work.no_matrix)
         given, c = Operands(query, own_W, key, value), np.zeros((q, D))
         gradients = Operands(normal(q, D), dW, normal(n, D), normal(n, D))
-        run(attend_forward, given, int(keep), work.weight, work.folded, work.score[:n], c)
-        run(attend_backward, dc, given, int(keep), work.weight, work.folded, work, work.score[:n], gradients)
+        run(attend_forward, given, int(keep), work.weight, work.folded, c)
+        run(attend_backward, dc, given, int(keep), work.weight, work.folded, work, gradients)
         dkey = gradients.key
         dmemory, dW = (dkey, dW) if folded else (dkey @ W.T, memory.T @ dkey)
         found.append((c, gradients.query, dmemory, gradients.value, dW))

@@ -30,10 +30,10 @@ The modules, in the order in which they call each other:
     simd packed         Vector; View, packed arguments
     products            matrix products and transposes
     layout              aligned arrays, the order of columns
-    embedding feedforward attention convolution ranking      twins of the layers
+    embedding feedforward attention lstm convolution ranking      twins of the layers
     workspace           batch, shards, chunks; the common space
     threads             the barrier
-    step atrank lstm bilstm cnn bpr_mf      a training step
+    step atrank bilstm cnn bpr_mf      a training step
     catalogue           ranking all objects for one history
     spec backend        parameters by name, and what Python sees
 
@@ -51,31 +51,16 @@ Tricks, each with its price in lines and what it is worth in the training step (
     values times W1 (catalogue)   short histories: depth n K in place of D        98->72ms catalogue: short = False
 """
 
-import hashlib
-import os
-from pathlib import Path
-
 import numba
+from numba.core.dispatcher import Dispatcher
 
+from .cache import cache_folder
 
-def _cache_folder():
-    """A folder for compiled code whose name is a hash of all kernels, or "" (numba's own choice) if none can be made.
-
-    numba looks only at the file of the cached function itself: a changed kernel in another file would go unseen.
-    It reads the whole list of what is kept of a function, so whoever calls kernels passes types that all programs know.
-    """
-    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
-    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(base).expanduser() / "atrank_np" / hashlib.sha256(sources).hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return ""
-    return str(folder) if os.access(folder, os.W_OK) else ""
-
-
-_before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _cache_folder()
+_before = numba.config.CACHE_DIR, Dispatcher.enable_caching
+numba.config.CACHE_DIR = cache_folder()
+if numba.config.CACHE_DIR is None:
+    Dispatcher.enable_caching = lambda dispatcher: None
 try:
     from .backend import NumbaBackend  # noqa: F401  numba asks for the folder when a function is defined
 finally:
-    numba.config.CACHE_DIR = _before
+    numba.config.CACHE_DIR, Dispatcher.enable_caching = _before

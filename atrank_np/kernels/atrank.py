@@ -14,6 +14,7 @@ from .feedforward import (
     mask_of,
     project,
     project_backward,
+    rows_of_cache,
 )
 from .jit import ZERO, entry, inline, kernel
 from .products import add_product_of_transpose, product
@@ -54,10 +55,9 @@ class Buffers(NamedTuple):
 
 
 @inline
-def cache_of(B, first, last):
-    """A feed-forward net's cache in rows first … last-1."""
-    return FeedForwardCache(B.X[first:last], B.hidden[first:last], B.out[first:last], B.normed[first:last], B.rstd[first:last],
-                            B.dkey[first:last])  # fmt: skip
+def cache_of(B):
+    """A feed-forward net's cache in the buffers."""
+    return FeedForwardCache(B.X, B.hidden, B.out, B.normed, B.rstd, B.dkey)
 
 
 @kernel
@@ -73,7 +73,7 @@ def shard_step(context, thread, s):
         n, end, histories = chunk.n, chunk.n + chunk.q, chunk.last - chunk.first
         S, h, query, value, value_C = B.S[:n], B.S[n:end], B.query[:n], B.value[:n], B.value_C[:n]
         C, e, target_query, key = B.C[:n], B.C[n:end], B.query[n:end], B.key[:n]
-        own_cache, target_cache = cache_of(B, ZERO, n), cache_of(B, n, end)
+        own_cache, target_cache = rows_of_cache(cache_of(B), ZERO, n), rows_of_cache(cache_of(B), n, end)
         mask = mask_of(settings.dropout, 0, chunk.number, ZERO)
         target_mask = mask_of(settings.dropout, 1, chunk.number[n:end], len(batch.object))
         common_space(context.groups, own.groups, settings.scale, batch, chunk, B.S[:end], B.dS)  # (1)

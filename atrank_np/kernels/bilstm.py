@@ -79,7 +79,7 @@ class Buffers(NamedTuple):
     de: np.ndarray
 
 
-def wide_buffers(model, R, dtype):
+def other_buffers(model, R, dtype):
     """The buffers that are no rows of D numbers, by name."""
     D = model.space.width
     forwards, backwards = (new_cache(R, D, D, dtype) for _ in range(2))

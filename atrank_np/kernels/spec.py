@@ -3,20 +3,20 @@
 from typing import NamedTuple
 
 from .attention import Attention
+from .context import Turned
 from .embedding import GroupParameters, NumberParameters
 from .feedforward import FeedForward
 from .lstm import LSTM
 from .packed import Items
 from .products import matrix
 from .ranking import Deep
-from .workspace import Turned
 
 
 class KernelSpec(NamedTuple):
     step: object  # the entry
     parameters: object  # (Named, model) -> the NamedTuple of its parameters
     buffers: object  # NamedTuple of a chunk's rows
-    wide_buffers: object = lambda model, R, dtype: {}  # those of R rows that do not have D numbers, by name
+    other_buffers: object = lambda model, R, dtype: {}  # those that are no rows of D numbers, by name
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
     by_rows: tuple = ()  # matrices that no product uses: they lie row by row, and are not transposed
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
@@ -84,4 +84,5 @@ class Named:
 
     def turned(self, other, names, blocks_of):
         """[Turned] for all matrices: of self, into `other`."""
-        return [Turned(self.matrix(n, b), other.matrix(n, b)) for n in names for b in range(blocks_of(n))]
+        found = [Turned(self.matrix(n, b), other.matrix(n, b)) for n in names for b in range(blocks_of(n))]
+        return Items(found, Turned(self.matrix(""), other.matrix("")))
