@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import signal
-import sys
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -81,8 +80,6 @@ def fit(log, config=None, *, out=None, resume=None, world=None, show=False, **se
     total = config.epochs * batches.per_epoch
     evaluations = min(config.evaluations, total)
     marks = {round(total * i / evaluations) for i in range(1, evaluations + 1)}
-    if show and sys.stderr.isatty() and config.backend == "numba":
-        print("compiling the kernels (the first time half a minute or so), or loading them …", file=sys.stderr)
     state["compile_seconds"] += backend.warm_up(batches.batch(0, 0))
 
     if out is not None:

@@ -64,8 +64,9 @@ def test_code_is_loaded_from_no_folder_of_others(nowhere, tmp_path, monkeypatch,
         own.mkdir()
         own.chmod(0o777 if fault == "open to all" else 0o700)
     if fault == "of another user":
-        own.rename(tmp_path / f"atrank_np-{os.getuid() + 1}")
-        monkeypatch.setattr("os.getuid", lambda uid=os.getuid(): uid + 1)
+        other = os.getuid() + 1
+        own.rename(tmp_path / f"atrank_np-{other}")
+        monkeypatch.setattr("os.getuid", lambda: other)
     assert cache_folder() is None
 
 

@@ -19,11 +19,12 @@ from .feedforward import Dropout
 from .layout import aligned
 from .packed import pack
 from .parameters import FlatParameters
+from .progress import PROGRESS
 from .spec import KernelSpec
 from .step import begin, gradient_norm, sum_tables, transpose_matrices
 from .threads import team
 
-ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, by_rows=("vanilla.W",))
+ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=86, by_rows=("vanilla.W",))
 SPECS = {ATRank: ATRANK, Residual: ATRANK}
 SPACES = (CommonSpace, NoTime)
 
@@ -38,6 +39,7 @@ class NumbaBackend:
             raise ValueError(f"{type(model).__name__} with {type(model.space).__name__}: has no kernels, NumPy computes it")
         self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
         self.spec, self.dtype = SPECS[type(model)], next(iter(params.values())).dtype
+        PROGRESS.expected = self.spec.functions
         self.threads = 1 if self.spec.alone else min(config.threads, config.shards)
         self.team = team(self.threads)
         self.parameters = FlatParameters(model, self.spec, self.dtype, self.threads)

@@ -15,6 +15,7 @@ class KernelSpec(NamedTuple):
     step: object  # the entry
     parameters: object  # (Named, model) -> the NamedTuple of its parameters
     buffers: object  # NamedTuple of a chunk's rows
+    functions: int = 0  # that are compiled for the defaults, about
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
     by_rows: tuple = ()  # matrices that no product uses: they lie row by row, and are not transposed
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
