@@ -24,7 +24,7 @@ from .spec import KernelSpec
 from .step import begin, gradient_norm, sum_tables, transpose_matrices
 from .threads import team
 
-ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=86, by_rows=("vanilla.W",))
+ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=86)
 SPECS = {ATRank: ATRANK, Residual: ATRANK}
 SPACES = (CommonSpace, NoTime)
 
@@ -101,11 +101,10 @@ class NumbaBackend:
             self.objects = state, work_for_objects(objects, self.parameters)
         buffers = next(buffers for buffers, chunk in zip(self.buffers, self.chunks) if chunk.count)
         f, n = np.empty(objects, self.dtype), int(batch.offsets[-1])
-        key = buffers.C[:n] @ self.parameters.dense["vanilla.W"]  # queries are many: W is for the keys
         width = self.model.space.groups[group].width
 
         def job(thread, _):
-            work = pack(work_for_history(self.objects[1], key, buffers.value_C[:n], f, width, self.parameters))
+            work = pack(work_for_history(self.objects[1], buffers.key_C[:n], buffers.value_C[:n], f, width, self.parameters))
             part = [objects * t // self.threads for t in (thread, thread + 1)]
             if new:
                 object_side(self.context, own, work, group, *part)

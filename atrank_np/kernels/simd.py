@@ -198,14 +198,8 @@ def store(x, row, column, vector):
 
 
 @instruction
-def lanes(x):
-    """How many numbers a row of x has, as Lanes."""
-    return Lanes(x.lanes)
-
-
-@instruction
 def half(x):
-    """Half as many."""
+    """Half as many as a row of x has, as Lanes."""
     return Lanes(x.lanes // 2)
 
 
