@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 17. The ladder: loops, NumPy, numba, the compiled step
 #
-# *Before it: lessons 08 and 09 (attention), 14. About 30 minutes. The first run compiles for half a minute or so; later ones find
+# *Before it: lessons 08 and 09 (attention), 14. About 30 minutes. The first run compiles for some ten seconds; later ones find
 # the result in a cache.*
 #
 # One formula, four ways to compute it. For a history of $n$ behaviours, in every space $k$ with its $d$ columns:
