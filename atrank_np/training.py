@@ -3,7 +3,6 @@
 import contextlib
 import json
 import signal
-import sys
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -102,8 +101,6 @@ class Training:
     def run(self) -> None:
         """All steps that are left."""
         backend, batches, config = self.backend, self.batches, self.config
-        if self.show and sys.stderr.isatty() and config.backend == "numba":
-            print("compiling the kernels (the first time half a minute or so), or loading them …", file=sys.stderr)
         self.state["compile_seconds"] += backend.warm_up(batches.batch(0, 0))
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from ..config import MODELS
 from ..datasets.electronics_shaped import ITEMS, electronics_shaped
 from ..datasets.reading import read_log
 from ..text import table
+from .compiling import part_compile
 from .workers import OURS, Fault, workers
 
 TOLERANCE = 1e-5  # of the largest score, in float32
@@ -253,4 +254,4 @@ def draw(scaling, path):
 
 
 PARTS = {"train": part_train, "models": part_models, "rank": part_rank, "groups": part_groups, "epoch": part_epoch,
-         "read": part_read, "scaling": part_scaling}  # fmt: skip
+         "read": part_read, "scaling": part_scaling, "compile": part_compile}  # fmt: skip

@@ -20,7 +20,7 @@ POOL = 40  # batches that are timed, and that an opponent may sort by length
 def atrank_flops(batch, D=128):
     """Floating-point operations of a training step: 8 products with a [D,D] matrix for a behaviour, 4 for a target, and
     D numbers of scores and of values for a pair of the attention; backward takes twice what forward takes. So the layers
-    do it; the kernels need a little less (`kernels.attention.folded_forward`)."""
+    and the kernels do it."""
     n, q = np.diff(batch.offsets), np.diff(batch.target_offsets)
     return 3 * (2 * D * D * (8 * n.sum() + 4 * q.sum()) + 4 * D * (n * (n + q)).sum())
 

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import ADD, SET, inline, kernel
+from .jit import inline, kernel
 from .packed import Matrix
-from .products import J, as_matrix, multiply, transpose, transposed
-from .simd import columns, dots, exp, half, lanes, load, maximum, multiply_add, piece, size, splat, spread, store, zeros
+from .simd import columns, dots, exp, half, load, maximum, multiply_add, piece, size, splat, spread, store, zeros
 
 KEPT = 128  # histories up to this length keep their attention weights for the backward pass
 
@@ -27,17 +26,15 @@ class Attention(NamedTuple):
 
     P_W: Matrix  # [D, D]
     P_b: np.ndarray  # [1, D]
-    W: object  # [D, D] a Matrix that keys go through, or a View of rows that queries go through
+    W: Matrix  # [D, D]
     Q_W: Matrix  # [D, D]
     Q_b: np.ndarray  # [1, D]
 
 
 class Operands(NamedTuple):
-    """What attends and what is attended to, or their gradients. W: a View of no rows, or the matrix that keys still have to
-    go through; then key is the memory."""
+    """What attends and what is attended to, or their gradients."""
 
     query: np.ndarray  # [q, D]
-    W: np.ndarray  # [0 or D, D]
     key: np.ndarray  # [n, D]
     value: np.ndarray  # [n, D]
 
@@ -47,9 +44,6 @@ class AttentionWork(NamedTuple):
 
     weight: np.ndarray  # [., 2K] attention weights of the chunk: those that are kept, and a pair's
     dscore: np.ndarray  # [n, 2K] of a pair of queries, for the longest history
-    folded: np.ndarray  # [targets D, 2K] of the chunk's pairs of targets, each in the D rows of its first
-    turned: np.ndarray  # [2K, D]
-    no_matrix: np.ndarray  # [0, D] in the place of W for keys that went through it
 
 
 @kernel
@@ -79,26 +73,6 @@ def scores_backward(dscore, query, i, other, key, dquery, dkey, add):  # [n, 2K]
             store(dkey, j, p, multiply_add(ds2, q2, multiply_add(ds1, q1, dk)))
         store(dquery, other, p, dq2)  # first: the gradient of an odd last query's copy is zero
         store(dquery, i, p, dq1)
-
-
-@kernel
-def folded_forward(query, i, other, W, memory, score, folded):  # [q, D], [D, D], [n, D] -> [n, 2K], [D, 2K]
-    """The same scores from memory that went through no W: (s W_k) · m_j in the place of s · (W_k m_j).
-
-    That is less work where queries are few: a pair of them becomes `folded`, and scores are its product with memory.
-    """
-    scores_forward(query, i, other, W, folded)
-    multiply(as_matrix(memory), as_matrix(folded), as_matrix(score), SET, lanes(score))
-
-
-@kernel
-def folded_backward(dscore, given, i, other, folded, turned, gradients, add):  # [n, 2K], ., ., ., [D, 2K], [2K, D]
-    """Writes dquery of the pair, adds to dW; dkey, of the memory, as in `scores_backward`. `folded` becomes its gradient."""
-    f, ds, memory = as_matrix(folded), as_matrix(dscore), as_matrix(given.key)
-    transpose(f, as_matrix(turned))
-    multiply(ds, as_matrix(turned), as_matrix(gradients.key), add, J)
-    multiply(transposed(memory), ds, f, SET, lanes(dscore))
-    scores_backward(folded, given.query, i, other, given.W, gradients.query, gradients.W, ADD)
 
 
 @kernel
@@ -132,17 +106,14 @@ def softmax_backward(da, a, odd):  # [n, 2K], [n, 2K]
 
 
 @inline
-def weights_of_pair(given, i, other, folded, weight):  # ., ., ., [D, 2K] -> [n, 2K]
+def weights_of_pair(given, i, other, weight):  # -> [n, 2K]
     """Attention weights of query i and the other."""
-    if len(given.W) == 0:
-        scores_forward(given.query, i, other, given.key, weight)  # F1
-    else:
-        folded_forward(given.query, i, other, given.W, given.key, weight, folded)
+    scores_forward(given.query, i, other, given.key, weight)  # F1
     softmax_forward(weight)  # F2
 
 
 @kernel
-def attend_forward(given, keep, weight, folded, c):  # ., ., [pairs n, 2K], [q D, 2K] -> [q, D]
+def attend_forward(given, keep, weight, c):  # ., ., [pairs n, 2K] -> [q, D]
     """c_i = Σ_j a_ij value_j for the q queries and n keys of one history.
 
     The weights go to `weight`, n rows for a pair of queries: all of them if `keep`, else each over the one before.
@@ -151,7 +122,7 @@ def attend_forward(given, keep, weight, folded, c):  # ., ., [pairs n, 2K], [q D
     C = piece(c, K)
     for i in range(0, q, 2):
         other, a = min(i + 1, q - 1), weight[first : first + n]
-        weights_of_pair(given, i, other, folded[i * D : (i + 1) * D], a)  # F1, F2
+        weights_of_pair(given, i, other, a)  # F1, F2
         for p in range(0, D, size(C)):  # rows in pieces: their sums stay in registers
             sum = sum2 = splat(c, 0.0, C)
             for j in range(n):
@@ -165,21 +136,21 @@ def attend_forward(given, keep, weight, folded, c):  # ., ., [pairs n, 2K], [q D
 
 
 @kernel
-def attend_backward(dc, given, keep, weight, folded, work, gradients):  # [q, D], ., ., [pairs n, 2K], [q D, 2K]
-    """Writes the gradients of query, key and value, adds to that of W.
+def attend_backward(dc, given, keep, weight, dscore, gradients):  # [q, D], ., ., [pairs n, 2K], [n, 2K]
+    """Writes the gradients of query, key and value; dscore is room.
 
     If the weights were not kept, they are computed again pair by pair, by the very code of the forward pass: then memory is
     linear in n.
     """
     q, n, D, K, first = len(dc), len(given.key), columns(dc), half(weight), 0
-    C, dscore = piece(dc, K), work.dscore[:n]
+    C = piece(dc, K)
     zero = splat(dc, 0.0, C)
     for j in range(n if q == 0 else 0):  # nobody below writes them
         gradients.key[j], gradients.value[j] = zeros(dc), zeros(dc)
     for i in range(0, q, 2):
-        add, other, a, fold = i > 0, min(i + 1, q - 1), weight[first : first + n], folded[i * D : (i + 1) * D]
+        add, other, a = i > 0, min(i + 1, q - 1), weight[first : first + n]
         if not keep:
-            weights_of_pair(given, i, other, fold, a)
+            weights_of_pair(given, i, other, a)
         for p in range(0, D, size(C)):
             g1, g2 = load(dc, i, p, C), zero
             if other > i:
@@ -190,10 +161,7 @@ def attend_backward(dc, given, keep, weight, folded, work, gradients):  # [q, D]
                 store(gradients.value, j, p, multiply_add(spread(load(a, j, size(K), K), C), g2, dv))  # B3, by v
         scores_forward(dc, i, other, given.value, dscore)  # B3, by a
         softmax_backward(dscore, a, other == i)  # B2
-        if len(given.W) == 0:  # B1
-            scores_backward(dscore, given.query, i, other, given.key, gradients.query, gradients.key, add)
-        else:
-            folded_backward(dscore, given, i, other, fold, work.turned, gradients, add)
+        scores_backward(dscore, given.query, i, other, given.key, gradients.query, gradients.key, add)  # B1
         if keep:
             first += n
 
@@ -201,7 +169,7 @@ def attend_backward(dc, given, keep, weight, folded, work, gradients):  # [q, D]
 @inline
 def of_history(given, i, q, a, n):
     """The rows of one history: its q queries from row i on, its n keys from row a on."""
-    return Operands(given.query[i : i + q], given.W, given.key[a : a + n], given.value[a : a + n])
+    return Operands(given.query[i : i + q], given.key[a : a + n], given.value[a : a + n])
 
 
 @kernel
@@ -211,17 +179,17 @@ def attend(given, query_offsets, offsets, histories, work, keep, first, c):  # -
     for h in range(histories):
         a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
         kept = keep and n <= KEPT
-        attend_forward(of_history(given, i, q, a, n), kept, work.weight[first:], work.folded[i * columns(c) :], c[i : i + q])
+        attend_forward(of_history(given, i, q, a, n), kept, work.weight[first:], c[i : i + q])
         first += (q + 1) // 2 * n if kept else 0
     return first
 
 
 @kernel
 def attend_back(dc, given, query_offsets, offsets, histories, work, first, gradients):  # [q, D]
-    """Writes the gradients of query, key and value, adds to that of W; in the order of `attend`."""
+    """Writes the gradients of query, key and value, in the order of `attend`."""
     for h in range(histories):
         a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
-        weight, folded, kept = work.weight[first:], work.folded[i * columns(dc) :], n <= KEPT
+        kept = n <= KEPT
         own, own_gradients = of_history(given, i, q, a, n), of_history(gradients, i, q, a, n)
-        attend_backward(dc[i : i + q], own, kept, weight, folded, work, own_gradients)
+        attend_backward(dc[i : i + q], own, kept, work.weight[first:], work.dscore[:n], own_gradients)
         first += (q + 1) // 2 * n if kept else 0

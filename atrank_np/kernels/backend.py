@@ -22,11 +22,12 @@ from .feedforward import Dropout
 from .layout import aligned
 from .packed import pack
 from .parameters import FlatParameters
+from .progress import PROGRESS
 from .spec import KernelSpec
 from .step import begin, gradient_norm, sum_tables, transpose_matrices
 from .threads import team
 
-ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, by_rows=("vanilla.W",))
+ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=86)
 SPECS = {
     ATRank: ATRANK,
     Residual: ATRANK,
@@ -48,6 +49,7 @@ class NumbaBackend:
             raise ValueError(f"{type(model).__name__} with {type(model.space).__name__}: has no kernels, NumPy computes it")
         self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
         self.spec, self.dtype = SPECS[type(model)], next(iter(params.values())).dtype
+        PROGRESS.expected = self.spec.functions
         self.threads = 1 if self.spec.alone else min(config.threads, config.shards)
         self.team = team(self.threads)
         self.parameters = FlatParameters(model, self.spec, self.dtype, self.threads)
@@ -112,11 +114,10 @@ class NumbaBackend:
             self.objects = state, work_for_objects(objects, self.parameters)
         buffers = next(buffers for buffers, chunk in zip(self.buffers, self.chunks) if chunk.count)
         f, n = np.empty(objects, self.dtype), int(batch.offsets[-1])
-        key = buffers.C[:n] @ self.parameters.dense["vanilla.W"]  # queries are many: W is for the keys
         width = self.model.space.groups[group].width
 
         def job(thread, _):
-            work = pack(work_for_history(self.objects[1], key, buffers.value_C[:n], f, width, self.parameters))
+            work = pack(work_for_history(self.objects[1], buffers.key_C[:n], buffers.value_C[:n], f, width, self.parameters))
             part = [objects * t // self.threads for t in (thread, thread + 1)]
             if new:
                 object_side(self.context, own, work, group, *part)

@@ -32,12 +32,10 @@ class CatalogueWork(NamedTuple):
     key_C: np.ndarray  # [n, D] of the vanilla attention
     value_C: np.ndarray  # [n, D]
     f: np.ndarray  # [M] the result
-    no_matrix: np.ndarray  # [0, D]
     u: np.ndarray  # [BLOCK width]
     cache: FeedForwardCache  # of BLOCK rows
     e: np.ndarray  # [BLOCK, D]
     weight: np.ndarray  # [n, 2K], for short histories [BLOCK n / 2, 2K]
-    folded: np.ndarray  # [0, 2K]
     mixture: np.ndarray  # [BLOCK D] for short histories: the weights of an object side by side
     values: np.ndarray  # [D, D] and the values space by space
     values_W1: np.ndarray  # [D, D] times W1
@@ -57,12 +55,10 @@ def work_for_history(objects, key, value, f, width, parameters):
         key_C=key,
         value_C=value,
         f=f,
-        no_matrix=numbers(0, D),
         u=numbers(BLOCK * width),
         cache=FeedForwardCache(block(), block(), block(), block(), numbers(BLOCK), block()),
         e=block(),
         weight=numbers(max(n, BLOCK * D // (2 * K) + 1), 2 * K),
-        folded=numbers(0, 2 * K),
         mixture=numbers(BLOCK * D),
         values=rows(D, D, dtype),
         values_W1=rows(D, D, dtype),
@@ -118,9 +114,9 @@ def score_catalogue(context, thread, work, group, first, last):
         product(work.values[:depth], layer.W1, values)
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
-        given = Operands(work.objects.query[start : start + m], work.no_matrix, work.key_C, work.value_C)
+        given = Operands(work.objects.query[start : start + m], work.key_C, work.value_C)
         cache = rows_of_cache(work.cache, ZERO, m)
-        attend_forward(given, short, work.weight, work.folded, cache.x)
+        attend_forward(given, short, work.weight, cache.x)
         if short:
             weights_side_by_side(work.weight, n, K, work.mixture[: m * depth])
             product(rows_of(work.mixture, m, depth), values, cache.hidden)

@@ -132,9 +132,6 @@ def make_shard(room, parameters, dP):
         # A history with kept weights has at most (q + n + 2) / 2 pairs of queries, behaviours and targets, of KEPT keys.
         weight=numbers(n + (KEPT // 2 + 1) * max(CHUNK, KEPT + q), 2 * K),
         dscore=numbers(max(n, 1), 2 * K),
-        folded=numbers(max(CHUNK, q) * D, 2 * K),
-        turned=numbers(2 * K, D),
-        no_matrix=numbers(0, D),
     )
     return Shard(
         chunk=pack(chunk),

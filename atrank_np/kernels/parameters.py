@@ -71,7 +71,7 @@ class FlatParameters:
     def _matrix(self, name):
         """Rows and columns of a matrix as products use it; 0, 0 for what is none."""
         shape = self.dense.shapes[name]
-        if kind(name) != "weight" or len(shape) == 1 or name in self.spec.by_rows:
+        if kind(name) != "weight" or len(shape) == 1:
             return 0, 0
         return (self.D if name in self.spec.blocks else math.prod(shape[:-1])), shape[-1]
 

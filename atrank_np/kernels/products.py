@@ -151,7 +151,7 @@ def set_number(x, i, j, value):
 
 
 @instruction
-def tile(A, B, C, i, s, height, add, J):
+def tile(A, B, C, i, s, height, add):
     """`height` rows by J columns of C (+)= A B: rows i … of A and C, strip s of B and C.
 
     The sums stay in registers: each step takes J numbers of a row of B, and a number of each row of A.
@@ -172,7 +172,7 @@ def tile(A, B, C, i, s, height, add, J):
         for pointer, sum in zip(pointers, sums):
             builder.store(builder.load(sum), pointer, align=align)
 
-    def code(builder, A, B, C, i, s, height, add, _):
+    def code(builder, A, B, C, i, s, height, add):
         a, b, c = (_parts(builder, m) for m in (A, B, C))
         start = lambda m, i, s: (m, builder.gep(m.data, [builder.add(builder.mul(i, m.row), builder.mul(s, m.strip))]))
         operands = start(a, i, word(0)), start(b, word(0), s), start(c, i, s)
@@ -190,14 +190,14 @@ def next_part(left, most):
 
 
 @kernel
-def multiply(A, B, C, add, J):  # [rows, inner], [inner, columns] -> [rows, columns]
+def multiply(A, B, C, add):  # [rows, inner], [inner, columns] -> [rows, columns]
     """C = A B, or C += A B if `add`: strip by strip, tile by tile."""
     strips = C.columns // size(J)
     for s in range(strips):
         i = ZERO
         while i < C.rows:
             height = next_part(C.rows - i, TALLEST)  # alike: in a tile of one row every sum would wait for itself
-            tile(A, B, C, i, s, height, add, J)
+            tile(A, B, C, i, s, height, add)
             i += height
     left = strips * size(J)
     for i in range(C.rows if left < C.columns else 0):  # columns left over, number by number; here lie no strips
@@ -211,13 +211,13 @@ def multiply(A, B, C, add, J):  # [rows, inner], [inner, columns] -> [rows, colu
 @kernel
 def product(x, W, y):  # [n, I], [I, O] -> [n, O]
     """y = x W"""
-    multiply(as_matrix(x), as_matrix(W), as_matrix(y), SET, J)
+    multiply(as_matrix(x), as_matrix(W), as_matrix(y), SET)
 
 
 @kernel
 def add_product(x, W, y):  # [n, I], [I, O] -> [n, O]
     """y += x W"""
-    multiply(as_matrix(x), as_matrix(W), as_matrix(y), ADD, J)
+    multiply(as_matrix(x), as_matrix(W), as_matrix(y), ADD)
 
 
 @kernel
@@ -226,7 +226,7 @@ def add_product_of_transpose(x, dy, dW):  # [n, I], [n, O] -> [I, O]
     a, b, first = as_matrix(x), as_matrix(dy), 0
     while first < b.rows:
         m = next_part(b.rows - first, 128)
-        multiply(transposed(rows_from(a, first, m)), rows_from(b, first, m), as_matrix(dW), ADD, J)
+        multiply(transposed(rows_from(a, first, m)), rows_from(b, first, m), as_matrix(dW), ADD)
         first += m
 
 
