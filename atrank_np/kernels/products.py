@@ -159,26 +159,28 @@ def tile(A, B, C, i, s, height, add):
     vector, align = Vector(C.dtype, J.n), C.dtype.bitwidth // 8
 
     def rows(builder, a, b, c, add, count):
-        pointers = _rows(builder, *c, count, vector)
+        pointers = _rows(builder, c, c.data, count, vector)
         start = [builder.select(add, builder.load(p, align=align), constant(vector.llvm, 0.0)) for p in pointers]
         sums = [cgutils.alloca_once_value(builder, value) for value in start]
-        with cgutils.for_range(builder, a[0].columns) as loop:
-            (place,) = _rows(builder, b[0], builder.gep(b[1], [builder.mul(loop.index, b[0].row)]), 1, vector)
-            row = builder.load(place, align=align)
+        with cgutils.for_range(builder, a.columns) as loop:
+            (pointer,) = _rows(builder, b, builder.gep(b.data, [builder.mul(loop.index, b.row)]), 1, vector)
+            row = builder.load(pointer, align=align)
             for r, sum in enumerate(sums):
-                at = builder.add(builder.mul(word(r), a[0].row), builder.mul(loop.index, a[0].column))
-                factor = broadcast(builder, builder.load(builder.gep(a[1], [at])), vector.n)
+                place = builder.add(builder.mul(word(r), a.row), builder.mul(loop.index, a.column))
+                factor = broadcast(builder, builder.load(builder.gep(a.data, [place])), vector.n)
                 builder.store(call(builder, "fma", factor, row, builder.load(sum)), sum)
         for pointer, sum in zip(pointers, sums):
             builder.store(builder.load(sum), pointer, align=align)
 
+    def begin(builder, matrix, i, s):  # a Matrix from row i and strip s on
+        m = _parts(builder, matrix)
+        return m._replace(data=builder.gep(m.data, [builder.add(builder.mul(i, m.row), builder.mul(s, m.strip))]))
+
     def code(builder, A, B, C, i, s, height, add):
-        a, b, c = (_parts(builder, m) for m in (A, B, C))
-        start = lambda m, i, s: (m, builder.gep(m.data, [builder.add(builder.mul(i, m.row), builder.mul(s, m.strip))]))
-        operands = start(a, i, word(0)), start(b, word(0), s), start(c, i, s)
+        a, b, c = begin(builder, A, i, word(0)), begin(builder, B, word(0), s), begin(builder, C, i, s)
         for count in range(1, TALLEST + 1):
             with builder.if_then(builder.icmp_signed("==", height, word(count))):
-                rows(builder, *operands, add, count)
+                rows(builder, a, b, c, add, count)
 
     return types.void, code
 
