@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -102,8 +101,6 @@ class Training:
     def run(self) -> None:
         """Does all steps that are left. KeyboardInterrupt after the step in which Ctrl-C was pressed."""
         backend, batches, config = self.backend, self.batches, self.config
-        if self.show and sys.stderr.isatty() and config.backend == "numba":
-            print("compiling the kernels (up to half a minute, the first time only), or loading them …", file=sys.stderr)
         self.state.compile_seconds += backend.warm_up(batches.batch(0, 0))
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)

@@ -95,8 +95,8 @@ for loop, product in ((dv, a.T @ dc), (dkey, dx_all.T @ s), (ds, dx_all @ key)):
 #
 # $s W C^\top$ is $s\,(C W^\top)^\top$, keys first, and as well $(s W)\,C^\top$. Where targets are few, fewer rows go through $W$
 # that way, but a pair costs $D$ multiplications a space, not $d$. All $K$ = 8 spaces, $d$ = 16, with $n$ = 8 behaviours and
-# $q$ = 2 targets: $n D^2 + n q D$ = 133,120 against $q D^2 + n q K D$ = 49,152. The layers keep to one order, as these here;
-# the kernel takes the second (`folded_forward`, `folded_backward`). The gradients are the same numbers by another road.
+# $q$ = 2 targets: $n D^2 + n q D$ = 133,120 against $q D^2 + n q K D$ = 49,152. Layers and kernels keep to the
+# first order, as these here: in a whole step the second saves next to nothing. Both give the same gradients.
 # %%
 fold, dfold = s @ W, dx_all @ C
 for keys_first, queries_first in ((s @ key.T, fold @ C.T), (ds, dfold @ W.T), (dW, s.T @ dfold), (dkey @ W, dx_all.T @ fold)):

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 17. The ladder: loops, NumPy, numba, the compiled step
 #
-# *Before it: lessons 08 and 09 (attention), 14. About 30 minutes. The first run compiles for half a minute or so; later ones find
+# *Before it: lessons 08 and 09 (attention), 14. About 30 minutes. The first run compiles for some ten seconds; later ones find
 # the result in a cache.*
 #
 # One formula, four ways to compute it. For a history of $n$ behaviours, in every space $k$ with its $d$ columns:
@@ -95,12 +95,10 @@ turn = SpaceOrder(D, K)
 q2, k2, v2, g2, c2, dq2, dk2, dv2 = (aligned((n, D), np.float32) for _ in range(8))
 for theirs, ours in ((q2, query), (k2, key), (v2, value), (g2, dc)):
     theirs[...] = ours[:, turn.columns]
-weight, score, folded = (aligned(shape, np.float32) for shape in ((n * n, K), (n, 2 * K), (0, 2 * K)))
-no_W = aligned((0, D), np.float32)  # these keys went through W_k already
-given, gradients = kernels.Operands(q2, no_W, k2, v2), kernels.Operands(dq2, no_W, dk2, dv2)
-work = kernels.AttentionWork(weight, score, folded, folded, no_W)
-forward = ready(kernels.attend_forward, given, 1, weight, folded, score, c2)  # 1: keep the weights for the backward pass
-grad = ready(kernels.attend_backward, g2, given, 1, weight, folded, work, score, gradients)
+weight, dscore = (aligned(shape, np.float32) for shape in (((n + 1) // 2 * n, 2 * K), (n, 2 * K)))
+given, gradients = kernels.Operands(q2, k2, v2), kernels.Operands(dq2, dk2, dv2)
+forward = ready(kernels.attend_forward, given, 1, weight, c2)  # 1: keep the weights for the backward pass
+grad = ready(kernels.attend_backward, g2, given, 1, weight, dscore, gradients)
 forward(), grad()
 gradients = zip((dq2, dk2, dv2), attend_backward(dc, cache))  # these too must be equal, or the rung does not count
 assert all(relative_error(a[:, turn.inverse], b) < 1e-5 for a, b in [(c2, numpy_c), *gradients])

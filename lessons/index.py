@@ -178,8 +178,7 @@ ROWS = (
         "$e_t = F_{vanilla}(\\mathrm{concat}_k\\, \\mathrm{att}_k(h_t, C))$",
         f"{ATTENTION}attention_forward {FEED_FORWARD}feed_forward_forward",
         f"{ATTENTION}attention_backward {FEED_FORWARD}feed_forward_backward",
-        "kernels/attention.py::attend_forward kernels/attention.py::attend_backward "
-        "kernels/attention.py::folded_forward kernels/attention.py::folded_backward",
+        "kernels/attention.py::attend_forward kernels/attention.py::attend_backward",
         "test_attention.py::test_empty_history_gives_zeros_and_no_gradient test_model.py::test_a_target_may_be_given_twice",
         "12",
     ),

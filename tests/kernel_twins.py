@@ -62,11 +62,9 @@ def layer_norm_backward(dy, cache):
     return dx, dF.gain[0], dF.bias[0]
 
 
-def attention_work(n, q, D, K, keep=True):
+def attention_work(n, q, K, keep=True):
     """AttentionWork for one history."""
-    weight = np.zeros((max(q * n if keep else 2 * n, 1), K))
-    return attention.AttentionWork(weight, np.zeros((max(n, 1), 2 * K)), np.zeros((max(q, 1) * D, 2 * K)),
-                                   np.zeros((2 * K, D)), np.zeros((0, D)))  # fmt: skip
+    return attention.AttentionWork(np.zeros(((q + 1) // 2 * n if keep else n, 2 * K)), np.zeros((n, 2 * K)))
 
 
 def _attend(keep):
@@ -78,9 +76,9 @@ def _attend(keep):
         query, key, value = (np.ascontiguousarray(a[:, columns]) for a in (query, key, value))
         c, histories = np.zeros_like(query), []
         for (i, j), (a, b) in zip(zip(query_offsets, query_offsets[1:]), zip(offsets, offsets[1:])):
-            work = attention_work(b - a, j - i, D, K, keep)
-            given = attention.Operands(query[i:j], work.no_matrix, key[a:b], value[a:b])
-            run(attention.attend_forward, given, int(keep), work.weight, work.folded, work.score[: b - a], c[i:j])
+            work = attention_work(b - a, j - i, K, keep)
+            given = attention.Operands(query[i:j], key[a:b], value[a:b])
+            run(attention.attend_forward, given, int(keep), work.weight, c[i:j])
             histories.append((given, work, slice(i, j), slice(a, b)))
         return c[:, columns.argsort()], (query, key, value, columns, histories)
 
@@ -90,9 +88,8 @@ def _attend(keep):
         gradients = [np.full_like(a, np.nan) for a in (query, key, value)]  # all are written
         for given, work, queries, keys in histories:
             work = attention.AttentionWork(*(a.copy() for a in work))
-            own = attention.Operands(gradients[0][queries], work.no_matrix, gradients[1][keys], gradients[2][keys])
-            run(attention.attend_backward, dc[queries], given, int(keep), work.weight, work.folded, work,
-                work.score[: len(given.key)], own)  # fmt: skip
+            own = attention.Operands(gradients[0][queries], gradients[1][keys], gradients[2][keys])
+            run(attention.attend_backward, dc[queries], given, int(keep), work.weight, work.dscore, own)
         return tuple(g[:, columns.argsort()] for g in gradients)
 
     return {"attend_forward": forward, "attend_backward": backward}

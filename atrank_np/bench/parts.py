@@ -17,6 +17,7 @@ from ..datasets.electronics_shaped import ITEMS, electronics_shaped
 from ..datasets.log import Log
 from ..datasets.reading import read_log
 from ..text import table
+from .compiling import part_compile
 from .turns import Ratio, assert_equal, assert_equal_trials, take_turns, window
 from .workers import OURS, Worker, workers
 
@@ -248,4 +249,5 @@ PARTS: dict[str, Callable[[Report, argparse.Namespace], list[str]]] = {
     "epoch": part_epoch,
     "read": part_read,
     "scaling": part_scaling,
+    "compile": part_compile,
 }

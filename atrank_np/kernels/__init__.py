@@ -10,10 +10,10 @@ of parameters is a View of one row, `b[0]`. Nothing is checked at run time: neit
 **A kernel's signature is its layer's, with the arrays that it writes.** First what is read, then what is written; the comment
 on the `def` line gives the shapes. A gradient of parameters is always added to; other results are written, unless the name
 says `add`. What travels together is one NamedTuple: `FeedForward` (parameters; the same type holds their transposes and their
-gradients: `own.F`, `own_T.F`, `d_own.F`), `FeedForwardCache`, `Operands` (query, W, key, value, or their gradients).
+gradients: `own.F`, `own_T.F`, `d_own.F`), `FeedForwardCache`, `Operands` (query, key, value, or their gradients).
 
 **Packed arguments.** `pack` lays a NamedTuple out in memory once, when the workspace is made; compiled code gets its address,
-and `own.P_W` reads a field (`packed`). A step has one argument of this kind: `workspace.Context`.
+and `own.P_W` reads a field (`packed`). A step has one argument of this kind: `context.Context`.
 
 **Options.** What is not in use is None: `mask`, `deep`, `pairs`, `bags`, `numbers`. `if mask is None` on an ARGUMENT is decided
 when a kernel is compiled, and the other branch is not compiled. So an option compiles when it is first used.
@@ -26,56 +26,43 @@ rows, and pass one constant with its type (`jit.ZERO`), for a bare 0 is a type o
 `shard_step`, the entry `step`, `parameters_of`, as in `atrank`, and a `KernelSpec` in `backend.SPECS`.
 
 The modules, in the order in which they call each other:
-    jit                 how numba compiles them
+    cache               where compiled code is kept
+    jit progress        how numba compiles them, and what a terminal sees
     simd packed         Vector; View, packed arguments
     products            matrix products and transposes
     layout              aligned arrays, the order of columns
-    embedding feedforward attention convolution ranking      twins of the layers
-    workspace           batch, shards, chunks; the common space
+    embedding feedforward attention lstm convolution ranking      twins of the layers
+    context             the packed arguments of a step
+    workspace           shards, chunks, the common space
     threads             the barrier
-    step atrank lstm bilstm cnn bpr_mf      a training step
+    step atrank bilstm cnn bpr_mf      a training step
     catalogue           ranking all objects for one history
-    spec backend        parameters by name, and what Python sees
+    spec parameters     parameters by name
+    backend             what Python sees
 
-Tricks, each with its price in lines and what it is worth in the training step (batch 32, one thread, AVX-512):
+Tricks, and what each is worth in the training step (AVX-512, alternating runs with and without; batch x threads):
 
-    what                          why                                             worth    switch it off and see
-    space index innermost         the softmax of all spaces in one register       (ladder) lesson 17, rung 3
-    queries in pairs              what is loaded serves two                       (ladder) lesson 17
-    rows of up to 6 in a tile     sums stay in registers                          30 %     products.multiply: next_part(…, 1)
-    matrices in strips            no 512-byte steps, memory fetched ahead         1.5-5 %  products.in_strips: return False
-    gap between rows              rows at 512 bytes share few places of the cache 15 % of xᵀ dy   layout.GAP = 0
-    W on the side of queries      fewer operations where queries are few          3-4 %    through_W="keys" (and `attend`)
-    barrier in compiled code      no way back to Python between shards and update 5 %      two runs of the team, as for clip
-    a copy of P for each thread   lines that another core wrote are slow          2 cores  copies=1
-    values times W1 (catalogue)   short histories: depth n K in place of D        98->72ms catalogue: short = False
+    what                          why                                           worth             switch it off and see
+    space index innermost         the softmax of all spaces in one register     (ladder)          lesson 17, rung 3
+    queries in pairs              what is loaded serves two                     (ladder)          lesson 17
+    tiles of up to 6 rows         sums stay in registers                        @TALL@            products.TALLEST = 1
+    matrices in strips            no 512-byte steps, memory fetched ahead       6 to 8 %          products.in_strips: return False
+    gap between rows              rows at 512 bytes share places of the cache   3 % (256 x 1)     layout.GAP = 0
+    barrier in compiled code      no way back to Python before the update       4 % (32 x 2)      two runs of the team
+    a copy of P for each thread   lines that another core wrote are slow        5 % (32 x 2)      one copy, one thread updates it
+    values times W1 (catalogue)   short histories: depth n K in place of D      @CAT@             catalogue: short = False
 """
 
-import hashlib
-import os
-from pathlib import Path
-
 import numba
+from numba.core.dispatcher import Dispatcher
 
+from .cache import cache_folder
 
-def _cache_folder():
-    """A folder for compiled code whose name is a hash of all kernels, or "" (numba's own choice) if none can be made.
-
-    numba looks only at the file of the cached function itself: a changed kernel in another file would go unseen.
-    It reads the whole list of what is kept of a function, so whoever calls kernels passes types that all programs know.
-    """
-    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
-    base = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(base).expanduser() / "atrank_np" / hashlib.sha256(sources).hexdigest()[:16]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return ""
-    return str(folder) if os.access(folder, os.W_OK) else ""
-
-
-_before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _cache_folder()
+_before = numba.config.CACHE_DIR, Dispatcher.enable_caching
+numba.config.CACHE_DIR = cache_folder()
+if numba.config.CACHE_DIR is None:
+    Dispatcher.enable_caching = lambda dispatcher: None
 try:
     from .backend import NumbaBackend  # noqa: F401  numba asks for the folder when a function is defined
 finally:
-    numba.config.CACHE_DIR = _before
+    numba.config.CACHE_DIR, Dispatcher.enable_caching = _before

@@ -14,6 +14,7 @@ from .feedforward import (
     mask_of,
     project,
     project_backward,
+    rows_of_cache,
 )
 from .jit import ZERO, entry, inline, kernel
 from .products import add_product_of_transpose, product
@@ -44,7 +45,8 @@ class Buffers(NamedTuple):
     out: np.ndarray
     normed: np.ndarray
     C: np.ndarray
-    value_C: np.ndarray  # the values of the vanilla attention
+    key_C: np.ndarray  # of the vanilla attention
+    value_C: np.ndarray
     dS: np.ndarray
     dC: np.ndarray
     dquery: np.ndarray
@@ -54,10 +56,9 @@ class Buffers(NamedTuple):
 
 
 @inline
-def cache_of(B, first, last):
-    """A feed-forward net's cache in rows first … last-1."""
-    return FeedForwardCache(B.X[first:last], B.hidden[first:last], B.out[first:last], B.normed[first:last], B.rstd[first:last],
-                            B.dkey[first:last])  # fmt: skip
+def cache_of(B):
+    """A feed-forward net's cache in the buffers."""
+    return FeedForwardCache(B.X, B.hidden, B.out, B.normed, B.rstd, B.dkey)
 
 
 @kernel
@@ -71,9 +72,9 @@ def shard_step(context, thread, s):
     begin_shard(shard, settings.train)
     while next_chunk(batch, chunk):
         n, end, histories = chunk.n, chunk.n + chunk.q, chunk.last - chunk.first
-        S, h, query, value, value_C = B.S[:n], B.S[n:end], B.query[:n], B.value[:n], B.value_C[:n]
-        C, e, target_query, key = B.C[:n], B.C[n:end], B.query[n:end], B.key[:n]
-        own_cache, target_cache = cache_of(B, ZERO, n), cache_of(B, n, end)
+        S, query, key, value, h, target_query = B.S[:n], B.query[:n], B.key[:n], B.value[:n], B.S[n:end], B.query[n:end]
+        C, key_C, value_C, e = B.C[:n], B.key_C[:n], B.value_C[:n], B.C[n:end]
+        own_cache, target_cache = rows_of_cache(cache_of(B), ZERO, n), rows_of_cache(cache_of(B), n, end)
         mask = mask_of(settings.dropout, 0, chunk.number, ZERO)
         target_mask = mask_of(settings.dropout, 1, chunk.number[n:end], len(batch.object))
         common_space(context.groups, own.groups, settings.scale, batch, chunk, B.S[:end], B.dS)  # (1)
@@ -81,15 +82,16 @@ def shard_step(context, thread, s):
         project(S, layer.P_W, layer.P_b, query)  # (2)
         product(S, layer.W, key)
         project(S, layer.Q_W, layer.Q_b, value)
-        given = Operands(query, work.no_matrix, key, value)
+        given = Operands(query, key, value)
         kept = attend(given, chunk.offsets, chunk.offsets, histories, work, settings.train, ZERO, own_cache.x)  # (3) to (5)
         if settings.residual:
             add(S, own_cache.x)
         feed_forward(own.self_feed_forward, mask, own_cache, C)  # (6)
 
         project(h, vanilla.P_W, vanilla.P_b, target_query)  # (7)
+        product(C, vanilla.W, key_C)
         project(C, vanilla.Q_W, vanilla.Q_b, value_C)
-        target_given = Operands(target_query, vanilla.W, C, value_C)
+        target_given = Operands(target_query, key_C, value_C)
         attend(target_given, chunk.target_offsets, chunk.offsets, histories, work, settings.train, kept, target_cache.x)
         feed_forward(own.vanilla_feed_forward, target_mask, target_cache, e)
         dS, dh, dC, de = B.dS[:n], B.dS[n:end], B.dC[:n], B.dC[n:end]
@@ -98,13 +100,15 @@ def shard_step(context, thread, s):
         if settings.train:
             dquery, dtarget_query, dkey, dvalue = B.dquery[:n], B.dquery[n:end], B.dkey[:n], B.dvalue[:n]
             feed_forward_backward(de, own_T.vanilla_feed_forward, d_own.vanilla_feed_forward, target_mask, target_cache)
-            gradients = Operands(dtarget_query, d_vanilla.W, dC, dvalue)
+            gradients = Operands(dtarget_query, dkey, dvalue)
             attend_back(de, target_given, chunk.target_offsets, chunk.offsets, histories, work, kept, gradients)
+            add_product_of_transpose(C, dkey, d_vanilla.W)
+            product(dkey, vanilla_T.W, dC)
             project_backward(dtarget_query, target_query, h, vanilla_T.P_W, d_vanilla.P_W, d_vanilla.P_b, dh)
             project_backward(dvalue, value_C, C, vanilla_T.Q_W, d_vanilla.Q_W, d_vanilla.Q_b, dC)
 
             feed_forward_backward(dC, own_T.self_feed_forward, d_own.self_feed_forward, mask, own_cache)
-            gradients = Operands(dquery, work.no_matrix, dkey, dvalue)
+            gradients = Operands(dquery, dkey, dvalue)
             attend_back(dC, given, chunk.offsets, chunk.offsets, histories, work, ZERO, gradients)
             add_product_of_transpose(S, dkey, d_layer.W)
             product(dkey, layer_T.W, dS)
@@ -131,6 +135,6 @@ def parameters_of(named, model):
         deep=named.deep(model),
         self_attention=named.attention("self"),
         self_feed_forward=named.feed_forward("self"),
-        vanilla_attention=named.attention("vanilla", through_W="queries"),
+        vanilla_attention=named.attention("vanilla"),
         vanilla_feed_forward=named.feed_forward("vanilla"),
     )

@@ -4,34 +4,16 @@ Here the space index is innermost: column j·K + k is number j of space k. Then 
 keys, summed by space, is the score of all K spaces at once, and the softmax runs over K lanes in parallel.
 
 Queries go in pairs, so that what is loaded serves two; an odd last query is paired with itself, and the copy's gradient is
-zero. Scores of a pair lie side by side: row j has the K of the one, then the K of the other.
+zero. Scores and weights of a pair lie side by side: row j has the K of the one, then the K of the other.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .jit import ADD, SET, inline, kernel
+from .jit import inline, kernel
 from .packed import Matrix
-from .products import J, as_matrix, multiply, transpose, transposed
-from .simd import (
-    beside,
-    columns,
-    dots,
-    exp,
-    half,
-    halves,
-    lanes,
-    load,
-    maximum,
-    multiply_add,
-    piece,
-    size,
-    splat,
-    spread,
-    store,
-    zeros,
-)
+from .simd import columns, dots, exp, half, load, maximum, multiply_add, piece, size, splat, spread, store, zeros
 
 KEPT = 128  # histories up to this length keep their attention weights for the backward pass
 
@@ -44,17 +26,15 @@ class Attention(NamedTuple):
 
     P_W: Matrix  # [D, D]
     P_b: np.ndarray  # [1, D]
-    W: object  # [D, D] a Matrix that keys go through, or a View of rows that queries go through
+    W: Matrix  # [D, D]
     Q_W: Matrix  # [D, D]
     Q_b: np.ndarray  # [1, D]
 
 
 class Operands(NamedTuple):
-    """What attends and what is attended to, or their gradients. W: a View of no rows, or the matrix that keys still have to
-    go through; then key is the memory."""
+    """What attends and what is attended to, or their gradients."""
 
     query: np.ndarray  # [q, D]
-    W: np.ndarray  # [0 or D, D]
     key: np.ndarray  # [n, D]
     value: np.ndarray  # [n, D]
 
@@ -62,11 +42,8 @@ class Operands(NamedTuple):
 class AttentionWork(NamedTuple):
     """Workspace of a shard."""
 
-    weight: np.ndarray  # [., K] attention weights of the chunk: those that are kept, and a pair's
-    score: np.ndarray  # [n, 2K] of a pair of queries, for the longest history
-    folded: np.ndarray  # [targets D, 2K] of the chunk's pairs of targets, each in the D rows of its first
-    turned: np.ndarray  # [2K, D]
-    no_matrix: np.ndarray  # [0, D] in the place of W for keys that went through it
+    weight: np.ndarray  # [., 2K] attention weights of the chunk: those that are kept, and a pair's
+    dscore: np.ndarray  # [n, 2K] of a pair of queries, for the longest history
 
 
 @kernel
@@ -83,7 +60,7 @@ def scores_backward(dscore, query, i, other, key, dquery, dkey, add):  # [n, 2K]
     """Writes dquery of the pair; writes dkey, or adds to it if `add`."""
     K = half(dscore)
     C = piece(query, K)
-    zero = splat(query, 0, C)
+    zero = splat(query, 0.0, C)
     for p in range(0, columns(query), size(C)):  # rows in pieces: their sums stay in registers
         q1, q2 = load(query, i, p, C), load(query, other, p, C)
         dq1 = dq2 = zero
@@ -99,131 +76,100 @@ def scores_backward(dscore, query, i, other, key, dquery, dkey, add):  # [n, 2K]
 
 
 @kernel
-def folded_forward(query, i, other, W, memory, score, folded):  # [q, D], [D, D], [n, D] -> [n, 2K], [D, 2K]
-    """The same scores from memory that went through no W: (s W_k) · m_j in the place of s · (W_k m_j).
-
-    That is less work where queries are few: a pair of them becomes `folded`, and scores are its product with memory.
-    """
-    scores_forward(query, i, other, W, folded)
-    multiply(as_matrix(memory), as_matrix(folded), as_matrix(score), SET, lanes(score))
-
-
-@kernel
-def folded_backward(dscore, given, i, other, folded, turned, gradients, add):  # [n, 2K], ., ., ., [D, 2K], [2K, D]
-    """Writes dquery of the pair, adds to dW; dkey, of the memory, as in `scores_backward`. `folded` becomes its gradient."""
-    f, ds, memory = as_matrix(folded), as_matrix(dscore), as_matrix(given.key)
-    transpose(f, as_matrix(turned))
-    multiply(ds, as_matrix(turned), as_matrix(gradients.key), add, J)
-    multiply(transposed(memory), ds, f, SET, lanes(dscore))
-    scores_backward(folded, given.query, i, other, given.W, gradients.query, gradients.W, ADD)
-
-
-@kernel
-def softmax_forward(score, one, other):  # [n, 2K] -> [n, K], [n, K]
-    """(3) for a pair of queries: each space in its lane. The score becomes e^(score - the highest)."""
-    highest = zeros(score) + -np.inf
+def softmax_forward(score):  # [n, 2K]
+    """(3) for a pair of queries, in place: each space of each query in its lane."""
+    highest, z = zeros(score) + -np.inf, zeros(score)
     for j in range(len(score)):
         highest = maximum(score[j], highest)
-    z = zeros(score)
     for j in range(len(score)):
         e = exp(score[j] - highest)  # F1
         z = z + e
         score[j] = e
     z = 1.0 / z
     for j in range(len(score)):
-        a1, a2 = halves(score[j] * z)  # F2
-        other[j] = a2
-        one[j] = a1
+        score[j] = score[j] * z  # F2
 
 
 @kernel
-def softmax_backward(score, one, other, odd):  # [n, 2K], [n, K], [n, K]
-    """The scores hold da for a pair of queries, and become dx; odd: the second is a copy, whose gradient is zero."""
-    mean = zeros(score)  # <a, da>
-    for j in range(len(score)):
-        part = score[j] * beside(one[j], other[j])
-        mean = mean + part  # B1
-        score[j] = part
-    for j in range(len(score)):
-        score[j] = score[j] - beside(one[j], other[j]) * mean  # B2
+def softmax_backward(da, a, odd):  # [n, 2K], [n, 2K]
+    """da becomes dscore in place; odd: the second query is a copy, whose gradient is zero."""
+    mean = zeros(da)  # <a, da>
+    for j in range(len(da)):
+        da[j] = da[j] * a[j]
+        mean = mean + da[j]  # B1
+    for j in range(len(da)):
+        da[j] = da[j] - a[j] * mean  # B2
     if odd:
-        for j in range(len(score)):
-            store(score, j, columns(one), zeros(one))
+        K = half(da)
+        for j in range(len(da)):
+            store(da, j, size(K), splat(da, 0.0, K))
 
 
 @inline
-def weights_of_pair(given, i, other, one, two, score, folded):  # ., ., . -> [n, K], [n, K]
-    """Weights of query i, and of the other."""
-    if len(given.W) == 0:
-        scores_forward(given.query, i, other, given.key, score)
-    else:
-        folded_forward(given.query, i, other, given.W, given.key, score, folded)
-    softmax_forward(score, one, two)
+def weights_of_pair(given, i, other, weight):  # -> [n, 2K]
+    """Attention weights of query i and the other."""
+    scores_forward(given.query, i, other, given.key, weight)  # F1
+    softmax_forward(weight)  # F2
 
 
 @kernel
-def attend_forward(given, keep, weight, folded, score, c):  # ., ., [q n, K], [q D, 2K], [n, 2K] -> [q, D]
+def attend_forward(given, keep, weight, c):  # ., ., [pairs n, 2K] -> [q, D]
     """c_i = Σ_j a_ij value_j for the q queries and n keys of one history.
 
-    The weights go to `weight`, n rows for a query: all of them if `keep`, else each pair over the one before.
+    The weights go to `weight`, n rows for a pair of queries: all of them if `keep`, else each over the one before.
     """
-    q, n, D, C, first = len(given.query), len(given.key), columns(c), piece(c, lanes(weight)), 0
+    q, n, D, K, first = len(given.query), len(given.key), columns(c), half(weight), 0
+    C = piece(c, K)
     for i in range(0, q, 2):
-        other = min(i + 1, q - 1)
-        second = first + (other - i) * n
-        one, two = weight[first : first + n], weight[second : second + n]
-        weights_of_pair(given, i, other, one, two, score, folded[i * D : (i + 1) * D])  # F1, F2
+        other, a = min(i + 1, q - 1), weight[first : first + n]
+        weights_of_pair(given, i, other, a)  # F1, F2
         for p in range(0, D, size(C)):  # rows in pieces: their sums stay in registers
-            sum = sum2 = splat(c, 0, C)
+            sum = sum2 = splat(c, 0.0, C)
             for j in range(n):
                 v = load(given.value, j, p, C)
-                sum = multiply_add(spread(one[j], C), v, sum)  # F3
-                sum2 = multiply_add(spread(two[j], C), v, sum2)
+                sum = multiply_add(spread(load(a, j, 0, K), C), v, sum)  # F3
+                sum2 = multiply_add(spread(load(a, j, size(K), K), C), v, sum2)
             store(c, i, p, sum)
             store(c, other, p, sum2)
         if keep:
-            first = second + n
+            first += n
 
 
 @kernel
-def attend_backward(dc, given, keep, weight, folded, work, score, gradients):  # [q, D], ., ., [q n, K], [q D, 2K], ., [n, 2K]
-    """Writes the gradients of query, key and value, adds to that of W.
+def attend_backward(dc, given, keep, weight, dscore, gradients):  # [q, D], ., ., [pairs n, 2K], [n, 2K]
+    """Writes the gradients of query, key and value; dscore is room.
 
     If the weights were not kept, they are computed again pair by pair, by the very code of the forward pass: then memory is
     linear in n.
     """
-    q, n, D, C, first = len(dc), len(given.key), columns(dc), piece(dc, lanes(weight)), 0
-    zero = splat(dc, 0, C)
+    q, n, D, K, first = len(dc), len(given.key), columns(dc), half(weight), 0
+    C = piece(dc, K)
+    zero = splat(dc, 0.0, C)
     for j in range(n if q == 0 else 0):  # nobody below writes them
         gradients.key[j], gradients.value[j] = zeros(dc), zeros(dc)
     for i in range(0, q, 2):
-        add, other = i > 0, min(i + 1, q - 1)
-        second = first + (other - i) * n
-        one, two, fold = weight[first : first + n], weight[second : second + n], folded[i * D : (i + 1) * D]
+        add, other, a = i > 0, min(i + 1, q - 1), weight[first : first + n]
         if not keep:
-            weights_of_pair(given, i, other, one, two, score, fold)
+            weights_of_pair(given, i, other, a)
         for p in range(0, D, size(C)):
             g1, g2 = load(dc, i, p, C), zero
             if other > i:
                 g2 = load(dc, other, p, C)
             for j in range(n):
                 dv = load(gradients.value, j, p, C) if add else zero
-                dv = multiply_add(spread(one[j], C), g1, dv)
-                store(gradients.value, j, p, multiply_add(spread(two[j], C), g2, dv))  # B3, by v
-        scores_forward(dc, i, other, given.value, score)  # B3, by a
-        softmax_backward(score, one, two, other == i)  # B2
-        if len(given.W) == 0:  # B1
-            scores_backward(score, given.query, i, other, given.key, gradients.query, gradients.key, add)
-        else:
-            folded_backward(score, given, i, other, fold, work.turned, gradients, add)
+                dv = multiply_add(spread(load(a, j, 0, K), C), g1, dv)
+                store(gradients.value, j, p, multiply_add(spread(load(a, j, size(K), K), C), g2, dv))  # B3, by v
+        scores_forward(dc, i, other, given.value, dscore)  # B3, by a
+        softmax_backward(dscore, a, other == i)  # B2
+        scores_backward(dscore, given.query, i, other, given.key, gradients.query, gradients.key, add)  # B1
         if keep:
-            first = second + n
+            first += n
 
 
 @inline
 def of_history(given, i, q, a, n):
     """The rows of one history: its q queries from row i on, its n keys from row a on."""
-    return Operands(given.query[i : i + q], given.W, given.key[a : a + n], given.value[a : a + n])
+    return Operands(given.query[i : i + q], given.key[a : a + n], given.value[a : a + n])
 
 
 @kernel
@@ -233,18 +179,17 @@ def attend(given, query_offsets, offsets, histories, work, keep, first, c):  # -
     for h in range(histories):
         a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
         kept = keep and n <= KEPT
-        weight, folded, score = work.weight[first:], work.folded[i * columns(c) :], work.score[:n]
-        attend_forward(of_history(given, i, q, a, n), kept, weight, folded, score, c[i : i + q])
-        first += q * n if kept else 0
+        attend_forward(of_history(given, i, q, a, n), kept, work.weight[first:], c[i : i + q])
+        first += (q + 1) // 2 * n if kept else 0
     return first
 
 
 @kernel
 def attend_back(dc, given, query_offsets, offsets, histories, work, first, gradients):  # [q, D]
-    """Writes the gradients of query, key and value, adds to that of W; in the order of `attend`."""
+    """Writes the gradients of query, key and value, in the order of `attend`."""
     for h in range(histories):
         a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
-        weight, folded, score = work.weight[first:], work.folded[i * columns(dc) :], work.score[:n]
+        kept = n <= KEPT
         own, own_gradients = of_history(given, i, q, a, n), of_history(gradients, i, q, a, n)
-        attend_backward(dc[i : i + q], own, n <= KEPT, weight, folded, work, score, own_gradients)
-        first += q * n if n <= KEPT else 0
+        attend_backward(dc[i : i + q], own, kept, work.weight[first:], work.dscore[:n], own_gradients)
+        first += (q + 1) // 2 * n if kept else 0

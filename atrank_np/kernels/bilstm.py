@@ -79,7 +79,7 @@ class Buffers(NamedTuple):
     de: np.ndarray
 
 
-def wide_buffers(model, R, dtype):
+def other_buffers(model, R, dtype):
     """The buffers that are no rows of D numbers, by name."""
     D = model.space.width
     forwards, backwards = (new_cache(R, D, D, dtype) for _ in range(2))
@@ -154,7 +154,7 @@ def attention_shard_step(context, thread, s):
         project(h, layer.P_W, layer.P_b, query)  # F2 (7)
         product(Y, layer.W, key)
         project(Y, layer.Q_W, layer.Q_b, value)
-        given = Operands(query, work.no_matrix, key, value)
+        given = Operands(query, key, value)
         attend(given, chunk.target_offsets, chunk.offsets, histories, work, settings.train, ZERO, cache.x)
         feed_forward(own.vanilla_feed_forward, mask, cache, e)
         dS, dh, dY, de = B.dS[:n], B.dS[n:end], B.dY.both[:n], B.de[:q]
@@ -163,7 +163,7 @@ def attention_shard_step(context, thread, s):
         if settings.train:
             dquery, dkey, dvalue = B.dquery[:q], B.dkey[:n], B.dvalue[:n]
             feed_forward_backward(de, own_T.vanilla_feed_forward, d_own.vanilla_feed_forward, mask, cache)  # B2
-            gradients = Operands(dquery, work.no_matrix, dkey, dvalue)
+            gradients = Operands(dquery, dkey, dvalue)
             attend_back(de, given, chunk.target_offsets, chunk.offsets, histories, work, ZERO, gradients)
             project_backward(dquery, query, h, layer_T.P_W, d_layer.P_W, d_layer.P_b, dh)
             add_product_of_transpose(Y, dkey, d_layer.W)

@@ -5,38 +5,65 @@ from typing import NamedTuple
 import numpy as np
 
 from .attention import Operands, attend_forward
+from .context import make_deep_cache
 from .embedding import embed
-from .feedforward import FeedForwardCache, project, relu_forward, second_layer
+from .feedforward import FeedForwardCache, project, relu_forward, rows_of_cache, second_layer
 from .jit import ZERO, entry, kernel
+from .layout import aligned, rows
 from .packed import numbers_of
-from .products import J, in_strips_of, numbers_of_matrix, product, rows_of
+from .products import product, rows_of
 from .ranking import score_forward
-from .simd import apart, columns, load, multiply_add, size, splat, store, strip
+from .simd import apart, columns, half, load, size, store, zeros
 
 BLOCK = 120  # objects at a time: their rows stay in the cache
 
 
-class CatalogueWork(NamedTuple):
-    """M objects, a history of n behaviours; workspace of a thread."""
+class Objects(NamedTuple):
+    """What does not depend on the history, of all M objects."""
 
+    h: np.ndarray  # [M, D]
+    query: np.ndarray  # [M, D] of the vanilla attention
+
+
+class CatalogueWork(NamedTuple):
+    """A history of n behaviours, and workspace of a thread."""
+
+    objects: Objects
     key_C: np.ndarray  # [n, D] of the vanilla attention
     value_C: np.ndarray  # [n, D]
-    h: np.ndarray  # [M, D]
-    query: np.ndarray  # [M, D]
     f: np.ndarray  # [M] the result
-    no_matrix: np.ndarray  # [0, D]
     u: np.ndarray  # [BLOCK width]
-    X: np.ndarray  # [BLOCK, D]
-    hidden: np.ndarray
-    out: np.ndarray
-    normed: np.ndarray
-    rstd: np.ndarray  # [BLOCK]
+    cache: FeedForwardCache  # of BLOCK rows
     e: np.ndarray  # [BLOCK, D]
-    weight: np.ndarray  # [2 n, K], and in short histories [BLOCK n, K]
-    score: np.ndarray  # [n, 2K]
-    folded: np.ndarray  # [0, 2K]
-    values: np.ndarray  # [n K D] see `values_times`
+    weight: np.ndarray  # [n, 2K], for short histories [BLOCK n / 2, 2K]
+    mixture: np.ndarray  # [BLOCK D] for short histories: the weights of an object side by side
+    values: np.ndarray  # [D, D] and the values space by space
+    values_W1: np.ndarray  # [D, D] times W1
     deep: object  # DeepCache, or None
+
+
+def work_for_objects(M, parameters):
+    return Objects(*(rows(M, parameters.D, parameters.dtype) for _ in Objects._fields))
+
+
+def work_for_history(objects, key, value, f, width, parameters):
+    """CatalogueWork; width: of the objects' embeddings."""
+    D, K, dtype, n = parameters.D, parameters.order.K, parameters.dtype, len(key)
+    block, numbers = (lambda: rows(BLOCK, D, dtype)), (lambda *shape: aligned(shape, dtype))
+    return CatalogueWork(
+        objects=objects,
+        key_C=key,
+        value_C=value,
+        f=f,
+        u=numbers(BLOCK * width),
+        cache=FeedForwardCache(block(), block(), block(), block(), numbers(BLOCK), block()),
+        e=block(),
+        weight=numbers(max(n, BLOCK * D // (2 * K) + 1), 2 * K),
+        mixture=numbers(BLOCK * D),
+        values=rows(D, D, dtype),
+        values_W1=rows(D, D, dtype),
+        deep=make_deep_cache(BLOCK, parameters),
+    )
 
 
 @entry
@@ -49,50 +76,54 @@ def object_side(context, thread, work, group, first, last):
         for i in range(m):
             u = work.u[i * width : (i + 1) * width]
             embed(objects, parameters, context.settings.scale, start + i, ZERO, objects.target_action, u)
-        h = work.h[start : start + m]
+        h = work.objects.h[start : start + m]
         project(rows_of(work.u, m, width), parameters.F_M_W, parameters.F_M_b, h)
-        project(h, vanilla.P_W, vanilla.P_b, work.query[start : start + m])
+        project(h, vanilla.P_W, vanilla.P_b, work.objects.query[start : start + m])
 
 
 @kernel
-def values_times(value, W, K, y):  # [n, D], [D, D] -> [n K D]
-    """y, [n K, D] in strips: row j·K + k is what value_j, its columns of space k alone, becomes under W, which lies in
-    strips."""
-    n, D, L = len(value), columns(value), strip(value, J)
-    numbers, weights = numbers_of(value), numbers_of_matrix(W)
-    for j in range(n):
-        for k in range(K):
-            for p in range(0, D, size(L)):
-                total = splat(value, 0, L)
-                for c in range(k, D, K):
-                    w = load(weights, p * D + c * size(L), 0, L)
-                    total = multiply_add(splat(value, numbers[j * apart(value) + c], L), w, total)
-                store(y, p * n * K + (j * K + k) * size(L), 0, total)
+def by_space(value, K, y):  # [n, D] -> [n K, D]
+    """Row j·K + k of y is value_j in the columns of space k, and 0 in the others."""
+    numbers, out = numbers_of(value), numbers_of(y)
+    for i in range(len(y)):
+        y[i] = zeros(y)
+        for c in range(i % K, columns(y), K):
+            out[i * apart(y) + c] = numbers[i // K * apart(value) + c]
+
+
+@kernel
+def weights_side_by_side(weight, n, K, mixture):  # [pairs n, 2K] -> [M n K]
+    """Row i of the mixture, [M, n K], has the weights of query i, in the order of the rows of `by_space`."""
+    for i in range(len(mixture) // (n * size(K))):
+        for j in range(n):
+            store(mixture, (i * n + j) * size(K), 0, load(weight, i // 2 * n + j, i % 2 * size(K), K))
 
 
 @entry
 def score_catalogue(context, thread, work, group, first, last):
     """(7) and (8): f of objects first … last-1.
 
-    An object's e is a mixture of few values: X = Σ_j a_j value_j. So for short histories X W1 = Σ_j a_j (value_j W1), with
+    An object's X is a mixture of few values: X = Σ_j a_j value_j. So for short histories X W1 = Σ_j a_j (value_j W1), with
     the values multiplied by W1 once for all objects: a product n K numbers deep in place of one D deep.
     """
-    own, layer, n, K = thread.own, thread.own.vanilla_feed_forward, len(work.value_C), columns(work.weight)
-    depth, item_bias = n * K, context.groups[group].item_bias
-    short = depth < min(columns(work.X), BLOCK)
+    own, layer, n, K = thread.own, thread.own.vanilla_feed_forward, len(work.value_C), half(work.weight)
+    depth, item_bias = n * size(K), context.groups[group].item_bias
+    short, values = 0 < depth < min(columns(work.e), BLOCK), work.values_W1[:depth]
     if short:
-        values_times(work.value_C, layer.W1, K, work.values)
+        by_space(work.value_C, size(K), work.values[:depth])
+        product(work.values[:depth], layer.W1, values)
     for start in range(first, last, BLOCK):
         m = min(BLOCK, last - start)
-        given = Operands(work.query[start : start + m], work.no_matrix, work.key_C, work.value_C)
-        cache = FeedForwardCache(work.X[:m], work.hidden[:m], work.out[:m], work.normed[:m], work.rstd[:m], work.X[:m])
-        attend_forward(given, short, work.weight, work.folded, work.score[:n], cache.x)
+        given = Operands(work.objects.query[start : start + m], work.key_C, work.value_C)
+        cache = rows_of_cache(work.cache, ZERO, m)
+        attend_forward(given, short, work.weight, cache.x)
         if short:
-            product(rows_of(numbers_of(work.weight), m, depth), in_strips_of(work.values, depth, layer.W1), cache.hidden)
+            weights_side_by_side(work.weight, n, K, work.mixture[: m * depth])
+            product(rows_of(work.mixture, m, depth), values, cache.hidden)
             relu_forward(cache.hidden, layer.b1)
         else:
             project(cache.x, layer.W1, layer.b1, cache.hidden)
         second_layer(layer, None, cache, work.e[:m])
-        score_forward(work.h[start : start + m], work.e[:m], own.deep, work.deep, work.f[start : start + m])
+        score_forward(work.objects.h[start : start + m], work.e[:m], own.deep, work.deep, work.f[start : start + m])
         for i in range(start, start + m if len(item_bias) > 0 else start):
             work.f[i] += item_bias[i]

@@ -87,7 +87,7 @@ def parameters_of(named, model):
     return Parameters(named.groups(model.space.groups), named.deep(model), windows, *user)
 
 
-def wide_buffers(model, R, dtype):
+def other_buffers(model, R, dtype):
     """The buffers that are no rows of D numbers, by name."""
     D, F, gap, w = model.space.width, model.maps, GAP // np.dtype(dtype).itemsize, len(model.windows)
     features, dfeatures, z = rows(R, w * F, dtype), rows(R, w * F, dtype), rows(R, F, dtype)

@@ -13,23 +13,14 @@ from .packed import Matrix
 from .simd import STRIP, load, size, splat, store, total
 
 
-class Lookup(NamedTuple):
-    """A feature that looks a row up; an id or a category."""
+class Column(NamedTuple):
+    """A feature that looks rows up: one for an id or a category, the mean of several for tokens."""
 
     start: int  # its first number in emb(o)
     size: int  # how many
     table: np.ndarray  # [rows size]
-    codes: np.ndarray  # [objects] the row of each
-
-
-class Bag(NamedTuple):
-    """A feature that is the mean of several rows; tokens."""
-
-    start: int
-    size: int
-    table: np.ndarray
-    codes: np.ndarray  # rows, bag after bag
-    offsets: np.ndarray  # [objects+1]
+    codes: np.ndarray  # [objects] the row of each; or the rows of tokens, object after object
+    offsets: object  # [objects+1] where each object's tokens start; None for one row
 
 
 class Number(NamedTuple):
@@ -46,8 +37,8 @@ class Group(NamedTuple):
     width: int  # of emb(o)
     target_action: int
     item_bias: np.ndarray  # [objects], or of no length
-    lookups: list
-    bags: list
+    lookups: list  # [Column] of one row each
+    bags: list  # [Column] of tokens
     numbers: list
 
 
@@ -83,21 +74,9 @@ def add_scaled(y, x, a):  # [n], [n]
 
 
 @inline
-def sum_scaled(y, x, x2, a):  # [n], [n], [n]
-    """y = a x + a x2: not added to zeros, which would have to arrive first."""
-    j = 0
-    while j + size(STRIP) <= len(y):
-        store(y, j, 0, a * load(x, j, 0, STRIP) + a * load(x2, j, 0, STRIP))
-        j += size(STRIP)
-    while j < len(y):
-        y[j] = a * x[j] + a * x2[j]
-        j += 1
-
-
-@inline
 def dot(x, y):  # [n], [n]
     """x · y"""
-    sums, j = splat(x, 0, STRIP), 0
+    sums, j = splat(x, 0.0, STRIP), 0
     while j + size(STRIP) <= len(x):
         sums = sums + load(x, j, 0, STRIP) * load(y, j, 0, STRIP)
         j += size(STRIP)
@@ -120,27 +99,32 @@ def row(table, code, size):
     return table[np.int64(code) * size : (np.int64(code) + 1) * size]
 
 
+@inline
+def places(offsets, object):
+    """Where the codes of an object are: first, last."""
+    if offsets is None:
+        return object, object + 1
+    return offsets[object], offsets[object + 1]
+
+
 @kernel
 def embed(group, own, scale, object, bucket, action, u):  # Group, GroupParameters -> [width]
     """u = emb(o) + lookup_time(bucket) + lookup_action(a)"""
+    clear(u)
     if len(own.time) > 0:
-        sum_scaled(u, row(own.time, bucket, len(u)), row(own.action, action, len(u)), scale)
-    else:
-        clear(u)
-    for c in range(len(group.lookups)):
-        column = group.lookups[c]
-        part = u[column.start : column.start + column.size]
-        add_scaled(part, row(column.table, column.codes[object], column.size), scale)
-    embed_bags(group.bags, scale, object, u)
+        add_scaled(u, row(own.time, bucket, len(u)), scale)
+        add_scaled(u, row(own.action, action, len(u)), scale)
+    embed_columns(group.lookups, scale, object, u)
+    embed_columns(group.bags, scale, object, u)
     embed_numbers(group.numbers, own.numbers, object, u)
 
 
 @inline
-def embed_bags(bags, scale, object, u):
-    if bags is not None:
-        for c in range(len(bags)):
-            column = bags[c]
-            part, first, last = u[column.start : column.start + column.size], column.offsets[object], column.offsets[object + 1]
+def embed_columns(columns, scale, object, u):
+    if columns is not None:
+        for c in range(len(columns)):
+            column = columns[c]
+            part, (first, last) = u[column.start : column.start + column.size], places(column.offsets, object)
             for p in range(first, last):
                 add_scaled(part, row(column.table, column.codes[p], column.size), scale / (last - first))
 
@@ -176,43 +160,35 @@ def numbers_backward(numbers, d_own, object, du):
 
 @kernel
 def scatter(group, rate, object, du):  # Group, ., ., [width]
-    """tables -= rate du for the rows of one behaviour; row 0, `unknown`, never trains."""
-    for c in range(len(group.lookups)):
-        column = group.lookups[c]
-        if column.codes[object] > 0:
-            part = du[column.start : column.start + column.size]
-            add_scaled(row(column.table, column.codes[object], column.size), part, -rate)
-    scatter_bags(group.bags, rate, object, du)
+    """tables -= rate du for the rows of one behaviour."""
+    scatter_columns(group.lookups, rate, object, du)
+    scatter_columns(group.bags, rate, object, du)
 
 
 @inline
-def scatter_bags(bags, rate, object, du):
-    if bags is not None:
-        for c in range(len(bags)):
-            column = bags[c]
-            part, first, last = du[column.start : column.start + column.size], column.offsets[object], column.offsets[object + 1]
+def scatter_columns(columns, rate, object, du):
+    if columns is not None:
+        for c in range(len(columns)):
+            column = columns[c]
+            part, (first, last) = du[column.start : column.start + column.size], places(column.offsets, object)
             for p in range(first, last):
-                if column.codes[p] > 0:
+                if column.codes[p] > 0:  # row 0, `unknown`, never trains
                     add_scaled(row(column.table, column.codes[p], column.size), part, -rate / (last - first))
 
 
 @kernel
 def take_squares(group, object):  # Group
     """The sum of squares of what `scatter` left in the rows of one behaviour. They become 0: a row met again counts once."""
-    squares = 0.0
-    for c in range(len(group.lookups)):
-        column = group.lookups[c]
-        squares += take_square(row(column.table, column.codes[object], column.size))
-    return squares + take_squares_of_bags(group.bags, object)
+    return squares_of_columns(group.lookups, object) + squares_of_columns(group.bags, object)
 
 
 @inline
-def take_squares_of_bags(bags, object):
+def squares_of_columns(columns, object):
     squares = 0.0
-    if bags is not None:
-        for c in range(len(bags)):
-            column = bags[c]
-            for p in range(column.offsets[object], column.offsets[object + 1]):
+    if columns is not None:
+        for c in range(len(columns)):
+            column, (first, last) = columns[c], places(columns[c].offsets, object)
+            for p in range(first, last):
                 squares += take_square(row(column.table, column.codes[p], column.size))
     return squares
 
@@ -220,11 +196,11 @@ def take_squares_of_bags(bags, object):
 @inline
 def take_square(y):  # [n]
     """‖y‖², which becomes 0."""
-    squares, j = splat(y, 0, STRIP), 0
+    squares, j = splat(y, 0.0, STRIP), 0
     while j + size(STRIP) <= len(y):
         part = load(y, j, 0, STRIP)
         squares = squares + part * part
-        store(y, j, 0, splat(y, 0, STRIP))
+        store(y, j, 0, splat(y, 0.0, STRIP))
         j += size(STRIP)
     square = np.float64(total(squares))
     while j < len(y):

@@ -34,6 +34,13 @@ class FeedForwardCache(NamedTuple):
     dhidden: np.ndarray  # [n, D]
 
 
+@inline
+def rows_of_cache(cache, first, last):
+    """The rows first … last-1."""
+    c, part = cache, slice(first, last)
+    return FeedForwardCache(c.x[part], c.hidden[part], c.out[part], c.normed[part], c.rstd[part], c.dhidden[part])
+
+
 @kernel
 def relu_forward(x, b):  # [n, D], [1, D]
     """x = relu(x + b) in place: F1, F2 of the perceptron, the product aside."""

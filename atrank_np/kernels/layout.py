@@ -57,7 +57,7 @@ class SpaceOrder:
     """
 
     def __init__(self, D, K):
-        self.D, self.columns = D, np.arange(D).reshape(K, D // K).T.reshape(-1)
+        self.D, self.K, self.columns = D, K, np.arange(D).reshape(K, D // K).T.reshape(-1)
         self.inverse = np.argsort(self.columns)
 
     def shape(self, name, shape):

@@ -23,19 +23,22 @@ from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
 from numba import from_dtype, njit, types
 from numba.core import cgutils
 from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
-from numba.extending import NativeValue, intrinsic, lower_builtin, models, register_model, unbox
+from numba.core.typing.templates import AttributeTemplate, infer_getattr, signature
+from numba.extending import NativeValue, intrinsic, make_attribute_wrapper, models, register_model, unbox
 
-from .simd import Vector
-
-WORD = ir.IntType(64)
+from .simd import NOTHING, WORD, Vector, instruction, operation, read, word, write
 
 
-class ViewType(types.Type):
+class Words(types.Type):
+    """A value of several words: an address, then whole numbers. The base of the next three types."""
+
+    members = ("n",)
+
+
+class ViewType(Words):
     """lanes: D of rows of D numbers, 0 for single numbers; row: from a row to the next."""
 
     def __init__(self, dtype, lanes=0, row=1):
@@ -44,32 +47,29 @@ class ViewType(types.Type):
         super().__init__(f"View({dtype},{lanes},{row})")
 
 
-class MatrixType(types.Type):
+class MatrixType(Words):
+    members = ("rows", "columns", "row", "column", "strip")
+
     def __init__(self, dtype):
         self.dtype = dtype
         super().__init__(f"Matrix({dtype})")
+
+
+class ListType(Words):
+    def __init__(self, item):
+        self.item, self.dtype = item, types.intp
+        super().__init__(f"List({item})")
 
 
 class StructType(types.Type):
     """fields: ((name, type), …). Its short name ends in a hash of them."""
 
     def __init__(self, title, fields):
-        self.fields = fields
         self.place, words = {}, 0
         for name, kind in fields:
             self.place[name] = words, kind
-            words += WORDS.get(type(kind), 1)
-        self.words = words
+            words += 1 + len(kind.members) if isinstance(kind, Words) else 0 if kind == types.none else 1
         super().__init__(f"{title}{zlib.crc32(repr(fields).encode()):x}")
-
-
-class ListType(types.Type):
-    def __init__(self, item):
-        self.item = item
-        super().__init__(f"List({item})")
-
-
-WORDS = {ViewType: 2, MatrixType: 6, ListType: 2, types.NoneType: 0}
 
 
 # In Python
@@ -83,15 +83,11 @@ class Matrix:
 
 
 class Packed:
-    """A block of words in memory, `words`; `keep` holds what it points to. Fields that are numbers can be read and written."""
+    """A block of words in memory. Fields that are numbers can be read and written."""
 
     def __init__(self, kind, words, keep):
-        """keep: field -> what its words point to."""
+        """keep: field -> what its words point to: an array, or what else was packed."""
         vars(self).update(_numba_type_=kind, words=words, keep=keep, address=address(words), floats=words.view(np.float64))
-
-    def arrays(self, name):
-        """The array of a field."""
-        return self.keep[name]
 
     def __getattr__(self, name):
         place, kind = self._numba_type_.place[name]
@@ -165,23 +161,15 @@ def _caller(kernel, count):
 
 
 @register_model(ViewType)
-class _(models.StructModel):
-    def __init__(self, manager, kind):
-        super().__init__(manager, kind, [("data", types.CPointer(kind.dtype)), ("n", types.intp)])
-
-
 @register_model(MatrixType)
-class _(models.StructModel):
-    def __init__(self, manager, kind):
-        numbers = [(name, types.intp) for name in ("rows", "columns", "row", "column", "strip")]
-        super().__init__(manager, kind, [("data", types.CPointer(kind.dtype)), *numbers])
-
-
 @register_model(ListType)
 class _(models.StructModel):
     def __init__(self, manager, kind):
-        super().__init__(manager, kind, [("data", types.CPointer(types.intp)), ("n", types.intp)])
+        super().__init__(manager, kind, [("data", types.CPointer(kind.dtype)), *((m, types.intp) for m in kind.members)])
 
+
+for _member in MatrixType.members:
+    make_attribute_wrapper(MatrixType, _member, _member)
 
 register_model(StructType)(models.OpaqueModel)
 
@@ -205,159 +193,73 @@ class _(AttributeTemplate):
         return kind.place[name][1] if name in kind.place else None
 
 
-@infer_getattr
-class _(AttributeTemplate):
-    key = MatrixType
-
-    def generic_resolve(self, kind, name):
-        return types.intp if name in ("rows", "columns", "row", "column", "strip") else None
-
-
-def _field(context, builder, value, place, kind):
+def _pointer(builder, struct, place, llvm):
     """Where in memory a field is, as a pointer to its type."""
-    words = builder.bitcast(value, WORD.as_pointer())
-    return builder.bitcast(builder.gep(words, [ir.Constant(WORD, place)]), context.get_value_type(kind).as_pointer())
+    words = builder.bitcast(struct, WORD.as_pointer())
+    return builder.bitcast(builder.gep(words, [word(place)]), llvm.as_pointer())
 
 
 @lower_getattr_generic(StructType)
 def _(context, builder, kind, value, name):
     place, field = kind.place[name]
-    if isinstance(field, types.NoneType):
-        return context.get_dummy_value()
-    if field == types.int64 or field == types.float64 or isinstance(field, StructType):
-        return builder.load(_field(context, builder, value, place, field))
-    struct = cgutils.create_struct_proxy(field)(context, builder)  # word by word: whole structs are slow to compile
-    for i, member in enumerate(context.data_model_manager[field]._fields):
-        pointer = _field(context, builder, value, place + i, context.data_model_manager[field]._members[i])
-        setattr(struct, member, builder.load(pointer))
-    return struct._getvalue()
+    llvm = context.get_value_type(field)
+    if field == types.none:
+        return NOTHING
+    if not isinstance(field, Words):
+        return builder.load(_pointer(builder, value, place, llvm))
+    members = enumerate(llvm.elements)  # word by word: whole structs are slow to compile
+    return cgutils.make_anonymous_struct(builder, [builder.load(_pointer(builder, value, place + i, m)) for i, m in members])
 
 
 @lower_setattr_generic(StructType)
 def _(context, builder, sig, args, name):
     place, field = sig.args[0].place[name]
-    builder.store(context.cast(builder, args[1], sig.args[1], field), _field(context, builder, args[0], place, field))
-
-
-@lower_getattr_generic(MatrixType)
-def _(context, builder, kind, value, name):
-    return getattr(cgutils.create_struct_proxy(kind)(context, builder, value), name)
+    value = context.cast(builder, args[1], sig.args[1], field)
+    builder.store(value, _pointer(builder, args[0], place, value.type))
 
 
 # x[i], x[a:b], x[i] = …, len(x)
 
 
-@infer_global(len)
-class _(AbstractTemplate):
-    def generic(self, args, kws):
-        if isinstance(args[0], (ViewType, ListType)):
-            return signature(types.intp, args[0])
+@operation(len)
+def _(x):
+    return (types.intp, lambda builder, x: builder.extract_value(x, 1)) if isinstance(x, (ViewType, ListType)) else None
 
 
-@infer_global(operator.getitem)
-class _(AbstractTemplate):
-    def generic(self, args, kws):
-        x, index = args
-        if isinstance(x, (ViewType, ListType)) and isinstance(index, types.Integer):
-            return signature(x.item, x, types.intp)
-        if isinstance(x, ViewType) and index == types.slice2_type:
-            return signature(x, x, index)
+@operation(operator.getitem)
+def _(x, index):
+    if isinstance(x, ViewType) and types.unliteral(index) == types.slice2_type:
+
+        def part(builder, view, index):
+            start, stop, n = builder.extract_value(index, 0), builder.extract_value(index, 1), builder.extract_value(view, 1)
+            data = builder.gep(builder.extract_value(view, 0), [builder.mul(start, word(x.row))])
+            stop = builder.select(builder.icmp_signed("<", stop, n), stop, n)  # in x[a:] it is the largest of all numbers
+            return cgutils.make_anonymous_struct(builder, [data, builder.sub(stop, start)])
+
+        return x, part
+    if isinstance(x, ViewType) and isinstance(index, types.Integer):
+        return x.item, lambda builder, view, i: read(builder, x, view, i, word(0), x.item)
+    if isinstance(x, ListType) and isinstance(index, types.Integer):
+        struct = lambda builder, items, i: builder.load(builder.gep(builder.extract_value(items, 0), [i]))
+        return x.item, lambda builder, *values: builder.inttoptr(struct(builder, *values), cgutils.voidptr_t)
 
 
-@infer_global(operator.setitem)
-class _(AbstractTemplate):
-    def generic(self, args, kws):
-        x, index, value = args
-        if isinstance(x, ViewType) and isinstance(index, types.Integer):
-            return signature(types.none, x, types.intp, x.item)
+@operation(operator.setitem)
+def _(x, index, value):
+    if isinstance(x, ViewType) and isinstance(index, types.Integer):
+        code = lambda builder, view, i, value: write(builder, x, view, i, word(0), x.item, value)
+        return signature(types.none, x, types.intp, x.item), code
 
 
-def _view(context, builder, kind, value):
-    return cgutils.create_struct_proxy(kind)(context, builder, value)
-
-
-def item_pointer(context, builder, kind, value, row, column=None):
-    """The address of number `column` of a row."""
-    place = builder.mul(row, ir.Constant(WORD, kind.row))
-    if column is not None:
-        place = builder.add(place, column)
-    return builder.gep(_view(context, builder, kind, value).data, [place])
-
-
-@lower_builtin(len, ViewType)
-@lower_builtin(len, ListType)
-def _(context, builder, sig, args):
-    return _view(context, builder, sig.args[0], args[0]).n
-
-
-@lower_builtin(operator.getitem, ViewType, types.intp)
-def _(context, builder, sig, args):
-    pointer = item_pointer(context, builder, sig.args[0], *args)
-    return load_from(context, builder, sig.return_type, pointer)
-
-
-@lower_builtin(operator.getitem, ListType, types.intp)
-def _(context, builder, sig, args):
-    return builder.inttoptr(
-        builder.load(builder.gep(_view(context, builder, sig.args[0], args[0]).data, [args[1]])), cgutils.voidptr_t
-    )
-
-
-@lower_builtin(operator.getitem, ViewType, types.slice2_type)
-def _(context, builder, sig, args):
-    part = context.make_helper(builder, types.slice2_type, args[1])
-    out = _view(context, builder, sig.args[0], None)
-    out.data = item_pointer(context, builder, sig.args[0], args[0], part.start)
-    n = _view(context, builder, sig.args[0], args[0]).n
-    stop = builder.select(builder.icmp_signed("<", part.stop, n), part.stop, n)  # in x[a:] it is the largest of all numbers
-    out.n = builder.sub(stop, part.start)
-    return out._getvalue()
-
-
-@lower_builtin(operator.setitem, ViewType, types.intp, types.Any)
-def _(context, builder, sig, args):
-    pointer = item_pointer(context, builder, sig.args[0], *args[:2])
-    store_to(context, builder, sig.args[2], args[2], pointer)
-
-
-def load_from(context, builder, kind, pointer):
-    """A number or a Vector from an address."""
-    if isinstance(kind, Vector):
-        pointer = builder.bitcast(pointer, context.get_value_type(kind).as_pointer())
-        return builder.load(pointer, align=kind.dtype.bitwidth // 8)
-    return builder.load(pointer)
-
-
-def store_to(context, builder, kind, value, pointer):
-    if isinstance(kind, Vector):
-        pointer = builder.bitcast(pointer, value.type.as_pointer())
-        builder.store(value, pointer, align=kind.dtype.bitwidth // 8)
-    else:
-        builder.store(value, pointer)
-
-
-@intrinsic
-def numbers_of(typing, x):
+@instruction
+def numbers_of(x):
     """The numbers of all rows as a View; row i begins at i · apart(x)."""
-    kind = ViewType(x.dtype)
 
-    def code(context, builder, sig, args):
-        out = cgutils.create_struct_proxy(kind)(context, builder)
-        view = cgutils.create_struct_proxy(x)(context, builder, args[0])
-        out.data, out.n = view.data, builder.mul(view.n, ir.Constant(WORD, x.row))
-        return out._getvalue()
+    def code(builder, view):
+        n = builder.mul(builder.extract_value(view, 1), word(x.row))
+        return cgutils.make_anonymous_struct(builder, [builder.extract_value(view, 0), n])
 
-    return kind(x), code
-
-
-def make_matrix(context, builder, kind, data, rows, columns, strip, row=None, column=None):
-    """A Matrix that lies row by row, unless other distances are given."""
-    out = cgutils.create_struct_proxy(kind)(context, builder)
-    out.data, out.rows, out.columns = data, rows, columns
-    out.row = columns if row is None else row
-    out.column = ir.Constant(WORD, 1) if column is None else column
-    out.strip = strip
-    return out._getvalue()
+    return ViewType(x.dtype), code
 
 
 @intrinsic
@@ -365,12 +267,11 @@ def fill(typing, struct, values):
     """Points the fields of a struct to other arrays of the same types: values is a NamedTuple of NumPy arrays."""
 
     def code(context, builder, sig, args):
-        for i, (name, array_type) in enumerate(zip(values.fields, values.types)):
-            place, field = struct.place[name]
-            array = context.make_array(array_type)(context, builder, builder.extract_value(args[1], i))
-            for n, word in enumerate((builder.ptrtoint(array.data, WORD), array.nitems)):
-                builder.store(word, _field(context, builder, args[0], place + n, types.int64))
-        return context.get_dummy_value()
+        for i, (name, kind) in enumerate(zip(values.fields, values.types)):
+            array = context.make_array(kind)(context, builder, builder.extract_value(args[1], i))
+            for n, value in enumerate((builder.ptrtoint(array.data, WORD), array.nitems)):
+                builder.store(value, _pointer(builder, args[0], struct.place[name][0] + n, WORD))
+        return NOTHING
 
     for name, array in zip(values.fields, values.types):
         assert struct.place[name][1] == ViewType(array.dtype), f"{name} has another type than before"

@@ -9,19 +9,21 @@ parameters lie in STRIPS: J columns of all rows, then the next J columns (row by
 columns). A Matrix says how far rows, columns and strips are apart.
 """
 
+from typing import NamedTuple
+
 import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.core.typing.templates import signature
 
 from .jit import ADD, SET, ZERO, inline, kernel
-from .packed import Matrix, MatrixType, ViewType, make_matrix
-from .simd import WORD, Lanes, Vector, _fma, _shuffle, _splat, size
+from .packed import Matrix, MatrixType, ViewType
+from .simd import Lanes, Vector, broadcast, call, constant, instruction, shuffle, size, word
 
 # Two registers wide: six rows are twelve accumulators, which keep both multipliers of a core busy. A matter of speed alone.
 J = Lanes(32 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 16)
-ROWS_1, ROWS_2, ROWS_3, ROWS_4, ROWS_5, ROWS_6 = (Lanes(n) for n in range(1, 7))
+TALLEST = 6  # rows of a tile
 
 
 # In Python: matrices in strips
@@ -46,225 +48,141 @@ def matrix(flat, rows, columns):
     return Matrix(flat, rows, columns, row, strip)
 
 
-# In compiled code: a View or a Matrix as a Matrix
+# In compiled code: Matrices of Views, and of Matrices
 
 
-@intrinsic
-def as_matrix(typing, x):
+class Parts(NamedTuple):
+    """The members of a Matrix as LLVM values. Number i, j of it lies at i · row + (j // J) · strip + (j mod J) · column."""
+
+    data: ir.Value
+    rows: ir.Value
+    columns: ir.Value
+    row: ir.Value
+    column: ir.Value = word(1)
+    strip: ir.Value = word(J.n)
+
+
+def _parts(builder, matrix):
+    return Parts(*cgutils.unpack_tuple(builder, matrix, len(Parts._fields)))
+
+
+def _matrix(builder, *parts, **others):
+    return cgutils.make_anonymous_struct(builder, Parts(*parts, **others))
+
+
+def _data(builder, x):
+    return builder.extract_value(x, 0)
+
+
+@instruction
+def as_matrix(x):
     """A View of rows as a Matrix; a Matrix stays what it is."""
     if isinstance(x, MatrixType):
-        return x(x), lambda context, builder, sig, args: args[0]
-
-    def code(context, builder, sig, args):
-        view = cgutils.create_struct_proxy(x)(context, builder, args[0])
-        width, row, strip = (ir.Constant(WORD, n) for n in (x.lanes, x.row, J.n))
-        return make_matrix(context, builder, sig.return_type, view.data, view.n, width, strip, row)
-
-    return MatrixType(x.dtype)(x), code
+        return x, lambda builder, x: x
+    code = lambda builder, view: _matrix(builder, *cgutils.unpack_tuple(builder, view, 2), word(x.lanes), word(x.row))
+    return MatrixType(x.dtype), code
 
 
-@intrinsic
-def transposed(typing, x):
+@instruction
+def rows_of(x, rows, columns):
+    """A View of numbers as a Matrix, row by row."""
+    return MatrixType(x.dtype), lambda builder, x, rows, columns: _matrix(builder, _data(builder, x), rows, columns, columns)
+
+
+@instruction
+def numbers_of_matrix(x):
+    """All numbers of a Matrix, in the order in which they lie, as a View."""
+
+    def code(builder, x):
+        m = _parts(builder, x)
+        return cgutils.make_anonymous_struct(builder, [m.data, builder.mul(m.rows, m.row)])
+
+    return ViewType(x.dtype), code
+
+
+@instruction
+def transposed(x):
     """The Matrix whose rows are the columns of x. Only the left factor of a product may be one."""
 
-    def code(context, builder, sig, args):
-        m = cgutils.create_struct_proxy(x)(context, builder, args[0])
-        return make_matrix(
-            context,
-            builder,
-            x,
-            m.data,
-            m.columns,
-            m.rows,
-            row=m.column,
-            column=m.row,
-            strip=builder.mul(m.row, ir.Constant(WORD, J.n)),
-        )
+    def code(builder, x):
+        m = _parts(builder, x)
+        return _matrix(builder, m.data, m.columns, m.rows, m.column, m.row, builder.mul(m.row, word(J.n)))
 
-    return x(x), code
+    return x, code
 
 
-@intrinsic
-def rows_of(typing, x, rows, columns):
-    """A View of numbers as a Matrix, row by row."""
-
-    def code(context, builder, sig, args):
-        data = cgutils.create_struct_proxy(x)(context, builder, args[0]).data
-        return make_matrix(context, builder, sig.return_type, data, *args[1:], strip=ir.Constant(WORD, J.n))
-
-    return MatrixType(x.dtype)(x, types.intp, types.intp), code
-
-
-@intrinsic
-def in_strips_of(typing, x, rows, like):
-    """A View of numbers as a Matrix of so many rows, in strips as another that has as many columns."""
-
-    def code(context, builder, sig, args):
-        data = cgutils.create_struct_proxy(x)(context, builder, args[0]).data
-        m = cgutils.create_struct_proxy(like)(context, builder, args[2])
-        apart = builder.icmp_signed("==", m.strip, ir.Constant(WORD, J.n))  # then it lies row by row
-        strip = builder.select(apart, m.strip, builder.mul(args[1], m.row))
-        return make_matrix(context, builder, like, data, args[1], m.columns, strip, row=m.row)
-
-    return like(x, types.intp, like), code
-
-
-@intrinsic
-def numbers_of_matrix(typing, x):
-    """All numbers of a Matrix, in the order in which they lie, as a View."""
-    kind = ViewType(x.dtype)
-
-    def code(context, builder, sig, args):
-        out = cgutils.create_struct_proxy(kind)(context, builder)
-        m = cgutils.create_struct_proxy(x)(context, builder, args[0])
-        out.data, out.n = m.data, builder.mul(m.rows, m.columns)
-        return out._getvalue()
-
-    return kind(x), code
-
-
-@intrinsic
-def rows_from(typing, x, first, count):
+@instruction
+def rows_from(x, first, count):
     """`count` rows of a Matrix."""
 
-    def code(context, builder, sig, args):
-        m = cgutils.create_struct_proxy(x)(context, builder, args[0])
-        m.data, m.rows = builder.gep(m.data, [builder.mul(args[1], m.row)]), args[2]
-        return m._getvalue()
+    def code(builder, x, first, count):
+        m = _parts(builder, x)
+        return _matrix(builder, *m._replace(data=builder.gep(m.data, [builder.mul(first, m.row)]), rows=count))
 
-    return x(x, types.intp, types.intp), code
-
-
-# Tiles
+    return x, code
 
 
-def _pointers(context, builder, kind, value, i, j, n, vector):
-    """Addresses of n rows of a Matrix, from row i and the strip at flat place j on."""
-    m = cgutils.create_struct_proxy(kind)(context, builder, value)
-    first = builder.add(builder.mul(i, m.row), j)
-    places = [builder.add(first, builder.mul(m.row, ir.Constant(WORD, r))) for r in range(n)]
-    return [builder.bitcast(builder.gep(m.data, [place]), vector.as_pointer()) for place in places]
+def _address(builder, m, i, j):
+    """Of number i, j."""
+    strip, rest = builder.lshr(j, word(J.n.bit_length() - 1)), builder.and_(j, word(J.n - 1))
+    place = builder.add(builder.mul(i, m.row), builder.mul(strip, m.strip))
+    return builder.gep(m.data, [builder.add(place, builder.mul(rest, m.column))])
 
 
-@intrinsic
-def load_tile(typing, C, i, j, add, R, J):
-    """R vectors of J numbers of C, from row i and flat place j on; zeros if not add."""
-    kind = types.UniTuple(Vector(C.dtype, J.n), R.n)
-
-    def code(context, builder, sig, args):
-        vector, zero = context.get_value_type(kind.dtype), ir.Constant(context.get_value_type(kind.dtype), None)
-        start, add = builder.block, args[3]
-        with builder.if_then(builder.trunc(add, ir.IntType(1)) if add.type.width > 1 else add):
-            pointers = _pointers(context, builder, C, args[0], args[1], args[2], R.n, vector)
-            loaded = [builder.load(p, align=C.dtype.bitwidth // 8) for p in pointers]
-            inside = builder.block
-        out = []
-        for value in loaded:
-            phi = builder.phi(vector)
-            phi.add_incoming(zero, start)
-            phi.add_incoming(value, inside)
-            out.append(phi)
-        return cgutils.pack_array(builder, out)
-
-    return kind(C, types.intp, types.intp, types.boolean, R, J), code
+def _rows(builder, m, start, count, vector):
+    """Pointers to vectors in `count` rows, the first at an address."""
+    places = [builder.gep(start, [builder.mul(m.row, word(r))]) for r in range(count)]
+    return [builder.bitcast(place, vector.llvm.as_pointer()) for place in places]
 
 
-@intrinsic
-def add_products(typing, sums, A, i, k, B, j):
-    """sums[r] + A[i + r, k] · (row k of B, from flat place j on), rounded once, for each r."""
-
-    def code(context, builder, sig, args):
-        a = cgutils.create_struct_proxy(A)(context, builder, args[1])
-        vector = context.get_value_type(sums.dtype)
-        (pointer,) = _pointers(context, builder, B, args[4], args[3], args[5], 1, vector)
-        row, out = builder.load(pointer, align=B.dtype.bitwidth // 8), []
-        first = builder.add(builder.mul(args[2], a.row), builder.mul(args[3], a.column))
-        for r in range(sums.count):
-            place = builder.add(first, builder.mul(a.row, ir.Constant(WORD, r)))
-            factor = _splat(builder, builder.load(builder.gep(a.data, [place])), vector.count)
-            out.append(_fma(builder, factor, row, builder.extract_value(args[0], r)))
-        return cgutils.pack_array(builder, out)
-
-    return sums(sums, A, types.intp, types.intp, B, types.intp), code
-
-
-@intrinsic
-def store_tile(typing, C, i, j, sums):
-    def code(context, builder, sig, args):
-        vector = context.get_value_type(sums.dtype)
-        for r, pointer in enumerate(_pointers(context, builder, C, *args[:3], sums.count, vector)):
-            builder.store(builder.extract_value(args[3], r), pointer, align=C.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(C, types.intp, types.intp, sums), code
-
-
-@intrinsic
-def number(typing, x, i, j):
+@instruction
+def number(x, i, j):
     """Number i, j of a Matrix."""
-    return x.dtype(x, types.intp, types.intp), lambda context, builder, sig, args: builder.load(
-        _number(context, builder, x, *args)
-    )
+    return x.dtype, lambda builder, x, i, j: builder.load(_address(builder, _parts(builder, x), i, j))
 
 
-@intrinsic
-def set_number(typing, x, i, j, value):
-    def code(context, builder, sig, args):
-        builder.store(args[3], _number(context, builder, x, *args[:3]))
-        return context.get_dummy_value()
-
-    return types.void(x, types.intp, types.intp, x.dtype), code
+@instruction
+def set_number(x, i, j, value):
+    code = lambda builder, x, i, j, value: builder.store(value, _address(builder, _parts(builder, x), i, j))
+    return signature(types.void, x, types.intp, types.intp, x.dtype), code
 
 
-def _place(builder, m, i, j):
-    """Of number i, j from the beginning of a Matrix."""
-    strips, rest = builder.lshr(j, ir.Constant(WORD, J.n.bit_length() - 1)), builder.and_(j, ir.Constant(WORD, J.n - 1))
-    return builder.add(builder.add(builder.mul(i, m.row), builder.mul(strips, m.strip)), builder.mul(rest, m.column))
+# Products
 
 
-def _number(context, builder, kind, value, i, j):
-    m = cgutils.create_struct_proxy(kind)(context, builder, value)
-    return builder.gep(m.data, [_place(builder, m, i, j)])
+@instruction
+def tile(A, B, C, i, s, height, add):
+    """`height` rows by J columns of C (+)= A B: rows i … of A and C, strip s of B and C.
 
+    The sums stay in registers: each step takes J numbers of a row of B, and a number of each row of A.
+    """
+    vector, align = Vector(C.dtype, J.n), C.dtype.bitwidth // 8
 
-@inline
-def tile(A, B, C, i, s, add, R, J):
-    """R rows by J columns of C (+)= A B: rows i … of A and C, strip s of B and C."""
-    j_B, j_C = s * B.strip, s * C.strip
-    sums = load_tile(C, i, j_C, add, R, J)
-    for k in range(A.columns):
-        sums = add_products(sums, A, i, k, B, j_B)
-    store_tile(C, i, j_C, sums)
+    def rows(builder, a, b, c, add, count):
+        pointers = _rows(builder, c, c.data, count, vector)
+        start = [builder.select(add, builder.load(p, align=align), constant(vector.llvm, 0.0)) for p in pointers]
+        sums = [cgutils.alloca_once_value(builder, value) for value in start]
+        with cgutils.for_range(builder, a.columns) as loop:
+            (pointer,) = _rows(builder, b, builder.gep(b.data, [builder.mul(loop.index, b.row)]), 1, vector)
+            row = builder.load(pointer, align=align)
+            for r, sum in enumerate(sums):
+                place = builder.add(builder.mul(word(r), a.row), builder.mul(loop.index, a.column))
+                factor = broadcast(builder, builder.load(builder.gep(a.data, [place])), vector.n)
+                builder.store(call(builder, "fma", factor, row, builder.load(sum)), sum)
+        for pointer, sum in zip(pointers, sums):
+            builder.store(builder.load(sum), pointer, align=align)
 
+    def begin(builder, matrix, i, s):  # a Matrix from row i and strip s on
+        m = _parts(builder, matrix)
+        return m._replace(data=builder.gep(m.data, [builder.add(builder.mul(i, m.row), builder.mul(s, m.strip))]))
 
-@kernel
-def multiply(A, B, C, add, J):  # [rows, inner], [inner, columns] -> [rows, columns]
-    """C = A B, or C += A B if `add`: strip by strip, tile by tile."""
-    rows, strips = C.rows, C.columns // size(J)
-    for s in range(strips):
-        i = ZERO
-        while i < rows:
-            r = next_part(rows - i, 6)  # of like heights: in a tile of one row every sum would wait for itself
-            if r == 6:
-                tile(A, B, C, i, s, add, ROWS_6, J)
-            elif r == 5:
-                tile(A, B, C, i, s, add, ROWS_5, J)
-            elif r == 4:
-                tile(A, B, C, i, s, add, ROWS_4, J)
-            elif r == 3:
-                tile(A, B, C, i, s, add, ROWS_3, J)
-            elif r == 2:
-                tile(A, B, C, i, s, add, ROWS_2, J)
-            else:
-                tile(A, B, C, i, s, add, ROWS_1, J)
-            i += r
-    left = strips * size(J)
-    for i in range(rows if left < C.columns else 0):  # columns left over, number by number; here lie no strips
-        for j in range(left, C.columns):
-            total = number(C, i, j) if add else number(A, 0, 0) * 0
-            for k in range(A.columns):
-                total += number(A, i, k) * number(B, k, j)
-            set_number(C, i, j, total)
+    def code(builder, A, B, C, i, s, height, add):
+        a, b, c = begin(builder, A, i, word(0)), begin(builder, B, word(0), s), begin(builder, C, i, s)
+        for count in range(1, TALLEST + 1):
+            with builder.if_then(builder.icmp_signed("==", height, word(count))):
+                rows(builder, a, b, c, add, count)
+
+    return types.void, code
 
 
 @inline
@@ -274,15 +192,34 @@ def next_part(left, most):
 
 
 @kernel
+def multiply(A, B, C, add):  # [rows, inner], [inner, columns] -> [rows, columns]
+    """C = A B, or C += A B if `add`: strip by strip, tile by tile."""
+    strips = C.columns // size(J)
+    for s in range(strips):
+        i = ZERO
+        while i < C.rows:
+            height = next_part(C.rows - i, TALLEST)  # alike: in a tile of one row every sum would wait for itself
+            tile(A, B, C, i, s, height, add)
+            i += height
+    left = strips * size(J)
+    for i in range(C.rows if left < C.columns else 0):  # columns left over, number by number; here lie no strips
+        for j in range(left, C.columns):
+            total = number(C, i, j) if add else number(A, 0, 0) * 0
+            for k in range(A.columns):
+                total += number(A, i, k) * number(B, k, j)
+            set_number(C, i, j, total)
+
+
+@kernel
 def product(x, W, y):  # [n, I], [I, O] -> [n, O]
     """y = x W"""
-    multiply(as_matrix(x), as_matrix(W), as_matrix(y), SET, J)
+    multiply(as_matrix(x), as_matrix(W), as_matrix(y), SET)
 
 
 @kernel
 def add_product(x, W, y):  # [n, I], [I, O] -> [n, O]
     """y += x W"""
-    multiply(as_matrix(x), as_matrix(W), as_matrix(y), ADD, J)
+    multiply(as_matrix(x), as_matrix(W), as_matrix(y), ADD)
 
 
 @kernel
@@ -291,41 +228,33 @@ def add_product_of_transpose(x, dy, dW):  # [n, I], [n, O] -> [I, O]
     a, b, first = as_matrix(x), as_matrix(dy), 0
     while first < b.rows:
         m = next_part(b.rows - first, 128)
-        multiply(transposed(rows_from(a, first, m)), rows_from(b, first, m), as_matrix(dW), ADD, J)
+        multiply(transposed(rows_from(a, first, m)), rows_from(b, first, m), as_matrix(dW), ADD)
         first += m
 
 
 # Transposes
 
 
-@intrinsic
-def transpose_block(typing, A, i, j, B):
+@instruction
+def transpose_block(A, i, j, B):
     """Rows j … j+7, columns i … i+7 of B become the transpose of rows i … i+7, columns j … j+7 of A; both may lie in strips.
 
     Three rounds, one for each bit of a place: round s swaps, between rows i and i + s, the lanes that differ in that bit.
     """
-    n = 8
+    n, vector, align = 8, Vector(A.dtype, 8), A.dtype.bitwidth // 8
 
-    def code(context, builder, sig, args):
-        vector = ir.VectorType(context.get_value_type(A.dtype), n)
-        a, b = (cgutils.create_struct_proxy(A)(context, builder, args[m]) for m in (0, 3))
-
-        def pointers(m, i, j):
-            first = _place(builder, m, i, j)
-            places = [builder.add(first, builder.mul(m.row, ir.Constant(WORD, r))) for r in range(n)]
-            return [builder.bitcast(builder.gep(m.data, [p]), vector.as_pointer()) for p in places]
-
-        rows = [builder.load(p, align=A.dtype.bitwidth // 8) for p in pointers(a, args[1], args[2])]
+    def code(builder, A, i, j, B):
+        a, b = _parts(builder, A), _parts(builder, B)
+        rows = [builder.load(p, align=align) for p in _rows(builder, a, _address(builder, a, i, j), n, vector)]
         for s in (1, 2, 4):
             for r in (r for r in range(n) if not r & s):
                 low = [j if not j & s else j - s + n for j in range(n)]  # lanes of row r, then n + lanes of row r + s
                 high = [j + s if not j & s else j + n for j in range(n)]
-                rows[r], rows[r + s] = (_shuffle(builder, rows[r], p, rows[r + s]) for p in (low, high))
-        for row, p in zip(rows, pointers(b, args[2], args[1])):
-            builder.store(row, p, align=A.dtype.bitwidth // 8)
-        return context.get_dummy_value()
+                rows[r], rows[r + s] = (shuffle(builder, rows[r], p, rows[r + s]) for p in (low, high))
+        for row, p in zip(rows, _rows(builder, b, _address(builder, b, j, i), n, vector)):
+            builder.store(row, p, align=align)
 
-    return types.void(A, types.intp, types.intp, B), code
+    return types.void, code
 
 
 @kernel

@@ -9,16 +9,20 @@ happens to place, join or inline functions. numba alone vectorises neither the d
 Everything here writes LLVM instructions at the place of the call: no function of its own is compiled for it.
 """
 
+import functools
+import inspect
 import operator
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.imputils import lower_constant
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model, typeof_impl
+from numba.core.typing.templates import Signature, infer_global, make_intrinsic_template, signature
+from numba.extending import intrinsic, models, register_model, typeof_impl
 
 WORD, INT32 = ir.IntType(64), ir.IntType(32)
+NOTHING = ir.Constant(ir.IntType(8).as_pointer(), None)  # the value of what has none
+FLOATS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 
 
 class Lanes:
@@ -36,325 +40,304 @@ class LanesType(types.Type):
 
 class Vector(types.Type):
     def __init__(self, dtype, n):
-        self.dtype, self.n = dtype, n
+        self.dtype, self.n, self.llvm = dtype, n, ir.VectorType(FLOATS[dtype], n)
         super().__init__(name=f"Vector({dtype},{n})")
 
 
 STRIP = Lanes(16)  # a line of the cache in float32: for loops over numbers of any count
 
-
-@typeof_impl.register(Lanes)
-def _(value, context):
-    return LanesType(value.n)
-
-
+typeof_impl.register(Lanes)(lambda value, context: LanesType(value.n))
+lower_constant(LanesType)(lambda context, builder, kind, value: NOTHING)
 register_model(LanesType)(models.OpaqueModel)
 
 
-@lower_constant(LanesType)
-def _(context, builder, kind, value):
-    return context.get_dummy_value()
-
-
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
+class _(models.PrimitiveModel):
     def __init__(self, manager, kind):
-        element = ir.FloatType() if kind.dtype == types.float32 else ir.DoubleType()
-        super().__init__(manager, kind, ir.VectorType(element, kind.n))
+        super().__init__(manager, kind, kind.llvm)
 
 
-# Helpers that write instructions
+# How an instruction is defined
 
 
-def _constant(vector, number):
+def instruction(define):
+    """What compiled code calls, from define(types of the arguments): the type of the result (or a signature, whose types the
+    arguments are converted to) and code(builder, *values), which writes the LLVM. What the types alone decide is a number or
+    Lanes."""
+    return intrinsic(_definition(define))
+
+
+def operation(symbol):
+    """The same for an operator or a function of Python; define gives None for types that are not its own."""
+
+    def register(define):
+        infer_global(symbol)(make_intrinsic_template(symbol, _definition(define), define.__name__))
+
+    return register
+
+
+def _definition(define):
+    @functools.wraps(define)
+    def definition(typing, *args):
+        found = define(*args)
+        if found is None:
+            return None
+        if isinstance(found, (int, Lanes)):
+            kind, value = (types.intp, word(found)) if isinstance(found, int) else (LanesType(found.n), NOTHING)
+            found = kind, lambda builder, *values: value
+        result, code = found
+        if not isinstance(result, Signature):
+            result = result(*(types.intp if isinstance(a, types.Integer) else types.unliteral(a) for a in args))
+
+        def write_code(context, builder, sig, values):
+            value = code(builder, *values)
+            return NOTHING if sig.return_type == types.void else value
+
+        return result, write_code
+
+    parameters = inspect.signature(define).parameters.values()
+    definition.__signature__ = inspect.Signature([inspect.Parameter("typing", inspect.Parameter.POSITIONAL_ONLY), *parameters])
+    return definition
+
+
+# LLVM for several of them
+
+
+def word(n):
+    return ir.Constant(WORD, n)
+
+
+def constant(vector, number):
     return ir.Constant(vector, [number] * vector.count)
 
 
-def _shuffle(builder, value, places, other=None):
+def shuffle(builder, value, places, other=None):
     mask = ir.Constant(ir.VectorType(INT32, len(places)), [ir.Constant(INT32, p) for p in places])
     return builder.shuffle_vector(value, value if other is None else other, mask)
 
 
-def _splat(builder, number, n):
+def broadcast(builder, number, n):
     one = ir.Constant(ir.VectorType(number.type, 1), ir.Undefined)
-    return _shuffle(builder, builder.insert_element(one, number, ir.Constant(INT32, 0)), [0] * n)
+    return shuffle(builder, builder.insert_element(one, number, ir.Constant(INT32, 0)), [0] * n)
 
 
-def _fma(builder, x, y, z):
-    letter = "f32" if isinstance(x.type.element, ir.FloatType) else "f64"
-    return _call(builder, f"llvm.fma.v{x.type.count}{letter}", x.type, x, y, z)
+def call(builder, name, *arguments):
+    """One of LLVM's own functions on vectors of one type."""
+    kind = arguments[0].type
+    name = f"llvm.{name}.v{kind.count}f{32 if kind.element == FLOATS[types.float32] else 64}"
+    function = ir.FunctionType(kind, [kind] * len(arguments))
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), arguments)
 
 
-def _call(builder, name, result, *arguments):
-    kind = ir.FunctionType(result, [a.type for a in arguments])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+def _address(builder, x, view, row, column, item):
+    place = builder.add(builder.mul(row, word(x.row)), column)
+    pointer = builder.gep(builder.extract_value(view, 0), [place])
+    return builder.bitcast(pointer, item.llvm.as_pointer()) if isinstance(item, Vector) else pointer
 
 
-def _address(context, builder, kind, view, row, column, vector):
-    """The address of n numbers of a View, from number `column` of a row on."""
-    data = cgutils.create_struct_proxy(kind)(context, builder, view).data
-    place = builder.add(builder.mul(row, ir.Constant(WORD, kind.row)), column)
-    return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
+def read(builder, x, view, row, column, item):
+    """A number or a Vector (`item`) of a View of type x, from number `column` of a row on."""
+    return builder.load(_address(builder, x, view, row, column, item), align=x.dtype.bitwidth // 8)
+
+
+def write(builder, x, view, row, column, item, value):
+    builder.store(value, _address(builder, x, view, row, column, item), align=x.dtype.bitwidth // 8)
 
 
 # x + y, x - y, x * y, x / y: of two Vectors, or of a Vector and a number
 
 
-def _operator(symbol, instruction):
-    @infer_global(symbol)
-    class _(AbstractTemplate):
-        def generic(self, args, kws):
-            x, y = args
-            if isinstance(x, Vector) and (x == y or isinstance(y, types.Number)):
-                return signature(x, x, x if x == y else x.dtype)
-            if isinstance(y, Vector) and isinstance(x, types.Number):
-                return signature(y, y.dtype, y)
+def _arithmetic(symbol, name):
+    @operation(symbol)
+    def define(x, y):
+        vector = x if isinstance(x, Vector) else y
+        if not isinstance(vector, Vector) or any(kind != vector and not isinstance(kind, types.Number) for kind in (x, y)):
+            return None
 
-    def code(context, builder, sig, args):
-        vector = context.get_value_type(sig.return_type)
-        x, y = (a if a.type == vector else _splat(builder, a, vector.count) for a in args)
-        return getattr(builder, instruction)(x, y)
+        def code(builder, *values):
+            return getattr(builder, name)(*(v if v.type == vector.llvm else broadcast(builder, v, vector.n) for v in values))
 
-    for kinds in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
-        lower_builtin(symbol, *kinds)(code)
+        return signature(vector, *(kind if kind == vector else vector.dtype for kind in (x, y))), code
 
 
-for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv")):
-    _operator(_symbol, _instruction)
+for _symbol, _name in {operator.add: "fadd", operator.sub: "fsub", operator.mul: "fmul", operator.truediv: "fdiv"}.items():
+    _arithmetic(_symbol, _name)
 
 
 # Making, reading and writing
 
 
-@intrinsic
-def zeros(typing, x):
+@instruction
+def zeros(x):
     """A row of zeros like those of a View; or the number 0, if it is one of numbers."""
-
-    def code(context, builder, sig, args):
-        return ir.Constant(context.get_value_type(x.item), None if isinstance(x.item, Vector) else 0.0)
-
-    return x.item(x), code
+    zero = ir.Constant(x.item.llvm, None) if isinstance(x.item, Vector) else ir.Constant(FLOATS[x.item], 0.0)
+    return x.item, lambda builder, x: zero
 
 
-@intrinsic
-def splat(typing, x, number, lanes):
+@instruction
+def splat(x, number, lanes):
     """The same number in every lane, of the type of the View x."""
     kind = Vector(x.dtype, lanes.n)
-    return kind(x, x.dtype, lanes), lambda context, builder, sig, args: _splat(builder, args[1], lanes.n)
+    return signature(kind, x, x.dtype, lanes), lambda builder, x, number, _: broadcast(builder, number, lanes.n)
 
 
-@intrinsic
-def load(typing, x, row, column, lanes):
+@instruction
+def load(x, row, column, lanes):
     """The n numbers of a View from number `column` of a row on."""
     kind = Vector(x.dtype, lanes.n)
-
-    def code(context, builder, sig, args):
-        pointer = _address(context, builder, x, *args[:3], context.get_value_type(kind))
-        return builder.load(pointer, align=x.dtype.bitwidth // 8)
-
-    return kind(x, types.intp, types.intp, lanes), code
+    return kind, lambda builder, view, row, column, _: read(builder, x, view, row, column, kind)
 
 
-@intrinsic
-def store(typing, x, row, column, vector):
+@instruction
+def store(x, row, column, vector):
     """The opposite way."""
-
-    def code(context, builder, sig, args):
-        builder.store(args[3], _address(context, builder, x, *args[:3], args[3].type), align=x.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(x, types.intp, types.intp, vector), code
+    return types.void, lambda builder, view, row, column, value: write(builder, x, view, row, column, vector, value)
 
 
-# Lanes
+# Numbers that the types decide
 
 
-def _lanes(n):
-    return LanesType(n), lambda context, builder, sig, args: context.get_dummy_value()
-
-
-@intrinsic
-def lanes(typing, x):
+@instruction
+def lanes(x):
     """How many numbers a row of x has, as Lanes."""
-    kind, code = _lanes(x.lanes)
-    return kind(x), code
+    return Lanes(x.lanes)
 
 
-@intrinsic
-def size(typing, n):
-    """Lanes as a number."""
-    return types.intp(n), lambda context, builder, sig, args: ir.Constant(WORD, n.n)
+@instruction
+def half(x):
+    """Half as many."""
+    return Lanes(x.lanes // 2)
 
 
-@intrinsic
-def columns(typing, x):
+@instruction
+def columns(x):
     """How many numbers a row of x has, as a number."""
-    return types.intp(x), lambda context, builder, sig, args: ir.Constant(WORD, x.lanes)
+    return x.lanes
 
 
-@intrinsic
-def half(typing, x):
-    """Half as many as a row of x has."""
-    kind, code = _lanes(x.lanes // 2)
-    return kind(x), code
+@instruction
+def size(n):
+    """Lanes as a number."""
+    return n.n
 
 
-@intrinsic
-def apart(typing, x):
+@instruction
+def apart(x):
     """How many numbers lie from a row of x to the next."""
-    return types.intp(x), lambda context, builder, sig, args: ir.Constant(WORD, x.row)
+    return x.row
 
 
-@intrinsic
-def piece(typing, x, K):
+@instruction
+def piece(x, K):
     """Lanes for a piece of a row of x: a whole number of times K, at most four times, that goes into the row without a rest.
     So few that several such vectors fit into registers together."""
-    kind, code = _lanes(K.n * max(t for t in (1, 2, 3, 4) if (x.lanes // K.n) % t == 0))
-    return kind(x, K), code
+    return Lanes(K.n * max(t for t in (1, 2, 3, 4) if (x.lanes // K.n) % t == 0))
 
 
-@intrinsic
-def strip(typing, x, J):
+@instruction
+def strip(x, J):
     """Lanes for a row of a strip of a matrix with as many columns as x: J of them, or all if J does not divide them."""
-    kind, code = _lanes(x.lanes if x.lanes % J.n else J.n)
-    return kind(x, J), code
+    return Lanes(x.lanes if x.lanes % J.n else J.n)
 
 
 # Mathematics
 
 
-@intrinsic
-def total(typing, vector):
+@instruction
+def total(vector):
     """The sum of all lanes, as a number: halves are added until one lane is left (an odd one waits for the end)."""
 
-    def code(context, builder, sig, args):
-        value, n, odd = args[0], vector.n, []
+    def code(builder, value):
+        n, odd = vector.n, []
         while n > 1:
             if n % 2:
                 odd.append(builder.extract_element(value, ir.Constant(INT32, n - 1)))
             n //= 2
-            value = builder.fadd(_shuffle(builder, value, range(n)), _shuffle(builder, value, range(n, 2 * n)))
-        out = builder.extract_element(value, ir.Constant(INT32, 0))
-        for number in odd:
-            out = builder.fadd(out, number)
-        return out
+            value = builder.fadd(shuffle(builder, value, range(n)), shuffle(builder, value, range(n, 2 * n)))
+        return functools.reduce(builder.fadd, odd, builder.extract_element(value, ir.Constant(INT32, 0)))
 
-    return vector.dtype(vector), code
+    return vector.dtype, code
 
 
-@intrinsic
-def dots(typing, x, i, y, j, K):
+@instruction
+def dots(x, i, y, j, K):
     """The dot products of row i of x and row j of y in all K spaces at once, where the space index is innermost:
     lane k is the sum over c of x[i, c K + k] y[j, c K + k]."""
     kind = Vector(x.dtype, K.n)
 
-    def code(context, builder, sig, args):
-        vector = context.get_value_type(kind)
-        sums = [None] * 4  # in turns, so that a sum need not wait for the one before
+    def code(builder, view_x, i, view_y, j, _):
+        sums = []  # up to four in turns, so that a sum need not wait for the one before
         for c in range(x.lanes // K.n):
-            column = ir.Constant(WORD, c * K.n)
-            pointers = [_address(context, builder, view, *args[a : a + 2], column, vector) for a, view in ((0, x), (2, y))]
-            factors = [builder.load(pointer, align=x.dtype.bitwidth // 8) for pointer in pointers]
-            sums[c % 4] = builder.fmul(*factors) if sums[c % 4] is None else _fma(builder, *factors, sums[c % 4])
+            column = word(c * K.n)
+            factors = read(builder, x, view_x, i, column, kind), read(builder, y, view_y, j, column, kind)
+            if c < 4:
+                sums.append(builder.fmul(*factors))
+            else:
+                sums[c % 4] = call(builder, "fma", *factors, sums[c % 4])
         while len(sums) > 1:
-            first, *rest = [s for s in sums if s is not None]
-            sums = [*rest[1:], builder.fadd(first, rest[0])] if rest else [first]
+            sums = [*sums[2:], builder.fadd(*sums[:2])]
         return sums[0]
 
-    i = types.intp
-    return kind(x, i, y, i, K), code
+    return kind, code
 
 
-@intrinsic
-def spread(typing, vector, lanes):
+@instruction
+def spread(vector, lanes):
     """The K numbers again and again: lane c of the result is lane c mod K."""
-
-    def code(context, builder, sig, args):
-        return _shuffle(builder, args[0], [c % vector.n for c in range(lanes.n)])
-
-    return Vector(vector.dtype, lanes.n)(vector, lanes), code
+    places = [c % vector.n for c in range(lanes.n)]
+    return Vector(vector.dtype, lanes.n), lambda builder, value, _: shuffle(builder, value, places)
 
 
-@intrinsic
-def halves(typing, vector):
-    """A vector's first and second half."""
-    kind = types.UniTuple(Vector(vector.dtype, vector.n // 2), 2)
-
-    def code(context, builder, sig, args):
-        n = vector.n // 2
-        return cgutils.pack_array(builder, [_shuffle(builder, args[0], range(i, i + n)) for i in (0, n)])
-
-    return kind(vector), code
-
-
-@intrinsic
-def beside(typing, x, y):
-    """The vector of which x and y are the halves."""
-    return Vector(x.dtype, 2 * x.n)(x, y), lambda context, builder, sig, args: _shuffle(builder, args[0], range(2 * x.n), args[1])
-
-
-@intrinsic
-def multiply_add(typing, x, y, z):
+@instruction
+def multiply_add(x, y, z):
     """x y + z, rounded once."""
-    return x(x, y, z), lambda context, builder, sig, args: _fma(builder, *args)
+    return x, lambda builder, *values: call(builder, "fma", *values)
 
 
-@intrinsic
-def maximum(typing, x, y):
+@instruction
+def maximum(x, y):
     """The larger one; NaN if x is: relu(NaN) is NaN, and so is the loss, which stops the run."""
-
-    def code(context, builder, sig, args):
-        return builder.select(builder.fcmp_ordered("<", *args), args[1], args[0])
-
-    return x(x, y), code
+    return x, lambda builder, x, y: builder.select(builder.fcmp_ordered("<", x, y), y, x)
 
 
-@intrinsic
-def where_positive(typing, x, y):
+@instruction
+def where_positive(x, y):
     """y where x > 0, else 0: the derivative of relu."""
-
-    def code(context, builder, sig, args):
-        zero = _constant(args[0].type, 0.0)
-        return builder.select(builder.fcmp_ordered(">", args[0], zero), args[1], zero)
-
-    return x(x, y), code
+    zero = constant(x.llvm, 0.0)
+    return x, lambda builder, x, y: builder.select(builder.fcmp_ordered(">", x, zero), y, zero)
 
 
-@intrinsic
-def where_equal(typing, x, number, y):
+@instruction
+def where_equal(x, number, y):
     """y where x is the number, else 0."""
 
-    def code(context, builder, sig, args):
-        same = builder.fcmp_ordered("==", args[0], _splat(builder, args[1], x.n))
-        return builder.select(same, args[2], _constant(args[0].type, 0.0))
+    def code(builder, x, number, y):
+        same = builder.fcmp_ordered("==", x, broadcast(builder, number, x.type.count))
+        return builder.select(same, y, constant(y.type, 0.0))
 
-    return x(x, x.dtype, x), code
+    return signature(x, x, x.dtype, x), code
 
 
-@intrinsic
-def exp(typing, vector):
+@instruction
+def exp(vector):
     """exp(x) for x ≤ 0. In float64 the library's; in float32 2^k · p(r), x = k ln 2 + r, |r| ≤ ln 2 / 2.
 
     p is the Taylor polynomial of degree 6, by Horner: its error, r⁷/7! ≤ 1.2e-7 of the value, is a rounding error of
     float32. NaN and anything below -87 (e⁻⁸⁷ is 0 for a softmax) take the value at -87 or stay NaN.
     """
+    number = functools.partial(constant, vector.llvm)
 
-    def code(context, builder, sig, args):
-        x, kind = args[0], args[0].type
-        if vector.dtype == types.float64:
-            return _call(builder, f"llvm.exp.v{vector.n}f64", kind, x)
-        name = f"v{vector.n}f32"
-        low = _constant(kind, -87.0)
-        x = builder.select(builder.fcmp_ordered("<", x, low), low, x)
-        k = _call(builder, f"llvm.rint.{name}", kind, builder.fmul(x, _constant(kind, 1.4426950408889634)))
+    def code(builder, x):
+        x = builder.select(builder.fcmp_ordered("<", x, number(-87.0)), number(-87.0), x)
+        k = call(builder, "rint", builder.fmul(x, number(1.4426950408889634)))
         # ln 2 in two parts: the first has few bits, so that k times it is exact.
-        r = builder.fsub(x, builder.fmul(k, _constant(kind, 0.693359375)))
-        r = builder.fsub(r, builder.fmul(k, _constant(kind, -2.12194440e-4)))
-        p = _constant(kind, 1 / 720)
+        r = builder.fsub(x, builder.fmul(k, number(0.693359375)))
+        r = builder.fsub(r, builder.fmul(k, number(-2.12194440e-4)))
+        p = number(1 / 720)
         for coefficient in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
-            p = _fma(builder, p, r, _constant(kind, coefficient))
+            p = call(builder, "fma", p, r, number(coefficient))
         integer = ir.VectorType(INT32, vector.n)
-        bits = builder.shl(builder.add(builder.fptosi(k, integer), _constant(integer, 127)), _constant(integer, 23))
-        return builder.fmul(p, builder.bitcast(bits, kind))  # 2^k by its exponent bits
+        bits = builder.shl(builder.add(builder.fptosi(k, integer), constant(integer, 127)), constant(integer, 23))
+        return builder.fmul(p, builder.bitcast(bits, vector.llvm))  # 2^k by its exponent bits
 
-    return vector(vector), code
+    return vector, code if vector.dtype == types.float32 else lambda builder, x: call(builder, "exp", x)

@@ -3,22 +3,22 @@
 from typing import NamedTuple
 
 from .attention import Attention
+from .context import Turned
 from .embedding import GroupParameters, NumberParameters
 from .feedforward import FeedForward
 from .lstm import LSTM
 from .packed import Items
 from .products import matrix
 from .ranking import Deep
-from .workspace import Turned
 
 
 class KernelSpec(NamedTuple):
     step: object  # the entry
     parameters: object  # (Named, model) -> the NamedTuple of its parameters
     buffers: object  # NamedTuple of a chunk's rows
-    wide_buffers: object = lambda model, R, dtype: {}  # those of R rows that do not have D numbers, by name
+    other_buffers: object = lambda model, R, dtype: {}  # those that are no rows of D numbers, by name
+    functions: int = 0  # that are compiled for the defaults, about
     blocks: tuple = ("f.W1",)  # matrices that are used in blocks of D rows
-    by_rows: tuple = ()  # matrices that no product uses: they lie row by row, and are not transposed
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
 
 
@@ -36,9 +36,6 @@ class Named:
 
     def numbers(self, name):
         return self.flat.of(self.array, name).reshape(-1) if name in self.flat else self.array[:0]
-
-    def rows(self, name):
-        return self.flat.of(self.array, name)
 
     def matrix(self, name, block=0):  # without rows and columns if there is none
         if name not in self.flat:
@@ -69,11 +66,9 @@ class Named:
         blocks = [self.matrix("f.W1", block) for block in range(3)]
         return Deep(*blocks, self.vector("f.b1"), self.vector("f.w2"), self.numbers("f.b2"))
 
-    def attention(self, layer, through_W="keys"):
-        """Attention; through_W: whether keys or queries go through W."""
-        W = self.matrix(f"{layer}.W") if through_W == "keys" else self.rows(f"{layer}.W")
-        return Attention(self.matrix(f"{layer}.P.W"), self.vector(f"{layer}.P.b"), W, self.matrix(f"{layer}.Q.W"),
-                         self.vector(f"{layer}.Q.b"))  # fmt: skip
+    def attention(self, layer):
+        W, b = (lambda name: self.matrix(f"{layer}.{name}")), (lambda name: self.vector(f"{layer}.{name}"))
+        return Attention(W("P.W"), b("P.b"), W("W"), W("Q.W"), b("Q.b"))
 
     def feed_forward(self, layer):
         make = lambda name: (self.matrix if name in ("W1", "W2") else self.vector)(f"{layer}.F.{name}")
@@ -84,4 +79,5 @@ class Named:
 
     def turned(self, other, names, blocks_of):
         """[Turned] for all matrices: of self, into `other`."""
-        return [Turned(self.matrix(n, b), other.matrix(n, b)) for n in names for b in range(blocks_of(n))]
+        found = [Turned(self.matrix(n, b), other.matrix(n, b)) for n in names for b in range(blocks_of(n))]
+        return Items(found, Turned(self.matrix(""), other.matrix("")))

@@ -132,6 +132,12 @@ def update(context, thread, arrived):
 
 
 @entry
+def sum_tables(context, groups):
+    """Adds the gradients of tables and item biases up in groups, a list in a NamedTuple."""
+    update_tables(groups.groups, context.batch, context.chunks, context.df, -1.0, -1.0)
+
+
+@entry
 def gradient_norm(context, groups):
     """The norm of all gradients, for `optimizer.clip`. groups: a list in a NamedTuple, with tables and item biases of zeros,
     which are zeros again afterwards: an object's parts are added up there before they are squared, as the rows of a gradient

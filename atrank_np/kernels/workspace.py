@@ -1,125 +1,17 @@
-"""What a compiled step works on: a batch, cut into shards and chunks, and the arrays of each shard.
+"""The chunks of a step: the histories of a batch go to shards, and those of a shard to chunks; and the common space.
 
 A shard is a part of the histories of a batch, the same for any number of threads. It goes forward and backward chunk by
 chunk: so many histories that their rows stay in the cache. In the buffers of a chunk rows 0 … n-1 are its behaviours, rows
 n … n+q-1 its targets.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
+from .context import CHUNK
 from .embedding import clear, dense_backward, embed
 from .feedforward import project, relu_backward
 from .jit import inline, kernel
 from .products import add_product_of_transpose, product, rows_of
-
-CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed alone
-
-
-class Settings(NamedTuple):
-    """What a step is told besides arrays."""
-
-    shards: int  # how many go forward; 0: the update alone
-    train: int  # backward, too
-    update: int  # and descend
-    residual: int  # around the self-attention
-    pairs: object  # None: the point-wise loss; 1: the pair-wise one
-    dropout: object  # Dropout, or None
-    scale: float  # the tables are stored divided by it
-    norm: float  # 1 / (targets, or pairs) of the batch
-    rate: float
-    keep: float  # what a weight keeps, 1 - rate · l2
-
-
-class Chunk(NamedTuple):
-    """The chunk of a shard that is worked on, and what stays of all its chunks. R is the most rows that a chunk has."""
-
-    histories: np.ndarray  # [B] those of the shard
-    count: int  # how many
-    cost: float  # of all of them
-    first: int  # the chunk is histories[first … last-1]
-    last: int
-    n: int  # its behaviours
-    q: int  # its targets
-    offsets: np.ndarray  # [B+1] the first behaviour of each history of the chunk
-    target_offsets: np.ndarray  # [B+1] and its first target
-    number: np.ndarray  # [R] for each row of the chunk its number in the batch; targets follow the N behaviours
-    place: np.ndarray  # [R] where the rows of the chunk's part of du stand in the chunk
-    # Of all chunks: embeddings u, then their gradients; rows stand group by group
-    row: int  # the chunk's first row
-    rows: int  # rows so far
-    u: int  # the chunk's first number in du
-    next_u: int
-    order: np.ndarray  # [.] for each row its number in the batch
-    du: np.ndarray  # [.]
-
-
-class Shard(NamedTuple):
-    """One per shard: reused from step to step."""
-
-    chunk: Chunk
-    loss: float
-    f: np.ndarray  # [R] of the chunk's targets
-    df: np.ndarray  # [R]
-    gradients: object  # of the model's parameters
-    dP: np.ndarray  # the same as one flat array
-    buffers: object  # the model's rows of a chunk
-    attention: object  # AttentionWork
-    deep: object  # DeepCache, or None
-
-
-class Thread(NamedTuple):
-    """A thread's copy of the dense parameters: a line of the cache that another core wrote is slow to read."""
-
-    own: object  # the model's parameters
-    own_T: object  # the same with the matrices transposed
-    P: np.ndarray  # the same as one flat array
-    matrices: list  # [Turned]
-
-
-class Turned(NamedTuple):
-    """A matrix and its transpose."""
-
-    W: object
-    W_T: object
-
-
-class Piece(NamedTuple):
-    """A dense parameter in the flat array."""
-
-    first: int
-    last: int
-    kind: int
-
-
-class Room(NamedTuple):
-    """For what batches there is room."""
-
-    histories: int
-    rows: int  # behaviours and targets
-    behaviours: int  # of a history
-    targets_of_one: int
-    rows_of_one: int
-    targets: int
-
-
-class Context(NamedTuple):
-    """All that a step works on, as packed arguments."""
-
-    batch: object
-    settings: Settings
-    groups: list  # [Group]
-    threads: list  # [Thread]
-    shards: list  # [Shard]
-    chunks: list  # [Chunk] those of the shards
-    pieces: list  # [Piece]
-    dP: np.ndarray  # [shards · numbers] the shards' gradients, one after another
-    f: np.ndarray  # [T] scores, of the whole batch
-    df: np.ndarray  # [T] the loss's derivative by them
-    histories_by_cost: np.ndarray  # [B]
-    cost: np.ndarray  # [B]
-    room: Room
 
 
 @inline

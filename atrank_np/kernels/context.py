@@ -1,0 +1,151 @@
+"""The packed arguments of a step: what they hold, and how they are made."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .attention import KEPT, AttentionWork
+from .layout import aligned, rows
+from .packed import pack
+from .ranking import DeepCache
+
+CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed alone
+
+
+class Settings(NamedTuple):
+    """What a step is told besides arrays."""
+
+    residual: int  # around the self-attention
+    pairs: object  # None: the point-wise loss; 1: the pair-wise one
+    dropout: object  # Dropout, or None
+    shards: int = 0  # how many go forward; 0: the update alone
+    train: int = 0  # backward, too
+    update: int = 0  # and descend
+    scale: float = 1.0  # the tables are stored divided by it
+    norm: float = 1.0  # 1 / (targets, or pairs) of the batch
+    rate: float = 0.0
+    keep: float = 1.0  # what a weight keeps, 1 - rate · l2
+
+
+class Chunk(NamedTuple):
+    """The chunk of a shard that is worked on, and what stays of all its chunks. R is the most rows that a chunk has."""
+
+    histories: np.ndarray  # [B] those of the shard
+    offsets: np.ndarray  # [B+1] the first behaviour of each history of the chunk
+    target_offsets: np.ndarray  # [B+1] and its first target
+    number: np.ndarray  # [R] for each row of the chunk its number in the batch; targets follow the N behaviours
+    place: np.ndarray  # [R] where the rows of the chunk's part of du stand in the chunk
+    order: np.ndarray  # [.] of all chunks: for each row its number in the batch; rows stand group by group
+    du: np.ndarray  # [.] of all chunks: embeddings u, then their gradients
+    count: int = 0  # histories of the shard
+    cost: float = 0.0  # of all of them
+    first: int = 0  # the chunk is histories[first … last-1]
+    last: int = 0
+    n: int = 0  # its behaviours
+    q: int = 0  # its targets
+    row: int = 0  # its first row in order
+    rows: int = 0  # rows so far
+    u: int = 0  # its first number in du
+    next_u: int = 0
+
+
+class Shard(NamedTuple):
+    """One per shard: reused from step to step."""
+
+    chunk: Chunk
+    loss: float
+    f: np.ndarray  # [R] of the chunk's targets
+    df: np.ndarray  # [R]
+    gradients: object  # of the model's parameters
+    dP: np.ndarray  # the same as one flat array
+    buffers: object  # the model's rows of a chunk
+    attention: object  # AttentionWork
+    deep: object  # DeepCache, or None
+
+
+class Thread(NamedTuple):
+    """A thread's copy of the dense parameters: a line of the cache that another core wrote is slow to read."""
+
+    own: object  # the model's parameters
+    own_T: object  # the same with the matrices transposed
+    P: np.ndarray  # the same as one flat array
+    matrices: list  # [Turned]
+
+
+class Turned(NamedTuple):
+    """A matrix and its transpose."""
+
+    W: object
+    W_T: object
+
+
+class Piece(NamedTuple):
+    """A dense parameter in the flat array."""
+
+    first: int
+    last: int
+    kind: int
+
+
+class Room(NamedTuple):
+    """For what batches there is room."""
+
+    histories: int
+    rows: int  # behaviours and targets
+    targets: int
+    behaviours: int  # of a history
+    targets_of_one: int
+    rows_of_one: int
+
+
+class Context(NamedTuple):
+    """All that a step works on, as packed arguments."""
+
+    batch: object
+    settings: Settings
+    groups: list  # [Group]
+    threads: list  # [Thread]
+    shards: list  # [Shard]
+    chunks: list  # [Chunk] those of the shards
+    pieces: list  # [Piece]
+    dP: np.ndarray  # [shards · numbers] the shards' gradients, one after another
+    f: np.ndarray  # [T] scores, of the whole batch
+    df: np.ndarray  # [T] the loss's derivative by them
+    histories_by_cost: np.ndarray  # [B]
+    cost: np.ndarray  # [B]
+    room: Room
+
+
+# How they are made
+
+
+def make_shard(room, parameters, dP):
+    """The Shard for such a room, with the flat array of its gradients."""
+    D, K, dtype, model = parameters.D, parameters.order.K, parameters.dtype, parameters.model
+    B, n, q, R = room.histories, room.behaviours, room.targets_of_one, max(CHUNK, room.rows_of_one)
+    ints, numbers = (lambda *shape: np.zeros(shape, np.int64)), (lambda *shape: aligned(shape, dtype))
+    width, places = max(group.width for group in model.space.groups), max(room.rows, 2 * room.targets)  # BPR-MF: with users
+    chunk = Chunk(ints(B), ints(B + 1), ints(B + 1), ints(R), ints(R), ints(places), numbers(places * width))
+    others = parameters.spec.other_buffers(model, R, dtype) | {"rstd": numbers(R)}
+    buffers = {name: others[name] if name in others else rows(R, D, dtype) for name in parameters.spec.buffers._fields}
+    attention = AttentionWork(
+        # A history with kept weights has at most (q + n + 2) / 2 pairs of queries, behaviours and targets, of KEPT keys.
+        weight=numbers(n + (KEPT // 2 + 1) * max(CHUNK, KEPT + q), 2 * K),
+        dscore=numbers(max(n, 1), 2 * K),
+    )
+    return Shard(
+        chunk=pack(chunk),
+        loss=0.0,
+        f=numbers(R),
+        df=numbers(R),
+        gradients=parameters.tuple_of(dP),
+        dP=dP,
+        buffers=parameters.spec.buffers(**buffers),
+        attention=attention,
+        deep=make_deep_cache(R, parameters),
+    )
+
+
+def make_deep_cache(R, parameters):
+    """DeepCache, or None for a plain f."""
+    return DeepCache(*(rows(R, parameters.D, parameters.dtype) for _ in range(3))) if parameters.model.ranking == "deep" else None
