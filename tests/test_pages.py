@@ -172,7 +172,7 @@ def test_means_and_differences_follow_from_the_seeds():
         mean, deviation = map(float, summary.split(" ± "))
         assert mean == round(seeds.mean(), 4) and abs(deviation - seeds.std(ddof=1)) < 1e-4, name  # of four digits each
         means[name] = seeds.mean()
-    today = {name.removesuffix(", today's order"): mean for name, mean in means.items() if "today" in name}
+    today = {name.removesuffix(", later order"): mean for name, mean in means.items() if "later" in name}
     for model, auc, difference, *_ in next(t for t in tables(RESULTS) if t[0][2:4] == ["to ATRank", "paired error"])[1:]:
         mean = today.setdefault(model, float(auc[:6]))
         assert auc[:6] == f"{mean:.4f}" and difference == ("" if model == "ATRank" else f"{mean - today['ATRank']:+.4f}")

@@ -1,0 +1,163 @@
+"""Planted bugs of what stands above and below the models: loop, runs, evaluation, proofs, settings."""
+
+from bugs.bug import bugs_in
+
+BUGS = [
+    *bugs_in(
+        "gradcheck/checks.py",
+        "test_gradcheck.py",
+        ("shapes broadcast", "if analytic.shape != numeric.shape:", "if False:", "test_a_gradient_of_another_shape_is_wrong"),
+    ),
+    *bugs_in(
+        "parameters.py",
+        "test_model.py",
+        ("unknown row initialised", "params[name][0] = 0", "pass", "test_initialisation_by_kind"),
+        ("all gains small", 'gain if name.startswith("vanilla.F.") else 1', "gain", "test_initialisation_by_kind"),
+        (
+            "seed of the initialisation ignored",
+            'stream(seed, "initialisation")',
+            'stream(0, "initialisation")',
+            "test_initialisation_depends_on_the_seed_alone",
+        ),
+    ),
+    *bugs_in(
+        "runs/trained.py",
+        "test_checkpoint.py",
+        ("users without training drawn", "[untrained] = 0", "[0] = 0", "test_users_without_training_stay_unknown"),
+        ("another user stays unknown", "group == g] + 1)", "group == g])", "test_users_without_training_stay_unknown"),
+        ("those of another group too", "user[protocol.train.group == g]", "user", "test_users_without_training_stay_unknown"),
+    ),
+    *bugs_in(
+        "evaluation/ranking.py",
+        "test_recommend.py",
+        ("user not named", "for value in (place, max", "for value in (-1, max", "test_whose_batch_it_is"),
+        ("nobody is the first user", "place = -1", "place = 0", "test_whose_batch_it_is"),
+    ),
+    *bugs_in(
+        "evaluation/controls.py",
+        "test_evaluate.py",
+        ("users not swapped", '("user", "start", "end", "time")', '("start", "end", "time")', "test_swapped_histories"),
+    ),
+    *bugs_in(
+        "backend.py",
+        "test_model.py",
+        (
+            "same dropout at every step",
+            "config.seed, self.step)",
+            "config.seed, 0)",
+            "test_dropout_differs_by_step_and_is_off_for_scores",
+        ),
+        ("no clipping", "if self.config.clip:", "if False:", "test_clipping_takes_a_step_of_limited_length"),
+    ),
+    *bugs_in(
+        "parameters.py",
+        "test_optimizer.py",
+        (
+            "biases decayed",
+            'in ("weight", "table")',
+            'in ("weight", "table", "bias")',
+            "test_equals_whole_table_decay_over_two_folds",
+        ),
+        (
+            "gains decayed",
+            'in ("weight", "table")',
+            'in ("weight", "table", "gain")',
+            "test_equals_whole_table_decay_over_two_folds",
+        ),
+        ("weights not decayed", 'in ("weight", "table")', 'in ("table",)', "test_equals_whole_table_decay_over_two_folds"),
+    ),
+    *bugs_in(
+        "optimizer.py",
+        "test_optimizer.py",
+        ("tables not decayed", "self.table_scale *= keep", "pass", "test_equals_whole_table_decay_over_two_folds"),
+        ("scale ignored by the step", "rate / scale", "rate", "test_equals_whole_table_decay_over_two_folds"),
+        (
+            "item bias scaled",
+            'self.table_scale if kind(name) == "table" else 1.0',
+            "self.table_scale",
+            "test_equals_whole_table_decay_over_two_folds",
+        ),
+        ("fold a step early", "if self.step % FOLD == 0:", "if (self.step + 1) % FOLD == 0:", "test_folds_by_step_number"),
+        (
+            "scale not started again",
+            "            self.table_scale = 1.0",
+            "            pass",
+            "test_equals_whole_table_decay_over_two_folds",
+        ),
+        (
+            "fold of everything",
+            'if kind(name) == "table":\n            w *=',
+            "if name:\n            w *=",
+            "test_equals_whole_table_decay_over_two_folds",
+        ),
+        ("looking folds", "copy = {name: w.copy() for name, w in params.items()}", "copy = params", "test_folds_by_step_number"),
+        ("uphill", "w -= w.dtype.type(rate) * gradient", "w += w.dtype.type(rate) * gradient", "test_one_step_by_hand"),
+        (
+            "rate by the step alone",
+            "config.decay ** (step / total_steps)",
+            "config.decay**step",
+            "test_rate_falls_by_the_factor_over_the_run",
+        ),
+        ("clip to the wrong norm", "a.dtype.type(limit / norm)", "a.dtype.type(limit / norm**2)", "test_clip"),
+        ("clip always", "if norm > limit:", "if norm > 0:", "test_clip"),
+    ),
+    *bugs_in(
+        "randomness.py",
+        "test_randomness.py",
+        ("dropout not inverted", "0, 1 / (1 - rate))", "0, 1)", "test_rate_and_values"),
+        ("dropout keeps the rate", "uniform < rate", "uniform > rate", "test_rate_and_values"),
+        (
+            "layers share a mask",
+            "(np.uint64(layer) << np.uint64(48))",
+            "np.uint64(0)",
+            "test_independence_of_steps_layers_seeds_rows_and_columns",
+        ),
+        (
+            "rows shift into each other",
+            "(rows << np.uint64(16))",
+            "rows",
+            "test_independence_of_steps_layers_seeds_rows_and_columns",
+        ),
+        (
+            "steps share a mask",
+            'stream(seed, "dropout", step)',
+            'stream(seed, "dropout")',
+            "test_independence_of_steps_layers_seeds_rows_and_columns",
+        ),
+        ("hash with another shift", "z >> np.uint64(27)", "z >> np.uint64(28)", "test_mask_against_the_hash_in_plain_integers"),
+        (
+            "counters of a stream ignored",
+            "PURPOSES[purpose], *counters",
+            "PURPOSES[purpose]",
+            "test_streams_differ_in_every_argument",
+        ),
+        (
+            "two purposes share a number",
+            '"evaluation negatives": 3',
+            '"evaluation negatives": 2',
+            "test_streams_differ_in_every_argument",
+        ),
+    ),
+    *bugs_in(
+        "metrics.py",
+        "test_metrics.py",
+        ("ties count 0", "0.5 * (scores[i] == scores[j])", "0.0", "test_against_the_double_loop_with_ties"),
+        (
+            "ties count 1",
+            "0.5 * (scores[i] == scores[j])",
+            "1.0 * (scores[i] == scores[j])",
+            "test_against_the_double_loop_with_ties",
+        ),
+        (
+            "NaN wins",
+            "(scores[i] > scores[j]) +",
+            "1.0 - (scores[i] < scores[j]) - 1.0 * (scores[i] == scores[j]) +",
+            "test_a_nan_score_loses",
+        ),
+        ("pooled over users", "return AUC(float(each.mean())", "return AUC(float(wins.mean())", "test_each_user_counts_the_same"),
+        ("standard error without n - 1", "U / (U - 1)", "1.0", "test_standard_error_is_that_of_the_mean_over_users"),
+        ("standard error a deviation", "/ len(values))", "/ 1)", "test_standard_error_is_that_of_the_mean_over_users"),
+        ("hit at place k", "hit = rank < k", "hit = rank <= k", "test_rank_metrics"),
+        ("gain of the place before", "rank + 2.0", "rank + 1.5", "test_rank_metrics"),
+    ),
+]
