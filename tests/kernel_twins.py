@@ -98,7 +98,7 @@ def _attend(keep):
 def _windows(x, W, offsets):
     """ConvolutionCache with room for all windows."""
     (w, D, F), count, places = W.shape, len(offsets) - 1, len(x) + len(offsets)
-    laid_out = Matrix(np.zeros(places * (w * D + 1)), places, w * D, w * D + 1, J.n)
+    laid_out = Matrix(np.zeros(places * w * D), places, w * D, w * D, J.n)
     return convolution.ConvolutionCache(laid_out, np.zeros((places, F)), *np.zeros((3, count, F)))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .convolution import Convolution, ConvolutionCache, convolution_backward, convolution_forward
 from .jit import entry, kernel
-from .layout import GAP, aligned, rows
+from .layout import aligned, rows
 from .packed import Matrix
 from .products import J, add_product_of_transpose, product
 from .ranking import broadcast_user_backward, broadcast_user_forward
@@ -89,10 +89,10 @@ def parameters_of(named, model):
 
 def other_buffers(model, R, dtype):
     """The buffers that are no rows of D numbers, by name."""
-    D, F, gap, w = model.space.width, model.maps, GAP // np.dtype(dtype).itemsize, len(model.windows)
-    features, dfeatures, z = rows(R, w * F, dtype), rows(R, w * F, dtype), rows(R, F, dtype)
-    numbers, windows = aligned(R * (w * D + gap), dtype), []
+    D, F, sizes = model.space.width, model.maps, len(model.windows)
+    features, dfeatures, z = rows(R, sizes * F, dtype), rows(R, sizes * F, dtype), rows(R, F, dtype)
+    numbers, windows = aligned(R * sizes * D, dtype), []
     for i, w in enumerate(model.windows):
-        laid_out, mine = Matrix(numbers, R, w * D, w * D + gap, J.n), slice(i * F, (i + 1) * F)
+        laid_out, mine = Matrix(numbers, R, w * D, w * D, J.n), slice(i * F, (i + 1) * F)
         windows.append(ConvolutionCache(laid_out, z, rows(R, F, dtype), features[:, mine], dfeatures[:, mine]))
     return {"features": features, "dfeatures": dfeatures, "windows": windows}
