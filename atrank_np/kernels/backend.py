@@ -27,14 +27,16 @@ from .spec import KernelSpec
 from .step import begin, gradient_norm, sum_tables, transpose_matrices
 from .threads import team
 
-ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=86)
+ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=81)
 SPECS = {
     ATRank: ATRANK,
     Residual: ATRANK,
-    BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.other_buffers),
-    BiLSTMAttention: KernelSpec(bilstm.attention_step, bilstm.attention_parameters_of, bilstm.Buffers, bilstm.other_buffers),
-    CNN: KernelSpec(cnn.step, cnn.parameters_of, cnn.Buffers, cnn.other_buffers),
-    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.parameters_of, bpr_mf.Buffers, alone=True),
+    BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=84),
+    BiLSTMAttention: KernelSpec(
+        bilstm.attention_step, bilstm.attention_parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=106
+    ),
+    CNN: KernelSpec(cnn.step, cnn.parameters_of, cnn.Buffers, cnn.other_buffers, functions=67),
+    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.parameters_of, bpr_mf.Buffers, functions=38, alone=True),
 }
 SPACES = (CommonSpace, NoTime)
 
