@@ -96,9 +96,9 @@ q2, k2, v2, g2, c2, dq2, dk2, dv2 = (aligned((n, D), np.float32) for _ in range(
 for theirs, ours in ((q2, query), (k2, key), (v2, value), (g2, dc)):
     theirs[...] = ours[:, turn.columns]
 weight, dscore = (aligned(shape, np.float32) for shape in (((n + 1) // 2 * n, 2 * K), (n, 2 * K)))
-given, gradients = kernels.Operands(q2, k2, v2), kernels.Operands(dq2, dk2, dv2)
-forward = ready(kernels.attend_forward, given, 1, weight, c2)  # 1: keep the weights for the backward pass
-grad = ready(kernels.attend_backward, g2, given, 1, weight, dscore, gradients)
+operands, gradients = kernels.Operands(q2, k2, v2), kernels.Operands(dq2, dk2, dv2)
+forward = ready(kernels.attend_forward, operands, 1, weight, c2)  # 1: keep the weights for the backward pass
+grad = ready(kernels.attend_backward, g2, operands, 1, weight, dscore, gradients)
 forward(), grad()
 gradients = zip((dq2, dk2, dv2), attend_backward(dc, cache))  # these too must be equal, or the rung does not count
 assert all(relative_error(a[:, turn.inverse], b) < 1e-5 for a, b in [(c2, numpy_c), *gradients])

@@ -77,19 +77,19 @@ def _attend(keep):
         c, histories = np.zeros_like(query), []
         for (i, j), (a, b) in zip(zip(query_offsets, query_offsets[1:]), zip(offsets, offsets[1:])):
             work = attention_work(b - a, j - i, K, keep)
-            given = attention.Operands(query[i:j], key[a:b], value[a:b])
-            run(attention.attend_forward, given, int(keep), work.weight, c[i:j])
-            histories.append((given, work, slice(i, j), slice(a, b)))
+            operands = attention.Operands(query[i:j], key[a:b], value[a:b])
+            run(attention.attend_forward, operands, int(keep), work.weight, c[i:j])
+            histories.append((operands, work, slice(i, j), slice(a, b)))
         return c[:, columns.argsort()], (query, key, value, columns, histories)
 
     def backward(dc, cache):
         query, key, value, columns, histories = cache
         dc = np.ascontiguousarray(dc[:, columns])
         gradients = [np.full_like(a, np.nan) for a in (query, key, value)]  # all are written
-        for given, work, queries, keys in histories:
+        for operands, work, queries, keys in histories:
             work = attention.AttentionWork(*(a.copy() for a in work))
             own = attention.Operands(gradients[0][queries], gradients[1][keys], gradients[2][keys])
-            run(attention.attend_backward, dc[queries], given, int(keep), work.weight, work.dscore, own)
+            run(attention.attend_backward, dc[queries], operands, int(keep), work.weight, work.dscore, own)
         return tuple(g[:, columns.argsort()] for g in gradients)
 
     return {"attend_forward": forward, "attend_backward": backward}

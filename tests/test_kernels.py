@@ -13,7 +13,7 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.gradcheck import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.attention import KEPT
-from atrank_np.kernels.catalogue import BLOCK
+from atrank_np.kernels.catalogue import OBJECTS
 from atrank_np.kernels.embedding import add_scaled, take_square
 from atrank_np.kernels.layout import Flat
 from atrank_np.kernels.packed import Packed
@@ -270,7 +270,7 @@ def test_a_catalogue_of_several_blocks(model):
     config = Config(model=model, width=16, spaces=2, dense_init=0.5, table_init=1.0, gain_init=1.0)
     trained, rng = assemble(Protocol(log, config)), np.random.default_rng(18)
     bias, groups = trained.params["bias.items"], trained.model().space.groups
-    assert len(bias) > max(2 * BLOCK, CHUNK)
+    assert len(bias) > max(2 * OBJECTS, CHUNK)
     bias[1:] = 0.1 * rng.standard_normal(len(bias) - 1)
     numpy, numba = (trained.backend(backend=name) for name in ("numpy", "numba"))
     batch = random_batch(rng, groups, [3], [0])

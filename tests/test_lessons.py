@@ -124,7 +124,7 @@ def test_verdict_of_a_right_answer():
 
 
 def test_a_learners_day(tmp_path):
-    """From the first look to a pass, a reset and a look at the solution; nothing that he wrote is ever lost."""
+    """From the first look to a pass, a reset and a look at the solution; nothing that they wrote is ever lost."""
     command = lambda *words: run("-m", "lessons.exercises", *words, LESSON_ANSWERS=str(tmp_path))
     first = command()
     assert first.returncode == 0 and f"0 of {len(names())} done" in first.stdout and "check 0" in first.stdout

@@ -145,7 +145,7 @@ def test_spellings_of_the_same_log(tmp_path, change):
 
 def test_blocks_do_not_show(tmp_path, monkeypatch):
     whole = read_log(write_two_groups(tmp_path))
-    monkeypatch.setattr(reading, "BLOCK", 2)
+    monkeypatch.setattr(reading, "ROWS", 2)
     blocks = read_log(tmp_path)
     for name in ("users", "offsets", "group", "object", "action", "time"):
         equal(getattr(blocks, name), getattr(whole, name), getattr(whole, name).dtype)
@@ -199,10 +199,10 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("block", [1, 2, reading.BLOCK])
+@pytest.mark.parametrize("block", [1, 2, reading.ROWS])
 @pytest.mark.parametrize("name, text, expected", FAULTS)
 def test_faults(tmp_path, monkeypatch, block, name, text, expected):
-    monkeypatch.setattr(reading, "BLOCK", block)
+    monkeypatch.setattr(reading, "ROWS", block)
     write(tmp_path, events_csv=EVENTS, items_csv=ITEMS)
     write(tmp_path, **{f"{name}_csv": text})
     with pytest.raises(DataError) as fault:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..layers.feedforward import EPSILON
 
-PAIRS, BLOCK = 512, 2048  # candidates per call: pair by pair, and with the history encoded once
+PAIRS, CANDIDATES = 512, 2048  # candidates per call: pair by pair, and with the history encoded once
 
 
 def parameter(w):
@@ -250,7 +250,7 @@ class Best:
 
     def candidates(self):
         """Blocks of what does not depend on the user: h of every object, and its query."""
-        for item in torch.arange(len(self.item)).split(BLOCK):
+        for item in torch.arange(len(self.item)).split(CANDIDATES):
             u = self.embed(item, integers(self.problem.category[item.numpy()]))
             h = self.net.common(u, torch.zeros_like(item), torch.full_like(item, self.net.target_action))
             yield h[None], F.relu(self.net.then.P(h))[None]

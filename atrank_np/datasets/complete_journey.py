@@ -40,7 +40,7 @@ ACTIONS = {"products": "buy", "coupons": "redeem", "campaigns": "receive"}  # gr
 ZONE = ZoneInfo("America/New_York")
 DAY = 86400
 DAYS = 10**6  # more than the days since 1970
-BLOCK = 100_000  # events that are written at a time
+EVENTS = 100_000  # that are written at a time
 
 Tables = Mapping[str, Mapping[str, Any]]  # table -> column -> [rows]: of pandas, or a dict of arrays
 
@@ -100,8 +100,8 @@ def convert(tables: Tables, out: str | Path, households: int | None = None) -> d
         for (group, action), file in zip(ACTIONS.items(), objects_csv):
             mine = np.isin(events[group][0], known)
             household, object, time = (values[mine] for values in events[group])
-            for start in range(0, len(time), BLOCK):
-                block = zip(*(values[start : start + BLOCK].tolist() for values in (household, object, time)))
+            for start in range(0, len(time), EVENTS):
+                block = zip(*(values[start : start + EVENTS].tolist() for values in (household, object, time)))
                 events_csv.writelines(f"{h},{group},{action},{o},{t}\n" for h, o, t in block)
             header, lines = catalogues[group]
             acted_on = set(object.tolist())

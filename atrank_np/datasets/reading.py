@@ -21,7 +21,7 @@ from .csv_files import open_csv
 from .log import Bag, Catalogue, Log
 from .schema import Feature, Group, Schema
 
-BLOCK = 4_096  # rows; more is no faster and only costs memory
+ROWS = 4_096  # that are read at a time; more is no faster and only costs memory
 LONGEST = 1_000  # characters of a name
 LATEST = 2**62  # times are smaller in absolute value, so the difference of two is exact in 64 bits
 
@@ -149,7 +149,7 @@ def _parsed_blocks(path: Path, required: Iterable[str], parse: Callable[[Cells, 
             if name not in columns:
                 raise DataError(f"{path.name}:1: expected a column {name!r}, got {', '.join(columns)}")
         rows, done = filter(None, reader), 0
-        while block := list(islice(rows, BLOCK)):
+        while block := list(islice(rows, ROWS)):
             try:
                 parsed = parse(_cells(block, columns), len(block))
             except ValueError:

@@ -82,8 +82,8 @@ def shard_step(context, thread, s):
         project(S, layer.P_W, layer.P_b, query)  # (2)
         product(S, layer.W, key)
         project(S, layer.Q_W, layer.Q_b, value)
-        given = Operands(query, key, value)
-        kept = attend(given, chunk.offsets, chunk.offsets, histories, work, settings.train, ZERO, own_cache.x)  # (3) to (5)
+        operands = Operands(query, key, value)
+        kept = attend(operands, chunk.offsets, chunk.offsets, histories, work, settings.train, ZERO, own_cache.x)  # (3) to (5)
         if settings.residual:
             add(S, own_cache.x)
         feed_forward(own.self_feed_forward, mask, own_cache, C)  # (6)
@@ -109,7 +109,7 @@ def shard_step(context, thread, s):
 
             feed_forward_backward(dC, own_T.self_feed_forward, d_own.self_feed_forward, mask, own_cache)
             gradients = Operands(dquery, dkey, dvalue)
-            attend_back(dC, given, chunk.offsets, chunk.offsets, histories, work, ZERO, gradients)
+            attend_back(dC, operands, chunk.offsets, chunk.offsets, histories, work, ZERO, gradients)
             add_product_of_transpose(S, dkey, d_layer.W)
             product(dkey, layer_T.W, dS)
             project_backward(dquery, query, S, layer_T.P_W, d_layer.P_W, d_layer.P_b, dS)

@@ -106,27 +106,27 @@ def softmax_backward(da, a, odd):  # [n, 2K], [n, 2K]
 
 
 @inline
-def weights_of_pair(given, i, other, weight):  # -> [n, 2K]
+def weights_of_pair(operands, i, other, weight):  # -> [n, 2K]
     """Attention weights of query i and the other."""
-    scores_forward(given.query, i, other, given.key, weight)  # F1
+    scores_forward(operands.query, i, other, operands.key, weight)  # F1
     softmax_forward(weight)  # F2
 
 
 @kernel
-def attend_forward(given, keep, weight, c):  # ., ., [pairs n, 2K] -> [q, D]
+def attend_forward(operands, keep, weight, c):  # ., ., [pairs n, 2K] -> [q, D]
     """c_i = Σ_j a_ij value_j for the q queries and n keys of one history.
 
     The weights go to `weight`, n rows for a pair of queries: all of them if `keep`, else each over the one before.
     """
-    q, n, D, K, first = len(given.query), len(given.key), columns(c), half(weight), 0
+    q, n, D, K, first = len(operands.query), len(operands.key), columns(c), half(weight), 0
     C = piece(c, K)
     for i in range(0, q, 2):
         other, a = min(i + 1, q - 1), weight[first : first + n]
-        weights_of_pair(given, i, other, a)  # F1, F2
+        weights_of_pair(operands, i, other, a)  # F1, F2
         for p in range(0, D, size(C)):  # rows in pieces: their sums stay in registers
             sum = sum2 = splat(c, 0.0, C)
             for j in range(n):
-                v = load(given.value, j, p, C)
+                v = load(operands.value, j, p, C)
                 sum = multiply_add(spread(load(a, j, 0, K), C), v, sum)  # F3
                 sum2 = multiply_add(spread(load(a, j, size(K), K), C), v, sum2)
             store(c, i, p, sum)
@@ -136,13 +136,13 @@ def attend_forward(given, keep, weight, c):  # ., ., [pairs n, 2K] -> [q, D]
 
 
 @kernel
-def attend_backward(dc, given, keep, weight, dscore, gradients):  # [q, D], ., ., [pairs n, 2K], [n, 2K]
+def attend_backward(dc, operands, keep, weight, dscore, gradients):  # [q, D], ., ., [pairs n, 2K], [n, 2K]
     """Writes the gradients of query, key and value; dscore is room.
 
     If the weights were not kept, they are computed again pair by pair, by the very code of the forward pass: then memory is
     linear in n.
     """
-    q, n, D, K, first = len(dc), len(given.key), columns(dc), half(weight), 0
+    q, n, D, K, first = len(dc), len(operands.key), columns(dc), half(weight), 0
     C = piece(dc, K)
     zero = splat(dc, 0.0, C)
     for j in range(n if q == 0 else 0):  # nobody below writes them
@@ -150,7 +150,7 @@ def attend_backward(dc, given, keep, weight, dscore, gradients):  # [q, D], ., .
     for i in range(0, q, 2):
         add, other, a = i > 0, min(i + 1, q - 1), weight[first : first + n]
         if not keep:
-            weights_of_pair(given, i, other, a)
+            weights_of_pair(operands, i, other, a)
         for p in range(0, D, size(C)):
             g1, g2 = load(dc, i, p, C), zero
             if other > i:
@@ -159,37 +159,37 @@ def attend_backward(dc, given, keep, weight, dscore, gradients):  # [q, D], ., .
                 dv = load(gradients.value, j, p, C) if add else zero
                 dv = multiply_add(spread(load(a, j, 0, K), C), g1, dv)
                 store(gradients.value, j, p, multiply_add(spread(load(a, j, size(K), K), C), g2, dv))  # B3, by v
-        scores_forward(dc, i, other, given.value, dscore)  # B3, by a
+        scores_forward(dc, i, other, operands.value, dscore)  # B3, by a
         softmax_backward(dscore, a, other == i)  # B2
-        scores_backward(dscore, given.query, i, other, given.key, gradients.query, gradients.key, add)  # B1
+        scores_backward(dscore, operands.query, i, other, operands.key, gradients.query, gradients.key, add)  # B1
         if keep:
             first += n
 
 
 @inline
-def of_history(given, i, q, a, n):
+def of_history(operands, i, q, a, n):
     """The rows of one history: its q queries from row i on, its n keys from row a on."""
-    return Operands(given.query[i : i + q], given.key[a : a + n], given.value[a : a + n])
+    return Operands(operands.query[i : i + q], operands.key[a : a + n], operands.value[a : a + n])
 
 
 @kernel
-def attend(given, query_offsets, offsets, histories, work, keep, first, c):  # -> [q, D]
+def attend(operands, query_offsets, offsets, histories, work, keep, first, c):  # -> [q, D]
     """(3) to (5), history by history, of the chunk; the queries are behaviours or targets. -> row of work.weight after
     those kept from row `first` on; keep: there will be a backward pass."""
     for h in range(histories):
         a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
         kept = keep and n <= KEPT
-        attend_forward(of_history(given, i, q, a, n), kept, work.weight[first:], c[i : i + q])
+        attend_forward(of_history(operands, i, q, a, n), kept, work.weight[first:], c[i : i + q])
         first += (q + 1) // 2 * n if kept else 0
     return first
 
 
 @kernel
-def attend_back(dc, given, query_offsets, offsets, histories, work, first, gradients):  # [q, D]
+def attend_back(dc, operands, query_offsets, offsets, histories, work, first, gradients):  # [q, D]
     """Writes the gradients of query, key and value, in the order of `attend`."""
     for h in range(histories):
         a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
         kept = n <= KEPT
-        own, own_gradients = of_history(given, i, q, a, n), of_history(gradients, i, q, a, n)
+        own, own_gradients = of_history(operands, i, q, a, n), of_history(gradients, i, q, a, n)
         attend_backward(dc[i : i + q], own, kept, work.weight[first:], work.dscore[:n], own_gradients)
         first += (q + 1) // 2 * n if kept else 0

@@ -154,8 +154,8 @@ def attention_shard_step(context, thread, s):
         project(h, layer.P_W, layer.P_b, query)  # F2 (7)
         product(Y, layer.W, key)
         project(Y, layer.Q_W, layer.Q_b, value)
-        given = Operands(query, key, value)
-        attend(given, chunk.target_offsets, chunk.offsets, histories, work, settings.train, ZERO, cache.x)
+        operands = Operands(query, key, value)
+        attend(operands, chunk.target_offsets, chunk.offsets, histories, work, settings.train, ZERO, cache.x)
         feed_forward(own.vanilla_feed_forward, mask, cache, e)
         dS, dh, dY, de = B.dS[:n], B.dS[n:end], B.dY.both[:n], B.de[:q]
         rank_targets(context, thread, shard, h, e, dh, de)  # (8)
@@ -164,7 +164,7 @@ def attention_shard_step(context, thread, s):
             dquery, dkey, dvalue = B.dquery[:q], B.dkey[:n], B.dvalue[:n]
             feed_forward_backward(de, own_T.vanilla_feed_forward, d_own.vanilla_feed_forward, mask, cache)  # B2
             gradients = Operands(dquery, dkey, dvalue)
-            attend_back(de, given, chunk.target_offsets, chunk.offsets, histories, work, ZERO, gradients)
+            attend_back(de, operands, chunk.target_offsets, chunk.offsets, histories, work, ZERO, gradients)
             project_backward(dquery, query, h, layer_T.P_W, d_layer.P_W, d_layer.P_b, dh)
             add_product_of_transpose(Y, dkey, d_layer.W)
             product(dkey, layer_T.W, dY)

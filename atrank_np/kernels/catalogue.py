@@ -15,7 +15,7 @@ from .products import product, rows_of
 from .ranking import score_forward
 from .simd import apart, columns, half, load, size, store, zeros
 
-BLOCK = 120  # objects at a time: their rows stay in the cache
+OBJECTS = 120  # that are scored at a time: their rows stay in the cache
 
 
 class Objects(NamedTuple):
@@ -32,11 +32,11 @@ class CatalogueWork(NamedTuple):
     key_C: np.ndarray  # [n, D] of the vanilla attention
     value_C: np.ndarray  # [n, D]
     f: np.ndarray  # [M] the result
-    u: np.ndarray  # [BLOCK width]
-    cache: FeedForwardCache  # of BLOCK rows
-    e: np.ndarray  # [BLOCK, D]
-    weight: np.ndarray  # [n, 2K], for short histories [BLOCK n / 2, 2K]
-    mixture: np.ndarray  # [BLOCK D] for short histories: the weights of an object side by side
+    u: np.ndarray  # [OBJECTS width]
+    cache: FeedForwardCache  # of OBJECTS rows
+    e: np.ndarray  # [OBJECTS, D]
+    weight: np.ndarray  # [n, 2K], for short histories [OBJECTS n / 2, 2K]
+    mixture: np.ndarray  # [OBJECTS D] for short histories: the weights of an object side by side
     values: np.ndarray  # [D, D] and the values space by space
     values_W1: np.ndarray  # [D, D] times W1
     deep: object  # DeepCache, or None
@@ -49,20 +49,20 @@ def work_for_objects(M, parameters):
 def work_for_history(objects, key, value, f, width, parameters):
     """CatalogueWork; width: of the objects' embeddings."""
     D, K, dtype, n = parameters.D, parameters.order.K, parameters.dtype, len(key)
-    block, numbers = (lambda: rows(BLOCK, D, dtype)), (lambda *shape: aligned(shape, dtype))
+    block, numbers = (lambda: rows(OBJECTS, D, dtype)), (lambda *shape: aligned(shape, dtype))
     return CatalogueWork(
         objects=objects,
         key_C=key,
         value_C=value,
         f=f,
-        u=numbers(BLOCK * width),
-        cache=FeedForwardCache(block(), block(), block(), block(), numbers(BLOCK), block()),
+        u=numbers(OBJECTS * width),
+        cache=FeedForwardCache(block(), block(), block(), block(), numbers(OBJECTS), block()),
         e=block(),
-        weight=numbers(max(n, BLOCK * D // (2 * K) + 1), 2 * K),
-        mixture=numbers(BLOCK * D),
+        weight=numbers(max(n, OBJECTS * D // (2 * K) + 1), 2 * K),
+        mixture=numbers(OBJECTS * D),
         values=rows(D, D, dtype),
         values_W1=rows(D, D, dtype),
-        deep=make_deep_cache(BLOCK, parameters),
+        deep=make_deep_cache(OBJECTS, parameters),
     )
 
 
@@ -71,8 +71,8 @@ def object_side(context, thread, work, group, first, last):
     """h_t = F_M(q_t) and the vanilla attention's queries F_P(h_t) of objects first … last-1."""
     own, objects = thread.own, context.groups[group]
     parameters, vanilla, width = own.groups[group], own.vanilla_attention, objects.width
-    for start in range(first, last, BLOCK):
-        m = min(BLOCK, last - start)
+    for start in range(first, last, OBJECTS):
+        m = min(OBJECTS, last - start)
         for i in range(m):
             u = work.u[i * width : (i + 1) * width]
             embed(objects, parameters, context.settings.scale, start + i, ZERO, objects.target_action, u)
@@ -108,15 +108,15 @@ def score_catalogue(context, thread, work, group, first, last):
     """
     own, layer, n, K = thread.own, thread.own.vanilla_feed_forward, len(work.value_C), half(work.weight)
     depth, item_bias = n * size(K), context.groups[group].item_bias
-    short, values = 0 < depth < min(columns(work.e), BLOCK), work.values_W1[:depth]
+    short, values = 0 < depth < min(columns(work.e), OBJECTS), work.values_W1[:depth]
     if short:
         by_space(work.value_C, size(K), work.values[:depth])
         product(work.values[:depth], layer.W1, values)
-    for start in range(first, last, BLOCK):
-        m = min(BLOCK, last - start)
-        given = Operands(work.objects.query[start : start + m], work.key_C, work.value_C)
+    for start in range(first, last, OBJECTS):
+        m = min(OBJECTS, last - start)
+        operands = Operands(work.objects.query[start : start + m], work.key_C, work.value_C)
         cache = rows_of_cache(work.cache, ZERO, m)
-        attend_forward(given, short, work.weight, cache.x)
+        attend_forward(operands, short, work.weight, cache.x)
         if short:
             weights_side_by_side(work.weight, n, K, work.mixture[: m * depth])
             product(rows_of(work.mixture, m, depth), values, cache.hidden)

@@ -69,10 +69,10 @@ class Thread(NamedTuple):
     own: object  # the model's parameters
     own_T: object  # the same with the matrices transposed
     P: np.ndarray  # the same as one flat array
-    matrices: list  # [Turned]
+    matrices: list  # [TransposedPair]
 
 
-class Turned(NamedTuple):
+class TransposedPair(NamedTuple):
     """A matrix and its transpose."""
 
     W: object

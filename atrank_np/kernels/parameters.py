@@ -90,7 +90,7 @@ class FlatParameters:
         own, own_T = self.named(P), self.named(P, self.transposed[t])
         names = [name for name in self.dense.place if self._matrix(name)[0]]
         blocks = lambda name: self.dense[name].size // math.prod(self._matrix(name))
-        return Thread(self.tuple_of(P), self.spec.parameters(own_T, self.model), P, own.turned(own_T, names, blocks))
+        return Thread(self.tuple_of(P), self.spec.parameters(own_T, self.model), P, own.transposed_pairs(own_T, names, blocks))
 
     def pieces(self):
         """[Piece]"""

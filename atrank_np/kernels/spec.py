@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from .attention import Attention
-from .context import Turned
+from .context import TransposedPair
 from .embedding import GroupParameters, NumberParameters
 from .feedforward import FeedForward
 from .lstm import LSTM
@@ -77,7 +77,7 @@ class Named:
     def lstm(self, direction):
         return LSTM(self.matrix(f"{direction}.W"), self.matrix(f"{direction}.U"), self.vector(f"{direction}.b"))
 
-    def turned(self, other, names, blocks_of):
-        """[Turned] for all matrices: of self, into `other`."""
-        found = [Turned(self.matrix(n, b), other.matrix(n, b)) for n in names for b in range(blocks_of(n))]
-        return Items(found, Turned(self.matrix(""), other.matrix("")))
+    def transposed_pairs(self, other, names, blocks_of):
+        """[TransposedPair] for all matrices: of self, into `other`."""
+        found = [TransposedPair(self.matrix(n, b), other.matrix(n, b)) for n in names for b in range(blocks_of(n))]
+        return Items(found, TransposedPair(self.matrix(""), other.matrix("")))

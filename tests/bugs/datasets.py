@@ -28,7 +28,7 @@ BUGS = [
         ("unit of another group", "g in schema.groups])[group]", "g in schema.groups])[0 * group]", "test_pack_by_hand"),
         ("buckets of another group", "buckets[group]", "buckets[0]", "test_pack_by_hand"),
         ("elapsed from zero", " - events.time[rows]", "", "test_shifting_all_times_does_not_matter"),
-        ("user's place in the place of his row", "samples.user + 1", "samples.user", "test_pack_by_hand"),
+        ("the user's place in place of their row", "samples.user + 1", "samples.user", "test_pack_by_hand"),
         ("negatives labelled", "label[:, :1] = 1", "label[:, 1:] = 1", "test_pack_by_hand"),
     ),
     *bugs_in(
