@@ -1,6 +1,7 @@
 import subprocess
 
 import pytest
+from planted_bugs import BUGS
 from readme import README, script
 
 TEXT = README.read_text(encoding="utf-8")
@@ -19,3 +20,7 @@ def test_a_mark_without_a_block_is_an_error():
 
 def test_one_screen_after_another():
     assert TEXT.count("\n") <= 130
+
+
+def test_it_counts_the_planted_bugs():
+    assert f"- {len(BUGS)} deliberate bugs" in TEXT
