@@ -25,6 +25,7 @@ from numba.core.registry import CPUDispatcher
 # Kernels make no arrays, so they do without numba's runtime that counts who holds one (`_nrt`): two threads would write
 # to the same counters all the time.
 ENTRY = {"error_model": "numpy", "cache": True, "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
+# Helpers are not cached alone: one from the cache would not tell its callers which kernels they must load first.
 INNER = {"error_model": "numpy", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 entry, inline = njit(**ENTRY), njit(**INNER)
 
