@@ -10,7 +10,7 @@ BUGS = [
             "what is missing is the first row",
             "if first + j < offsets[h + 1] else zeros(x)",
             "if first + j < offsets[h + 1] else x[0]",
-            "test_what_is_missing_is_zero_at_the_end",
+            "test_a_short_history_is_padded_with_zeros_at_its_end",
         ),
         (
             "a tie goes to the last",
