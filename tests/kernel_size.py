@@ -7,7 +7,7 @@ import ast
 from pathlib import Path
 
 KERNELS = Path(__file__).resolve().parent.parent / "atrank_np" / "kernels"
-MOST_LINES, MOST_PARAMETERS = 2400, 10
+MOST_PARAMETERS = 10
 
 
 def functions():

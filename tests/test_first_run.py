@@ -45,9 +45,13 @@ def test_a_terminal_sees_what_and_how_far(model, tmp_path):
 
 
 def test_a_file_sees_nothing(tmp_path):
-    command = [sys.executable, "-c", "from atrank_np.kernels.packed import ready\n"
-               "from atrank_np.kernels.ranking import dot_forward\n"
-               "import numpy as np\nready(dot_forward, np.ones((2, 3)), np.ones((2, 3)), np.ones(2))()"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        "from atrank_np.kernels.packed import ready\n"
+        "from atrank_np.kernels.ranking import dot_forward\n"
+        "import numpy as np\nready(dot_forward, np.ones((2, 3)), np.ones((2, 3)), np.ones(2))()",
+    ]
     ran = subprocess.run(command, env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 

@@ -116,9 +116,14 @@ class FlatParameters:
                     (bags if tokens else lookups).append(Column(start, c.size, table, ids.astype(np.int32), bounds))
                 start += c.size
             bias = biases[f"bias.{g.name}"] if f"bias.{g.name}" in biases else none  # noqa: SIM401  Flat is no dict
-            found.append(Group(
-                g.width, g.target_action, bias,
-                Items(lookups, Column(0, 0, none, codes, None)),
-                Items(bags, Column(0, 0, none, codes, offsets)) if "tokens" in kinds else None,
-                Items(numbers, Number(0, 0, none)) if "number" in kinds else None))  # fmt: skip
+            found.append(
+                Group(
+                    g.width,
+                    g.target_action,
+                    bias,
+                    Items(lookups, Column(0, 0, none, codes, None)),
+                    Items(bags, Column(0, 0, none, codes, offsets)) if "tokens" in kinds else None,
+                    Items(numbers, Number(0, 0, none)) if "number" in kinds else None,
+                )
+            )
         return found

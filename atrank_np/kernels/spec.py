@@ -54,9 +54,15 @@ class Named:
         for g in groups:
             names = [f"number.{g.name}.{c.name}." for c in g.columns if c.kind == "number"]
             numbers = Items([NumberParameters(self.numbers(n + "w"), self.numbers(n + "b")) for n in names], example)
-            found.append(GroupParameters(
-                self.matrix(f"F_M.{g.name}.W"), self.vector(f"F_M.{g.name}.b"), self.numbers(f"time.{g.name}"),
-                self.numbers(f"action.{g.name}"), numbers if any_number else None))  # fmt: skip
+            found.append(
+                GroupParameters(
+                    self.matrix(f"F_M.{g.name}.W"),
+                    self.vector(f"F_M.{g.name}.b"),
+                    self.numbers(f"time.{g.name}"),
+                    self.numbers(f"action.{g.name}"),
+                    numbers if any_number else None,
+                )
+            )
         return found
 
     def deep(self, model):
