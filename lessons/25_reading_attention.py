@@ -227,24 +227,23 @@ for name, models in studies.items():
 # %% [markdown]
 # What holds, and is asserted below:
 #
-# * **Columns where they were planted**: with each seed, a space of the first log has columns of more than 0.8.
+# * **Columns where they were planted**: with each seed, a space of the first log has columns of more than 0.7. (Of 16 seeds,
+#   15 have more than 0.9 and one has 0.72.)
 # * **Squares where they were planted**: with each seed, three times and more what shuffled kinds give. But the second log has
 #   columns as well, larger than its squares on average, and nobody planted them. A column in a picture proves nothing.
 # * **Vanilla attention may sleep.** In the first log its weights are even (evenness above 0.95 with each seed), and its choice
 #   earns less than 0.005. In the second log it earns 0.01 on average, more or less, from the usual start.
 # * **The self-attention's choice earns more than the vanilla attention's**, on average over the seeds, in each of the three rows.
 #
-# Does the vanilla attention earn more if it starts awake (8 $W_k$)? In these runs, yes. But training is chaotic: the same sums
-# in another order give other runs. So more seeds were needed, with `LESSON_SEEDS=16`:
+# Does the vanilla attention earn more if it starts awake (8 $W_k$)? Training is chaotic: the same sums in another order give
+# other runs. So more seeds were needed, with `LESSON_SEEDS=16`: awake it earned 0.018, else 0.008, and more with 13 of 16 seeds.
+# That is a difference of 0.009 ± 0.004. Kernels that add up in another order gave 0.020 ± 0.004 with the same seeds.
 #
-# * awake it earned 0.024, else 0.004, and more with 15 of 16 seeds: a difference of 0.020 ± 0.004;
-# * with `backend="numpy"` in SETTINGS it earned 0.022 and 0.009, more with 12 of 16 seeds, but with only 1 of the first 4.
-#
-# So it earns more, on average. The **AUC of the whole model** is not better for it: with 16 seeds it moves by −0.004 ± 0.005.
+# So it earns more, on average. The **AUC of the whole model** is not better for it: with 16 seeds it moves by 0.000 ± 0.003.
 # What a choice earns is what THIS model loses without it. Where the weights are even, other parts of the model do that work.
 # %%
 for one in studies["bought"]:
-    assert one.measures["columns"].max() > 0.8
+    assert one.measures["columns"].max() > 0.7
     assert one.measures["vanilla: evenness"].min() > 0.95
 for name in ("kind", "kind, 8 W"):
     for one in studies[name]:
