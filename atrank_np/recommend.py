@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from . import cli
+from .datasets.folder import add_columns
 from .datasets.reading import read_history
 from .datasets.samples import Events
 from .errors import DataError
@@ -30,6 +31,7 @@ def parser() -> cli.Parser:
     )
     p.add_argument("--top", type=int, default=10, help="how many to show (default: %(default)s)")
     p.add_argument("--group", help="the target group to rank (default: the first)")
+    add_columns(p)
     p.add_argument("--data", metavar="DIR", help="with --user: the data folder, if it has moved since")
     return p
 
@@ -40,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
         raise DataError("--data: goes with --user; --history needs no data folder")
     if options.history:
         trained = load(options.run)
-        history = Events(**read_history(options.history, trained.schema, trained.actions, trained.catalogues))
+        columns = getattr(options, "columns", None)
+        history = Events(**read_history(options.history, trained.schema, trained.actions, trained.catalogues, columns))
         log = None
     else:
         trained, log, _ = open_run(options.run, options.data)

@@ -79,7 +79,7 @@ def fit(
         if len(users) == 0:
             counted = "".join(f"; {n} {what}" for what, n in (log.counts | protocol.counts).items() if n)
             raise DataError(
-                f"events.csv: no user has enough target events to {purpose} on (3 are needed, 4 to validate){counted}"
+                f"events.csv: no user has a target to {purpose} on (3 target events are needed, 4 to validate){counted}"
             )
     training = Training(protocol, resume or assemble(protocol), out, show)
     training.run()
@@ -101,7 +101,10 @@ class Training:
     def run(self) -> None:
         """Does all steps that are left. KeyboardInterrupt after the step in which Ctrl-C was pressed."""
         backend, batches, config = self.backend, self.batches, self.config
-        self.state.compile_seconds += backend.warm_up(batches.batch(0, 0))
+        begin = time.perf_counter()
+        first = batches.batch(0, 0)
+        self.state.seconds += time.perf_counter() - begin  # of drawing an epoch's negatives
+        self.state.compile_seconds += backend.warm_up(first)
         if self.out is not None:
             self.out.mkdir(parents=True, exist_ok=True)
         self._keep()

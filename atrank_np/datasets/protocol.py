@@ -1,7 +1,6 @@
 """The protocol: which behaviours are ranked, from which history, and against which other objects."""
 
 from collections import Counter
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from ..arrays import Ints, Mask
 from ..config import Config
 from ..randomness import stream
-from .log import Log, may_be_target, not_taken, user_of_event
+from .log import Log, may_be_target, not_taken, only, user_of_event
 from .negatives import Negatives
 from .samples import BLOCK, Events, LazySamples, Samples, Task
 from .schema import Schema
@@ -69,7 +68,7 @@ class Protocol:
                 repeated = _in_history(self.events, samples) & (samples.object > 0)
                 if into is test:
                     repeats.append(repeated)
-                kept = self._kept(samples, repeated, name, counts)
+                kept = self._kept(samples, repeated, name, into is test, counts)
                 into.append((places[kept], samples.end[kept]))
         counts["events of what was shown and not taken"] = int((~taken).sum())
         for g, group in enumerate(self.schema.groups):
@@ -84,13 +83,16 @@ class Protocol:
         self.repeat_share = float(repeated.mean()) if len(repeated) else 0.0
         self.counts = {what: n for what, n in counts.items() if n}
 
-    def _kept(self, samples: LazySamples, repeated: Mask, name: str, counts: Counter[str]) -> Mask:  # -> [S]
+    def _kept(self, samples: LazySamples, repeated: Mask, name: str, test: bool, counts: Counter[str]) -> Mask:  # -> [S]
         """Which samples of the target group `name` stay. The others are counted."""
         unknown = samples.object == 0
         dropped = repeated & (self.schema.target_repeats == "drop")
         kept: Mask = ~unknown & ~dropped
         counts[f"targets that are in no file of {name}"] += int(unknown.sum())
         counts[f"targets among {name} dropped, already in the history"] += int(dropped.sum())
+        if test:
+            counts[f"users without a test among {name}, the last target is in no file"] = int(unknown.sum())
+            counts[f"users without a test among {name}, the last target is already in the history"] = int(dropped.sum())
         counts["histories cut at the cap"] += int((samples.end - self.offsets[samples.user] > samples.cap)[kept].sum())
         return kept
 
@@ -161,9 +163,7 @@ def without_tests(log: Log) -> Log:
     for name in log.schema.targets:
         backwards = np.flatnonzero(may_be_target(log, name))[::-1]
         keep[backwards[np.unique(user[backwards], return_index=True)[1]]] = False
-    offsets = np.append(0, np.cumsum(np.bincount(user[keep], minlength=len(log.users))))
-    columns = {name: getattr(log, name)[keep] for name in ("group", "object", "action", "time")}
-    return replace(log, offsets=offsets, **columns)
+    return only(log, keep)
 
 
 def _running(mask: Mask) -> Ints:  # [E] -> [E+1], int32 where that is enough

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Ints, Texts, texts
 from ..config import Config
 from ..datasets.log import Bag, Catalogue
 from ..datasets.schema import Schema
 from ..errors import DataError
 from .trained import Progress, Trained
 
-FORMAT = "atrank_np model 3"
+FORMAT = "atrank_np model 4"
 
 
 def save(path: str | Path, trained: Trained) -> None:
@@ -35,9 +36,9 @@ def save(path: str | Path, trained: Trained) -> None:
     }
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
     arrays |= {f"param/{name}": w for name, w in trained.params.items()}
-    arrays |= {f"table/{name}": names for name, names in trained.tables.items()}
+    arrays |= {f"table/{name}": _as_bytes(names) for name, names in trained.tables.items()}
     for group, catalogue in trained.catalogues.items():
-        arrays[f"objects/{group}"] = catalogue.objects
+        arrays[f"objects/{group}"] = _as_bytes(catalogue.objects)
         for name, values in catalogue.features.items():
             if isinstance(values, Bag):
                 arrays[f"bag/{group}/{name}"] = values.ids
@@ -51,6 +52,16 @@ def save(path: str | Path, trained: Trained) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def _as_bytes(names: Texts) -> Ints:  # uint8
+    """Names as an array that an .npz can hold without pickle: a JSON list."""
+    return np.frombuffer(json.dumps(names.tolist()).encode(), np.uint8)
+
+
+def _as_names(array: Ints) -> Texts:
+    """The inverse of `_as_bytes`."""
+    return texts(json.loads(array.tobytes()))
 
 
 def load(path: str | Path) -> Trained:
@@ -85,12 +96,12 @@ def load(path: str | Path) -> Trained:
                     features[f.name] = Bag(arrays[f"bag/{at}"], arrays[f"bag offsets/{at}"])
                 else:
                     features[f.name] = arrays[f"feature/{at}"]
-            catalogues[group.name] = Catalogue(arrays[f"objects/{group.name}"], features)
+            catalogues[group.name] = Catalogue(_as_names(arrays[f"objects/{group.name}"]), features)
         trained = Trained(
             config=Config(**about["config"]),
             schema=schema,
             actions=tuple(about["actions"]),
-            tables=starting_with("table/"),
+            tables={name: _as_names(array) for name, array in starting_with("table/").items()},
             catalogues=catalogues,
             target_actions=about["target_actions"],
             statistics=about["statistics"],

@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, astuple, fields, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 from ..config import Config
@@ -104,9 +104,9 @@ def _source_of(path: Path) -> DataSource:
     """The data that a config.json names. DataError if it is not as `config_text` writes it."""
     try:
         entry = json.loads(path.read_text())["data"]
-        source = DataSource(**{field.name: entry[field.name] for field in fields(DataSource)})
-        folder, *lists, size = astuple(source)
-        if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
+        source = DataSource(**entry)
+        kinds = (list, list, list, int, dict, bool, bool, bool)
+        if not isinstance(source.data, str) or not all(map(isinstance, astuple(source)[1:], (kind | None for kind in kinds))):
             raise TypeError
         return source
     except (OSError, ValueError, KeyError, TypeError):

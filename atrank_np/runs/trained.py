@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Floats, Ints
+from ..arrays import Floats, Ints, Texts
 from ..backend import Backend, make_backend
 from ..config import Config
 from ..datasets.log import Bag, Catalogue, Log
@@ -44,7 +44,7 @@ class Trained:
     config: Config
     schema: Schema
     actions: tuple[str, ...]
-    tables: dict[str, NDArray[np.str_]]  # table -> its vocabulary, as in Log
+    tables: dict[str, Texts]  # table -> its vocabulary, as in Log
     catalogues: dict[str, Catalogue]  # group -> its objects
     target_actions: list[int]  # of each group of the schema
     statistics: dict[str, list[float]]  # "group.feature" -> [mean, deviation] of a number
