@@ -34,7 +34,7 @@ class Variant(NamedTuple):
 AUTHORS: Settings = {"l2": 0.0, "clip": 5.0, "learning_rate": 1.0, "schedule": "step", "fresh_negatives": False}
 VARIANTS = {
     "": Variant("ATRank itself", compiled=True),
-    "residual": Variant("C = F_self(S + attention): a residual connection around the self-attention", compiled=True),
+    "printed": Variant("C = F_self(attention), the paper's (6): no residual connection around the self-attention", compiled=True),
     "no_self_attention": Variant("C = F_self(S): behaviours do not attend to each other"),
     "no_time": Variant("no elapsed time", compiled=True),
     "continuous_time": Variant("the logarithm of the elapsed time instead of its bucket"),
@@ -160,8 +160,9 @@ def defaults(model: str = "atrank", variant: str = "") -> Config:
     return Config(**settings)
 
 
-# Exactly the numbers of the paper's section "hyperparameters"; `--paper` on the command line.
+# The paper's equations and exactly the numbers of its section "hyperparameters"; `--paper` on the command line.
 PAPER: Settings = {
+    "variant": "printed",
     "width": 128,
     "spaces": 8,
     "ranking": "dot",

@@ -127,8 +127,8 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
         "--paper",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="exactly the paper's numbers: learning rate 1.0, no item bias, embeddings of 64; what the paper does not say "
-        "keeps the model's default, and a flag beside --paper wins",
+        help="exactly what the paper has: its equations as printed, learning rate 1.0, no item bias, embeddings of 64; what it "
+        "does not say keeps the model's default, and a flag beside --paper wins",
     )
 
 
@@ -186,7 +186,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         options = p.parse_args(arguments)
     if "paper" in options:
         kept = {name: own[name] for name in ("loss", "l2") if name in own}  # they define the model or variant
-        p.set_defaults(**PAPER | kept, embedding_size=64)
+        paper = PAPER if options.model == "atrank" else PAPER | {"variant": ""}  # a competitor has no variant
+        p.set_defaults(**paper | kept, embedding_size=64)
         options = p.parse_args(arguments)
     return options
 

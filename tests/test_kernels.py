@@ -35,7 +35,7 @@ VARIANTS = [
     {"ranking": "deep", "loss": "pair", "dropout": 0.2, "shards": 3, "threads": 2},
     {"shards": 1},
     {"clip": 0.05},
-    {"variant": "residual", "shards": 3},
+    {"variant": "printed", "shards": 3},
     {"variant": "no_time"},
 ]
 

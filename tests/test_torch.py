@@ -60,7 +60,7 @@ def losses(problem, p):
         if rows:
             S = [common(groups[batch.group[i]], batch.object[i], batch.bucket[i], batch.action[i], p) for i in rows]
             S = torch.stack(S)
-            C = feed_forward(attention(S, S, p, "self"), p, "self")
+            C = feed_forward(S + attention(S, S, p, "self"), p, "self")
         positive, negative = [], []
         for t in range(*batch.target_offsets[b : b + 2]):
             group, row = groups[batch.target_group[t]], int(batch.target_object[t])

@@ -10,7 +10,7 @@ from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
 from ..models.common_space import CommonSpace
-from ..models.variants import NoTime, Residual
+from ..models.variants import NoTime, Printed
 from ..optimizer import FOLD
 from ..parameters import kind
 from ..randomness import Dropout as Masks
@@ -30,7 +30,7 @@ from .threads import team
 ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=81)
 SPECS = {
     ATRank: ATRANK,
-    Residual: ATRANK,
+    Printed: ATRANK,
     BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=84),
     BiLSTMAttention: KernelSpec(
         bilstm.attention_step, bilstm.attention_parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=106
@@ -190,7 +190,7 @@ class NumbaBackend:
         self.dropout = pack(Dropout(0.0, 0, column, aligned((1, flat.D), self.dtype))) if config.dropout else None
         self.settings = pack(
             Settings(
-                residual=int(isinstance(self.model, Residual)),
+                residual=int(type(self.model) is ATRank),
                 pairs=1 if config.loss == "pair" else None,
                 dropout=self.dropout,
             )

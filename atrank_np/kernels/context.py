@@ -15,7 +15,7 @@ CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed a
 class Settings(NamedTuple):
     """What a step is told besides arrays."""
 
-    residual: int  # around the self-attention
+    residual: int  # around the self-attention: not in the equations as printed
     pairs: object  # None: the point-wise loss; 1: the pair-wise one
     dropout: object  # Dropout, or None
     shards: int = 0  # how many go forward; 0: the update alone

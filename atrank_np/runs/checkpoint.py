@@ -14,7 +14,7 @@ from ..datasets.schema import Schema
 from ..errors import DataError
 from .trained import Progress, Trained
 
-FORMAT = "atrank_np model 3"
+FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6)
 
 
 def save(path: str | Path, trained: Trained) -> None:
@@ -74,7 +74,9 @@ def load(path: str | Path) -> Trained:
             arrays = dict(file)
         about = json.loads(str(arrays["about"]))
         if about["format"] != FORMAT:
-            raise KeyError("format")
+            raise DataError(
+                f"{path}: written by another version of this program ({about['format']}, not {FORMAT}); train it again"
+            )
         schema = Schema.from_dict(about["schema"], str(path))
         catalogues = {}
         for group in schema.groups:
@@ -107,7 +109,7 @@ def load(path: str | Path) -> Trained:
         return trained
     except FileNotFoundError:
         raise DataError(f"{path}: no such model; train one with python -m atrank_np.train --out FOLDER") from None
-    except PermissionError:
+    except (PermissionError, DataError):
         raise
     except Exception as error:  # one wrong byte of an archive can raise nearly any exception
         raise DataError(f"{path}: not a whole model of this program ({type(error).__name__}); train it again") from None
