@@ -41,7 +41,7 @@ VARIANTS = {
     "scaled_scores": Variant("scores of two relu projections, scaled by 1/√d, instead of bilinear ones"),
     "time_concat": Variant("a one-hot of the bucket beside the embedding instead of the sum"),
     "linear_projection": Variant("F_M without its relu"),
-    "attention_residual": Variant("residual and layer norm around the attention too, a quarter of F's width"),
+    "attention_residual": Variant("residual and layer norm around both attentions, a quarter of F's width"),
     "raw_query": Variant("the target without F_M; its embedding as wide as the model"),
     "activation_l2": Variant("L2 on user vector and target instead of L2 on weights", {"l2": 0.0}),
     "authors": Variant("all changes of the authors' code and its training settings, except its 12 buckets", AUTHORS),

@@ -170,8 +170,18 @@ ROWS = (
         "$C = F_{self}(\\mathrm{concat}_k\\, C_k)$",
         *pair(FEED_FORWARD, "feed_forward"),
         "kernels/feedforward.py::feed_forward kernels/feedforward.py::feed_forward_backward",
-        "test_feedforward.py::test_gradients test_feedforward.py::test_feed_forward_literally",
+        "test_feedforward.py::test_gradients test_feedforward.py::test_feed_forward_literally "
+        "test_variants.py::test_the_equations_as_printed",
         "11",
+    ),
+    Row(
+        "S in (6)",
+        "$F_{self}(S + \\mathrm{concat}_k\\, C_k)$: not printed, a departure",
+        "models/atrank.py::ATRank.user_forward",
+        "models/atrank.py::ATRank.user_backward",
+        "kernels/atrank.py::shard_step",
+        "test_model.py::test_scores_are_the_equations_literally test_variants.py::test_the_equations_as_printed",
+        "11 14 25",
     ),
     Row(
         "(7)",
@@ -560,6 +570,8 @@ Exercises to them: `python -m lessons.exercises`.
 The same letters name shapes, loops and arrays everywhere; `dx` is the derivative of the loss by `x`.
 
 {table("letter", "meaning", rows=letters())}
+
+{departures.EFFECTS}
 
 {chr(10).join(f"## {title}{chr(10) * 2}{text}{chr(10)}" for title, text in departures.tables().items()).strip()}
 
