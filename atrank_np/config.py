@@ -54,6 +54,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "variant": tuple(VARIANTS),
     "ranking": ("dot", "deep"),
     "loss": ("point", "pair", "softmax"),
+    "negatives_by": ("uniform", "popularity"),
     "schedule": ("exponential", "step"),
     "backend": ("numpy", "numba"),
 }
@@ -83,6 +84,7 @@ class Config:
     schedule: str = "exponential"  # continuously, or in one "step" after two thirds of it
     l2: float = 5e-5  # λ of λ/2 ‖w‖²
     negatives: int = 1  # per positive
+    negatives_by: str = "uniform"  # or "popularity": drawn in proportion to training events
     fresh_negatives: bool = True  # drawn anew each epoch, or once
     cap: int = 100  # behaviours of a history that are read, the last ones
     clip: float = 0.0  # limit of the gradients' global norm; 0: none

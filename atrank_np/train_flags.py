@@ -110,6 +110,12 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
     training.add_argument("--l2", type=float, default=default.l2, help="weight λ of λ/2 |w|², over matrices and whole tables")
     training.add_argument("--negatives", type=int, default=default.negatives, help="sampled for each positive")
     training.add_argument(
+        "--negatives-by",
+        choices=CHOICES["negatives_by"],
+        default=default.negatives_by,
+        help="how they are drawn; the softmax loss is corrected for popularity",
+    )
+    training.add_argument(
         "--negatives-once",
         dest="fresh_negatives",
         action="store_false",

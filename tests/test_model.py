@@ -387,7 +387,7 @@ def twenty_samples(model="atrank"):
     positive = rng.integers(1, 3, 20)
     objects = np.stack([positive, 3 - positive], 1).ravel().astype(np.int32)
     net = make_model(Config(**WIDE, model=model), space, users=21)
-    return net, batch._replace(target_object=objects, user=1 + np.arange(20))
+    return net, batch._replace(target_object=objects, user=1 + np.arange(20), log_q=0 * batch.log_q)
 
 
 @pytest.mark.parametrize("loss", CHOICES["loss"])
