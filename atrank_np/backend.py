@@ -7,16 +7,8 @@ import numpy as np
 from .arrays import Floats
 from .config import Config
 from .datasets.packing import Batch
+from .layers import ranking
 from .layers.embedding import Gradient
-from .layers.ranking import (
-    pairs_of,
-    pairwise_backward,
-    pairwise_forward,
-    pointwise_backward,
-    pointwise_forward,
-    softmax_loss_backward,
-    softmax_loss_forward,
-)
 from .models import Model
 from .optimizer import SGD, clip
 from .parameters import Params
@@ -66,13 +58,13 @@ class Backend(Protocol):
 def loss_and_slope(loss: str, f: Floats, batch: Batch) -> tuple[np.floating, Floats]:  # [T] -> number, [T]
     """The loss of the scores f that config.loss names, and its derivative by f."""
     if loss == "softmax":
-        value, softmax = softmax_loss_forward(f, batch.log_q, batch.label, batch.target_offsets)
-        return value, softmax_loss_backward(1.0, softmax)
+        value, softmax = ranking.softmax_loss_forward(f, batch.log_q, batch.label, batch.target_offsets)
+        return value, ranking.softmax_loss_backward(1.0, softmax)
     if loss == "pair":
-        value, pairwise = pairwise_forward(f, *pairs_of(batch.label, batch.target_offsets))
-        return value, pairwise_backward(1.0, pairwise)
-    value, pointwise = pointwise_forward(f, batch.label)
-    return value, pointwise_backward(1.0, pointwise)
+        value, pairwise = ranking.pairwise_forward(f, *ranking.pairs_of(batch.label, batch.target_offsets))
+        return value, ranking.pairwise_backward(1.0, pairwise)
+    value, pointwise = ranking.pointwise_forward(f, batch.label)
+    return value, ranking.pointwise_backward(1.0, pointwise)
 
 
 class NumpyBackend:

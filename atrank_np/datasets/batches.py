@@ -19,27 +19,28 @@ class Batches:
     """
 
     order: Ints  # [S] the samples of the epoch, shuffled
-    part: Ints  # [P] samples of the order that have negatives now, sorted: all, or so many blocks as DRAWN allows
-    drawn: Ints  # [P, negatives]
+    sorted: Ints  # [P] those of a part of the order, which have negatives now
+    drawn: Ints  # [P, negatives] theirs
     packed: list[Batch]  # the batches of the block
 
     def __init__(self, protocol: Protocol) -> None:
         self.schema, self.events, self.train = protocol.schema, protocol.events, protocol.train
         self.negatives, self.config = protocol.negatives, protocol.config
         config = self.config
-        uniform = self.negatives.uniform(self.train, config.negatives)
-        popular = config.negatives_by == "popularity"
-        how = "by popularity" if popular else "uniform"
-        self.counts = {f"training negatives among {name} {how}, for want of shown ones": n for name, n in uniform.items()}
-        # An object that is in no training event counts once: it would never be a negative otherwise, whatever its score.
-        self.weights = [np.maximum(count, 1) for count in protocol.popularity] if popular else None
+        random = self.negatives.uniform(self.train, config.negatives)
+        self.counts = {
+            f"training negatives among {name} from all objects, for want of shown ones": n for name, n in random.items()
+        }
+        # An object without a training event counts once. Else it would never be a negative, whatever its score.
+        counts = [np.maximum(count, 1) for count in protocol.popularity]
+        self.weights = counts if config.negatives_by == "popularity" else None
         self.histories = config.batch_size // (1 + config.negatives)
         self.per_epoch = -(-len(self.train) // self.histories)
         self.targets = len(self.train) * (1 + config.negatives)
         self.together = max(1, TOGETHER // self.histories)  # batches that are packed at a time: a block
         fit = max(1, DRAWN // (self.together * self.histories * config.negatives))
         self.blocks = fit if config.fresh_negatives else self.per_epoch  # in a part; what is drawn once is kept whole
-        self.epoch = self.drawn_part = self.block = -1  # of what is held now: order, drawn, packed; -1: nothing
+        self.epoch = self.part = self.block = -1  # of what is held now; -1: nothing
         self._forget()
 
     def seen(self, step: int) -> int:
@@ -49,44 +50,36 @@ class Batches:
 
     def batch(self, epoch: int, i: int) -> Batch:
         """Batch number i of an epoch. The last one of an epoch may be smaller."""
-        if epoch != self.epoch:
-            self._start(epoch)
         block, place = divmod(i, self.together)
-        if block // self.blocks != self.drawn_part:
-            self._draw(block // self.blocks)
+        if (epoch, block // self.blocks) != (self.epoch, self.part):
+            self._start(epoch, block // self.blocks)
         if block != self.block:
             size = self.together * self.histories
             packed = self.pack(self.order[block * size : (block + 1) * size])
             self.block, self.packed = block, list(packed.cut(self.histories))
         return self.packed[place]
 
-    def _start(self, epoch: int) -> None:
-        """Draws the order of an epoch."""
-        self._forget()
-        self.epoch, self.drawn_part, self.block = epoch, -1, -1
-        self.order = np.arange(len(self.train), dtype=np.int32)
-        stream(self.config.seed, "order", epoch).shuffle(self.order)
-
-    def _draw(self, part: int) -> None:
-        """Draws the negatives of a part of the epoch."""
+    def _start(self, epoch: int, part: int) -> None:
+        """Draws the order of an epoch, and the negatives of a part of it: of so many blocks as DRAWN allows."""
         config, size = self.config, self.blocks * self.together * self.histories
         self._forget()
-        self.drawn_part, self.block = part, -1
-        self.part = np.sort(self.order[part * size : (part + 1) * size])
-        samples = self.train if len(self.part) == len(self.train) else self.train.take(self.part)
-        counters = (self.epoch, part) if part else (self.epoch if config.fresh_negatives else 0,)
-        rng = stream(config.seed, "negatives", *counters)
+        self.epoch, self.part, self.block = epoch, part, -1
+        self.order = np.arange(len(self.train), dtype=np.int32)
+        stream(config.seed, "order", epoch).shuffle(self.order)
+        self.sorted = np.sort(self.order[part * size : (part + 1) * size])
+        samples = self.train if len(self.sorted) == len(self.train) else self.train.take(self.sorted)
+        rng = stream(config.seed, "negatives", epoch if config.fresh_negatives else 0, *([part] if part else []))
         self.drawn = self.negatives.draw(rng, samples, config.negatives, self.weights)
 
     def _forget(self) -> None:
         """Frees the memory of an epoch."""
-        self.drawn, self.packed = np.zeros((0, 0), np.int32), []
+        self.order, self.drawn, self.packed = np.zeros(0, np.int32), np.zeros((0, 0), np.int32), []
 
     def pack(self, chosen: Ints) -> Batch:
-        """The Batch of some training samples of the part that was drawn last: their indices in `train`."""
-        samples, drawn = self.train.take(chosen), self.drawn[np.searchsorted(self.part, chosen)]
+        """The Batch of some training samples of the part that was started last: their indices in `train`."""
+        samples, drawn = self.train.take(chosen), self.drawn[np.searchsorted(self.sorted, chosen)]
         batch = pack(self.schema, self.events, samples, np.concatenate([samples.object[:, None], drawn], axis=1))
         if self.weights is None:
             return batch
         log_q = np.pad(self.negatives.log_q(samples, drawn, self.weights), ((0, 0), (1, 0)))  # 0 for the positive
-        return batch._replace(log_q=log_q.astype(np.float32).reshape(-1))
+        return batch._replace(log_q=log_q.reshape(-1))

@@ -133,7 +133,7 @@ class Negatives:
 
         0 for those that were shown. What a user takes changes this alike for all of their negatives, which is left out.
         """
-        found = np.zeros(drawn.shape)
+        found = np.zeros(drawn.shape, np.float32)
         for g in np.unique(samples.group):
             mine = samples.group == g
             found[mine] = np.log(weights[g][drawn[mine]] / weights[g][1:].mean())

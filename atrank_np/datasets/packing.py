@@ -29,9 +29,7 @@ class Batch(NamedTuple):
     label: Floats  # [T] float32, 1 for a positive, 0 for a negative
     user: Ints  # [B] int32, 1 + the user's index in the log, or 0 for a user outside of it; only BPR-MF reads it
     elapsed: Floats  # [N] float32, the time until the ranking in units of the group; only continuous_time reads it
-    # [T] float32, log of how many times as likely as in a uniform draw this negative was; 0 for a positive. Only the softmax
-    # loss reads it.
-    log_q: Floats
+    log_q: Floats  # [T] float32, log (probability of this negative's draw / of a uniform one), for the softmax loss; else 0
 
     def with_behaviours(self, rows: Ints) -> Self:
         """The batch with only the behaviours `rows` [n] of its history. It must hold exactly one history."""

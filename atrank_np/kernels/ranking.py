@@ -63,18 +63,16 @@ def pairwise(f, label, norm, df):  # [T], [T] -> [T]
 @kernel
 def softmax_loss(f, log_q, label, norm, df):  # [T], [T], [T] -> [T]
     """-> Σ softplus(L - f⁺) over the positives of one history's targets, 0 without a negative; df as above."""
-    loss, top, count, dL = 0.0, -np.inf, 0, 0.0
+    loss, top, sum, dL = 0.0, -np.inf, 0.0, 0.0
     for j in range(len(f)):
-        df[j] = 0
+        df[j] = f[j] - log_q[j] if label[j] <= 0 else 0  # F1, g until its gradient comes
         if label[j] <= 0:
-            count += 1
-            top = max(top, np.float64(f[j]) - log_q[j])  # F1
-    if count == 0:
+            top = max(top, np.float64(df[j]))
+    for j in range(len(f)):
+        if label[j] <= 0:
+            sum += np.exp(np.float64(df[j]) - top)
+    if sum == 0:  # no negative
         return loss
-    sum = 0.0
-    for j in range(len(f)):
-        if label[j] <= 0:
-            sum += np.exp(np.float64(f[j]) - log_q[j] - top)
     L = top + np.log(sum)  # F2
     for i in range(len(f)):
         if label[i] > 0:
@@ -86,7 +84,7 @@ def softmax_loss(f, log_q, label, norm, df):  # [T], [T], [T] -> [T]
             dL += slope
     for j in range(len(f)):
         if label[j] <= 0:
-            df[j] = dL * np.exp(np.float64(f[j]) - log_q[j] - L)  # B2, B1
+            df[j] = dL * np.exp(np.float64(df[j]) - L)  # B2, B1
     return loss
 
 
@@ -178,9 +176,9 @@ def loss_of_history(f, log_q, label, loss, norm, df):  # [T], [T], [T] -> [T]
     """-> the loss of one history's targets; loss: None for the point-wise one, PAIR or SOFTMAX."""
     if loss is None:
         return pointwise(f, label, norm, df)
+    elif loss == PAIR:
+        return pairwise(f, label, norm, df)
     else:
-        if loss == PAIR:
-            return pairwise(f, label, norm, df)
         return softmax_loss(f, log_q, label, norm, df)
 
 
