@@ -7,8 +7,8 @@ import numpy as np
 from .arrays import Floats
 from .config import Config
 from .datasets.packing import Batch
+from .layers import ranking
 from .layers.embedding import Gradient
-from .layers.ranking import pairs_of, pairwise_backward, pairwise_forward, pointwise_backward, pointwise_forward
 from .models import Model
 from .optimizer import SGD, clip
 from .parameters import Params
@@ -55,6 +55,18 @@ class Backend(Protocol):
         ...
 
 
+def loss_and_slope(loss: str, f: Floats, batch: Batch) -> tuple[np.floating, Floats]:  # [T] -> number, [T]
+    """The loss of the scores f that config.loss names, and its derivative by f."""
+    if loss == "softmax":
+        value, softmax = ranking.softmax_loss_forward(f, batch.log_q, batch.label, batch.target_offsets)
+        return value, ranking.softmax_loss_backward(1.0, softmax)
+    if loss == "pair":
+        value, pairwise = ranking.pairwise_forward(f, *ranking.pairs_of(batch.label, batch.target_offsets))
+        return value, ranking.pairwise_backward(1.0, pairwise)
+    value, pointwise = ranking.pointwise_forward(f, batch.label)
+    return value, ranking.pointwise_backward(1.0, pointwise)
+
+
 class NumpyBackend:
     """The Backend that computes with `layers`. `train_step` changes params in place."""
 
@@ -76,13 +88,7 @@ class NumpyBackend:
         config = self.config
         dropout = Dropout(config.dropout, config.seed, self.step) if config.dropout else None
         scores, cache = self.model.forward(self.params, batch, self.table_scale, dropout)
-        if config.loss == "pair":
-            pairs = pairs_of(batch.label, batch.target_offsets)
-            loss, pairwise_cache = pairwise_forward(scores, *pairs)
-            dscores = pairwise_backward(1.0, pairwise_cache)
-        else:
-            loss, pointwise_cache = pointwise_forward(scores, batch.label)
-            dscores = pointwise_backward(1.0, pointwise_cache)
+        loss, dscores = loss_and_slope(config.loss, scores, batch)
         return float(loss), self.model.backward(dscores, cache)
 
     def train_step(self, batch: Batch, rate: float) -> float:

@@ -53,7 +53,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model": tuple(MODELS),
     "variant": tuple(VARIANTS),
     "ranking": ("dot", "deep"),
-    "loss": ("point", "pair"),
+    "loss": ("point", "pair", "softmax"),
+    "negatives_by": ("uniform", "popularity"),
     "schedule": ("exponential", "step"),
     "backend": ("numpy", "numba"),
 }
@@ -68,7 +69,7 @@ class Config:
     width: int = 128  # s_all of (1), the hidden size of all layers
     spaces: int = 8  # K of (2); s_k = width / spaces
     ranking: str = "dot"  # f of (8): "dot" or "deep"
-    loss: str = "point"  # (8) "point", or "pair"
+    loss: str = "point"  # (8) "point", or "pair", or "softmax"
     item_bias: bool = True  # a number per object added to f
     dropout: float = 0.0  # in F_self and F_vanilla
     dense_init: float = 0.088  # standard deviation of weight matrices: 1/sqrt(128)
@@ -83,6 +84,7 @@ class Config:
     schedule: str = "exponential"  # continuously, or in one "step" after two thirds of it
     l2: float = 5e-5  # λ of λ/2 ‖w‖²
     negatives: int = 1  # per positive
+    negatives_by: str = "uniform"  # or "popularity": drawn in proportion to training events
     fresh_negatives: bool = True  # drawn anew each epoch, or once
     cap: int = 100  # behaviours of a history that are read, the last ones
     clip: float = 0.0  # limit of the gradients' global norm; 0: none
@@ -116,7 +118,8 @@ class Config:
             raise ValueError(f"width {self.width} does not divide into {self.spaces} equal spaces")
         if self.batch_size < 1 + self.negatives or self.batch_size % (1 + self.negatives):
             raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of {1 + self.negatives}: a positive and its negatives"
+                f"batch_size {self.batch_size} must be a multiple of {1 + self.negatives}, a positive and its negatives: "
+                f"{16 * (1 + self.negatives)} are 16 histories"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")

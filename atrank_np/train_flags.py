@@ -78,7 +78,12 @@ def _add_model_flags(model: argparse._ArgumentGroup, default: Config) -> None:
         help="width of every feature embedding (default: that of the schema, else 64)",
     )
     model.add_argument("--ranking", choices=CHOICES["ranking"], default=default.ranking, help="f of (8)")
-    model.add_argument("--loss", choices=CHOICES["loss"], default=default.loss, help="(8), or its pair-wise form")
+    model.add_argument(
+        "--loss",
+        choices=CHOICES["loss"],
+        default=default.loss,
+        help="(8), its pair-wise form, or a softmax over a positive and its negatives",
+    )
     model.add_argument(
         "--dropout", type=float, default=default.dropout, help="rate in F_self (6) and F_vanilla (7), where a model has them"
     )
@@ -104,6 +109,12 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
     )
     training.add_argument("--l2", type=float, default=default.l2, help="weight λ of λ/2 |w|², over matrices and whole tables")
     training.add_argument("--negatives", type=int, default=default.negatives, help="sampled for each positive")
+    training.add_argument(
+        "--negatives-by",
+        choices=CHOICES["negatives_by"],
+        default=default.negatives_by,
+        help="how they are drawn; the softmax loss is corrected for popularity",
+    )
     training.add_argument(
         "--negatives-once",
         dest="fresh_negatives",

@@ -226,6 +226,15 @@ ROWS = (
         "13 19",
     ),
     Row(
+        "softmax",
+        "$-\\log \\frac{e^{f^+}}{e^{f^+} + \\sum_j e^{f_j - \\log q_j}}$, over the sampled negatives",
+        *pair(RANKING, "softmax_loss"),
+        "kernels/ranking.py::softmax_loss",
+        "test_ranking.py::test_gradients test_ranking.py::test_softmax_literally "
+        "test_ranking.py::test_the_correction_makes_any_draw_as_good_as_a_uniform_one",
+        "",
+    ),
+    Row(
         "(1) … (8)",
         "the whole model",
         "models/ranker.py::Ranker.forward models/atrank.py::ATRank.user_forward",

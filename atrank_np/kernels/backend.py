@@ -23,6 +23,7 @@ from .layout import aligned
 from .packed import pack
 from .parameters import FlatParameters
 from .progress import PROGRESS
+from .ranking import PAIR, SOFTMAX
 from .spec import KernelSpec
 from .step import begin, gradient_norm, sum_tables, transpose_matrices
 from .threads import team
@@ -155,12 +156,12 @@ class NumbaBackend:
         """All shards forward, with `train` also backward -> what makes the summed loss a mean."""
         batch = self.model.space.seen(batch)
         dtypes = [array.dtype for array in batch]
-        pairs = begin(self.context, batch) if dtypes == self.dtypes else -1
-        if pairs < 0:
+        terms = begin(self.context, batch) if dtypes == self.dtypes else -1
+        if terms < 0:
             self.dtypes = dtypes
             self._make_room(batch)
-            pairs = begin(self.context, batch)
-        norm = 1.0 / max(pairs if self.config.loss == "pair" else len(batch.label), 1)
+            terms = begin(self.context, batch)
+        norm = 1.0 / max(terms, 1)
         self._set(**dict(shards=self.config.shards, train=0, update=0, scale=self.table_scale, norm=norm) | settings)
         self._step()
         return norm
@@ -191,7 +192,7 @@ class NumbaBackend:
         self.settings = pack(
             Settings(
                 residual=int(type(self.model) is ATRank),
-                pairs=1 if config.loss == "pair" else None,
+                loss={"point": None, "pair": PAIR, "softmax": SOFTMAX}[config.loss],
                 dropout=self.dropout,
             )
         )

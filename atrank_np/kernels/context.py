@@ -16,13 +16,13 @@ class Settings(NamedTuple):
     """What a step is told besides arrays."""
 
     residual: int  # around the self-attention: not in the equations as printed
-    pairs: object  # None: the point-wise loss; 1: the pair-wise one
+    loss: object  # None: the point-wise one; or PAIR or SOFTMAX of `ranking`
     dropout: object  # Dropout, or None
     shards: int = 0  # how many go forward; 0: the update alone
     train: int = 0  # backward, too
     update: int = 0  # and descend
     scale: float = 1.0  # the tables are stored divided by it
-    norm: float = 1.0  # 1 / (targets, or pairs) of the batch
+    norm: float = 1.0  # 1 / the terms of the batch's loss
     rate: float = 0.0
     keep: float = 1.0  # what a weight keeps, 1 - rate · l2
 

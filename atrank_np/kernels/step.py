@@ -13,7 +13,7 @@ from .embedding import scatter, take_square, take_squares
 from .jit import entry, inline, kernel
 from .packed import fill
 from .products import transpose
-from .ranking import count_pairs, loss_of_history, score_backward, score_forward
+from .ranking import count_terms, loss_of_history, score_backward, score_forward
 from .simd import STRIP, load, size, splat, store, total
 from .threads import barrier
 from .workspace import assign_to_shards, behaviour, fits
@@ -23,12 +23,12 @@ DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that
 
 @entry
 def begin(context, batch):
-    """Takes over a batch, and gives its histories to the shards. -> (positive, negative) pairs in it; -1: there is no room."""
+    """Takes over a batch, and gives its histories to the shards. -> the terms of its loss; -1: there is no room."""
     fill(context.batch, batch)
     if not fits(context.batch, context.room):
         return -1
     assign_to_shards(context.batch, context.chunks, context.histories_by_cost, context.cost)
-    return count_pairs(context.batch.label, context.batch.target_offsets)
+    return count_terms(context.batch.label, context.batch.target_offsets, context.settings.loss)
 
 
 @kernel
@@ -58,7 +58,8 @@ def compute_loss(context, shard):
     batch, settings, chunk = context.batch, context.settings, shard.chunk
     for h in range(chunk.first, chunk.last):
         a, b = batch.target_offsets[chunk.histories[h]], batch.target_offsets[chunk.histories[h] + 1]
-        shard.loss += loss_of_history(context.f[a:b], batch.label[a:b], settings.pairs, settings.norm, context.df[a:b])
+        f, df = context.f[a:b], context.df[a:b]
+        shard.loss += loss_of_history(f, batch.log_q[a:b], batch.label[a:b], settings.loss, settings.norm, df)
 
 
 @inline
