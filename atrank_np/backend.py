@@ -32,6 +32,7 @@ class Backend(Protocol):
 
     name: str
     model: Model
+    config: Config
 
     @property
     def params(self) -> Params: ...
@@ -52,6 +53,12 @@ class Backend(Protocol):
 
     def scores(self, batch: Batch) -> Floats:  # -> [T]
         """Logits of all targets, without dropout."""
+        ...
+
+    def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
+        """h, e and item bias of all targets, without dropout: f = h · e + bias. For a config with a pool.
+
+        The columns may stand in any order, the same in both."""
         ...
 
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
@@ -105,6 +112,11 @@ class NumpyBackend:
             clip(gradients, self.config.clip)
         self.optimizer.apply(self.params, gradients, rate, self.config.l2)
         return loss
+
+    def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
+        f, cache = self.model.forward(self.params, batch, self.table_scale)
+        h, e = cache.ranking[:2]
+        return h, e, f - (h * e).sum(axis=1)
 
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
         return self.scores(batch.with_targets(group, np.arange(self.model.space.groups[group].objects)))

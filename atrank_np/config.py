@@ -86,6 +86,7 @@ class Config:
     negatives: int = 1  # per positive
     negatives_by: str = "uniform"  # or "popularity": drawn in proportion to training events
     fresh_negatives: bool = True  # drawn anew each epoch, or once
+    pool: int = 0  # objects of a batch among which hard negatives are sought (see `hard_negatives`); 0: none are
     cap: int = 100  # behaviours of a history that are read, the last ones
     clip: float = 0.0  # limit of the gradients' global norm; 0: none
     seed: int = 0
@@ -126,6 +127,10 @@ class Config:
         for name, values in CHOICES.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be one of {', '.join(filter(None, values))}, not {getattr(self, name)!r}")
+        if not 0 <= self.pool < 2**31:
+            raise ValueError(f"pool must be from 0 to 2^31 - 1, not {self.pool}")
+        if self.pool and (self.loss != "softmax" or self.ranking != "dot" or self.model == "bpr_mf" or not self.fresh_negatives):
+            raise ValueError("a pool needs the softmax loss, the ranking 'dot', fresh negatives, and a model that reads histories")
         if self.model == "bpr_mf" and self.ranking == "deep":
             raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
         if self.variant and self.model != "atrank":

@@ -122,6 +122,12 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
         default=default.fresh_negatives,
         help="draw the negatives once, not afresh in each epoch",
     )
+    training.add_argument(
+        "--pool",
+        type=int,
+        default=default.pool,
+        help="with the softmax loss: objects of a batch among which hard negatives are sought, 0: none are",
+    )
     training.add_argument("--clip", type=float, default=default.clip, help="limit of the gradient's global norm, 0: none")
     training.add_argument(
         "--dense-init",

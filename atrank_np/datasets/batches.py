@@ -76,7 +76,10 @@ class Batches:
         samples = self.train if len(self.part) == len(self.train) else self.train.take(self.part)
         counters = (self.epoch, part) if part else (self.epoch if config.fresh_negatives else 0,)
         rng = stream(config.seed, "negatives", *counters)
-        self.drawn = self.negatives.draw(rng, samples, config.negatives, self.weights)
+        if config.pool:  # hard negatives are drawn when the batch is trained
+            self.drawn = np.zeros((len(self.part), 0), np.int32)
+        else:
+            self.drawn = self.negatives.draw(rng, samples, config.negatives, self.weights)
 
     def _forget(self) -> None:
         """Frees the memory of an epoch."""

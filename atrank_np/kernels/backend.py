@@ -16,10 +16,10 @@ from ..parameters import kind
 from ..randomness import Dropout as Masks
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import object_side, score_catalogue, work_for_history, work_for_objects
-from .context import CHUNK, Context, Room, Settings, make_shard
+from .context import CHUNK, Context, Room, Settings, Vectors, make_shard
 from .embedding import Groups
 from .feedforward import Dropout
-from .layout import aligned
+from .layout import aligned, rows
 from .packed import pack
 from .parameters import FlatParameters
 from .progress import PROGRESS
@@ -103,6 +103,11 @@ class NumbaBackend:
         """Logits of all targets [T], without dropout."""
         self._run(batch)
         return self.f[: len(batch.label)].copy()
+
+    def vectors(self, batch):
+        """h [T,D], e [T,D] and item bias [T] of all targets; h and e have their columns in the kernels' order."""
+        self._run(batch)
+        return tuple(side[: len(batch.label)].copy() for side in self.sides)
 
     def catalogue_scores(self, batch, group):
         """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
@@ -189,11 +194,16 @@ class NumbaBackend:
         self.shards, self.f = [pack(shard) for shard in made], aligned(room.targets, self.dtype)
         column = np.ascontiguousarray(flat.order.columns)
         self.dropout = pack(Dropout(0.0, 0, column, aligned((1, flat.D), self.dtype))) if config.dropout else None
+        D, dtype = flat.D, self.dtype
+        self.sides = None
+        if config.pool:
+            self.sides = Vectors(rows(room.targets, D, dtype), rows(room.targets, D, dtype), aligned(room.targets, dtype))
         self.settings = pack(
             Settings(
                 residual=int(isinstance(self.model, Residual)),
                 loss={"point": None, "pair": PAIR, "softmax": SOFTMAX}[config.loss],
                 dropout=self.dropout,
+                vectors=pack(self.sides) if self.sides else None,
             )
         )
         self.context = pack(

@@ -18,6 +18,7 @@ class Settings(NamedTuple):
     residual: int  # around the self-attention
     loss: object  # None: the point-wise one; or PAIR or SOFTMAX of `ranking`
     dropout: object  # Dropout, or None
+    vectors: object  # Vectors to be written when nothing is trained, or None
     shards: int = 0  # how many go forward; 0: the update alone
     train: int = 0  # backward, too
     update: int = 0  # and descend
@@ -25,6 +26,14 @@ class Settings(NamedTuple):
     norm: float = 1.0  # 1 / the terms of the batch's loss
     rate: float = 0.0
     keep: float = 1.0  # what a weight keeps, 1 - rate · l2
+
+
+class Vectors(NamedTuple):
+    """The two sides of all scores of a batch: f = h · e + bias."""
+
+    h: np.ndarray  # [T, D]
+    e: np.ndarray  # [T, D]
+    bias: np.ndarray  # [T]
 
 
 class Chunk(NamedTuple):

@@ -39,12 +39,21 @@ def rank_targets(context, thread, shard, h, e, dh, de):  # ., ., ., [q, D], [q, 
     score_forward(h, e, thread.own.deep, shard.deep, f)
     for i in range(chunk.q):
         t = numbers[i] - N
-        context.f[t] = f[i] + item_bias(context.groups[np.int64(batch.target_group[t])], np.int64(batch.target_object[t]))
+        bias = item_bias(context.groups[np.int64(batch.target_group[t])], np.int64(batch.target_object[t]))
+        context.f[t] = f[i] + bias
+        if not context.settings.train:
+            keep_vectors(context.settings.vectors, t, h[i], e[i], bias)
     if context.settings.train:
         compute_loss(context, shard)
         for i in range(chunk.q):
             df[i] = context.df[numbers[i] - N]
         score_backward(df, h, e, thread.own_T.deep, shard.gradients.deep, shard.deep, dh, de)
+
+
+@inline
+def keep_vectors(vectors, t, h, e, bias):
+    if vectors is not None:
+        vectors.h[t], vectors.e[t], vectors.bias[t] = h, e, bias
 
 
 @inline
