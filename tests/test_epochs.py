@@ -47,6 +47,31 @@ def test_a_batch_is_a_function_of_its_place(together, tiny, monkeypatch):
         assert_same(tuple(forwards.batch(0, i)), tuple(anew.batch(0, i)))
 
 
+def test_many_negatives_are_drawn_in_parts(tiny, monkeypatch):
+    """So that what is held is bounded: here negatives of two blocks of two batches of two histories. Each part has its own."""
+    whole = batches_of(tiny, negatives=3)
+    monkeypatch.setattr(batches, "TOGETHER", 4)
+    monkeypatch.setattr(batches, "DRAWN", 26)
+    parts, log = batches_of(tiny, negatives=3), read_log(tiny)
+    users = np.repeat(np.arange(len(log.users)), np.diff(log.offsets))
+    touched = set(zip(users.tolist(), log.group.tolist(), log.object.tolist()))
+    drawn = []
+    for i in range(parts.per_epoch):
+        batch, same = parts.batch(1, i), whole.batch(1, i)
+        assert len(parts.drawn) == min(8, len(parts.train) - 8 * (i // 4))
+        for name in ("offsets", "object", "user", "label"):
+            np.testing.assert_array_equal(getattr(batch, name), getattr(same, name))
+        np.testing.assert_array_equal(batch.target_object[::4], same.target_object[::4])
+        user = np.repeat(batch.user - 1, 4)
+        assert touched.isdisjoint(
+            zip(*(column[batch.label == 0].tolist() for column in (user, batch.target_group, batch.target_object)))
+        )
+        if i % 4 == 0:
+            drawn.append(parts.drawn.tobytes())
+    assert len(set(drawn)) == len(drawn) > 2
+    assert_same(tuple(batches_of(tiny, negatives=3).batch(1, 9)), tuple(parts.batch(1, 9)))
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 def test_negatives_afresh_or_once(tiny, fresh):
     batches, drawn = batches_of(tiny, fresh_negatives=fresh, negatives=3), []
