@@ -18,7 +18,7 @@ from .layers.ranking import (
     softmax_loss_forward,
 )
 from .models import Model
-from .optimizer import SGD, clip
+from .optimizer import RULES, SGD, Adaptive, Moments, clip
 from .parameters import Params
 from .randomness import Dropout
 
@@ -26,8 +26,8 @@ from .randomness import Dropout
 class Backend(Protocol):
     """Holds the parameters of a model while it is trained, and computes with a batch.
 
-    params: name -> array; tables are stored divided by `table_scale`. step: training steps done so far. While a backend is
-    used, both belong to it; `Trained.take_from` fetches them.
+    params: name -> array; tables are stored divided by `table_scale`. step: training steps done so far. moments: the rest of
+    the optimiser's state. While a backend is used, all belong to it; `Trained.take_from` fetches them.
     """
 
     name: str
@@ -43,12 +43,15 @@ class Backend(Protocol):
     @property
     def table_scale(self) -> float: ...
 
+    @property
+    def moments(self) -> Moments: ...
+
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
         """The loss, and the gradients that the next training step would use, its dropout included."""
         ...
 
     def train_step(self, batch: Batch, rate: float) -> float:
-        """One step of gradient descent with this learning rate; the loss before it."""
+        """One step of the optimiser with this learning rate; the loss before it."""
         ...
 
     def scores(self, batch: Batch) -> Floats:  # -> [T]
@@ -87,9 +90,18 @@ class NumpyBackend:
 
     name = "numpy"
 
-    def __init__(self, model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        params: Params,
+        config: Config,
+        step: int = 0,
+        table_scale: float = 1.0,
+        moments: Moments | None = None,
+    ) -> None:
         self.model, self.params, self.config = model, params, config
-        self.optimizer = SGD(step, table_scale)
+        rule, state = RULES[config.optimizer], (step, table_scale, config.table_rate)
+        self.optimizer = Adaptive(rule, params, *state, moments or {}) if rule else SGD(*state)
 
     @property
     def step(self) -> int:
@@ -98,6 +110,10 @@ class NumpyBackend:
     @property
     def table_scale(self) -> float:
         return self.optimizer.table_scale
+
+    @property
+    def moments(self) -> Moments:
+        return self.optimizer.moments
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
         config = self.config
@@ -128,13 +144,16 @@ class NumpyBackend:
         return self.model.forward(self.params, batch, self.table_scale)[0]
 
 
-def make_backend(model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0) -> Backend:
+def make_backend(
+    model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0, moments: Moments | None = None
+) -> Backend:
     """The backend that config.backend names. numba is imported only here, when that one is chosen: NumPy needs no compiler.
 
+    moments: as `Backend.moments` gave them, by default zeros.
     ValueError for a model that has no kernels.
     """
     if config.backend == "numpy":
-        return NumpyBackend(model, params, config, step, table_scale)
+        return NumpyBackend(model, params, config, step, table_scale, moments)
     from .kernels import NumbaBackend
 
-    return NumbaBackend(model, params, config, step, table_scale)
+    return NumbaBackend(model, params, config, step, table_scale, moments)

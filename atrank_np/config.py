@@ -55,6 +55,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "ranking": ("dot", "deep"),
     "loss": ("point", "pair", "softmax"),
     "negatives_by": ("uniform", "popularity"),
+    "optimizer": ("sgd", "adam", "adagrad"),
     "schedule": ("exponential", "step"),
     "backend": ("numpy", "numba"),
 }
@@ -79,7 +80,9 @@ class Config:
     # Training
     epochs: int = 20
     batch_size: int = 32  # targets: 16 histories with a positive and a negative each
+    optimizer: str = "sgd"  # "sgd", "adam" or "adagrad"
     learning_rate: float = 0.5
+    table_rate: float = 1.0  # rows of tables and item biases are trained with the learning rate times it
     decay: float = 0.1  # the rate falls by this factor over the whole run
     schedule: str = "exponential"  # continuously, or in one "step" after two thirds of it
     l2: float = 5e-5  # λ of λ/2 ‖w‖²
@@ -147,7 +150,7 @@ class Config:
             raise ValueError(
                 f"the highest learning rate times l2 must be below 0.05, not {decrease}: a step takes that share of a weight away"
             )
-        for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
+        for name in ("learning_rate", "table_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
 

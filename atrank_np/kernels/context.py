@@ -25,6 +25,7 @@ class Settings(NamedTuple):
     scale: float = 1.0  # the tables are stored divided by it
     norm: float = 1.0  # 1 / the terms of the batch's loss
     rate: float = 0.0
+    row_rate: float = 0.0  # of tables and item biases
     keep: float = 1.0  # what a weight keeps, 1 - rate · l2
 
 
@@ -34,6 +35,20 @@ class Vectors(NamedTuple):
     h: np.ndarray  # [T, D]
     e: np.ndarray  # [T, D]
     bias: np.ndarray  # [T]
+
+
+class Rule(NamedTuple):
+    """`optimizer.Rule`, and its moments of tables and item biases: lists of Group like those with the parameters."""
+
+    sums: list  # zeros between two steps: here the gradients of a row add up
+    means: list  # Adagrad has the sums here: its mean is the gradient
+    squares: list
+    beta1: float
+    beta2: float
+    gamma: float
+    epsilon: float
+    correction: float = 1.0  # 1 / √c₂ of the step; c₁ is in its rates
+    clipping: float = 1.0  # what its gradients are multiplied by
 
 
 class Chunk(NamedTuple):
@@ -79,6 +94,8 @@ class Thread(NamedTuple):
     own_T: object  # the same with the matrices transposed
     P: np.ndarray  # the same as one flat array
     matrices: list  # [TransposedPair]
+    mean: object  # the moments of P, or None for SGD
+    square: object
 
 
 class TransposedPair(NamedTuple):
@@ -114,6 +131,7 @@ class Context(NamedTuple):
     settings: Settings
     groups: list  # [Group]
     threads: list  # [Thread]
+    rule: object  # Rule, or None for SGD
     shards: list  # [Shard]
     chunks: list  # [Chunk] those of the shards
     pieces: list  # [Piece]
