@@ -133,7 +133,9 @@ class Config:
         if not 0 <= self.pool < 2**31:
             raise ValueError(f"pool must be from 0 to 2^31 - 1, not {self.pool}")
         if self.pool and (self.loss != "softmax" or self.ranking != "dot" or self.model == "bpr_mf" or not self.fresh_negatives):
-            raise ValueError("a pool needs the softmax loss, the ranking 'dot', fresh negatives, and a model that reads histories")
+            raise ValueError(
+                "a pool needs the softmax loss, the ranking 'dot', fresh negatives, and a model that reads histories"
+            )
         if self.model == "bpr_mf" and self.ranking == "deep":
             raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
         if self.variant and self.model != "atrank":
