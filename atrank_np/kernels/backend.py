@@ -136,9 +136,8 @@ class NumbaBackend:
     def catalogue_scores(self, batch, group):
         """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
         objects, state = self.model.space.groups[group].objects, (group, self.step, self.table_scale)
-        if not isinstance(self.model, ATRank):  # the history is encoded again for every block of objects
-            blocks = [np.arange(first, min(first + CHUNK, objects)) for first in range(0, objects, CHUNK)]
-            return np.concatenate([self.scores(batch.with_targets(group, block)) for block in blocks])
+        if not isinstance(self.model, ATRank):
+            return self._catalogue_in_blocks(batch, group, objects, state)
         self._run(batch)
         own = self.packed_threads[0]
         new = self.objects is None or self.objects[0] != state
@@ -157,6 +156,23 @@ class NumbaBackend:
 
         self.team.run(job)
         return f
+
+    def _catalogue_in_blocks(self, batch, group, objects, state):
+        """A user vector that does not depend on the target is multiplied by all h; else the history is encoded for each block
+        of objects."""
+        run, alike = self.scores, type(self.model) in (BiLSTM, CNN) and self.model.ranking == "dot"
+        if alike:
+            _, e, _ = self.vectors(batch.with_targets(group, np.array([1])))
+            if self.objects is not None and self.objects[0] == state:
+                return self.objects[1] @ e[0] + self.objects[2]
+            run, batch = self.vectors, batch.with_behaviours(np.arange(0))
+        blocks = [np.arange(first, min(first + CHUNK, objects)) for first in range(0, objects, CHUNK)]
+        found = [run(batch.with_targets(group, block)) for block in blocks]
+        if not alike:
+            return np.concatenate(found)
+        h, _, bias = map(np.concatenate, zip(*found))
+        self.objects = state, h, bias  # kept until the parameters change
+        return h @ e[0] + bias
 
     # A step
 
@@ -217,7 +233,7 @@ class NumbaBackend:
         self.dropout = pack(Dropout(0.0, 0, column, aligned((1, flat.D), self.dtype))) if config.dropout else None
         D, dtype = flat.D, self.dtype
         self.sides = None
-        if config.pool:
+        if self.spec is not SPECS[BPRMF]:
             self.sides = Vectors(rows(room.targets, D, dtype), rows(room.targets, D, dtype), aligned(room.targets, dtype))
         self.settings = pack(
             Settings(
