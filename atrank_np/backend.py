@@ -10,7 +10,7 @@ from .datasets.packing import Batch
 from .layers import ranking
 from .layers.embedding import Gradient
 from .models import Model
-from .optimizer import SGD, clip
+from .optimizer import RULES, SGD, Adaptive, Moments, clip
 from .parameters import Params
 from .randomness import Dropout
 
@@ -18,12 +18,13 @@ from .randomness import Dropout
 class Backend(Protocol):
     """Holds the parameters of a model while it is trained, and computes with a batch.
 
-    params: name -> array; tables are stored divided by `table_scale`. step: training steps done so far. While a backend is
-    used, both belong to it; `Trained.take_from` fetches them.
+    params: name -> array; tables are stored divided by `table_scale`. step: training steps done so far. moments: the rest of
+    the optimiser's state. While a backend is used, all belong to it; `Trained.take_from` fetches them.
     """
 
     name: str
     model: Model
+    config: Config
 
     @property
     def params(self) -> Params: ...
@@ -34,16 +35,25 @@ class Backend(Protocol):
     @property
     def table_scale(self) -> float: ...
 
+    @property
+    def moments(self) -> Moments: ...
+
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
         """The loss, and the gradients that the next training step would use, its dropout included."""
         ...
 
     def train_step(self, batch: Batch, rate: float) -> float:
-        """One step of gradient descent with this learning rate; the loss before it."""
+        """One step of the optimiser with this learning rate; the loss before it."""
         ...
 
     def scores(self, batch: Batch) -> Floats:  # -> [T]
         """Logits of all targets, without dropout."""
+        ...
+
+    def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
+        """h, e and item bias of all targets, without dropout: f = h · e + bias. For a config with a pool.
+
+        The columns may stand in any order, the same in both."""
         ...
 
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
@@ -72,9 +82,18 @@ class NumpyBackend:
 
     name = "numpy"
 
-    def __init__(self, model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        params: Params,
+        config: Config,
+        step: int = 0,
+        table_scale: float = 1.0,
+        moments: Moments | None = None,
+    ) -> None:
         self.model, self.params, self.config = model, params, config
-        self.optimizer = SGD(step, table_scale)
+        rule, state = RULES[config.optimizer], (step, table_scale, config.table_rate)
+        self.optimizer = Adaptive(rule, params, *state, moments or {}) if rule else SGD(*state)
 
     @property
     def step(self) -> int:
@@ -83,6 +102,10 @@ class NumpyBackend:
     @property
     def table_scale(self) -> float:
         return self.optimizer.table_scale
+
+    @property
+    def moments(self) -> Moments:
+        return self.optimizer.moments
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
         config = self.config
@@ -98,6 +121,11 @@ class NumpyBackend:
         self.optimizer.apply(self.params, gradients, rate, self.config.l2)
         return loss
 
+    def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
+        f, cache = self.model.forward(self.params, batch, self.table_scale)
+        h, e = cache.ranking[:2]
+        return h, e, f - (h * e).sum(axis=1)
+
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
         return self.scores(batch.with_targets(group, np.arange(self.model.space.groups[group].objects)))
 
@@ -108,13 +136,16 @@ class NumpyBackend:
         return self.model.forward(self.params, batch, self.table_scale)[0]
 
 
-def make_backend(model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0) -> Backend:
+def make_backend(
+    model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0, moments: Moments | None = None
+) -> Backend:
     """The backend that config.backend names. numba is imported only here, when that one is chosen: NumPy needs no compiler.
 
+    moments: as `Backend.moments` gave them, by default zeros.
     ValueError for a model that has no kernels.
     """
     if config.backend == "numpy":
-        return NumpyBackend(model, params, config, step, table_scale)
+        return NumpyBackend(model, params, config, step, table_scale, moments)
     from .kernels import NumbaBackend
 
-    return NumbaBackend(model, params, config, step, table_scale)
+    return NumbaBackend(model, params, config, step, table_scale, moments)

@@ -55,6 +55,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "ranking": ("dot", "deep"),
     "loss": ("point", "pair", "softmax"),
     "negatives_by": ("uniform", "popularity"),
+    "optimizer": ("sgd", "adam", "adagrad"),
     "schedule": ("exponential", "step"),
     "backend": ("numpy", "numba"),
 }
@@ -79,13 +80,16 @@ class Config:
     # Training
     epochs: int = 20
     batch_size: int = 32  # targets: 16 histories with a positive and a negative each
+    optimizer: str = "sgd"  # "sgd", "adam" or "adagrad"
     learning_rate: float = 0.5
+    table_rate: float = 1.0  # rows of tables and item biases are trained with the learning rate times it
     decay: float = 0.1  # the rate falls by this factor over the whole run
     schedule: str = "exponential"  # continuously, or in one "step" after two thirds of it
     l2: float = 5e-5  # λ of λ/2 ‖w‖²
     negatives: int = 1  # per positive
     negatives_by: str = "uniform"  # or "popularity": drawn in proportion to training events
     fresh_negatives: bool = True  # drawn anew each epoch, or once
+    pool: int = 0  # objects of a batch among which hard negatives are sought (see `hard_negatives`); 0: none are
     cap: int = 100  # behaviours of a history that are read, the last ones
     clip: float = 0.0  # limit of the gradients' global norm; 0: none
     seed: int = 0
@@ -126,6 +130,12 @@ class Config:
         for name, values in CHOICES.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be one of {', '.join(filter(None, values))}, not {getattr(self, name)!r}")
+        if not 0 <= self.pool < 2**31:
+            raise ValueError(f"pool must be from 0 to 2^31 - 1, not {self.pool}")
+        if self.pool and (self.loss != "softmax" or self.ranking != "dot" or self.model == "bpr_mf" or not self.fresh_negatives):
+            raise ValueError(
+                "a pool needs the softmax loss, the ranking 'dot', fresh negatives, and a model that reads histories"
+            )
         if self.model == "bpr_mf" and self.ranking == "deep":
             raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
         if self.variant and self.model != "atrank":
@@ -142,7 +152,7 @@ class Config:
             raise ValueError(
                 f"the highest learning rate times l2 must be below 0.05, not {decrease}: a step takes that share of a weight away"
             )
-        for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
+        for name in ("learning_rate", "table_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
 

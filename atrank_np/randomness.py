@@ -16,6 +16,7 @@ PURPOSES = {
     "dropout": 4,  # (seed, step): the key of the hash below
     "gradient check": 5,  # (seed, attempt): where and in which directions gradients are checked
     "simulation": 6,  # (seed,): simulated behaviour logs
+    "hard negatives": 7,  # (seed, step): the pool of a batch, and what is drawn from it
 }
 
 

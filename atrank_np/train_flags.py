@@ -99,7 +99,19 @@ def _add_model_flags(model: argparse._ArgumentGroup, default: Config) -> None:
 def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> None:
     training.add_argument("--epochs", type=int, default=default.epochs, help="passes over the training samples")
     training.add_argument("--batch-size", type=int, default=default.batch_size, help="targets in a step, negatives included")
-    training.add_argument("--learning-rate", type=float, default=default.learning_rate, help="of SGD, at the first step")
+    training.add_argument("--optimizer", choices=CHOICES["optimizer"], default=default.optimizer, help="the paper's is sgd")
+    training.add_argument(
+        "--learning-rate",
+        type=float,
+        default=default.learning_rate,
+        help="at the first step; adam and adagrad need a lower one",
+    )
+    training.add_argument(
+        "--table-rate",
+        type=float,
+        default=default.table_rate,
+        help="embeddings and item biases are trained with the learning rate times it",
+    )
     training.add_argument("--decay", type=float, default=default.decay, help="the rate falls by this factor over the run")
     training.add_argument(
         "--schedule",
@@ -121,6 +133,12 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
         action="store_false",
         default=default.fresh_negatives,
         help="draw the negatives once, not afresh in each epoch",
+    )
+    training.add_argument(
+        "--pool",
+        type=int,
+        default=default.pool,
+        help="with the softmax loss: objects of a batch among which hard negatives are sought, 0: none are",
     )
     training.add_argument("--clip", type=float, default=default.clip, help="limit of the gradient's global norm, 0: none")
     training.add_argument(

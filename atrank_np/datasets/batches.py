@@ -69,7 +69,10 @@ class Batches:
         self.sorted = np.sort(self.order[part * size : (part + 1) * size])
         samples = self.train if len(self.sorted) == len(self.train) else self.train.take(self.sorted)
         rng = stream(config.seed, "negatives", epoch if config.fresh_negatives else 0, *([part] if part else []))
-        self.drawn = self.negatives.draw(rng, samples, config.negatives, self.weights)
+        if config.pool:  # hard negatives are drawn when the batch is trained
+            self.drawn = np.zeros((len(self.sorted), 0), np.int32)
+        else:
+            self.drawn = self.negatives.draw(rng, samples, config.negatives, self.weights)
 
     def _forget(self) -> None:
         """Frees the memory of an epoch."""

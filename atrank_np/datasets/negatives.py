@@ -50,16 +50,21 @@ class Negatives:
         """User and object of group g in one integer; they broadcast against each other."""
         return user.astype(np.int64) * self.sizes[g] + object
 
+    def taken(self, g: int, user: Ints) -> tuple[Ints, Ints]:  # [n] -> [t], [t]
+        """The objects of group g that each user takes at some time, with repeats: (place in `user`, object)."""
+        length = self.offsets[user + 1] - self.offsets[user]
+        events = ranges(self.offsets[user], length)
+        kept = (self.group[events] == g) & ~self.not_taken[events]
+        return np.repeat(np.arange(len(user)), length)[kept], self.object[events[kept]]
+
     def _takes(self, g: int, user: Ints, object: Ints) -> Mask:  # [n], [n, m] -> [n, m]
         """Whether each user takes the objects of group g in their row at some time."""
         found = np.zeros(object.shape, bool)
         for start in range(0, len(user), BLOCK):
             some = slice(start, start + BLOCK)
             users = np.unique(user[some])
-            length = self.offsets[users + 1] - self.offsets[users]
-            events = ranges(self.offsets[users], length)
-            kept = (self.group[events] == g) & ~self.not_taken[events]
-            taken = np.unique(self._key(g, np.repeat(users, length)[kept], self.object[events[kept]]))
+            place, objects = self.taken(g, users)
+            taken = np.unique(self._key(g, users[place], objects))
             if len(taken):
                 wanted = self._key(g, user[some, None], object[some])
                 found[some] = taken[np.minimum(np.searchsorted(taken, wanted), len(taken) - 1)] == wanted

@@ -12,6 +12,7 @@ from ..config import Config
 from ..datasets.log import Bag, Catalogue
 from ..datasets.schema import Schema
 from ..errors import DataError
+from ..optimizer import RULES
 from .trained import Progress, Trained
 
 FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6)
@@ -35,6 +36,8 @@ def save(path: str | Path, trained: Trained) -> None:
     }
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
     arrays |= {f"param/{name}": w for name, w in trained.params.items()}
+    for moment, moments in trained.moments.items():
+        arrays |= {f"{moment}/{name}": m for name, m in moments.items()}
     arrays |= {f"table/{name}": names for name, names in trained.tables.items()}
     for group, catalogue in trained.catalogues.items():
         arrays[f"objects/{group}"] = catalogue.objects
@@ -88,8 +91,10 @@ def load(path: str | Path) -> Trained:
                 else:
                     features[f.name] = arrays[f"feature/{at}"]
             catalogues[group.name] = Catalogue(arrays[f"objects/{group.name}"], features)
+        config = Config(**about["config"])
+        rule = RULES[config.optimizer]
         trained = Trained(
-            config=Config(**about["config"]),
+            config=config,
             schema=schema,
             actions=tuple(about["actions"]),
             tables=starting_with("table/"),
@@ -102,9 +107,11 @@ def load(path: str | Path) -> Trained:
             params=starting_with("param/"),
             step=about["step"],
             table_scale=about["table_scale"],
+            moments={moment: starting_with(f"{moment}/") for moment in rule.moments} if rule else {},
             state=Progress(**about["state"]),
         )
-        if {name: w.shape for name, w in trained.params.items()} != trained.model().shapes():
+        shapes = trained.model().shapes()
+        if any({name: w.shape for name, w in part.items()} != shapes for part in (trained.params, *trained.moments.values())):
             raise ValueError("shapes")
         return trained
     except FileNotFoundError:
