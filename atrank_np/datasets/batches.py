@@ -27,7 +27,7 @@ class Batches:
         self.schema, self.events, self.train = protocol.schema, protocol.events, protocol.train
         self.negatives, self.config = protocol.negatives, protocol.config
         config = self.config
-        random = self.negatives.uniform(self.train, config.negatives)
+        random = {} if config.pool else self.negatives.uniform(self.train, config.negatives)
         self.counts = {
             f"training negatives among {name} from all objects, for want of shown ones": n for name, n in random.items()
         }

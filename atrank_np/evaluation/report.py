@@ -92,8 +92,8 @@ def describe(report: dict[str, Any], validate: bool) -> list[str]:
     }
     if report["test_rankings"] > 1 and report["history_share"] < DEAD:
         lines.append(
-            "warning: the scores do not depend on the history, all user vectors are alike. "
-            "Try a lower --learning-rate, --clip 1, or another --seed"
+            "warning: the scores hardly depend on the history. The model is untrained, or all user vectors have become alike: "
+            "then try a lower --learning-rate, --clip 1, or another --seed"
         )
     return [*lines, "controls", "  " + "    ".join(f"{what} {number(report[name])}" for what, name in controls.items())]
 
