@@ -22,6 +22,7 @@ from .datasets.shop_world import World
 from .errors import DataError, Diverged
 from .evaluation.report import report_of
 from .evaluation.scoring import score
+from .hard_negatives import with_hard_negatives
 from .memory import peak_rss_mb
 from .metrics import auc
 from .optimizer import learning_rate
@@ -133,6 +134,8 @@ class Training:
         """Does one step. -> the number of targets in its batch."""
         begin = time.perf_counter()
         batch = self.batches.batch(*divmod(self.backend.step, self.batches.per_epoch))
+        if self.config.pool:
+            batch = with_hard_negatives(self.backend, batch, self.protocol.negatives)
         loss = self.backend.train_step(batch, rate)
         self.state.seconds += time.perf_counter() - begin
         self._must_be_finite(loss)

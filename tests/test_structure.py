@@ -12,7 +12,7 @@ FLOORS = [
     {"training_runs"},
     {"training", "evaluate", "recommend", "explain", "bench"},
     {"evaluation", "gradcheck", "train_flags"},
-    {"runs"},
+    {"runs", "hard_negatives"},
     {"backend"},
     {"kernels", "departures"},
     {"models"},

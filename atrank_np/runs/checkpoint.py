@@ -13,9 +13,10 @@ from ..config import Config
 from ..datasets.log import Bag, Catalogue
 from ..datasets.schema import Schema
 from ..errors import DataError
+from ..optimizer import RULES
 from .trained import Progress, Trained
 
-FORMAT = "atrank_np model 4"
+FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6); names are JSON
 
 
 def save(path: str | Path, trained: Trained) -> None:
@@ -36,6 +37,8 @@ def save(path: str | Path, trained: Trained) -> None:
     }
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
     arrays |= {f"param/{name}": w for name, w in trained.params.items()}
+    for moment, moments in trained.moments.items():
+        arrays |= {f"{moment}/{name}": m for name, m in moments.items()}
     arrays |= {f"table/{name}": _as_bytes(names) for name, names in trained.tables.items()}
     for group, catalogue in trained.catalogues.items():
         arrays[f"objects/{group}"] = _as_bytes(catalogue.objects)
@@ -85,7 +88,9 @@ def load(path: str | Path) -> Trained:
             arrays = dict(file)
         about = json.loads(str(arrays["about"]))
         if about["format"] != FORMAT:
-            raise KeyError("format")
+            raise DataError(
+                f"{path}: written by another version of this program ({about['format']}, not {FORMAT}); train it again"
+            )
         schema = Schema.from_dict(about["schema"], str(path))
         catalogues = {}
         for group in schema.groups:
@@ -97,8 +102,10 @@ def load(path: str | Path) -> Trained:
                 else:
                     features[f.name] = arrays[f"feature/{at}"]
             catalogues[group.name] = Catalogue(_as_names(arrays[f"objects/{group.name}"]), features)
+        config = Config(**about["config"])
+        rule = RULES[config.optimizer]
         trained = Trained(
-            config=Config(**about["config"]),
+            config=config,
             schema=schema,
             actions=tuple(about["actions"]),
             tables={name: _as_names(array) for name, array in starting_with("table/").items()},
@@ -111,14 +118,16 @@ def load(path: str | Path) -> Trained:
             params=starting_with("param/"),
             step=about["step"],
             table_scale=about["table_scale"],
+            moments={moment: starting_with(f"{moment}/") for moment in rule.moments} if rule else {},
             state=Progress(**about["state"]),
         )
-        if {name: w.shape for name, w in trained.params.items()} != trained.model().shapes():
+        shapes = trained.model().shapes()
+        if any({name: w.shape for name, w in part.items()} != shapes for part in (trained.params, *trained.moments.values())):
             raise ValueError("shapes")
         return trained
     except FileNotFoundError:
         raise DataError(f"{path}: no such model; train one with python -m atrank_np.train --out FOLDER") from None
-    except PermissionError:
+    except (PermissionError, DataError):
         raise
     except Exception as error:  # one wrong byte of an archive can raise nearly any exception
         raise DataError(f"{path}: not a whole model of this program ({type(error).__name__}); train it again") from None
