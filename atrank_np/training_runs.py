@@ -26,7 +26,7 @@ def start_run(data: DataSource, config: Config, out: Path | None = None, show: b
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / "config.json", text)  # before the data are read, so that another run finds the folder taken
     try:
-        log, world = data.read()
+        log, world = data.read(show)
     except BaseException:
         if out is not None:
             remove(out)

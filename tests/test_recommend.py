@@ -224,7 +224,7 @@ def test_faults(trained_run, tmp_path, monkeypatch):
         ("--user", "nobody"): "user 'nobody': not in the log; some of its users are 'u0', 'u1', 'u2'",
         ("--user", "u1", "--top", "0"): "--top: expected at least 1, got 0",
         ("--user", "u1", "--group", "shops"): "group 'shops': expected one that the model ranks: items, queries",
-        ("--history", str(file)): "history.csv:2: time: expected an integer below 2^62, got 'soon'",
+        ("--history", str(file)): "history.csv:2: time: expected an integer below 2^62 or a decimal below 2^53 or an ISO date, got 'soon'",
         ("--history", str(two)): "two.csv: expected the events of one user, got those of 'ann', 'bob' …",
         ("--history", str(every)): "group 'items': no object is left to rank, because the history holds all of them",
         ("--history", str(tmp_path / "none.csv")): f"{tmp_path}/none.csv: expected a readable file: No such file or directory",

@@ -17,7 +17,7 @@ from runs import (
 )
 
 from atrank_np import train, training
-from atrank_np.datasets.folder import find_data
+from atrank_np.datasets.folder import DataSource, find_data
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
@@ -40,7 +40,7 @@ def test_the_run_folder(trained_run, tiny):
     assert tuple(report(trained_run)) == REPORT
     assert (trained_run / "curve.png").read_bytes().startswith(b"\x89PNG")
     kept = json.loads((trained_run / "config.json").read_text())
-    assert kept["data"] == {"data": str(tiny), "features": None, "history": None, "target": None, "embedding_size": None}
+    assert DataSource(**kept["data"]) == DataSource(str(tiny))
     assert kept["config"] == load(trained_run).config.to_dict() == report(trained_run)["config"]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ class Rows(Iterator[list[str]], Protocol):
 class CsvTable(Table):
     """A CSV file (UTF-8, with or without BOM, also .gz). Commas, semicolons, tabs or bars separate its cells.
 
-    The separator is the one that cuts the header into the most cells. Spaces around the names in the header are not part of
+    The separator is the one that is most frequent in the header, outside of quotes. Spaces around the names in the header are not part of
     them; where each name but the first has one in front of it, those in front of all cells are left out too.
     """
 
@@ -34,7 +35,7 @@ class CsvTable(Table):
         self.path, self.name = path, path.name
         with self._opened() as file:
             line = next((line for line in file if line.strip("\r\n")), "")
-            self.separator = max(SEPARATORS, key=lambda s: len(next(csv.reader([line], delimiter=s), [])))
+            self.separator = max(SEPARATORS, key=re.sub('"[^"]*"', "", line).count)
         self.spaces = False
         with self._rows() as (_, header):
             self.spaces = len(header) > 1 and all(cell.startswith(" ") for cell in header[1:])

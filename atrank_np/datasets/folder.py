@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -46,7 +45,7 @@ class DataSource:
     embedding_size: int | None = None  # of every feature
     columns: dict[str, str] | None = None  # other names of the columns of events, as `read_log` takes them
     keep_duplicates: bool = False  # events that are equal in all columns
-    allow_unknown: bool = False  # although more than half of a group's events have an unknown object
+    allow_unknown: bool = False  # although more than half of the events have an unknown object
     drop_full_users: bool = False  # who act on every object of a ranked group
 
     def schema(self) -> Schema:
@@ -56,14 +55,15 @@ class DataSource:
             schema = schema.select_features(self.features)
         return schema.choose(self.history, self.target, self.embedding_size, "keep" if self.keep_duplicates else None)
 
-    def read(self) -> tuple[Log, World | None]:
+    def read(self, show: bool = False) -> tuple[Log, World | None]:
         """The log, and the world that simulated it, or None. DataError for a fault.
 
-        Standard error says what was read, and what is odd about it.
+        show: print what was read, and what is odd about it.
         """
         folder = find_data(self.data)
         log = read_log(folder, schema=self.schema(), columns=self.columns, allow_unknown=self.allow_unknown)
-        print(*log.notes, *time_units(log), sep="\n", file=sys.stderr)
+        if show:
+            print(*log.notes, *time_units(log), sep="\n", flush=True)
         if self.drop_full_users:
             log = without_full_users(log)
         return log, load_world(folder, log)

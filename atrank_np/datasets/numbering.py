@@ -39,7 +39,7 @@ def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, al
     Parameters
     ----------
     tables : `events`, and the objects of each group by its name. A group without one has the objects of its events.
-    allow_unknown : whether more than half of a group's events may have an object that is not in its table.
+    allow_unknown : whether more than half of the events may have an object that is not in the table of its group.
 
     Raises
     ------
@@ -74,7 +74,9 @@ def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, al
         events["object"][unknown] = 0
         if unknown.any():
             share, new = unknown.sum() / mine.sum(), list(islice(rows_of[g], size, None))
-            odd += unknown_ids(group.name, tables[group.name].name, names[g], new, share, allow_unknown)
+            odd += unknown_ids(group.name, tables[group.name].name, names[g], new, share)
+    if not allow_unknown and np.count_nonzero(events["object"] == 0) > len(events["object"]) / 2:
+        raise DataError(f"{odd[0]}; more than half of all events: make the names equal, or go on with --allow-unknown")
     lengths = np.bincount(events.pop("user"), minlength=len(users))
     counts = {
         "events whose object is in no group file": int(np.count_nonzero(events["object"] == 0)),
@@ -105,6 +107,8 @@ def read_events(
     users, times = numbering(), Times()
     actions = {name: a for a, name in enumerate(schema.actions)} or numbering()
     needed = {"user": not one_user, "group": len(groups) > 1, "action": len(schema.actions) > 1, "object": True, "time": True}
+    if one_user and "user" in columns and not table.find(columns["user"]):
+        needed.pop("user")
     taken = _columns(table, needed, columns)
 
     def parse(cells: Cells, n: int) -> dict[str, Any]:

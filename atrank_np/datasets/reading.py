@@ -34,7 +34,7 @@ def read_log(
     schema : the schema to read it by. None: the one of the folder.
     columns : other names of the columns user, group, action, object and time, such as {"user": "visitorid"}.
     keep_duplicates : whether an event stays that equals another one in all columns. False: as the schema says.
-    allow_unknown : whether more than half of a group's events may have an object that its file does not have.
+    allow_unknown : whether more than half of the events may have an object that the file of its group does not have.
 
     Raises
     ------

@@ -160,7 +160,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.cap < 1:
         raise DataError(f"--cap: expected at least 1, got {options.cap}")
-    log, world = source_of(options.data, vars(options)).read()
+    log, world = source_of(options.data, vars(options)).read(show=not options.json)
     if options.ceilings and world is None:
         raise DataError(f"--ceilings: expected a simulated shop, with a world.json; {options.data} has none")
     schema, found = log.schema, statistics(log, options.cap)

@@ -76,7 +76,7 @@ class FrameTable(Table):
         self.data = {str(key): frame[key] if isinstance(frame[key], list) else np.asarray(frame[key]) for key in keys}
         self.named(list(self.data))
         for column, values in self.data.items():
-            if np.ndim(values) != 1 and not isinstance(values, list):
+            if not isinstance(values, list) and values.ndim != 1:
                 raise DataError(f"{name}: {column}: expected one value for each row, got an array of shape {np.shape(values)}")
             if len(values) != len(next(iter(self.data.values()))):
                 raise DataError(f"{name}: expected columns of one length, got {column} of another")

@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from reprlib import repr  # cuts a long name
 
-from ..errors import DataError
-
-TOLD, REFUSED = 0.01, 0.5  # shares of a group's events
+TOLD = 0.01  # share of a group's events
 COMPARED = 20_000  # names of the file that are compared with an unknown one letter by letter
 
 
-def unknown_ids(group: str, file: str, known: Sequence[str], unknown: Sequence[str], share: float, allowed: bool) -> list[str]:
+def unknown_ids(group: str, file: str, known: Sequence[str], unknown: Sequence[str], share: float) -> list[str]:
     """A line about the events of a group whose object is unknown; none if they are few.
 
-    known, unknown: the names in the file, and the others; share: of the group's events. DataError if it is too large, unless
-    that is allowed.
+    known, unknown: the names in the file, and the others; share: of the group's events.
     """
     if share <= TOLD:
         return []
@@ -22,10 +19,7 @@ def unknown_ids(group: str, file: str, known: Sequence[str], unknown: Sequence[s
     for name in unknown[:2]:
         near = _nearest(name, known)
         examples.append(f"{repr(name)} is not in {file}" + (f", {repr(near)} is" if near else ""))
-    line = f"{share:.1%} of the events of {group} have an unknown object: {'; '.join(examples)}"
-    if share > REFUSED and not allowed:
-        raise DataError(f"{line}. Make the names equal, or go on with --allow-unknown")
-    return [line]
+    return [f"{share:.1%} of the events of {group} have an unknown object: {'; '.join(examples)}"]
 
 
 def _nearest(name: str, known: Sequence[str]) -> str | None:

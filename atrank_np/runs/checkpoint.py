@@ -59,7 +59,7 @@ def save(path: str | Path, trained: Trained) -> None:
 
 def _as_bytes(names: Texts) -> Ints:  # uint8
     """Names as an array that an .npz can hold without pickle: a JSON list."""
-    return np.frombuffer(json.dumps(names.tolist()).encode(), np.uint8)
+    return np.frombuffer(json.dumps(names.tolist(), ensure_ascii=False).encode(), np.uint8)
 
 
 def _as_names(array: Ints) -> Texts:
