@@ -142,6 +142,22 @@ def _add_scoring_flags(scoring: argparse._ArgumentGroup, default: Config) -> Non
         "--eval-seed", type=cli.seed, default=default.eval_seed, help="of the test negatives, the same for all models"
     )
     scoring.add_argument("--eval-negatives", type=int, default=default.eval_negatives, help="for each test positive")
+    scoring.add_argument(
+        "--split-time",
+        type=int,
+        metavar="T",
+        default=argparse.SUPPRESS,
+        help="train on what is before this time, and test on each user's first target from it on (default: test on the last "
+        "target of each user)",
+    )
+    scoring.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        default=default.patience,
+        help="stop after N evaluations without a better validation AUC, and keep the best model; the last target before the "
+        "test is not trained on, but validates (0: train to the end)",
+    )
     scoring.add_argument("--evaluations", type=int, default=default.evaluations, help="how often a run computes the AUC")
     scoring.add_argument(
         "--validate",

@@ -1,6 +1,7 @@
 """The command evaluate, and the controls that stand beside an AUC, by value on tiny logs."""
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -78,6 +79,10 @@ def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
     assert mean == pytest.approx(found["test_auc"], abs=1e-12)
     assert 0 <= found["ndcg@10"] <= found["hr@10"] <= 1
     assert figures(trained_run, capsys, "--full", "--users", "5")["ranked_users"] == 5
+    several = figures(trained_run, capsys, "--full", "--at", "1,10")
+    assert several["hr@10"] == found["hr@10"] and several["mrr"] == found["mrr"] and 0 <= several["hr@1"] <= several["mrr"]
+    evaluate.main([str(trained_run), "--full", "--at", "3"])
+    assert re.search(r"users: HR@3 0\.\d{4}, NDCG@3 0\.\d{4}, MRR 0\.\d{4}$", capsys.readouterr().out, re.M)
 
 
 def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
@@ -286,6 +291,8 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(tmp_path / "nowhere")])
     with pytest.raises(DataError, match="^--users: expected at least 1, got 0$"):
         evaluate.main([str(trained_run), "--full", "--users", "0"])
+    with pytest.raises(DataError, match="^--at: expected whole numbers of at least 1 with commas between them, got '5,0'$"):
+        evaluate.main([str(trained_run), "--full", "--at", "5,0"])
     with pytest.raises(DataError, match="^--users: says how many users --full ranks; add --full$"):
         evaluate.main([str(trained_run), "--users", "3"])
     other = shutil.copytree(tiny, tmp_path / "other")
