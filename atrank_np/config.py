@@ -97,8 +97,10 @@ class Config:
     # Evaluation
     eval_seed: int = 0
     eval_negatives: int = 1  # per test positive
+    split_time: int | None = None  # test on each user's first target from this tick on; None: on the last one
     validate: bool = False  # evaluate on the last event but one; the test events are not read
     evaluations: int = 10  # test scorings in a run
+    patience: int = 0  # stop after so many evaluations without a better validation AUC, and keep the best model; 0: no
 
     # The machine: none of these changes a result beyond the last bits
     backend: str = "numba"  # or "numpy", the plain definition
@@ -113,6 +115,8 @@ class Config:
                 object.__setattr__(self, field.name, operator.index(value) if whole else float(value))
             except (TypeError, ValueError):
                 raise ValueError(f"{field.name} must be a {'whole ' * whole}number, not {value!r}") from None
+        if self.split_time is not None and not (isinstance(self.split_time, int) and abs(self.split_time) <= 2**62):
+            raise ValueError(f"split_time must be a time of the log, in ticks, not {self.split_time!r}")
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -142,7 +146,7 @@ class Config:
             raise ValueError(f"variant {self.variant!r} is one of atrank, not of {self.model}")
         if self.backend != "numpy" and not VARIANTS[self.variant].compiled:
             raise ValueError(f"variant {self.variant!r} is computed by the backend 'numpy' alone, not by {self.backend!r}")
-        for name in ("seed", "eval_seed"):
+        for name in ("seed", "eval_seed", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not self.decay > 0:
