@@ -39,7 +39,7 @@ class Recommender:
     ----------
     **settings
         Fields of `atrank_np.config.Config` that differ from the model's defaults, such as ``epochs=5``, ``seed=1``,
-        ``width=64``, ``threads=1``, ``variant="residual"`` (ATRank alone).
+        ``width=64``, ``threads=1``, ``variant="printed"`` (ATRank alone).
 
     Attributes
     ----------
