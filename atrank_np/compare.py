@@ -108,7 +108,7 @@ class Plan(NamedTuple):
 
 def compare_rows(plan: Plan, rows: Sequence[Row], picture: str) -> tuple[str, dict[str, Any]]:
     """Table 3, or that of the variants, with its picture. -> Markdown and figures."""
-    results, diverged = run_all(rows, plan.seeds, plan.out, plan.flags, needed=[ATRANK])
+    results, diverged = run_all(rows, plan.seeds, plan.out, plan.flags, needed=[ATRANK], top_n=picture == "figure2")
     text, figures = table(results, results[ATRANK])
     for row, why in diverged.items():
         text += f"\n\nWithout figures: {row.label} ({why})."
