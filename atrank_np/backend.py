@@ -7,8 +7,8 @@ import numpy as np
 from .arrays import Floats
 from .config import Config
 from .datasets.packing import Batch
+from .layers import ranking
 from .layers.embedding import Gradient
-from .layers.ranking import pairs_of, pairwise_backward, pairwise_forward, pointwise_backward, pointwise_forward
 from .models import Model
 from .optimizer import RULES, SGD, Adaptive, Moments, clip
 from .parameters import Params
@@ -24,6 +24,7 @@ class Backend(Protocol):
 
     name: str
     model: Model
+    config: Config
 
     @property
     def params(self) -> Params: ...
@@ -49,13 +50,31 @@ class Backend(Protocol):
         """Logits of all targets, without dropout."""
         ...
 
-    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
-        """Logits of every object of a group, row 0 too, for a batch of one history without targets."""
+    def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
+        """h, e and item bias of all targets, without dropout: f = h · e + bias. Not for bpr_mf, or a deep f.
+
+        The columns may stand in any order, the same in both."""
+        ...
+
+    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
+        """Logits of every object of a group, row 0 too, for each history of a batch without targets."""
         ...
 
     def warm_up(self, batch: Batch) -> float:
         """Compiles what this batch needs; the seconds that it took."""
         ...
+
+
+def loss_and_slope(loss: str, f: Floats, batch: Batch) -> tuple[np.floating, Floats]:  # [T] -> number, [T]
+    """The loss of the scores f that config.loss names, and its derivative by f."""
+    if loss == "softmax":
+        value, softmax = ranking.softmax_loss_forward(f, batch.log_q, batch.label, batch.target_offsets)
+        return value, ranking.softmax_loss_backward(1.0, softmax)
+    if loss == "pair":
+        value, pairwise = ranking.pairwise_forward(f, *ranking.pairs_of(batch.label, batch.target_offsets))
+        return value, ranking.pairwise_backward(1.0, pairwise)
+    value, pointwise = ranking.pointwise_forward(f, batch.label)
+    return value, ranking.pointwise_backward(1.0, pointwise)
 
 
 class NumpyBackend:
@@ -92,13 +111,7 @@ class NumpyBackend:
         config = self.config
         dropout = Dropout(config.dropout, config.seed, self.step) if config.dropout else None
         scores, cache = self.model.forward(self.params, batch, self.table_scale, dropout)
-        if config.loss == "pair":
-            pairs = pairs_of(batch.label, batch.target_offsets)
-            loss, pairwise_cache = pairwise_forward(scores, *pairs)
-            dscores = pairwise_backward(1.0, pairwise_cache)
-        else:
-            loss, pointwise_cache = pointwise_forward(scores, batch.label)
-            dscores = pointwise_backward(1.0, pointwise_cache)
+        loss, dscores = loss_and_slope(config.loss, scores, batch)
         return float(loss), self.model.backward(dscores, cache)
 
     def train_step(self, batch: Batch, rate: float) -> float:
@@ -108,8 +121,14 @@ class NumpyBackend:
         self.optimizer.apply(self.params, gradients, rate, self.config.l2)
         return loss
 
-    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
-        return self.scores(batch.with_targets(group, np.arange(self.model.space.groups[group].objects)))
+    def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
+        f, cache = self.model.forward(self.params, batch, self.table_scale)
+        h, e = cache.ranking[:2]
+        return h, e, f - (h * e).sum(axis=1)
+
+    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
+        objects = np.arange(self.model.space.groups[group].objects)
+        return np.array([self.scores(one.with_targets(group, objects)) for one in batch.cut(1)])
 
     def warm_up(self, batch: Batch) -> float:
         return 0.0

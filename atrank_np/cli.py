@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from . import __version__
-from .errors import DataError, Diverged
+from .errors import AtrankError, DataError, Diverged
 from .memory import return_memory
 
 USER_FAULT, DIVERGED, INTERRUPTED = 2, 3, 130
@@ -47,18 +47,15 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except DataError as fault:
+    except AtrankError as fault:
         print(f"error: {fault}", file=sys.stderr)
-        code = USER_FAULT
+        code = DIVERGED if isinstance(fault, Diverged) else USER_FAULT
     except OSError as fault:  # a file that cannot be written, a full disk
         print(f"error: {fault.filename or 'a file'}: {fault.strerror or fault}", file=sys.stderr)
         code = USER_FAULT
     except MemoryError as fault:
         print(f"error: not enough memory: {fault}", file=sys.stderr)
         code = USER_FAULT
-    except Diverged as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        code = DIVERGED
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped", file=sys.stderr)
         code = INTERRUPTED

@@ -1,11 +1,17 @@
 """Texts for people: names on one line, and tables in Markdown."""
 
+import json
 from collections.abc import Iterable, Sequence
 
 
 def one_line(name: str) -> str:
     """A name of the data on one line: it may contain line breaks."""
     return " ".join(name.split())
+
+
+def quoted(name: str) -> str:
+    """A name of the data as it is; in quotation marks, with escapes, if blanks or line breaks could mislead the reader."""
+    return name if name == one_line(name) and not name.startswith('"') else json.dumps(name, ensure_ascii=False)
 
 
 def table(*columns: object, rows: Iterable[Iterable[object]]) -> str:

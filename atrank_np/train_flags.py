@@ -2,12 +2,15 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import cli
 from .config import CHOICES, MODELS, PAPER, VARIANTS, Config, own_settings
 from .datasets.folder import DataSource, default_data, find_data
-from .errors import checked
+from .errors import DataError, checked
+from .runs.checkpoint import load
+from .runs.folder import source_of
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -39,7 +42,9 @@ def parser() -> cli.Parser:
 
 
 def _add_data_flags(data: argparse._ArgumentGroup, default: Config) -> None:
-    data.add_argument(
+    folder = data.add_mutually_exclusive_group()
+    folder.add_argument("data", nargs="?", metavar="DIR", help="the same as --data DIR", default=argparse.SUPPRESS)
+    folder.add_argument(
         "--data",
         metavar="DIR",
         help="the data folder (default: the simulated shop); a name is also looked up below the folder that the variable "
@@ -78,7 +83,12 @@ def _add_model_flags(model: argparse._ArgumentGroup, default: Config) -> None:
         help="width of every feature embedding (default: that of the schema, else 64)",
     )
     model.add_argument("--ranking", choices=CHOICES["ranking"], default=default.ranking, help="f of (8)")
-    model.add_argument("--loss", choices=CHOICES["loss"], default=default.loss, help="(8), or its pair-wise form")
+    model.add_argument(
+        "--loss",
+        choices=CHOICES["loss"],
+        default=default.loss,
+        help="(8), its pair-wise form, or a softmax over a positive and its negatives",
+    )
     model.add_argument(
         "--dropout", type=float, default=default.dropout, help="rate in F_self (6) and F_vanilla (7), where a model has them"
     )
@@ -117,11 +127,23 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
     training.add_argument("--l2", type=float, default=default.l2, help="weight λ of λ/2 |w|², over matrices and whole tables")
     training.add_argument("--negatives", type=int, default=default.negatives, help="sampled for each positive")
     training.add_argument(
+        "--negatives-by",
+        choices=CHOICES["negatives_by"],
+        default=default.negatives_by,
+        help="how they are drawn; the softmax loss is corrected for popularity",
+    )
+    training.add_argument(
         "--negatives-once",
         dest="fresh_negatives",
         action="store_false",
         default=default.fresh_negatives,
         help="draw the negatives once, not afresh in each epoch",
+    )
+    training.add_argument(
+        "--pool",
+        type=int,
+        default=default.pool,
+        help="with the softmax loss: objects of a batch among which hard negatives are sought, 0: none are",
     )
     training.add_argument("--clip", type=float, default=default.clip, help="limit of the gradient's global norm, 0: none")
     training.add_argument(
@@ -139,8 +161,8 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
         "--paper",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="exactly the paper's numbers: learning rate 1.0, no item bias, embeddings of 64; what the paper does not say "
-        "keeps the model's default, and a flag beside --paper wins",
+        help="exactly what the paper has: its equations as printed, learning rate 1.0, no item bias, embeddings of 64; what it "
+        "does not say keeps the model's default, and a flag beside --paper wins",
     )
 
 
@@ -149,6 +171,22 @@ def _add_scoring_flags(scoring: argparse._ArgumentGroup, default: Config) -> Non
         "--eval-seed", type=cli.seed, default=default.eval_seed, help="of the test negatives, the same for all models"
     )
     scoring.add_argument("--eval-negatives", type=int, default=default.eval_negatives, help="for each test positive")
+    scoring.add_argument(
+        "--split-time",
+        type=int,
+        metavar="T",
+        default=argparse.SUPPRESS,
+        help="train on what is before this time, and test on each user's first target from it on (default: test on the last "
+        "target of each user)",
+    )
+    scoring.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        default=default.patience,
+        help="stop after N evaluations without a better validation AUC, and keep the best model; the last target before the "
+        "test is not trained on, but validates (0: train to the end)",
+    )
     scoring.add_argument("--evaluations", type=int, default=default.evaluations, help="how often a run computes the AUC")
     scoring.add_argument(
         "--validate",
@@ -184,6 +222,13 @@ def _add_run_flags(run: argparse._ArgumentGroup) -> None:
         "Only --data, --threads and --quiet may stand beside it",
         default=argparse.SUPPRESS,
     )
+    run.add_argument(
+        "--warm-start",
+        metavar="RUN",
+        help="begin where another run ended, with its settings and those that are given, on data that may have grown: new "
+        "objects, users and values get new rows, the others keep theirs",
+        default=argparse.SUPPRESS,
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -198,7 +243,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         options = p.parse_args(arguments)
     if "paper" in options:
         kept = {name: own[name] for name in ("loss", "l2") if name in own}  # they define the model or variant
-        p.set_defaults(**PAPER | kept, embedding_size=64)
+        paper = PAPER if options.model == "atrank" else PAPER | {"variant": ""}  # a competitor has no variant
+        p.set_defaults(**paper | kept, embedding_size=64)
         options = p.parse_args(arguments)
     return options
 
@@ -222,3 +268,13 @@ def settings(options: argparse.Namespace) -> tuple[DataSource, Config]:
     folder = find_data(given.get("data", default_data())).resolve()
     data = DataSource(str(folder), names("features"), names("history"), names("target"), given.get("embedding_size"))
     return data, config
+
+
+def warm_settings(given: dict[str, Any]) -> tuple[DataSource, Config]:
+    """The data and the Config of a run that begins where another one ended: those of that run, but for the given flags."""
+    for name in sorted({"features", "history", "target", "embedding_size", "paper"} & given.keys()):
+        raise DataError(f"--warm-start: keeps features, groups and sizes of the run; --{name.replace('_', '-')} cannot be chosen")
+    chosen = {name: given[name] for name in Config.__dataclass_fields__ if name in given}
+    config: Config = checked(replace, load(given["warm_start"]).config, **chosen)
+    source = source_of(given["warm_start"])
+    return replace(source, data=str(find_data(given.get("data", source.data)).resolve())), config

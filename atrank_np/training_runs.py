@@ -12,14 +12,21 @@ from .datasets.log import Log
 from .datasets.shop_world import World
 from .errors import checked
 from .evaluation.plots import draw_curve
+from .runs.checkpoint import load
 from .runs.folder import config_text, free_folder, open_run, refuse_taken, remove, write_text
+from .runs.growth import warm_start
 from .runs.trained import Trained
 from .training import Run, fit
 
 
-def start_run(data: DataSource, config: Config, out: Path | None = None, show: bool = False) -> tuple[Path, Run]:
-    """Trains in a new run folder. -> the folder, and the Run. out: by default the first free one of runs/NAME-1, -2, …"""
-    text = config_text(data, config)
+def start_run(
+    data: DataSource, config: Config, out: Path | None = None, warm: str | None = None, show: bool = False
+) -> tuple[Path, Run]:
+    """Trains in a new run folder. -> the folder, and the Run. out: by default the first free one of runs/NAME-1, -2, …
+
+    warm: the run that training begins from, if not from a new model.
+    """
+    text, resume = config_text(data, config, warm), None
     if out is not None:
         out = Path(out)
         refuse_taken(out, text)
@@ -27,6 +34,8 @@ def start_run(data: DataSource, config: Config, out: Path | None = None, show: b
         write_text(out / "config.json", text)  # before the data are read, so that another run finds the folder taken
     try:
         log, world = data.read()
+        if warm is not None:
+            resume, log = warm_start(load(warm), log, config)
     except BaseException:
         if out is not None:
             remove(out)
@@ -34,7 +43,7 @@ def start_run(data: DataSource, config: Config, out: Path | None = None, show: b
     if out is None:
         out = free_folder(Path(data.data).name)
         write_text(out / "config.json", text)
-    return out, _run_in(out, log, config, None, world, show)
+    return out, _run_in(out, log, config, resume, world, show)
 
 
 def resume_run(out: Path, data: str | None = None, threads: int | None = None, show: bool = False) -> Run:

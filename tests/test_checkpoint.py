@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from helpers import assert_same
+from runs import assert_fault, process
 
 from atrank_np.config import Config
 from atrank_np.datasets.protocol import Protocol
@@ -121,7 +122,7 @@ def test_what_a_backend_hands_back(log):
 
 def test_every_model_saved_and_loaded(competitor_run, log, tmp_path):
     trained = load(competitor_run)
-    assert (trained.config.model, trained.users) == (competitor_run.name, 31)
+    assert (trained.config.model, len(trained.users)) == (competitor_run.name, 31 if competitor_run.name == "bpr_mf" else 1)
     assert trained.fits(log) and trained.params.keys() == trained.model().shapes().keys()
     save(tmp_path / "model.npz", trained)
     again = load(tmp_path)
@@ -160,11 +161,10 @@ def test_other_logs_do_not_fit(log, tiny):
         other = read_log(tiny)
         getattr(other, column)[5] += 1
         assert not trained.fits(other)
-        assert trained.reads(other)
     for name, values in (("category", 1), ("price", 5.0)):
         other = read_log(tiny)
         other.catalogues["items"].features[name][3] = values
-        assert trained.reads(other) and not trained.fits(other)
+        assert not trained.fits(other)
     other = read_log(tiny)
     other.catalogues["queries"].features["words"].ids[0] += 1
     assert not trained.fits(other)
@@ -172,19 +172,19 @@ def test_other_logs_do_not_fit(log, tiny):
     for column in changes:  # what a bag, and what a user ends with
         other = read_log(tiny)
         column(other)[3] += 1
-        assert trained.reads(other) and not trained.fits(other)
+        assert not trained.fits(other)
     other = read_log(tiny)
     other.tables["words"][2] = "x"  # the same numbers for other words
-    assert trained.reads(other) and not trained.fits(other)
+    assert not trained.fits(other)
     other = read_log(tiny)
     other.schema = other.schema.choose(targets=["items"])
-    assert trained.reads(other) and not trained.fits(other)
+    assert not trained.fits(other)
     other = read_log(tiny)
     other.actions = other.actions[::-1]
-    assert not trained.fits(other) and not trained.reads(other)
+    assert not trained.fits(other)
     other = read_log(tiny)
     other.catalogues["items"].objects[3] = "x"
-    assert not trained.fits(other) and not trained.reads(other)
+    assert not trained.fits(other)
 
 
 def test_a_failed_save_keeps_the_old_file(log, tmp_path, monkeypatch):
@@ -269,13 +269,23 @@ def test_a_changed_byte(trained_run, tmp_path):
     assert refused > 30
 
 
-@pytest.mark.parametrize("change", ["format", "a parameter is missing", "another shape", "a setting"])
+def test_a_model_of_another_version(trained_run, tmp_path):
+    """The same names and shapes may stand for other equations: it is refused, also by a command."""
+    with np.load(trained_run / "model.npz") as file:
+        arrays = dict(file)
+    arrays["about"] = np.array(str(arrays["about"]).replace(FORMAT, "atrank_np model 3"))
+    np.savez(tmp_path / "model.npz", **arrays)
+    fault = (
+        f"{tmp_path / 'model.npz'}: written by another version of this program (atrank_np model 3, not {FORMAT}); train it again"
+    )
+    assert_fault(process("evaluate", tmp_path), fault)
+
+
+@pytest.mark.parametrize("change", ["a parameter is missing", "another shape", "a setting"])
 def test_an_archive_that_is_nearly_a_model(change, trained_run, tmp_path):
     with np.load(trained_run / "model.npz") as file:
         arrays = dict(file)
-    if change == "format":
-        arrays["about"] = np.array(str(arrays["about"]).replace(FORMAT, "atrank_np model 0"))
-    elif change == "a setting":
+    if change == "a setting":
         arrays["about"] = np.array(str(arrays["about"]).replace('"width": 8', '"breadth": 8'))
     elif change == "another shape":
         arrays["param/self.P.b"] = np.zeros(3, np.float32)

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 from runs import assert_fault, command_line, environment, process
 
-from atrank_np import cli, train
+from atrank_np import cli, train, train_flags
+from atrank_np.__main__ import COMMANDS, main
+from atrank_np.errors import DataError
 from atrank_np.memory import peak_rss_mb
 from atrank_np.runs import trained
+
+PACKAGE = Path(cli.__file__).parent
 
 
 def test_peak_memory_is_in_megabytes():
@@ -49,6 +53,24 @@ def test_faults_are_one_line(tiny, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_all_commands_by_name(tiny, tmp_path):
+    """The list has every module that is a command; one runs as it does alone, and takes its folder without a flag."""
+    files = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if "run(main)" in path.read_text()}
+    names = {".".join(file.parts).removesuffix(".__main__") for file in files} - {"__main__"}
+    assert set(COMMANDS) == names
+    listed = subprocess.run([sys.executable, "-m", "atrank_np"], capture_output=True, text=True, env=environment())
+    assert listed.returncode == 0 and all(f"  {name} " in listed.stdout for name in names)
+    ran = subprocess.run(
+        [sys.executable, "-m", "atrank_np", "datasets.stats", tiny], capture_output=True, text=True, env=environment()
+    )
+    assert ran.returncode == 0 and ran.stdout == process("datasets.stats", tiny).stdout
+    with pytest.raises(DataError, match="^trian: no command of that name; there are train, evaluate, "):
+        main(["trian"])
+    assert train_flags.settings(train_flags.parse([str(tiny)]))[0].data == str(tiny)
+    with pytest.raises(DataError, match="not allowed with"):
+        train_flags.parse([str(tiny), "--data", str(tiny)])
+
+
 def test_output_that_nobody_reads(tiny, tmp_path, trained_run):
     """`| head -1`, also with an output that waits in the buffer until the end."""
     for arguments in (["recommend", trained_run, "--user", "u1"], ["train", "--help"], ["evaluate", trained_run, "--json"]):
@@ -68,10 +90,12 @@ def test_no_output_at_all(tiny, trained_run):
     assert shown.returncode == 0 and ", ?)" in shown.stdout
 
 
-def test_no_progress_bar_without_a_terminal(tiny, tmp_path):
-    flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--out", tmp_path / "run"]
+def test_lines_without_a_terminal(tiny, tmp_path):
+    """One for each evaluation, in place of the bar."""
+    flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--evaluations", 2, "--out", tmp_path / "run"]
     result = process("train", "--data", tiny, *flags)
-    assert (result.returncode, result.stderr) == (0, "")
+    first, last = result.stderr.splitlines()
+    assert result.returncode == 0 and re.fullmatch(r"step \d+ of \d+: loss \d\.\d{4}, AUC 0\.\d{4}", last)
     assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", result.stdout)
     assert result.stdout.count("\n") == 8
 

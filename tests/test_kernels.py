@@ -8,7 +8,7 @@ import pytest
 from kernel_twins import empty_matrix, from_matrix, in_strips, run
 
 from atrank_np.backend import NumpyBackend
-from atrank_np.config import MODELS, Config
+from atrank_np.config import CHOICES, MODELS, Config
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.gradcheck import random_batch, toy_problem
@@ -31,12 +31,13 @@ VARIANTS = [
     {},
     {"ranking": "deep"},
     {"loss": "pair"},
+    {"loss": "softmax"},
     {"dropout": 0.4},
     {"item_bias": False},
     {"ranking": "deep", "loss": "pair", "dropout": 0.2, "shards": 3, "threads": 2},
     {"shards": 1},
     {"clip": 0.05},
-    {"variant": "residual", "shards": 3},
+    {"variant": "printed", "shards": 3},
     {"variant": "no_time"},
 ]
 
@@ -88,7 +89,7 @@ def test_float64(settings):
     assert_equal_backends(toy_problem(np.random.default_rng(1), **settings))
 
 
-@pytest.mark.parametrize("loss", ["point", "pair"])
+@pytest.mark.parametrize("loss", CHOICES["loss"])
 @pytest.mark.parametrize("model", COMPETITORS)
 def test_competitors(model, loss):
     deep = loss == "pair" and model != "bpr_mf"
@@ -269,10 +270,10 @@ def test_a_whole_catalogue(settings, length):
     problem = toy_problem(np.random.default_rng(12), **settings)
     numpy, numba = both(problem)
     for group, part in enumerate(problem.model.space.groups):
-        batch = random_batch(np.random.default_rng(13), problem.model.space.groups, [length], [0])
+        batch = random_batch(np.random.default_rng(13), problem.model.space.groups, [length, 2], [0, 0])
         for _ in range(2):
             scores = numba.catalogue_scores(batch, group)
-            assert scores.shape == (part.objects,)
+            assert scores.shape == (2, part.objects)
             assert_close(scores, numpy.catalogue_scores(batch, group), 1e-11)
             for backend in (numpy, numba):
                 backend.train_step(problem.batch, 0.1)

@@ -7,19 +7,20 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "atrank_np"
 # From the top to the bottom: a room may import from the rooms below its own, and from itself.
 FLOORS = [
+    {"__main__"},
     {"compare"},
     {"comparison", "train"},
-    {"training_runs"},
+    {"training_runs", "estimators"},
     {"training", "evaluate", "recommend", "explain", "bench"},
     {"evaluation", "gradcheck", "train_flags"},
-    {"runs"},
+    {"runs", "hard_negatives"},
     {"backend"},
     {"kernels", "departures"},
     {"models"},
     {"datasets"},
     {"optimizer", "cli"},
     {"layers", "parameters", "config", "metrics"},
-    {"errors", "memory", "randomness", "text"},
+    {"errors", "memory", "progress", "randomness", "text"},
     {"arrays"},
 ]
 # What may not be known although it lies below.

@@ -111,7 +111,7 @@ def test_ctrl_c_in_a_process(tiny, tmp_path, no_picture):
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     stdout, stderr = running.communicate()
-    assert re.fullmatch(rf"stopped after step \d+ of \d+; go on with --resume {re.escape(str(out))}\n", stderr)
+    assert re.search(rf"(^|\n)stopped after step \d+ of \d+; go on with --resume {re.escape(str(out))}\n$", stderr)
     assert (running.returncode, stdout) == (130, "")
     assert 0 < load(out).step < 201
     train.main(["--resume", str(out), "--quiet"])

@@ -44,7 +44,7 @@ def test_a_diverging_run(tiny, tmp_path):
     result = process("train", "--data", tiny, "--out", out, *flags)
     (line,) = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (3, "")
-    advice = rf"try a lower --learning-rate, or --clip 1; the last good model is kept in {re.escape(str(out))}"
+    advice = rf"try a lower learning rate, or clip 1; the last good model is kept in {re.escape(str(out))}"
     assert re.fullmatch(rf"error: the loss is NaN or infinite at step \d+: {advice}", line)
     kept = load(out)
     assert all(np.isfinite(w).all() for w in kept.unscaled_parameters().values())

@@ -11,19 +11,20 @@ from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
 from ..models.common_space import CommonSpace
-from ..models.variants import NoTime, Residual
+from ..models.variants import NoTime, Printed
 from ..optimizer import FOLD, RULES
 from ..parameters import kind
 from ..randomness import Dropout as Masks
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import object_side, score_catalogue, work_for_history, work_for_objects
-from .context import CHUNK, Context, Room, Rule, Settings, make_shard
+from .context import CHUNK, Context, Room, Rule, Settings, Vectors, make_shard
 from .embedding import Groups
 from .feedforward import Dropout
-from .layout import aligned
+from .layout import aligned, rows
 from .packed import pack
 from .parameters import FlatParameters
 from .progress import PROGRESS
+from .ranking import PAIR, SOFTMAX
 from .spec import KernelSpec
 from .step import begin, gradient_norm, sum_tables, transpose_matrices
 from .threads import team
@@ -31,7 +32,7 @@ from .threads import team
 ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=81)
 SPECS = {
     ATRank: ATRANK,
-    Residual: ATRANK,
+    Printed: ATRANK,
     BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=84),
     BiLSTMAttention: KernelSpec(
         bilstm.attention_step, bilstm.attention_parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=106
@@ -127,12 +128,19 @@ class NumbaBackend:
         self._run(batch)
         return self.f[: len(batch.label)].copy()
 
+    def vectors(self, batch):
+        """h [T,D], e [T,D] and item bias [T] of all targets; h and e have their columns in the kernels' order."""
+        self._run(batch)
+        return tuple(side[: len(batch.label)].copy() for side in self.sides)
+
     def catalogue_scores(self, batch, group):
-        """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
+        """Logits [B, M] of every object of a group (its index), row 0 too, for each history of a batch without targets."""
+        return np.array([self._scores_of_catalogue(one, group) for one in batch.cut(1)])
+
+    def _scores_of_catalogue(self, batch, group):
         objects, state = self.model.space.groups[group].objects, (group, self.step, self.table_scale)
-        if not isinstance(self.model, ATRank):  # the history is encoded again for every block of objects
-            blocks = [np.arange(first, min(first + CHUNK, objects)) for first in range(0, objects, CHUNK)]
-            return np.concatenate([self.scores(batch.with_targets(group, block)) for block in blocks])
+        if not isinstance(self.model, ATRank):
+            return self._catalogue_in_blocks(batch, group, objects, state)
         self._run(batch)
         own = self.packed_threads[0]
         new = self.objects is None or self.objects[0] != state
@@ -151,6 +159,23 @@ class NumbaBackend:
 
         self.team.run(job)
         return f
+
+    def _catalogue_in_blocks(self, batch, group, objects, state):
+        """A user vector that does not depend on the target is multiplied by all h; else the history is encoded for each block
+        of objects."""
+        run, alike = self.scores, type(self.model) in (BiLSTM, CNN) and self.model.ranking == "dot"
+        if alike:
+            _, e, _ = self.vectors(batch.with_targets(group, np.array([1])))
+            if self.objects is not None and self.objects[0] == state:
+                return self.objects[1] @ e[0] + self.objects[2]
+            run, batch = self.vectors, batch.with_behaviours(np.arange(0))
+        blocks = [np.arange(first, min(first + CHUNK, objects)) for first in range(0, objects, CHUNK)]
+        found = [run(batch.with_targets(group, block)) for block in blocks]
+        if not alike:
+            return np.concatenate(found)
+        h, _, bias = map(np.concatenate, zip(*found))
+        self.objects = state, h, bias  # kept until the parameters change
+        return h @ e[0] + bias
 
     # A step
 
@@ -176,12 +201,12 @@ class NumbaBackend:
         """All shards forward, with `train` also backward -> what makes the summed loss a mean."""
         batch = self.model.space.seen(batch)
         dtypes = [array.dtype for array in batch]
-        pairs = begin(self.context, batch) if dtypes == self.dtypes else -1
-        if pairs < 0:
+        terms = begin(self.context, batch) if dtypes == self.dtypes else -1
+        if terms < 0:
             self.dtypes = dtypes
             self._make_room(batch)
-            pairs = begin(self.context, batch)
-        norm = 1.0 / max(pairs if self.config.loss == "pair" else len(batch.label), 1)
+            terms = begin(self.context, batch)
+        norm = 1.0 / max(terms, 1)
         self._set(**dict(shards=self.config.shards, train=0, update=0, scale=self.table_scale, norm=norm) | settings)
         self._step()
         return norm
@@ -209,11 +234,16 @@ class NumbaBackend:
         self.shards, self.f = [pack(shard) for shard in made], aligned(room.targets, self.dtype)
         column = np.ascontiguousarray(flat.order.columns)
         self.dropout = pack(Dropout(0.0, 0, column, aligned((1, flat.D), self.dtype))) if config.dropout else None
+        D, dtype = flat.D, self.dtype
+        self.sides = None
+        if self.spec is not SPECS[BPRMF]:
+            self.sides = Vectors(rows(room.targets, D, dtype), rows(room.targets, D, dtype), aligned(room.targets, dtype))
         self.settings = pack(
             Settings(
-                residual=int(isinstance(self.model, Residual)),
-                pairs=1 if config.loss == "pair" else None,
+                residual=int(type(self.model) is ATRank),
+                loss={"point": None, "pair": PAIR, "softmax": SOFTMAX}[config.loss],
                 dropout=self.dropout,
+                vectors=pack(self.sides) if self.sides else None,
             )
         )
         self.context = pack(

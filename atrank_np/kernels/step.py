@@ -14,7 +14,7 @@ from .jit import entry, inline, kernel
 from .optimizer import descend_object, direction
 from .packed import fill
 from .products import transpose
-from .ranking import count_pairs, loss_of_history, score_backward, score_forward
+from .ranking import count_terms, loss_of_history, score_backward, score_forward
 from .simd import STRIP, load, size, splat, store, total
 from .threads import barrier
 from .workspace import assign_to_shards, behaviour, fits
@@ -24,12 +24,12 @@ DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that
 
 @entry
 def begin(context, batch):
-    """Takes over a batch, and gives its histories to the shards. -> (positive, negative) pairs in it; -1: there is no room."""
+    """Takes over a batch, and gives its histories to the shards. -> the terms of its loss; -1: there is no room."""
     fill(context.batch, batch)
     if not fits(context.batch, context.room):
         return -1
     assign_to_shards(context.batch, context.chunks, context.histories_by_cost, context.cost)
-    return count_pairs(context.batch.label, context.batch.target_offsets)
+    return count_terms(context.batch.label, context.batch.target_offsets, context.settings.loss)
 
 
 @kernel
@@ -40,12 +40,21 @@ def rank_targets(context, thread, shard, h, e, dh, de):  # ., ., ., [q, D], [q, 
     score_forward(h, e, thread.own.deep, shard.deep, f)
     for i in range(chunk.q):
         t = numbers[i] - N
-        context.f[t] = f[i] + item_bias(context.groups[np.int64(batch.target_group[t])], np.int64(batch.target_object[t]))
+        bias = item_bias(context.groups[np.int64(batch.target_group[t])], np.int64(batch.target_object[t]))
+        context.f[t] = f[i] + bias
+        if not context.settings.train:
+            keep_vectors(context.settings.vectors, t, h[i], e[i], bias)
     if context.settings.train:
         compute_loss(context, shard)
         for i in range(chunk.q):
             df[i] = context.df[numbers[i] - N]
         score_backward(df, h, e, thread.own_T.deep, shard.gradients.deep, shard.deep, dh, de)
+
+
+@inline
+def keep_vectors(vectors, t, h, e, bias):
+    if vectors is not None:
+        vectors.h[t], vectors.e[t], vectors.bias[t] = h, e, bias
 
 
 @inline
@@ -59,7 +68,8 @@ def compute_loss(context, shard):
     batch, settings, chunk = context.batch, context.settings, shard.chunk
     for h in range(chunk.first, chunk.last):
         a, b = batch.target_offsets[chunk.histories[h]], batch.target_offsets[chunk.histories[h] + 1]
-        shard.loss += loss_of_history(context.f[a:b], batch.label[a:b], settings.pairs, settings.norm, context.df[a:b])
+        f, df = context.f[a:b], context.df[a:b]
+        shard.loss += loss_of_history(f, batch.log_q[a:b], batch.label[a:b], settings.loss, settings.norm, df)
 
 
 @inline

@@ -15,7 +15,7 @@ from ..errors import DataError
 from ..optimizer import RULES
 from .trained import Progress, Trained
 
-FORMAT = "atrank_np model 3"
+FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6); the names of users
 
 
 def save(path: str | Path, trained: Trained) -> None:
@@ -29,12 +29,11 @@ def save(path: str | Path, trained: Trained) -> None:
         "statistics": trained.statistics,
         "features": trained.features,
         "events": trained.events,
-        "users": trained.users,
         "step": trained.step,
         "table_scale": trained.table_scale,
         "state": asdict(trained.state),
     }
-    arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
+    arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "users": trained.users}
     arrays |= {f"param/{name}": w for name, w in trained.params.items()}
     for moment, moments in trained.moments.items():
         arrays |= {f"{moment}/{name}": m for name, m in moments.items()}
@@ -61,7 +60,6 @@ def load(path: str | Path) -> Trained:
 
         trained = load("runs/shop-1")
         weights = trained.unscaled_parameters()["vanilla.W"]  # [K, D/K, D]
-        ranked = rank(trained, read_log("data/shop"), user="u7")
 
     The file is never executed: it holds arrays and JSON, no pickle. DataError if there is none, or it is not whole, or not a
     model of this program.
@@ -77,7 +75,9 @@ def load(path: str | Path) -> Trained:
             arrays = dict(file)
         about = json.loads(str(arrays["about"]))
         if about["format"] != FORMAT:
-            raise KeyError("format")
+            raise DataError(
+                f"{path}: written by another version of this program ({about['format']}, not {FORMAT}); train it again"
+            )
         schema = Schema.from_dict(about["schema"], str(path))
         catalogues = {}
         for group in schema.groups:
@@ -101,7 +101,7 @@ def load(path: str | Path) -> Trained:
             statistics=about["statistics"],
             features=about["features"],
             events=about["events"],
-            users=about["users"],
+            users=arrays["users"],
             params=starting_with("param/"),
             step=about["step"],
             table_scale=about["table_scale"],
@@ -114,7 +114,7 @@ def load(path: str | Path) -> Trained:
         return trained
     except FileNotFoundError:
         raise DataError(f"{path}: no such model; train one with python -m atrank_np.train --out FOLDER") from None
-    except PermissionError:
+    except (PermissionError, DataError):
         raise
     except Exception as error:  # one wrong byte of an archive can raise nearly any exception
         raise DataError(f"{path}: not a whole model of this program ({type(error).__name__}); train it again") from None

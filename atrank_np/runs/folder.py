@@ -15,6 +15,7 @@ from ..datasets.log import Log
 from ..datasets.shop_world import World
 from ..errors import DataError
 from .checkpoint import load
+from .growth import joined
 from .trained import Trained
 
 SCHEMA_VERSION = 1  # of report.json
@@ -38,9 +39,10 @@ def write_text(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def config_text(data: DataSource, config: Config) -> str:
-    """The text of config.json."""
-    return json.dumps({"data": asdict(data), "config": config.to_dict()}, indent=2) + "\n"
+def config_text(data: DataSource, config: Config, warm: str | None = None) -> str:
+    """The text of config.json. warm: the run that training began from, if not from a new model."""
+    begun = {"warm_start": str(Path(warm).resolve())} if warm else {}
+    return json.dumps({"data": asdict(data), "config": config.to_dict()} | begun, indent=2) + "\n"
 
 
 def refuse_taken(out: Path, text: str) -> None:
@@ -91,23 +93,23 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, Wo
 
     data: the data folder, if it has moved since. DataError if the model was not trained on that log.
     """
-    trained, source = load(run), _source_of(Path(run) / "config.json")
-    if data is not None:
-        source = replace(source, data=data)
+    trained, source = load(run), source_of(run, data)
     log, world = source.read()
+    log = joined(trained, log)
     if not trained.fits(log):
         raise DataError(f"{source.data}: not the data that {run} was trained on; name that folder with --data")
     return trained, log, world
 
 
-def _source_of(path: Path) -> DataSource:
-    """The data that a config.json names. DataError if it is not as `config_text` writes it."""
+def source_of(run: str | Path, data: str | None = None) -> DataSource:
+    """The data that a run folder names. data: its folder, if that is another. DataError for a config.json of another making."""
+    path = Path(run) / "config.json"
     try:
         entry = json.loads(path.read_text())["data"]
         source = DataSource(**{field.name: entry[field.name] for field in fields(DataSource)})
         folder, *lists, size = astuple(source)
         if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
             raise TypeError
-        return source
+        return source if data is None else replace(source, data=data)
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"{path}: expected the run's settings, as train writes them") from None
