@@ -9,6 +9,13 @@ for name, score in rank(run.trained, log, user="u7", top=3):
     print(name, score)
 """
 
+import signal
+import sys
+
+# While a command of `python -m` imports what it needs, Ctrl-C ends it without a traceback; then `cli.run` takes over.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import importlib
 import os
 from typing import TYPE_CHECKING

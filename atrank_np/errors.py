@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from .text import shortened
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class DataError(Exception):
-    """A fault of the user's input. Its text is one line: file, line, what is expected, what was found."""
+    """A fault of the user's input. Its text is one line: file, line, what is expected, what was found, what to do."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(" ".join(text.splitlines()))  # names quoted from the input may contain line breaks
+        super().__init__(shortened(text))  # it may quote names of the input
 
 
 class Diverged(Exception):

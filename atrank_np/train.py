@@ -22,9 +22,9 @@ def main(arguments: Sequence[str]) -> int:
         run = resume_run(out, given.get("data"), given.get("threads"), show=not options.quiet)
     else:
         data, config = settings(options)
-        out, run = start_run(data, config, getattr(options, "out", None), show=not options.quiet)
+        out, run = start_run(data, config, Path(options.out) if "out" in options else None, show=not options.quiet)
     print(describe_run(run.report))
-    print(f"written to {out}: {', '.join(FILES)}")
+    print(f"written to {out}: {', '.join(name for name in FILES if (out / name).exists())}")
     return 0
 
 

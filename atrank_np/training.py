@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from .memory import peak_rss_mb
 from .metrics import auc
 from .optimizer import learning_rate
 from .runs.checkpoint import save
+from .runs.files import held
 from .runs.folder import SCHEMA_VERSION, refuse_run, write_rows
 from .runs.trained import Trained, assemble
 
@@ -65,9 +67,6 @@ def fit(
     DataError if the log leaves nothing to train or test on, if it is not the log of the resumed training, or if `out` holds
     another run. ValueError for a setting that no run can have. Diverged if the loss is NaN or infinite.
     """
-    out = None if out is None else Path(out)
-    if out is not None:
-        refuse_run(out, resume)
     own = resume.config if resume else defaults(settings.get("model", "atrank"), settings.get("variant", ""))
     config = replace(config or own, **settings)
     if resume and replace(config, threads=own.threads) != own:
@@ -81,16 +80,20 @@ def fit(
             raise DataError(
                 f"events.csv: no user has enough target events to {purpose} on (3 are needed, 4 to validate){counted}"
             )
-    training = Training(protocol, resume or assemble(protocol), out, show)
-    training.run()
-    return training.result(world)
+    with contextlib.nullcontext() if out is None else held(Path(out)):
+        if out is not None:
+            refuse_run(Path(out), resume)
+        training = Training(protocol, resume or assemble(protocol), out, show)
+        training.run()
+        return training.result(world)
 
 
 class Training:
     """A training under way. Parameters and step belong to its backend; `_keep` fetches them."""
 
-    def __init__(self, protocol: Protocol, trained: Trained, out: Path | None, show: bool) -> None:
-        self.protocol, self.trained, self.out, self.show = protocol, trained, out, show
+    def __init__(self, protocol: Protocol, trained: Trained, out: str | Path | None, show: bool) -> None:
+        self.protocol, self.trained, self.show = protocol, trained, show
+        self.out = None if out is None else Path(out)
         self.config, self.state = protocol.config, trained.state
         self.backend = trained.backend(threads=self.config.threads)
         self.task, self.batches = protocol.task, Batches(protocol)
@@ -102,9 +105,8 @@ class Training:
         """Does all steps that are left. KeyboardInterrupt after the step in which Ctrl-C was pressed."""
         backend, batches, config = self.backend, self.batches, self.config
         self.state.compile_seconds += backend.warm_up(batches.batch(0, 0))
-        if self.out is not None:
-            self.out.mkdir(parents=True, exist_ok=True)
-        self._keep()
+        if backend.step:  # of a run that is resumed, maybe in another folder
+            self._keep()
         bar = tqdm(
             total=config.epochs * batches.targets,
             initial=batches.seen(backend.step),
@@ -120,7 +122,10 @@ class Training:
                 rate = learning_rate(config, backend.step, self.steps)
                 bar.update(self._step(rate))
                 if backend.step in self.evaluated_after:
-                    bar.set_postfix_str(self._evaluate(rate))
+                    words = self._evaluate(rate)
+                    bar.set_postfix_str(words)
+                    if self.show and bar.disable:
+                        print(f"step {backend.step} of {self.steps}: {words}", file=sys.stderr, flush=True)
                     self._keep()
                 if stopped:
                     self._keep()
@@ -151,7 +156,12 @@ class Training:
 
     def _must_be_finite(self, values: float | Floats) -> None:
         if not np.isfinite(values).all():
-            kept = f"; the last good model is kept in {self.out}" if self.out else ""
+            kept = ""
+            if self.out:
+                step = self.trained.step  # of the last checkpoint
+                kept = (
+                    f"; the model of step {step} is kept in {self.out}" if step else "; no model was evaluated, so none is kept"
+                )
             raise Diverged(
                 f"the loss is NaN or infinite at step {self.backend.step}: try a lower --learning-rate, or --clip 1{kept}"
             )
@@ -198,7 +208,10 @@ class Training:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """Gives a list that is empty until Ctrl-C is pressed, so that a step is finished first. A second Ctrl-C stops at once."""
+    """Gives a list that is empty until Ctrl-C is pressed, so that a step is finished first. A second Ctrl-C stops at once.
+
+    SIGTERM, by which schedulers stop a job, is the same, unless the program has a use of its own for it.
+    """
     stopped: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield stopped
@@ -209,8 +222,13 @@ def _interruptible() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         stopped.append(number)
 
-    before = signal.signal(signal.SIGINT, on_signal)
+    before = {signal.SIGINT: signal.getsignal(signal.SIGINT), signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
+    if before[signal.SIGTERM] not in (signal.SIG_DFL, signal.default_int_handler):
+        del before[signal.SIGTERM]
+    for number in before:
+        signal.signal(number, on_signal)
     try:
         yield stopped
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -68,10 +68,14 @@ def test_no_output_at_all(tiny, trained_run):
     assert shown.returncode == 0 and ", ?)" in shown.stdout
 
 
-def test_no_progress_bar_without_a_terminal(tiny, tmp_path):
-    flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--out", tmp_path / "run"]
-    result = process("train", "--data", tiny, *flags)
-    assert (result.returncode, result.stderr) == (0, "")
+def test_progress_without_a_terminal(tiny, tmp_path):
+    """No bar, but a line for each evaluation; with --quiet not even that."""
+    flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--evaluations", 3]
+    result = process("train", "--data", tiny, *flags, "--out", tmp_path / "run")
+    assert result.returncode == 0
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3 and all(re.fullmatch(r"step \d of 5: loss 0\.\d{4}, AUC 0\.\d{4}", line) for line in lines)
+    assert process("train", "--data", tiny, *flags, "--out", tmp_path / "quiet", "--quiet").stderr == ""
     assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", result.stdout)
     assert result.stdout.count("\n") == 8
 

@@ -1,7 +1,6 @@
 """model.npz: all of a Trained in one file, written and read."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from ..config import Config
 from ..datasets.log import Bag, Catalogue
 from ..datasets.schema import Schema
 from ..errors import DataError
+from .files import whole
 from .trained import Progress, Trained
 
 FORMAT = "atrank_np model 3"
@@ -44,13 +44,8 @@ def save(path: str | Path, trained: Trained) -> None:
                 arrays[f"bag offsets/{group}/{name}"] = values.offsets
             else:
                 arrays[f"feature/{group}/{name}"] = values
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
+    with whole(Path(path)) as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
 
 
 def load(path: str | Path) -> Trained:

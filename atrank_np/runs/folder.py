@@ -4,17 +4,17 @@ import contextlib
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
 
 from ..config import Config
-from ..datasets.folder import DataSource
+from ..datasets.folder import DataSource, find_data
 from ..datasets.log import Log
 from ..datasets.shop_world import World
 from ..errors import DataError
 from .checkpoint import load
+from .files import write_text
 from .trained import Trained
 
 SCHEMA_VERSION = 1  # of report.json
@@ -31,13 +31,6 @@ def write_rows(path: Path, rows: Iterable[list[float]]) -> None:
     write_text(path, text.getvalue())
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a file, whole or not at all."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, "utf-8", newline="")
-    os.replace(beside, path)
-
-
 def config_text(data: DataSource, config: Config) -> str:
     """The text of config.json."""
     return json.dumps({"data": asdict(data), "config": config.to_dict()}, indent=2) + "\n"
@@ -51,7 +44,7 @@ def refuse_taken(out: Path, text: str) -> None:
     refuse_run(out)
     for name in FILES:
         path = out / name
-        if path.exists() and (name != "config.json" or path.read_text(errors="replace") != text):
+        if path.exists() and (name != "config.json" or path.read_text("utf-8", "replace") != text):
             raise DataError(f"{path}: exists, and is not of this run; choose another --out, or remove it")
 
 
@@ -80,8 +73,7 @@ def free_folder(name: str) -> Path:
 
 def remove(out: Path) -> None:
     """Removes what a run leaves that ends before its first checkpoint; the folder too, unless it holds other files."""
-    for name in ("config.json", "model.npz.part"):
-        (out / name).unlink(missing_ok=True)
+    (out / "config.json").unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         out.rmdir()
 
@@ -91,23 +83,27 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, Wo
 
     data: the data folder, if it has moved since. DataError if the model was not trained on that log.
     """
-    trained, source = load(run), _source_of(Path(run) / "config.json")
+    trained, (source, _) = load(run), settings_of(run)
     if data is not None:
         source = replace(source, data=data)
+    elif not find_data(source.data).exists():
+        raise DataError(f"{source.data}: the data folder of {run} is not there any more; say with --data where it is")
     log, world = source.read()
     if not trained.fits(log):
         raise DataError(f"{source.data}: not the data that {run} was trained on; name that folder with --data")
     return trained, log, world
 
 
-def _source_of(path: Path) -> DataSource:
-    """The data that a config.json names. DataError if it is not as `config_text` writes it."""
+def settings_of(run: str | Path) -> tuple[DataSource, Config]:
+    """What a run was started with. DataError if its config.json is not as `config_text` writes it."""
+    path = Path(run) / "config.json"
     try:
-        entry = json.loads(path.read_text())["data"]
+        written = json.loads(path.read_text("utf-8"))
+        entry, config = written["data"], Config(**written["config"])
         source = DataSource(**{field.name: entry[field.name] for field in fields(DataSource)})
         folder, *lists, size = astuple(source)
         if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
             raise TypeError
-        return source
-    except (OSError, ValueError, KeyError, TypeError):
+        return source, config
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise DataError(f"{path}: expected the run's settings, as train writes them") from None
