@@ -46,8 +46,8 @@ class Backend(Protocol):
         """Logits of all targets, without dropout."""
         ...
 
-    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
-        """Logits of every object of a group, row 0 too, for a batch of one history without targets."""
+    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
+        """Logits of every object of a group, row 0 too, for each history of a batch without targets."""
         ...
 
     def warm_up(self, batch: Batch) -> float:
@@ -92,8 +92,9 @@ class NumpyBackend:
         self.optimizer.apply(self.params, gradients, rate, self.config.l2)
         return loss
 
-    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
-        return self.scores(batch.with_targets(group, np.arange(self.model.space.groups[group].objects)))
+    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
+        objects = np.arange(self.model.space.groups[group].objects)
+        return np.array([self.scores(one.with_targets(group, objects)) for one in batch.cut(1)])
 
     def warm_up(self, batch: Batch) -> float:
         return 0.0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from . import __version__
-from .errors import DataError, Diverged
+from .errors import AtrankError, DataError, Diverged
 from .memory import return_memory
 from .text import shortened
 
@@ -56,16 +56,14 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         _drop_output()
         code = 0
-    except DataError as fault:
-        code = _say(f"error: {fault}", USER_FAULT)
+    except AtrankError as fault:
+        code = _say(f"error: {fault}", DIVERGED if isinstance(fault, Diverged) else USER_FAULT)
     except OSError as fault:  # a file that cannot be written, a full disk
         if fault.filename is None:
             _drop_output()
         code = _say(f"error: {fault.filename or 'the output'}: {fault.strerror or fault}", USER_FAULT)
     except MemoryError as fault:
         code = _say(f"error: not enough memory: {fault}", USER_FAULT)
-    except Diverged as fault:
-        code = _say(f"error: {fault}", DIVERGED)
     except KeyboardInterrupt as stop:
         code = _say(str(stop) or "stopped", INTERRUPTED)
     sys.exit(code)

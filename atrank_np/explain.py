@@ -23,11 +23,10 @@ from .evaluation.attention import (
     left_out,
     look_inside,
     nearest,
-    row_of,
     targets_of,
 )
 from .evaluation.plots import draw_self_attention, draw_vanilla_attention, write_page
-from .evaluation.ranking import target_group
+from .evaluation.ranking import objects_of, target_group
 from .runs.files import whole, write_text
 from .runs.folder import open_run
 from .text import one_line
@@ -72,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     out.mkdir(parents=True, exist_ok=True)
     group = target_group(trained.schema, options.group)
     targets = targets_of(trained, log, options.user, inside.target, options.at, group)
-    rows = np.array([row_of(trained, group, name) for name in targets])
+    rows = objects_of(trained, group, targets)
     effects = left_out(trained, inside.batch.with_targets(trained.schema.index(group), rows), show=True).T
     insides = [inside, *(look_inside(trained, log, options.user, name, options.at, group) for name in targets[1:])]
     draw_self_attention(out / "self_attention.png", inside, options.tick)

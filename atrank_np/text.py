@@ -1,5 +1,6 @@
 """Texts for people: names on one line, and tables in Markdown."""
 
+import json
 from collections.abc import Iterable, Sequence
 
 JOINERS = "\u200c\u200d"  # of letters and of emoji: they are not printable, but belong to names
@@ -17,6 +18,11 @@ def shortened(text: str, most: int = 290) -> str:
     """A message on one line of at most `most` letters. What is left out is in the middle: the next step is at the end."""
     text = one_line(text)
     return text if len(text) <= most else f"{text[: most - 151]} … {text[-148:]}"
+
+
+def quoted(name: str) -> str:
+    """A name of the data as it is; in quotation marks, with escapes, if blanks or line breaks could mislead the reader."""
+    return name if name == one_line(name) and not name.startswith('"') else json.dumps(name, ensure_ascii=False)
 
 
 def table(*columns: object, rows: Iterable[Iterable[object]]) -> str:

@@ -2,12 +2,15 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import cli
 from .config import CHOICES, MODELS, PAPER, VARIANTS, Config, own_settings
 from .datasets.folder import DataSource, default_data, find_data
-from .errors import checked
+from .errors import DataError, checked
+from .runs.checkpoint import load
+from .runs.folder import settings_of
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -39,7 +42,9 @@ def parser() -> cli.Parser:
 
 
 def _add_data_flags(data: argparse._ArgumentGroup, default: Config) -> None:
-    data.add_argument(
+    folder = data.add_mutually_exclusive_group()
+    folder.add_argument("data", nargs="?", metavar="DIR", help="the same as --data DIR", default=argparse.SUPPRESS)
+    folder.add_argument(
         "--data",
         metavar="DIR",
         help="the data folder (default: the simulated shop); a name is also looked up below the folder that the variable "
@@ -172,6 +177,13 @@ def _add_run_flags(run: argparse._ArgumentGroup) -> None:
         "Only --data, --threads and --quiet may stand beside it",
         default=argparse.SUPPRESS,
     )
+    run.add_argument(
+        "--warm-start",
+        metavar="RUN",
+        help="begin where another run ended, with its settings and those that are given, on data that may have grown: new "
+        "objects, users and values get new rows, the others keep theirs",
+        default=argparse.SUPPRESS,
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -210,3 +222,13 @@ def settings(options: argparse.Namespace) -> tuple[DataSource, Config]:
     folder = find_data(given.get("data", default_data())).resolve()
     data = DataSource(str(folder), names("features"), names("history"), names("target"), given.get("embedding_size"))
     return data, config
+
+
+def warm_settings(given: dict[str, Any]) -> tuple[DataSource, Config]:
+    """The data and the Config of a run that begins where another one ended: those of that run, but for the given flags."""
+    for name in sorted({"features", "history", "target", "embedding_size", "paper"} & given.keys()):
+        raise DataError(f"--warm-start: keeps features, groups and sizes of the run; --{name.replace('_', '-')} cannot be chosen")
+    chosen = {name: given[name] for name in Config.__dataclass_fields__ if name in given}
+    config: Config = checked(replace, load(given["warm_start"]).config, **chosen)
+    source, _, _ = settings_of(given["warm_start"])
+    return replace(source, data=str(find_data(given.get("data", source.data)).resolve())), config

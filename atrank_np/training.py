@@ -5,14 +5,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from .arrays import Floats
 from .config import Config, defaults
@@ -26,13 +25,16 @@ from .evaluation.scoring import score
 from .memory import peak_rss_mb
 from .metrics import auc
 from .optimizer import learning_rate
+from .progress import progress
 from .runs.checkpoint import save
 from .runs.files import held
 from .runs.folder import SCHEMA_VERSION, refuse_run, write_rows
 from .runs.trained import Trained, assemble
 
+Callback = Callable[[int, float, float], object]  # of (step, loss, AUC), after each evaluation
 
-@dataclass
+
+@dataclass(repr=False)
 class Run:
     """What `fit` returns: the trained model, and the contents of report.json, metrics.csv and test_scores.npz."""
 
@@ -50,6 +52,7 @@ def fit(
     resume: Trained | None = None,
     world: World | None = None,
     show: bool = False,
+    callback: Callback | None = None,
     **settings: Any,
 ) -> Run:
     """Trains a model on a Log and tests it.
@@ -62,7 +65,8 @@ def fit(
     out: a folder for model.npz and metrics.csv, which are written at each evaluation.
     resume: the Trained that such a folder holds. The training goes on with its settings; only `threads` may be another.
     world: the simulator that made the log, if one did; the report then has the ceiling of the AUC.
-    show: a progress bar, where the output is a terminal.
+    show: a progress bar in terminals and notebooks; where the output is a file, a line at each evaluation.
+    callback: is called with step, loss and AUC after each evaluation.
 
     DataError if the log leaves nothing to train or test on, if it is not the log of the resumed training, or if `out` holds
     another run. ValueError for a setting that no run can have. Diverged if the loss is NaN or infinite.
@@ -83,7 +87,7 @@ def fit(
     with contextlib.nullcontext() if out is None else held(Path(out)):
         if out is not None:
             refuse_run(Path(out), resume)
-        training = Training(protocol, resume or assemble(protocol), out, show)
+        training = Training(protocol, resume or assemble(protocol), out, show, callback)
         training.run()
         return training.result(world)
 
@@ -91,8 +95,10 @@ def fit(
 class Training:
     """A training under way. Parameters and step belong to its backend; `_keep` fetches them."""
 
-    def __init__(self, protocol: Protocol, trained: Trained, out: str | Path | None, show: bool) -> None:
-        self.protocol, self.trained, self.show = protocol, trained, show
+    def __init__(
+        self, protocol: Protocol, trained: Trained, out: str | Path | None, show: bool, callback: Callback | None
+    ) -> None:
+        self.protocol, self.trained, self.show, self.callback = protocol, trained, show, callback
         self.out = None if out is None else Path(out)
         self.config, self.state = protocol.config, trained.state
         self.backend = trained.backend(threads=self.config.threads)
@@ -107,26 +113,21 @@ class Training:
         self.state.compile_seconds += backend.warm_up(batches.batch(0, 0))
         if backend.step:  # of a run that is resumed, maybe in another folder
             self._keep()
-        bar = tqdm(
-            total=config.epochs * batches.targets,
-            initial=batches.seen(backend.step),
-            unit=" samples",
-            unit_scale=True,
-            disable=None if self.show else True,  # None: no bar where the output is not a terminal
-            dynamic_ncols=True,
-            smoothing=0.05,
-        )
+        total, done = config.epochs * batches.targets, batches.seen(backend.step)
+        bar = progress(self.show, total=total, initial=done, unit=" samples", unit_scale=True, smoothing=0.05)
         # A run that diverges ends with a message of its own; NumPy's warnings would add nothing.
         with _interruptible() as stopped, bar, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             while backend.step < self.steps:
                 rate = learning_rate(config, backend.step, self.steps)
                 bar.update(self._step(rate))
                 if backend.step in self.evaluated_after:
-                    words = self._evaluate(rate)
-                    bar.set_postfix_str(words)
+                    loss, test_auc = self._evaluate(rate)
+                    bar.set_postfix_str(words := f"loss {loss:.4f}, AUC {test_auc:.4f}")
                     if self.show and bar.disable:
                         print(f"step {backend.step} of {self.steps}: {words}", file=sys.stderr, flush=True)
                     self._keep()
+                    if self.callback is not None:
+                        self.callback(backend.step, loss, test_auc)
                 if stopped:
                     self._keep()
                     raise KeyboardInterrupt(f"stopped after step {backend.step} of {self.steps}")
@@ -142,8 +143,8 @@ class Training:
         self.state.targets += len(batch.label)
         return len(batch.label)
 
-    def _evaluate(self, rate: float) -> str:
-        """Scores the test samples and adds a row to metrics.csv. -> its loss and AUC, in words."""
+    def _evaluate(self, rate: float) -> tuple[float, float]:
+        """Scores the test samples and adds a row to metrics.csv. -> its loss and AUC."""
         state, step = self.state, self.backend.step
         scores = score(self.backend, self.protocol, self.task)
         self._must_be_finite(scores)
@@ -152,19 +153,14 @@ class Training:
         samples = self.batches.seen(step)
         state.rows.append([step, samples, samples / self.batches.targets, rate, loss, test.mean, test.se, state.seconds])
         state.loss_sum, state.targets = 0.0, 0
-        return f"loss {loss:.4f}, AUC {test.mean:.4f}"
+        return loss, test.mean
 
     def _must_be_finite(self, values: float | Floats) -> None:
         if not np.isfinite(values).all():
-            kept = ""
+            kept, step = "", self.trained.step  # of the last checkpoint
             if self.out:
-                step = self.trained.step  # of the last checkpoint
-                kept = (
-                    f"; the model of step {step} is kept in {self.out}" if step else "; no model was evaluated, so none is kept"
-                )
-            raise Diverged(
-                f"the loss is NaN or infinite at step {self.backend.step}: try a lower --learning-rate, or --clip 1{kept}"
-            )
+                kept = f"; the model of step {step} is in {self.out}" if step else "; no model was evaluated, so none is kept"
+            raise Diverged(f"the loss is NaN or infinite at step {self.backend.step}: try a lower learning rate, or clip 1{kept}")
 
     def _keep(self) -> None:
         """Fetches parameters and step from the backend, and writes them to disk."""

@@ -12,27 +12,31 @@ from .datasets.log import Log
 from .datasets.shop_world import World
 from .errors import DataError, checked
 from .evaluation.plots import draw_curve
+from .runs.checkpoint import load
 from .runs.files import held, whole, write_text
 from .runs.folder import config_text, free_folder, open_run, refuse_taken, remove, settings_of
+from .runs.growth import warm_start
 from .runs.trained import Trained
 from .training import Run, fit
 
 
-def start_run(data: DataSource, config: Config, out: Path | None = None, show: bool = False) -> tuple[Path, Run]:
+def start_run(
+    data: DataSource, config: Config, out: Path | None = None, warm: str | None = None, show: bool = False
+) -> tuple[Path, Run]:
     """Trains in a new run folder. -> the folder, and the Run. out: by default the first free one of runs/NAME-1, -2, …
 
-    A run that ends before its first checkpoint leaves no folder.
+    warm: the run that training begins from, if not from a new model. A run that ends before its first checkpoint leaves no
+    folder.
     """
-    found, text = None, config_text(data, config)
+    found, text = None, config_text(data, config, warm)
     if out is None:
-        found = data.read()
+        found = _beginning(data, config, warm)
         out = free_folder(Path(data.data).name)
     with held(out):
         refuse_taken(out, text)
         write_text(out / "config.json", text)  # before the data are read, so that another run finds the folder taken
         try:
-            log, world = found or data.read()
-            return out, _run_in(out, log, config, None, world, show)
+            return out, _run_in(out, config, *(found or _beginning(data, config, warm)), show)
         except BaseException:
             if not (out / "model.npz").exists():
                 remove(out)
@@ -46,18 +50,22 @@ def resume_run(out: Path, data: str | None = None, threads: int | None = None, s
     """
     if not (out / "config.json").exists() and not (out / "model.npz").exists():
         raise DataError(f"{out}: no such run; train one with python -m atrank_np.train --out {out}")
-    source, config = settings_of(out)
-    if threads is not None:
-        config = checked(replace, config, threads=threads)
     with held(out):
-        if (out / "model.npz").exists():
-            resume, log, world = open_run(out, data)
-        else:
-            resume, (log, world) = None, replace(source, data=data or source.data).read()
-        return _run_in(out, log, config, resume, world, show)
+        source, config, warm = settings_of(out, data)
+        if threads is not None:
+            config = checked(replace, config, threads=threads)
+        if not (out / "model.npz").exists():
+            return _run_in(out, config, *_beginning(source, config, warm), show)
+        return _run_in(out, config, *open_run(out, data), show)
 
 
-def _run_in(out: Path, log: Log, config: Config, resume: Trained | None, world: World | None, show: bool) -> Run:
+def _beginning(data: DataSource, config: Config, warm: str | None) -> tuple[Trained | None, Log, World | None]:
+    """What training begins with: the model, None for a new one, the log, and the simulator of that log, if one made it."""
+    log, world = data.read()
+    return (None, log, world) if warm is None else (*warm_start(load(warm), log, config), world)
+
+
+def _run_in(out: Path, config: Config, resume: Trained | None, log: Log, world: World | None, show: bool) -> Run:
     """Trains in a folder, and writes scores, picture and report there. The report is last: it says that all is done."""
     try:
         run = fit(log, config, out=out, resume=resume, world=world, show=show)

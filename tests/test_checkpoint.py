@@ -106,7 +106,7 @@ def test_saved_and_loaded(log, tmp_path):
 
 def test_every_model_saved_and_loaded(competitor_run, log, tmp_path):
     trained = load(competitor_run)
-    assert (trained.config.model, trained.users) == (competitor_run.name, 31)
+    assert (trained.config.model, len(trained.users)) == (competitor_run.name, 31 if competitor_run.name == "bpr_mf" else 1)
     assert trained.fits(log) and trained.params.keys() == trained.model().shapes().keys()
     save(tmp_path / "model.npz", trained)
     again = load(tmp_path)
@@ -145,11 +145,10 @@ def test_other_logs_do_not_fit(log, tiny):
         other = read_log(tiny)
         getattr(other, column)[5] += 1
         assert not trained.fits(other)
-        assert trained.reads(other)
     for name, values in (("category", 1), ("price", 5.0)):
         other = read_log(tiny)
         other.catalogues["items"].features[name][3] = values
-        assert trained.reads(other) and not trained.fits(other)
+        assert not trained.fits(other)
     other = read_log(tiny)
     other.catalogues["queries"].features["words"].ids[0] += 1
     assert not trained.fits(other)
@@ -157,19 +156,19 @@ def test_other_logs_do_not_fit(log, tiny):
     for column in changes:  # what a bag, and what a user ends with
         other = read_log(tiny)
         column(other)[3] += 1
-        assert trained.reads(other) and not trained.fits(other)
+        assert not trained.fits(other)
     other = read_log(tiny)
     other.tables["words"][2] = "x"  # the same numbers for other words
-    assert trained.reads(other) and not trained.fits(other)
+    assert not trained.fits(other)
     other = read_log(tiny)
     other.schema = other.schema.choose(targets=["items"])
-    assert trained.reads(other) and not trained.fits(other)
+    assert not trained.fits(other)
     other = read_log(tiny)
     other.actions = other.actions[::-1]
-    assert not trained.fits(other) and not trained.reads(other)
+    assert not trained.fits(other)
     other = read_log(tiny)
     other.catalogues["items"].objects[3] = "x"
-    assert not trained.fits(other) and not trained.reads(other)
+    assert not trained.fits(other)
 
 
 def test_a_failed_save_keeps_the_old_file(log, tmp_path, monkeypatch):

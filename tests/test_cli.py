@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 from runs import assert_fault, command_line, environment, process
 
-from atrank_np import cli, train
+from atrank_np import cli, train, train_flags
+from atrank_np.__main__ import COMMANDS, main
+from atrank_np.errors import DataError
 from atrank_np.memory import peak_rss_mb
 from atrank_np.runs import trained
+
+PACKAGE = Path(cli.__file__).parent
 
 
 def test_peak_memory_is_in_megabytes():
@@ -47,6 +51,24 @@ def test_faults_are_one_line(tiny, tmp_path):
     (tmp_path / "file").write_text("")
     assert_fault(process("train", "--data", tiny, "--out", tmp_path / "file" / "run"), f"{tmp_path}/file/run: Not a directory")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_all_commands_by_name(tiny, tmp_path):
+    """The list has every module that is a command; one runs as it does alone, and takes its folder without a flag."""
+    files = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if "run(main)" in path.read_text()}
+    names = {".".join(file.parts).removesuffix(".__main__") for file in files} - {"__main__"}
+    assert set(COMMANDS) == names
+    listed = subprocess.run([sys.executable, "-m", "atrank_np"], capture_output=True, text=True, env=environment())
+    assert listed.returncode == 0 and all(f"  {name} " in listed.stdout for name in names)
+    ran = subprocess.run(
+        [sys.executable, "-m", "atrank_np", "datasets.stats", tiny], capture_output=True, text=True, env=environment()
+    )
+    assert ran.returncode == 0 and ran.stdout == process("datasets.stats", tiny).stdout
+    with pytest.raises(DataError, match="^trian: no command of that name; there are train, evaluate, "):
+        main(["trian"])
+    assert train_flags.settings(train_flags.parse([str(tiny)]))[0].data == str(tiny)
+    with pytest.raises(DataError, match="not allowed with"):
+        train_flags.parse([str(tiny), "--data", str(tiny)])
 
 
 def test_output_that_nobody_reads(tiny, tmp_path, trained_run):

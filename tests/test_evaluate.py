@@ -85,7 +85,7 @@ def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
     log = one_group(tmp_path, "u a 1,u b 2,u c 3,u d 4")
     parts = Protocol(log, Config(cap=1))
     scores = np.array([0.0, 3, 3, 3, 2, 1, 1, 1])
-    backend = SimpleNamespace(catalogue_scores=lambda batch, group: scores)
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: scores[None].copy())
     assert full_ranks(backend, parts, parts.test).tolist() == [0]
 
 
@@ -93,7 +93,7 @@ def test_a_repeat_is_ranked_among_what_he_had(tmp_path):
     """Where the schema keeps repeated targets, recommend shows the objects of the history too."""
     log = one_group(tmp_path, "u a 1,u b 2,u a 3", "target_repeats = 'keep'")
     parts = Protocol(log)
-    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 1, 2, 0, 0, 0, 0, 0]))
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([[0.0, 1, 2, 0, 0, 0, 0, 0]]))
     assert full_ranks(backend, parts, parts.test).tolist() == [1]  # after b
 
 
@@ -101,7 +101,7 @@ def test_a_constant_score_ranks_in_the_middle(tmp_path):
     """c, d, e, f, g tie with the positive b; a was there before."""
     log = one_group(tmp_path, "u a 1,u b 2")
     parts = Protocol(log)
-    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.ones(8))
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.ones((1, 8)))
     assert full_ranks(backend, parts, parts.test).tolist() == [2.5]
 
 
@@ -109,7 +109,7 @@ def test_an_object_of_another_group_is_ranked(tmp_path):
     """u searched for query c; item c is new to this user, and stands before b."""
     log = several_groups(tmp_path, "u q c 1,u i a 2,u i b 3", "targets = ['items']")
     parts = Protocol(log)
-    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 9, 1, 5, 0, 0, 0, 0]))
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([[0.0, 9, 1, 5, 0, 0, 0, 0]]))
     assert full_ranks(backend, parts, parts.test).tolist() == [1]
 
 

@@ -254,10 +254,10 @@ def test_a_whole_catalogue(settings, length):
     problem = toy_problem(np.random.default_rng(12), **settings)
     numpy, numba = both(problem)
     for group, part in enumerate(problem.model.space.groups):
-        batch = random_batch(np.random.default_rng(13), problem.model.space.groups, [length], [0])
+        batch = random_batch(np.random.default_rng(13), problem.model.space.groups, [length, 2], [0, 0])
         for _ in range(2):
             scores = numba.catalogue_scores(batch, group)
-            assert scores.shape == (part.objects,)
+            assert scores.shape == (2, part.objects)
             assert_close(scores, numpy.catalogue_scores(batch, group), 1e-11)
             for backend in (numpy, numba):
                 backend.train_step(problem.batch, 0.1)

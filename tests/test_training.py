@@ -45,7 +45,7 @@ def test_a_run_that_diverges_at_once(tiny, tmp_path):
     result = process("train", "--data", tiny, "--out", out, *flags)
     (line,) = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (3, "")
-    advice = "try a lower --learning-rate, or --clip 1; no model was evaluated, so none is kept"
+    advice = "try a lower learning rate, or clip 1; no model was evaluated, so none is kept"
     assert re.fullmatch(rf"error: the loss is NaN or infinite at step \d+: {advice}", line)
     assert list(tmp_path.iterdir()) == []
 

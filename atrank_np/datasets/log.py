@@ -1,6 +1,6 @@
 """A behaviour log in memory: which user acted on which object, how and when, and the features of the objects."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import numpy as np
@@ -52,6 +52,13 @@ class Log:
     action: Ints  # int16 [E], index in actions
     time: Ints  # int64 [E], ticks
     counts: dict[str, int] = field(default_factory=dict)  # what was counted, in words to print -> how often
+
+
+def with_events(log: Log, kept: Mask) -> Log:  # [E]
+    """The log with some of its events only, and all its users."""
+    offsets = np.append(0, np.cumsum(np.bincount(user_of_event(log)[kept], minlength=len(log.users))))
+    columns = {name: getattr(log, name)[kept] for name in ("group", "object", "action", "time")}
+    return replace(log, offsets=offsets, **columns)
 
 
 def user_of_event(log: Log) -> Ints:  # -> int32 [E]

@@ -1,7 +1,6 @@
 """The protocol: which behaviours are ranked, from which history, and against which other objects."""
 
 from collections import Counter
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ import numpy as np
 from ..arrays import Ints, Mask
 from ..config import Config
 from ..randomness import stream
-from .log import Log, may_be_target, not_taken, user_of_event
+from .log import Log, may_be_target, not_taken, user_of_event, with_events
 from .negatives import Negatives
 from .samples import BLOCK, Events, LazySamples, Samples, Task
 from .schema import Schema
@@ -38,8 +37,8 @@ class Protocol:
     test: Samples
     negatives: Negatives
     popularity: list[Ints]  # for each group of the schema, the number of training events of each object [M]
-    # For each group, the action that all its candidates carry. A negative has no action of its own, and the action of the
-    # positive would tell which one it is.
+    # For each group, the action that all its candidates carry, its most frequent one. A negative has no action of its own, and
+    # the action of the positive would tell which one it is.
     target_actions: list[int]
     repeat_share: float  # of the test moments, dropped or not, those whose positive is in the history already
     counts: dict[str, int]  # what was left out, in words -> how often
@@ -76,10 +75,11 @@ class Protocol:
             if group.name not in popularity:
                 seen = taken & (log.group == g) & (np.arange(len(user)) < first_tested[user])
                 popularity[group.name] = _count(log, group.name, seen)
+                target_actions[group.name] = _target_action(log, group.name, seen)
         self.train = _joined(log, self.offsets, cap, train)
         self.test = _joined(log, self.offsets, cap, test).take(slice(None))
         self.popularity = [popularity[group.name] for group in self.schema.groups]
-        self.target_actions = [target_actions.get(group.name, 0) for group in self.schema.groups]
+        self.target_actions = [target_actions[group.name] for group in self.schema.groups]
         repeated = np.concatenate(repeats)
         self.repeat_share = float(repeated.mean()) if len(repeated) else 0.0
         self.counts = {what: n for what, n in counts.items() if n}
@@ -161,9 +161,7 @@ def without_tests(log: Log) -> Log:
     for name in log.schema.targets:
         backwards = np.flatnonzero(may_be_target(log, name))[::-1]
         keep[backwards[np.unique(user[backwards], return_index=True)[1]]] = False
-    offsets = np.append(0, np.cumsum(np.bincount(user[keep], minlength=len(log.users))))
-    columns = {name: getattr(log, name)[keep] for name in ("group", "object", "action", "time")}
-    return replace(log, offsets=offsets, **columns)
+    return with_events(log, keep)
 
 
 def _running(mask: Mask) -> Ints:  # [E] -> [E+1], int32 where that is enough

@@ -14,7 +14,7 @@ from ..errors import DataError
 from .files import whole
 from .trained import Progress, Trained
 
-FORMAT = "atrank_np model 3"
+FORMAT = "atrank_np model 4"
 
 
 def save(path: str | Path, trained: Trained) -> None:
@@ -28,12 +28,11 @@ def save(path: str | Path, trained: Trained) -> None:
         "statistics": trained.statistics,
         "features": trained.features,
         "events": trained.events,
-        "users": trained.users,
         "step": trained.step,
         "table_scale": trained.table_scale,
         "state": asdict(trained.state),
     }
-    arrays: dict[str, Any] = {"about": np.array(json.dumps(about))}
+    arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "users": trained.users}
     arrays |= {f"param/{name}": w for name, w in trained.params.items()}
     arrays |= {f"table/{name}": names for name, names in trained.tables.items()}
     for group, catalogue in trained.catalogues.items():
@@ -53,7 +52,6 @@ def load(path: str | Path) -> Trained:
 
         trained = load("runs/shop-1")
         weights = trained.unscaled_parameters()["vanilla.W"]  # [K, D/K, D]
-        ranked = rank(trained, read_log("data/shop"), user="u7")
 
     The file is never executed: it holds arrays and JSON, no pickle. DataError if there is none, or it is not whole, or not a
     model of this program.
@@ -91,7 +89,7 @@ def load(path: str | Path) -> Trained:
             statistics=about["statistics"],
             features=about["features"],
             events=about["events"],
-            users=about["users"],
+            users=arrays["users"],
             params=starting_with("param/"),
             step=about["step"],
             table_scale=about["table_scale"],

@@ -15,6 +15,7 @@ from ..datasets.shop_world import World
 from ..errors import DataError
 from .checkpoint import load
 from .files import write_text
+from .growth import joined
 from .trained import Trained
 
 SCHEMA_VERSION = 1  # of report.json
@@ -31,9 +32,10 @@ def write_rows(path: Path, rows: Iterable[list[float]]) -> None:
     write_text(path, text.getvalue())
 
 
-def config_text(data: DataSource, config: Config) -> str:
-    """The text of config.json."""
-    return json.dumps({"data": asdict(data), "config": config.to_dict()}, indent=2) + "\n"
+def config_text(data: DataSource, config: Config, warm: str | None = None) -> str:
+    """The text of config.json. warm: the run that training began from, if not from a new model."""
+    begun = {"warm_start": str(Path(warm).resolve())} if warm else {}
+    return json.dumps({"data": asdict(data), "config": config.to_dict()} | begun, indent=2) + "\n"
 
 
 def refuse_taken(out: Path, text: str) -> None:
@@ -83,19 +85,21 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, Wo
 
     data: the data folder, if it has moved since. DataError if the model was not trained on that log.
     """
-    trained, (source, _) = load(run), settings_of(run)
-    if data is not None:
-        source = replace(source, data=data)
-    elif not find_data(source.data).exists():
-        raise DataError(f"{source.data}: the data folder of {run} is not there any more; say with --data where it is")
+    trained, (source, _, _) = load(run), settings_of(run, data)
+    if not find_data(source.data).exists():
+        raise DataError(f"{source.data}: the data folder of {run} is not there; say with --data where it is")
     log, world = source.read()
+    log = joined(trained, log)
     if not trained.fits(log):
         raise DataError(f"{source.data}: not the data that {run} was trained on; name that folder with --data")
     return trained, log, world
 
 
-def settings_of(run: str | Path) -> tuple[DataSource, Config]:
-    """What a run was started with. DataError if its config.json is not as `config_text` writes it."""
+def settings_of(run: str | Path, data: str | None = None) -> tuple[DataSource, Config, str | None]:
+    """What a run was started with: its data, its settings, and the run that it began from, if any.
+
+    data: the data folder, if it has moved since. DataError if config.json is not as `config_text` writes it.
+    """
     path = Path(run) / "config.json"
     try:
         written = json.loads(path.read_text("utf-8"))
@@ -104,6 +108,7 @@ def settings_of(run: str | Path) -> tuple[DataSource, Config]:
         folder, *lists, size = astuple(source)
         if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
             raise TypeError
-        return source, config
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        source = source if data is None else replace(source, data=data)
+        return source, config, written.get("warm_start")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(f"{path}: expected the run's settings, as train writes them") from None

@@ -30,8 +30,51 @@ BUGS = [
     *bugs_in(
         "evaluation/ranking.py",
         "test_recommend.py",
-        ("user not named", "for value in (place, max", "for value in (-1, max", "test_whose_batch_it_is"),
-        ("nobody is the first user", "place = -1", "place = 0", "test_whose_batch_it_is"),
+        (
+            "user not named",
+            "return Moments(events, first, Samples(places,",
+            "return Moments(events, first, Samples(places * 0,",
+            "test_whose_batch_it_is",
+        ),
+        (
+            "equal scores turned",
+            'np.argsort(-own[rows], kind="stable")[:n]',
+            'np.argsort(own[rows], kind="stable")[::-1][:n]',
+            "test_the_best_of_some_scores",
+        ),
+    ),
+    *bugs_in(
+        "evaluation/ranking.py",
+        "test_evaluate.py",
+        (
+            "what was had before the cap is shown",
+            "length = some.end - asked.first[block]",
+            "length = some.end - some.start",
+            "test_what_the_user_had_before_the_cap_is_not_ranked",
+        ),
+    ),
+    *bugs_in(
+        "runs/growth.py",
+        "test_growth.py",
+        ("features of the old log", "    source[rows[1:]] = ", "    _ = ", "test_new_values_of_features"),
+        (
+            "statistics of the new log",
+            "= trained.statistics, trained.target_actions",
+            "= grown.statistics, trained.target_actions",
+            "test_what_is_known_does_not_move[ATRank]",
+        ),
+        (
+            "new objects read as old ones",
+            "np.where(log.object < size, log.object, 0)",
+            "np.minimum(log.object, size - 1)",
+            "test_a_new_object_is_unknown_to_the_old_model",
+        ),
+        (
+            "users in the order of the log",
+            "user = place[1 + user_of_event(log)] - 1",
+            "user = user_of_event(log)",
+            "test_new_users_of_bpr_mf",
+        ),
     ),
     *bugs_in(
         "evaluation/controls.py",
