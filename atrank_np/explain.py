@@ -28,7 +28,7 @@ from .evaluation.attention import (
 from .evaluation.plots import draw_self_attention, draw_vanilla_attention, write_page
 from .evaluation.ranking import objects_of, target_group
 from .runs.files import whole, write_text
-from .runs.folder import open_run
+from .runs.folder import note_unfinished, open_run
 from .text import one_line
 
 
@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     _check(options)
     trained, log, _ = open_run(options.run, options.data)
+    note_unfinished(options.run, trained)
     name = trained.config.variant or trained.config.model
     if trained.config.model != "atrank" or name == "no_self_attention":
         raise DataError(f"{options.run}: explain draws self-attention, and {name} has none")

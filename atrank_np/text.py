@@ -11,7 +11,12 @@ def one_line(name: str) -> str:
 
     Line breaks are spaces. What a terminal would obey, and what would turn the direction of the letters after it, is escaped.
     """
-    return "".join(c if c.isprintable() or c in JOINERS else ascii(c)[1:-1] for c in " ".join(name.split()))
+    return escaped(" ".join(name.split()))
+
+
+def escaped(text: str) -> str:
+    """A text with escapes in the place of what has no letters of its own."""
+    return "".join(c if c.isprintable() or c in JOINERS else ascii(c)[1:-1] for c in text)
 
 
 def shortened(text: str, most: int = 290) -> str:
@@ -22,7 +27,7 @@ def shortened(text: str, most: int = 290) -> str:
 
 def quoted(name: str) -> str:
     """A name of the data as it is; in quotation marks, with escapes, if blanks or line breaks could mislead the reader."""
-    return name if name == one_line(name) and not name.startswith('"') else json.dumps(name, ensure_ascii=False)
+    return name if name == one_line(name) and not name.startswith('"') else escaped(json.dumps(name, ensure_ascii=False))
 
 
 def table(*columns: object, rows: Iterable[Iterable[object]]) -> str:

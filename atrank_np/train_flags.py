@@ -230,5 +230,5 @@ def warm_settings(given: dict[str, Any]) -> tuple[DataSource, Config]:
         raise DataError(f"--warm-start: keeps features, groups and sizes of the run; --{name.replace('_', '-')} cannot be chosen")
     chosen = {name: given[name] for name in Config.__dataclass_fields__ if name in given}
     config: Config = checked(replace, load(given["warm_start"]).config, **chosen)
-    source, _, _ = settings_of(given["warm_start"])
+    source, _, _ = settings_of(given["warm_start"], given.get("data"))
     return replace(source, data=str(find_data(given.get("data", source.data)).resolve())), config

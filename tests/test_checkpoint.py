@@ -88,7 +88,7 @@ def test_the_model_has_the_logs_shapes(log):
 def test_saved_and_loaded(log, tmp_path):
     trained = assembled(log, seed=3)
     trained.step, trained.table_scale = 17, 0.1 + 0.2
-    trained.state = Progress(rows=[[1, float("nan")]], loss_sum=1 / 3, targets=8, seconds=0.7)
+    trained.state = Progress(rows=[[1, float("nan"), *range(6)]], loss_sum=1 / 3, targets=8, seconds=0.7)
     save(tmp_path / "model.npz", trained)
     for path in (tmp_path, tmp_path / "model.npz"):
         again = load(path)

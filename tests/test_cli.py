@@ -16,6 +16,7 @@ from atrank_np.__main__ import COMMANDS, main
 from atrank_np.errors import DataError
 from atrank_np.memory import peak_rss_mb
 from atrank_np.runs import trained
+from atrank_np.text import one_line, quoted
 
 PACKAGE = Path(cli.__file__).parent
 
@@ -134,3 +135,15 @@ def test_one_blas_thread():
     if not result.stdout:
         pytest.skip("numpy has another BLAS here")
     assert result.stdout == "1\n"
+
+
+def test_names_that_a_terminal_would_obey():
+    """Case 19: they are shown escaped, also in messages, which have at most 300 letters and keep the next step."""
+    hostile, shown = "\x1b[31mred\x9b2J\u202egnp\x07", r"\x1b[31mred\x9b2J\u202egnp\x07"
+    assert one_line(f"a\n b{hostile}") == f"a b{shown}"
+    assert quoted(hostile) == '"' + shown.replace(r"\x1b", r"\u001b").replace(r"\x07", r"\u0007") + '"'
+    for name in ("سلام\u200cها", "👩\u200d🚀", "名前", "ñandú"):
+        assert one_line(name) == quoted(name) == name
+    assert str(DataError(f"{hostile}: none")) == f"{shown}: none"
+    long = str(DataError(f"file.csv: {'a' * 1000}; say with --data where it is"))
+    assert len(long) <= 300 and long.startswith("file.csv: aaa") and long.endswith("aaa; say with --data where it is")

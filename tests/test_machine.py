@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from runs import command_line, environment, outcome, process, report, run_train
 
-from atrank_np import recommend, train
+from atrank_np import evaluate, explain, recommend, train
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 from atrank_np.runs import files
@@ -223,7 +223,7 @@ def test_data_that_have_moved(undisturbed, tmp_path):
     for name in FILES:
         (tmp_path / name).write_bytes((undisturbed / name).read_bytes())
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(DataError, match=r"moved: the data folder of .* is not there any more; say with --data where it is$"):
+    with pytest.raises(DataError, match=r"moved: the data folder of .* is not there; say with --data where it is$"):
         recommend.main([str(tmp_path), "--user", "u1"])
 
 
@@ -292,3 +292,18 @@ def test_a_comparison_is_killed_at_random_moments(kills, tiny, tmp_path):
         assert ended.returncode == 0, ended.stderr
         for run in ("atrank-0", "bpr_mf-0"):
             assert outcome(out / run) == outcome(tmp_path / "whole" / run)
+
+
+def test_a_run_that_was_stopped_says_so(undisturbed, tmp_path, capsys):
+    """Case 07: whoever uses its model is told."""
+    for name in FILES:
+        (tmp_path / name).write_bytes((undisturbed / name).read_bytes())
+    step = load(tmp_path).step
+    go_on = f"go on with python -m atrank_np.train --resume {tmp_path}"
+    note = f"note: {tmp_path}: its training was stopped after step {step}; {go_on}\n"
+    for command in (recommend, evaluate, explain):
+        flags = [] if command is evaluate else ["--user", "u1"]
+        for stopped in (False, True):
+            (tmp_path / "report.json").unlink() if stopped else (tmp_path / "report.json").write_text("{}")
+            assert command.main([str(tmp_path), *flags]) == 0
+            assert (note in capsys.readouterr().err) == stopped

@@ -12,7 +12,7 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError, Diverged
 from atrank_np.runs import trained
 from atrank_np.runs.checkpoint import load
-from atrank_np.runs.folder import COLUMNS
+from atrank_np.runs.trained import COLUMNS
 
 
 def test_the_loss_of_a_row_is_that_since_the_row_before(tiny, monkeypatch):

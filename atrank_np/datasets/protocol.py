@@ -13,6 +13,7 @@ from .log import Log, may_be_target, not_taken, user_of_event, with_events
 from .negatives import Negatives
 from .samples import BLOCK, Events, LazySamples, Samples, Task
 from .schema import Schema
+from .soundness import check_log
 
 DEFAULTS = Config()
 
@@ -44,6 +45,7 @@ class Protocol:
     counts: dict[str, int]  # what was left out, in words -> how often
 
     def __init__(self, log: Log, config: Config = DEFAULTS) -> None:
+        check_log(log)
         self.log, self.schema, self.config = log, log.schema, config
         log = without_tests(log) if config.validate else log
         self.negatives = Negatives(log)

@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import Floats
 from ..config import LABELS
 from ..runs.files import whole, write_text
-from ..runs.folder import COLUMNS
+from ..runs.trained import COLUMNS
 from ..text import shortened
 from .attention import DAY, Inside
 from .paired import Runs
@@ -39,7 +39,7 @@ def picture(draw: Callable[P, Any]) -> Callable[Concatenate[Path, P], None]:
             if lacking and (fonts := _fonts_with(lacking)):
                 lacking = _write(path, lambda: draw(*arguments, **settings), fonts)
             if lacking:
-                some = " ".join(sorted(lacking)[:5])
+                some = shortened(" ".join(sorted(lacking)[:5]))
                 print(f"{path.name}: no font of this system has {some}; install one, such as Noto Sans CJK", file=sys.stderr)
         except Exception as fault:  # no folder for matplotlib's own files, a full disk, a damaged font, …
             print(shortened(f"{path}: not drawn: {fault}"), file=sys.stderr)
@@ -73,9 +73,8 @@ def _fonts_with(letters: set[str]) -> list[str]:
     from matplotlib.ft2font import FT2Font
 
     names, lacking = [], set(letters)
-    for font in sorted(
-        font_manager.fontManager.ttflist, key=lambda font: (font.style != "normal", font.weight not in (400, "normal"))
-    ):
+    fonts = [font for font in font_manager.fontManager.ttflist if not font.name.startswith("Last Resort")]  # that has boxes
+    for font in sorted(fonts, key=lambda font: (font.style != "normal", font.weight not in (400, "normal"))):
         with contextlib.suppress(OSError, RuntimeError):  # a font that matplotlib cannot read
             has = {letter for letter in lacking if FT2Font(font.fname).get_char_index(ord(letter))}
             if has:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
@@ -16,13 +17,11 @@ from ..errors import DataError
 from .checkpoint import load
 from .files import write_text
 from .growth import joined
-from .trained import Trained
+from .trained import COLUMNS, Trained
 
 SCHEMA_VERSION = 1  # of report.json
 
 FILES = ("model.npz", "metrics.csv", "test_scores.npz", "curve.png", "report.json", "config.json")  # of a run folder
-
-COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")
 
 
 def write_rows(path: Path, rows: Iterable[list[float]]) -> None:
@@ -86,8 +85,6 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, Wo
     data: the data folder, if it has moved since. DataError if the model was not trained on that log.
     """
     trained, (source, _, _) = load(run), settings_of(run, data)
-    if not find_data(source.data).exists():
-        raise DataError(f"{source.data}: the data folder of {run} is not there; say with --data where it is")
     log, world = source.read()
     log = joined(trained, log)
     if not trained.fits(log):
@@ -108,7 +105,17 @@ def settings_of(run: str | Path, data: str | None = None) -> tuple[DataSource, C
         folder, *lists, size = astuple(source)
         if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
             raise TypeError
-        source = source if data is None else replace(source, data=data)
-        return source, config, written.get("warm_start")
+        warm = written.get("warm_start")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(f"{path}: expected the run's settings, as train writes them") from None
+    source = source if data is None else replace(source, data=data)
+    if not find_data(source.data).exists():
+        raise DataError(f"{source.data}: the data folder of {run} is not there; say with --data where it is")
+    return source, config, warm
+
+
+def note_unfinished(run: str | Path, trained: Trained) -> None:
+    """Says that the training of a run was stopped, if it was."""
+    if (Path(run) / "config.json").exists() and not (Path(run) / "report.json").exists():
+        go_on = f"go on with python -m atrank_np.train --resume {run}"
+        print(f"note: {run}: its training was stopped after step {trained.step}; {go_on}", file=sys.stderr)
