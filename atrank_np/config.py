@@ -34,14 +34,14 @@ class Variant(NamedTuple):
 AUTHORS: Settings = {"l2": 0.0, "clip": 5.0, "learning_rate": 1.0, "schedule": "step", "fresh_negatives": False}
 VARIANTS = {
     "": Variant("ATRank itself", compiled=True),
-    "residual": Variant("C = F_self(S + attention): a residual connection around the self-attention", compiled=True),
+    "printed": Variant("C = F_self(attention), the paper's (6): no residual connection around the self-attention", compiled=True),
     "no_self_attention": Variant("C = F_self(S): behaviours do not attend to each other"),
     "no_time": Variant("no elapsed time", compiled=True),
     "continuous_time": Variant("the logarithm of the elapsed time instead of its bucket"),
     "scaled_scores": Variant("scores of two relu projections, scaled by 1/√d, instead of bilinear ones"),
     "time_concat": Variant("a one-hot of the bucket beside the embedding instead of the sum"),
     "linear_projection": Variant("F_M without its relu"),
-    "attention_residual": Variant("residual and layer norm around the attention too, a quarter of F's width"),
+    "attention_residual": Variant("residual and layer norm around both attentions, a quarter of F's width"),
     "raw_query": Variant("the target without F_M; its embedding as wide as the model"),
     "activation_l2": Variant("L2 on user vector and target instead of L2 on weights", {"l2": 0.0}),
     "authors": Variant("all changes of the authors' code and its training settings, except its 12 buckets", AUTHORS),
@@ -53,7 +53,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model": tuple(MODELS),
     "variant": tuple(VARIANTS),
     "ranking": ("dot", "deep"),
-    "loss": ("point", "pair"),
+    "loss": ("point", "pair", "softmax"),
+    "negatives_by": ("uniform", "popularity"),
+    "optimizer": ("sgd", "adam", "adagrad"),
     "schedule": ("exponential", "step"),
     "backend": ("numpy", "numba"),
 }
@@ -68,7 +70,7 @@ class Config:
     width: int = 128  # s_all of (1), the hidden size of all layers
     spaces: int = 8  # K of (2); s_k = width / spaces
     ranking: str = "dot"  # f of (8): "dot" or "deep"
-    loss: str = "point"  # (8) "point", or "pair"
+    loss: str = "point"  # (8) "point", or "pair", or "softmax"
     item_bias: bool = True  # a number per object added to f
     dropout: float = 0.0  # in F_self and F_vanilla
     dense_init: float = 0.088  # standard deviation of weight matrices: 1/sqrt(128)
@@ -78,12 +80,16 @@ class Config:
     # Training
     epochs: int = 20
     batch_size: int = 32  # targets: 16 histories with a positive and a negative each
+    optimizer: str = "sgd"  # "sgd", "adam" or "adagrad"
     learning_rate: float = 0.5
+    table_rate: float = 1.0  # rows of tables and item biases are trained with the learning rate times it
     decay: float = 0.1  # the rate falls by this factor over the whole run
     schedule: str = "exponential"  # continuously, or in one "step" after two thirds of it
     l2: float = 5e-5  # λ of λ/2 ‖w‖²
     negatives: int = 1  # per positive
+    negatives_by: str = "uniform"  # or "popularity": drawn in proportion to training events
     fresh_negatives: bool = True  # drawn anew each epoch, or once
+    pool: int = 0  # objects of a batch among which hard negatives are sought (see `hard_negatives`); 0: none are
     cap: int = 100  # behaviours of a history that are read, the last ones
     clip: float = 0.0  # limit of the gradients' global norm; 0: none
     seed: int = 0
@@ -91,8 +97,10 @@ class Config:
     # Evaluation
     eval_seed: int = 0
     eval_negatives: int = 1  # per test positive
+    split_time: int | None = None  # test on each user's first target from this tick on; None: on the last one
     validate: bool = False  # evaluate on the last event but one; the test events are not read
     evaluations: int = 10  # test scorings in a run
+    patience: int = 0  # stop after so many evaluations without a better validation AUC, and keep the best model; 0: no
 
     # The machine: none of these changes a result beyond the last bits
     backend: str = "numba"  # or "numpy", the plain definition
@@ -107,6 +115,8 @@ class Config:
                 object.__setattr__(self, field.name, operator.index(value) if whole else float(value))
             except (TypeError, ValueError):
                 raise ValueError(f"{field.name} must be a {'whole ' * whole}number, not {value!r}") from None
+        if self.split_time is not None and not (isinstance(self.split_time, int) and abs(self.split_time) <= 2**62):
+            raise ValueError(f"split_time must be a time of the log, in ticks, not {self.split_time!r}")
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -116,20 +126,27 @@ class Config:
             raise ValueError(f"width {self.width} does not divide into {self.spaces} equal spaces")
         if self.batch_size < 1 + self.negatives or self.batch_size % (1 + self.negatives):
             raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of {1 + self.negatives}: a positive and its negatives"
+                f"batch_size {self.batch_size} must be a multiple of {1 + self.negatives}, a positive and its negatives: "
+                f"{16 * (1 + self.negatives)} are 16 histories"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
         for name, values in CHOICES.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be one of {', '.join(filter(None, values))}, not {getattr(self, name)!r}")
+        if not 0 <= self.pool < 2**31:
+            raise ValueError(f"pool must be from 0 to 2^31 - 1, not {self.pool}")
+        if self.pool and (self.loss != "softmax" or self.ranking != "dot" or self.model == "bpr_mf" or not self.fresh_negatives):
+            raise ValueError(
+                "a pool needs the softmax loss, the ranking 'dot', fresh negatives, and a model that reads histories"
+            )
         if self.model == "bpr_mf" and self.ranking == "deep":
             raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
         if self.variant and self.model != "atrank":
             raise ValueError(f"variant {self.variant!r} is one of atrank, not of {self.model}")
         if self.backend != "numpy" and not VARIANTS[self.variant].compiled:
             raise ValueError(f"variant {self.variant!r} is computed by the backend 'numpy' alone, not by {self.backend!r}")
-        for name in ("seed", "eval_seed"):
+        for name in ("seed", "eval_seed", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not self.decay > 0:
@@ -139,7 +156,7 @@ class Config:
             raise ValueError(
                 f"the highest learning rate times l2 must be below 0.05, not {decrease}: a step takes that share of a weight away"
             )
-        for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
+        for name in ("learning_rate", "table_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
 
@@ -160,8 +177,9 @@ def defaults(model: str = "atrank", variant: str = "") -> Config:
     return Config(**settings)
 
 
-# Exactly the numbers of the paper's section "hyperparameters"; `--paper` on the command line.
+# The paper's equations and exactly the numbers of its section "hyperparameters"; `--paper` on the command line.
 PAPER: Settings = {
+    "variant": "printed",
     "width": 128,
     "spaces": 8,
     "ranking": "dot",

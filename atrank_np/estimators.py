@@ -87,7 +87,7 @@ class Recommender:
             return "not trained"
         objects = sum(len(self.trained_.catalogues[group].objects) - 1 for group in self.trained_.schema.targets)
         rows = self.history_
-        what = "validation" if self.config.validate else "test"
+        what = "validation" if self.config.validate or self.config.patience else "test"
         return f"{objects:,} objects" + (
             f", {what} AUC {rows['test_auc'][-1]:.3f} ± {rows['test_auc_se'][-1]:.3f}" if rows["step"] else ""
         )

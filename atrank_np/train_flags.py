@@ -83,7 +83,12 @@ def _add_model_flags(model: argparse._ArgumentGroup, default: Config) -> None:
         help="width of every feature embedding (default: that of the schema, else 64)",
     )
     model.add_argument("--ranking", choices=CHOICES["ranking"], default=default.ranking, help="f of (8)")
-    model.add_argument("--loss", choices=CHOICES["loss"], default=default.loss, help="(8), or its pair-wise form")
+    model.add_argument(
+        "--loss",
+        choices=CHOICES["loss"],
+        default=default.loss,
+        help="(8), its pair-wise form, or a softmax over a positive and its negatives",
+    )
     model.add_argument(
         "--dropout", type=float, default=default.dropout, help="rate in F_self (6) and F_vanilla (7), where a model has them"
     )
@@ -99,7 +104,19 @@ def _add_model_flags(model: argparse._ArgumentGroup, default: Config) -> None:
 def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> None:
     training.add_argument("--epochs", type=int, default=default.epochs, help="passes over the training samples")
     training.add_argument("--batch-size", type=int, default=default.batch_size, help="targets in a step, negatives included")
-    training.add_argument("--learning-rate", type=float, default=default.learning_rate, help="of SGD, at the first step")
+    training.add_argument("--optimizer", choices=CHOICES["optimizer"], default=default.optimizer, help="the paper's is sgd")
+    training.add_argument(
+        "--learning-rate",
+        type=float,
+        default=default.learning_rate,
+        help="at the first step; adam and adagrad need a lower one",
+    )
+    training.add_argument(
+        "--table-rate",
+        type=float,
+        default=default.table_rate,
+        help="embeddings and item biases are trained with the learning rate times it",
+    )
     training.add_argument("--decay", type=float, default=default.decay, help="the rate falls by this factor over the run")
     training.add_argument(
         "--schedule",
@@ -110,11 +127,23 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
     training.add_argument("--l2", type=float, default=default.l2, help="weight λ of λ/2 |w|², over matrices and whole tables")
     training.add_argument("--negatives", type=int, default=default.negatives, help="sampled for each positive")
     training.add_argument(
+        "--negatives-by",
+        choices=CHOICES["negatives_by"],
+        default=default.negatives_by,
+        help="how they are drawn; the softmax loss is corrected for popularity",
+    )
+    training.add_argument(
         "--negatives-once",
         dest="fresh_negatives",
         action="store_false",
         default=default.fresh_negatives,
         help="draw the negatives once, not afresh in each epoch",
+    )
+    training.add_argument(
+        "--pool",
+        type=int,
+        default=default.pool,
+        help="with the softmax loss: objects of a batch among which hard negatives are sought, 0: none are",
     )
     training.add_argument("--clip", type=float, default=default.clip, help="limit of the gradient's global norm, 0: none")
     training.add_argument(
@@ -132,8 +161,8 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
         "--paper",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="exactly the paper's numbers: learning rate 1.0, no item bias, embeddings of 64; what the paper does not say "
-        "keeps the model's default, and a flag beside --paper wins",
+        help="exactly what the paper has: its equations as printed, learning rate 1.0, no item bias, embeddings of 64; what it "
+        "does not say keeps the model's default, and a flag beside --paper wins",
     )
 
 
@@ -142,6 +171,22 @@ def _add_scoring_flags(scoring: argparse._ArgumentGroup, default: Config) -> Non
         "--eval-seed", type=cli.seed, default=default.eval_seed, help="of the test negatives, the same for all models"
     )
     scoring.add_argument("--eval-negatives", type=int, default=default.eval_negatives, help="for each test positive")
+    scoring.add_argument(
+        "--split-time",
+        type=int,
+        metavar="T",
+        default=argparse.SUPPRESS,
+        help="train on what is before this time, and test on each user's first target from it on (default: test on the last "
+        "target of each user)",
+    )
+    scoring.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        default=default.patience,
+        help="stop after N evaluations without a better validation AUC, and keep the best model; the last target before the "
+        "test is not trained on, but validates (0: train to the end)",
+    )
     scoring.add_argument("--evaluations", type=int, default=default.evaluations, help="how often a run computes the AUC")
     scoring.add_argument(
         "--validate",
@@ -198,7 +243,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         options = p.parse_args(arguments)
     if "paper" in options:
         kept = {name: own[name] for name in ("loss", "l2") if name in own}  # they define the model or variant
-        p.set_defaults(**PAPER | kept, embedding_size=64)
+        paper = PAPER if options.model == "atrank" else PAPER | {"variant": ""}  # a competitor has no variant
+        p.set_defaults(**paper | kept, embedding_size=64)
         options = p.parse_args(arguments)
     return options
 

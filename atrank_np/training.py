@@ -22,15 +22,17 @@ from .datasets.shop_world import World
 from .errors import DataError, Diverged
 from .evaluation.report import report_of
 from .evaluation.scoring import score
+from .hard_negatives import with_hard_negatives
 from .memory import peak_rss_mb
 from .metrics import auc
 from .optimizer import learning_rate
 from .progress import progress
-from .runs.checkpoint import save
+from .runs.checkpoint import load, save
 from .runs.files import held
 from .runs.folder import SCHEMA_VERSION, refuse_run, write_rows
-from .runs.trained import Trained, assemble
+from .runs.trained import COLUMNS, Trained, assemble
 
+BEST = "best.npz"  # in a run folder until the run ends, if it has patience
 Callback = Callable[[int, float, float], object]  # of (step, loss, AUC), after each evaluation
 
 
@@ -77,7 +79,9 @@ def fit(
         raise DataError("resume: goes on with the settings of the run, which cannot be chosen again")
     if resume and not resume.fits(log):
         raise DataError("resume: the log is not the one that the model was trained on")
-    protocol = Protocol(log, config)
+    final = protocol = Protocol(log, config)
+    if config.patience:  # what validates is not trained on, so that it can choose the model
+        protocol = Protocol(log, replace(config, validate=True))
     for users, purpose in ((protocol.train.user, "train"), (protocol.test.user, "test")):
         if len(users) == 0:
             counted = "".join(f"; {n} {what}" for what, n in (log.counts | protocol.counts).items() if n)
@@ -87,9 +91,9 @@ def fit(
     with contextlib.nullcontext() if out is None else held(Path(out)):
         if out is not None:
             refuse_run(Path(out), resume)
-        training = Training(protocol, resume or assemble(protocol), out, show, callback)
+        training = Training(protocol, resume or replace(assemble(protocol), config=config), out, show, callback)
         training.run()
-        return training.result(world)
+        return training.result(final, world)
 
 
 class Training:
@@ -100,9 +104,10 @@ class Training:
     ) -> None:
         self.protocol, self.trained, self.show, self.callback = protocol, trained, show, callback
         self.out = None if out is None else Path(out)
-        self.config, self.state = protocol.config, trained.state
+        self.config, self.state = trained.config, trained.state
         self.backend = trained.backend(threads=self.config.threads)
         self.task, self.batches = protocol.task, Batches(protocol)
+        self.best: Trained | None = None
         self.steps = self.config.epochs * self.batches.per_epoch
         evaluations = min(self.config.evaluations, self.steps)
         self.evaluated_after = {round(self.steps * i / evaluations) for i in range(1, evaluations + 1)}
@@ -117,7 +122,7 @@ class Training:
         bar = progress(self.show, total=total, initial=done, unit=" samples", unit_scale=True, smoothing=0.05)
         # A run that diverges ends with a message of its own; NumPy's warnings would add nothing.
         with _interruptible() as stopped, bar, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            while backend.step < self.steps:
+            while not self._finished():
                 rate = learning_rate(config, backend.step, self.steps)
                 bar.update(self._step(rate))
                 if backend.step in self.evaluated_after:
@@ -125,6 +130,8 @@ class Training:
                     bar.set_postfix_str(words := f"loss {loss:.4f}, AUC {test_auc:.4f}")
                     if self.show and bar.disable:
                         print(f"step {backend.step} of {self.steps}: {words}", file=sys.stderr, flush=True)
+                    if config.patience and self._best_row() is self.state.rows[-1]:
+                        self._keep_best()  # first: a run that is killed between the two finds it again
                     self._keep()
                     if self.callback is not None:
                         self.callback(backend.step, loss, test_auc)
@@ -132,10 +139,44 @@ class Training:
                     self._keep()
                     raise KeyboardInterrupt(f"stopped after step {backend.step} of {self.steps}")
 
+        if config.patience:
+            self._return_to_best()
+
+    def _best_row(self) -> list[float]:
+        """The first of the evaluations with the highest AUC."""
+        return max(self.state.rows, key=lambda row: row[COLUMNS.index("test_auc")])
+
+    def _finished(self) -> bool:
+        """Whether all steps are done, or so many evaluations as patience says came after the best one."""
+        rows, patience = self.state.rows, self.config.patience
+        if not rows or not patience:
+            return self.backend.step >= self.steps
+        return bool(rows[-1][0] >= self.steps or len(rows) - 1 - rows.index(self._best_row()) >= patience)
+
+    def _keep_best(self) -> None:
+        self.trained.take_from(self.backend)
+        params = {name: w.copy() for name, w in self.trained.params.items()}
+        self.best = replace(self.trained, params=params)
+        if self.out is not None:  # a run that is resumed has nothing else of it
+            save(self.out / BEST, self.best)
+
+    def _return_to_best(self) -> None:
+        """The trained model becomes the best one, with all rows; also on disk."""
+        if self.best is None and self.out is not None and (self.out / BEST).exists():
+            self.best = load(self.out / BEST)
+        best = self.best or self.trained  # of a run that had ended when it was resumed
+        self.trained.params, self.trained.step, self.trained.table_scale = best.params, best.step, best.table_scale
+        self.backend = self.trained.backend(threads=self.config.threads)
+        self._keep()
+        if self.out is not None:
+            (self.out / BEST).unlink(missing_ok=True)
+
     def _step(self, rate: float) -> int:
         """Does one step. -> the number of targets in its batch."""
         begin = time.perf_counter()
         batch = self.batches.batch(*divmod(self.backend.step, self.batches.per_epoch))
+        if self.config.pool:
+            batch = with_hard_negatives(self.backend, batch, self.protocol.negatives)
         loss = self.backend.train_step(batch, rate)
         self.state.seconds += time.perf_counter() - begin
         self._must_be_finite(loss)
@@ -169,19 +210,20 @@ class Training:
             save(self.out / "model.npz", self.trained)
             write_rows(self.out / "metrics.csv", self.state.rows)
 
-    def result(self, world: World | None) -> Run:
+    def result(self, protocol: Protocol, world: World | None) -> Run:
         """Scores the test samples at the end and makes the report."""
-        protocol, task, batches, config, state = self.protocol, self.task, self.batches, self.config, self.state
+        task, batches, config, state = protocol.task, self.batches, self.config, self.state
+        _, samples, epochs, *_ = state.rows[-1]
         scores = score(self.backend, protocol, task)
         report: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             **report_of(self.backend, protocol, task, scores, world),
             "repeat_share": protocol.repeat_share,
             "train_samples": batches.targets,
-            "epochs": config.epochs,
+            "epochs": round(epochs, 2) if config.patience else config.epochs,
             "seconds": state.seconds,
             "compile_seconds": state.compile_seconds,
-            "samples_per_second": config.epochs * batches.targets / state.seconds,
+            "samples_per_second": samples / state.seconds,
             "peak_rss_mb": peak_rss_mb(),
             "backend": config.backend,
             "shards": config.shards,
@@ -191,6 +233,10 @@ class Training:
             "config": config.to_dict(),
             "counted": protocol.log.counts | protocol.counts | batches.counts,
         }
+        if config.patience:
+            best = dict(zip(COLUMNS, self._best_row()))
+            kept = {"step": best["step"], "evaluations": len(state.rows), "validation_auc": best["test_auc"]}
+            report["kept"] = kept
         tests = task.samples
         tested = {  # every ranking, so that runs can be compared user by user
             "user": tests.user,

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from helpers import assert_same
+from runs import assert_fault, process
 
 from atrank_np.config import Config
 from atrank_np.datasets.protocol import Protocol
@@ -253,13 +254,23 @@ def test_a_changed_byte(trained_run, tmp_path):
     assert refused > 30
 
 
-@pytest.mark.parametrize("change", ["format", "a parameter is missing", "another shape", "a setting"])
+def test_a_model_of_another_version(trained_run, tmp_path):
+    """The same names and shapes may stand for other equations: it is refused, also by a command."""
+    with np.load(trained_run / "model.npz") as file:
+        arrays = dict(file)
+    arrays["about"] = np.array(str(arrays["about"]).replace(FORMAT, "atrank_np model 3"))
+    np.savez(tmp_path / "model.npz", **arrays)
+    fault = (
+        f"{tmp_path / 'model.npz'}: written by another version of this program (atrank_np model 3, not {FORMAT}); train it again"
+    )
+    assert_fault(process("evaluate", tmp_path), fault)
+
+
+@pytest.mark.parametrize("change", ["a parameter is missing", "another shape", "a setting"])
 def test_an_archive_that_is_nearly_a_model(change, trained_run, tmp_path):
     with np.load(trained_run / "model.npz") as file:
         arrays = dict(file)
-    if change == "format":
-        arrays["about"] = np.array(str(arrays["about"]).replace(FORMAT, "atrank_np model 0"))
-    elif change == "a setting":
+    if change == "a setting":
         arrays["about"] = np.array(str(arrays["about"]).replace('"width": 8', '"breadth": 8'))
     elif change == "another shape":
         arrays["param/self.P.b"] = np.zeros(3, np.float32)

@@ -235,7 +235,7 @@ def test_tasks_of_some_groups():
 
 
 def test_the_tasks_that_are_run_by_default(tmp_path, monkeypatch):
-    """All groups of a history, though the schema ranks films alone; of all models but BPR-MF and the residual."""
+    """All groups of a history, though the schema ranks films alone; of all models but BPR-MF and the printed equations."""
     asked = []
 
     def run_all(rows, seeds, out, shared, needed):
@@ -283,7 +283,7 @@ def test_all_variants_are_there():
 @pytest.mark.parametrize(
     "flags, text",
     [
-        ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got 'gru'"),
+        ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, got 'gru'"),
         (
             "--variants clip,gru",
             f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got 'gru'",
@@ -292,7 +292,7 @@ def test_all_variants_are_there():
         ("--seed 3", "--seed: every run has its own (see python -m atrank_np.compare --help)"),
         ("--model cnn", "--model: every run has its own (see python -m atrank_np.compare --help)"),
         ("--nonsense", "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)"),
-        ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got ''"),
+        ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, got ''"),
         ("--variants=", f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got ''"),
         ("--variants clip --models cnn", "--models: chooses competitors, and --variants compares none; leave out one of the two"),
         ("--data nowhere", "nowhere: expected a folder with events.csv, found none"),
@@ -356,4 +356,4 @@ def test_data_that_have_changed(own, tiny, tmp_path):
 def test_a_fault_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     result = process("compare", "--models", "gru")
-    assert_fault(result, "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, residual, got 'gru'")
+    assert_fault(result, "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, got 'gru'")

@@ -1,6 +1,7 @@
 """The command evaluate, and the controls that stand beside an AUC, by value on tiny logs."""
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -60,7 +61,7 @@ def test_in_words(trained_run, capsys):
         f"{report['test_users']} users, negatives: 1 per positive, uniform over objects that the user never touches; "
         "a tie counts 1/2)"
     )
-    assert [line.split()[0] for line in others] == ["items:", "queries:", "controls", "popularity"]
+    assert [line.split()[0] for line in others] == ["items:", "queries:", "warning:", "controls", "popularity"]  # hardly trained
 
 
 def test_the_other_backend_agrees(trained_run, capsys):
@@ -78,6 +79,10 @@ def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
     assert mean == pytest.approx(found["test_auc"], abs=1e-12)
     assert 0 <= found["ndcg@10"] <= found["hr@10"] <= 1
     assert figures(trained_run, capsys, "--full", "--users", "5")["ranked_users"] == 5
+    several = figures(trained_run, capsys, "--full", "--at", "1,10")
+    assert several["hr@10"] == found["hr@10"] and several["mrr"] == found["mrr"] and 0 <= several["hr@1"] <= several["mrr"]
+    evaluate.main([str(trained_run), "--full", "--at", "3"])
+    assert re.search(r"users: HR@3 0\.\d{4}, NDCG@3 0\.\d{4}, MRR 0\.\d{4}$", capsys.readouterr().out, re.M)
 
 
 def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
@@ -258,6 +263,20 @@ def test_a_report_swaps_the_histories(tmp_path):
     task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
     found = report_of(ByUser(), parts, task, score(ByUser(), parts, task))
     assert (found["test_auc"], found["swapped_history_auc"]) == (1.0, 1 / 3)
+    own = np.array([[-c, -d], [f, a], [-b, -c]])  # u and w have odd numbers
+    other = np.array([[c, d], [-f, -a], [-b, -c]])
+    assert found["history_share"] == pytest.approx((own - other).var() / (2 * own.var()))
+    assert "warning" not in "".join(report.describe(found, validate=False))
+
+
+def test_a_model_that_does_not_read_its_histories_is_told(tmp_path):
+    log = one_group(tmp_path, EVENTS)
+    parts = Protocol(log)
+    task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
+    found = report_of(ByObject(), parts, task, score(ByObject(), parts, task))
+    assert found["history_share"] == 0
+    warning = [line for line in report.describe(found, validate=False) if line.startswith("warning: ")]
+    assert len(warning) == 1 and "user vectors" in warning[0]
 
 
 def test_auc_puts_the_positive_first():
@@ -286,6 +305,8 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(tmp_path / "nowhere")])
     with pytest.raises(DataError, match="^--users: expected at least 1, got 0$"):
         evaluate.main([str(trained_run), "--full", "--users", "0"])
+    with pytest.raises(DataError, match="^--at: expected whole numbers of at least 1 with commas between them, got '5,0'$"):
+        evaluate.main([str(trained_run), "--full", "--at", "5,0"])
     with pytest.raises(DataError, match="^--users: says how many users --full ranks; add --full$"):
         evaluate.main([str(trained_run), "--users", "3"])
     other = shutil.copytree(tiny, tmp_path / "other")

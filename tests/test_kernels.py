@@ -7,7 +7,7 @@ import pytest
 from kernel_twins import empty_matrix, from_matrix, in_strips, run
 
 from atrank_np.backend import NumpyBackend
-from atrank_np.config import MODELS, Config
+from atrank_np.config import CHOICES, MODELS, Config
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.gradcheck import random_batch, toy_problem
@@ -30,12 +30,13 @@ VARIANTS = [
     {},
     {"ranking": "deep"},
     {"loss": "pair"},
+    {"loss": "softmax"},
     {"dropout": 0.4},
     {"item_bias": False},
     {"ranking": "deep", "loss": "pair", "dropout": 0.2, "shards": 3, "threads": 2},
     {"shards": 1},
     {"clip": 0.05},
-    {"variant": "residual", "shards": 3},
+    {"variant": "printed", "shards": 3},
     {"variant": "no_time"},
 ]
 
@@ -87,7 +88,7 @@ def test_float64(settings):
     assert_equal_backends(toy_problem(np.random.default_rng(1), **settings))
 
 
-@pytest.mark.parametrize("loss", ["point", "pair"])
+@pytest.mark.parametrize("loss", CHOICES["loss"])
 @pytest.mark.parametrize("model", COMPETITORS)
 def test_competitors(model, loss):
     deep = loss == "pair" and model != "bpr_mf"

@@ -13,7 +13,7 @@ FLOORS = [
     {"training_runs", "estimators"},
     {"training", "evaluate", "recommend", "explain", "bench"},
     {"evaluation", "gradcheck", "train_flags"},
-    {"runs"},
+    {"runs", "hard_negatives"},
     {"backend"},
     {"kernels", "departures"},
     {"models"},

@@ -112,7 +112,7 @@ def test_stopped_from_outside(number, tiny, tmp_path, no_picture):
         time.sleep(0.01)
     running.send_signal(number)
     stdout, stderr = running.communicate()
-    assert re.fullmatch(rf"stopped after step \d+ of \d+; go on with --resume {re.escape(str(out))}\n", stderr)
+    assert re.search(rf"(^|\n)stopped after step \d+ of \d+; go on with --resume {re.escape(str(out))}\n$", stderr)
     assert (running.returncode, stdout) == (130, "")
     assert 0 < load(out).step < 201
     train.main(["--resume", str(out), "--quiet"])

@@ -202,7 +202,8 @@ def draw_curve(rows: Sequence[Sequence[float]], report: dict[str, Any]) -> Any:
         alpha=0.25,
         linewidth=0,
     )
-    axes.plot(table["samples"], table["test_auc"], marker="o", label=f"{label}, ± 1 standard error")
+    what = f"{label}, validation" if "kept" in report else label
+    axes.plot(table["samples"], table["test_auc"], marker="o", label=f"{what}, ± 1 standard error")
     lines = (
         ("ceiling_auc", "ceiling of the simulator", "C2"),
         ("popularity_auc", "popularity alone", "C1"),

@@ -13,10 +13,15 @@ from ..datasets.log import Bag, Catalogue
 from ..datasets.schema import Schema
 from ..datasets.soundness import check_array, check_catalogue, check_codes, check_names
 from ..errors import ArgumentError, DataError
+from ..optimizer import RULES
 from .files import whole
 from .trained import COLUMNS, Progress, Trained
 
-FORMAT = "atrank_np model 4"
+FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6); the names of users
+
+
+class OtherVersion(Exception):
+    """A model of another FORMAT."""
 
 
 def save(path: str | Path, trained: Trained) -> None:
@@ -36,6 +41,8 @@ def save(path: str | Path, trained: Trained) -> None:
     }
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "users": trained.users}
     arrays |= {f"param/{name}": w for name, w in trained.params.items()}
+    for moment, moments in trained.moments.items():
+        arrays |= {f"{moment}/{name}": m for name, m in moments.items()}
     arrays |= {f"table/{name}": names for name, names in trained.tables.items()}
     for group, catalogue in trained.catalogues.items():
         arrays[f"objects/{group}"] = catalogue.objects
@@ -65,13 +72,18 @@ def load(path: str | Path) -> Trained:
         raise DataError(f"{path}: expected a file, or a run folder that holds a model.npz")
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            about = json.loads(str(arrays["about"]))
+            if about["format"] != FORMAT:
+                raise OtherVersion(f"written by another version of this program ({about['format']}, not {FORMAT})")
             if any(entry.compress_type for entry in arrays.zip.infolist()):  # it could unpack to any size
                 raise ArgumentError("its arrays are compressed")
-            trained = _trained(json.loads(str(arrays["about"])), arrays)
+            trained = _trained(about, arrays)
         _check(trained)
         return trained
     except FileNotFoundError:
         raise DataError(f"{path}: no such model; train one with python -m atrank_np.train --out FOLDER") from None
+    except OtherVersion as error:
+        raise DataError(f"{path}: {error}; train it again") from None
     except PermissionError:
         raise
     except Exception as error:  # one wrong byte of an archive can raise nearly any exception
@@ -81,8 +93,6 @@ def load(path: str | Path) -> Trained:
 
 def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
     """The Trained of an archive, of which only the arrays of this format are read."""
-    if about["format"] != FORMAT:
-        raise KeyError("format")
     schema, catalogues = Schema.from_dict(about["schema"]), {}
     for group in schema.groups:
         features: dict[str, Any] = {}
@@ -97,8 +107,10 @@ def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
     def starting_with(kind: str) -> dict[str, Any]:
         return {name.removeprefix(kind): arrays[name] for name in arrays if name.startswith(kind)}
 
+    config = Config(**about["config"])
+    rule = RULES[config.optimizer]
     return Trained(
-        config=Config(**about["config"]),
+        config=config,
         schema=schema,
         actions=tuple(about["actions"]),
         tables=starting_with("table/"),
@@ -111,6 +123,7 @@ def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
         params=starting_with("param/"),
         step=about["step"],
         table_scale=about["table_scale"],
+        moments={moment: starting_with(f"{moment}/") for moment in rule.moments} if rule else {},
         state=Progress(**about["state"]),
     )
 
@@ -135,9 +148,10 @@ def _check(trained: Trained) -> None:
     if not all(isinstance(text, str) for text in texts) or len(set(trained.actions)) < len(trained.actions):
         raise ArgumentError("actions: expected different names")
     shapes = trained.model().shapes()
-    if trained.params.keys() != shapes.keys():
-        raise ArgumentError("expected the parameters of its settings, and no others")
-    for name, shape in shapes.items():
-        check_array(name, trained.params[name], np.dtype(np.float32), shape)
-        if not np.isfinite(trained.params[name]).all():
-            raise ArgumentError(f"{name}: expected finite numbers")
+    for arrays in (trained.params, *trained.moments.values()):
+        if arrays.keys() != shapes.keys():
+            raise ArgumentError("expected the parameters of its settings, and no others")
+        for name, shape in shapes.items():
+            check_array(name, arrays[name], np.dtype(np.float32), shape)
+            if not np.isfinite(arrays[name]).all():
+                raise ArgumentError(f"{name}: expected finite numbers")

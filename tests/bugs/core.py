@@ -21,6 +21,37 @@ BUGS = [
         ),
     ),
     *bugs_in(
+        "hard_negatives.py",
+        "test_hard_negatives.py",
+        (
+            "hard negatives that users take",
+            "scores[place[known], found[known]] = -np.inf",
+            "pass",
+            "test_never_what_the_user_takes",
+        ),
+        (
+            "scored without the item bias",
+            "(e[rows] @ h[own].T + bias[own])",
+            "(e[rows] @ h[own].T)",
+            "test_the_scores_are_those_of_the_positives_user_vector",
+        ),
+        (
+            "log q without m",
+            "np.log(uniform.shape[1] * np.take",
+            "np.log(np.take",
+            "test_sums_over_what_is_drawn_stand_for_sums_over_the_pool",
+        ),
+        ("the seed ignored", 'stream(config.seed, "hard', 'stream(0, "hard', "test_draws_depend_on_seed_and_step_alone"),
+        ("the step ignored", 'negatives", backend.step)', 'negatives", 0)', "test_draws_depend_on_seed_and_step_alone"),
+        ("one pool for all groups", "first = own.stop", "first = S", "test_the_scores_are_those_of_the_positives_user_vector"),
+        (
+            "a whole pool taken",
+            "np.where(some[:, None], log_q, NOTHING)",
+            "log_q",
+            "test_a_row_without_any_place_counts_for_nothing",
+        ),
+    ),
+    *bugs_in(
         "runs/trained.py",
         "test_checkpoint.py",
         ("users without training drawn", "[untrained] = 0", "[0] = 0", "test_users_without_training_stay_unknown"),
@@ -134,7 +165,7 @@ BUGS = [
             "test_equals_whole_table_decay_over_two_folds",
         ),
         ("looking folds", "copy = {name: w.copy() for name, w in params.items()}", "copy = params", "test_folds_by_step_number"),
-        ("uphill", "w -= w.dtype.type(rate) * gradient", "w += w.dtype.type(rate) * gradient", "test_one_step_by_hand"),
+        ("uphill", "w[rows] -= ", "w[rows] += ", "test_one_step_by_hand"),
         (
             "rate by the step alone",
             "config.decay ** (step / total_steps)",

@@ -23,6 +23,12 @@ BUGS = [
         ("overlapping windows overwrite", "= dx[first + j] + load(", "= load(", "test_gradients"),
     ),
     *bugs_in(
+        "kernels/atrank.py",
+        "test_kernels.py",
+        ("kernel: S in (6) lost", "add(S, own_cache.x)", "pass", "test_float64[{}]"),
+        ("kernel: S's gradient by (6) lost", "add(dC, dS)", "pass", "test_float64[{}]"),
+    ),
+    *bugs_in(
         "kernels/cnn.py",
         "test_kernels.py",
         ("dS of the chunk before left", "dS[i] = zeros(dS)", "pass", "test_competitors[cnn-point]"),
@@ -91,6 +97,15 @@ BUGS = [
     *bugs_in(
         "kernels/ranking.py",
         "test_ranking.py",
+        ("kernel's softmax without its maximum", "top = max(top, ", "top = max(0.0, 0 * ", "test_losses_do_not_overflow"),
+        (
+            "kernel's softmax without its correction",
+            "df[j] = f[j] - log_q[j] if",
+            "df[j] = f[j] if",
+            "test_gradients",
+        ),
+        ("kernel's softmax: the last positive alone", "dL += slope", "dL = slope", "test_gradients"),
+        ("kernel's softmax a mean over pairs", "else min(negatives, 1)", "else negatives", "test_pairs_are_within_a_history"),
         ("kernel's user by one target", "sum = sum + de[t]", "sum = de[t]", "test_broadcast_user_repeats_and_adds_up"),
     ),
     *bugs_in(
