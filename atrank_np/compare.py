@@ -17,7 +17,7 @@ from .datasets.schema import Schema
 from .errors import DataError
 from .evaluation.paired import Row, table, task_table
 from .evaluation.plots import draw_comparison
-from .runs.folder import write_text
+from .runs.files import write_text
 from .train_flags import given_flags
 
 

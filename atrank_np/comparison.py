@@ -94,9 +94,9 @@ def train_or_resume(folder: Path, arguments: Sequence[str], digests: tuple[str, 
     options = parse(arguments)
     data, config = settings(options)
     path, wanted = folder / "config.json", config_text(data, config)
-    if path.exists() and _without_threads(path.read_text()) != _without_threads(wanted):
+    if path.exists() and _without_threads(path.read_text("utf-8", "replace")) != _without_threads(wanted):
         raise DataError(f"{folder}: holds a run with other settings; choose another --out, or remove it")
-    if all((folder / name).exists() for name in FILES):
+    if all((folder / name).exists() for name in FILES if name != "curve.png"):  # no figure depends on the picture
         held = load(folder)
         if (held.events, held.features) != digests or held.schema != data.schema():
             raise DataError(f"{folder}: the data or their schema have changed since this run; choose another --out, or remove it")

@@ -22,9 +22,8 @@ from .evaluation.report import report_of
 from .evaluation.scoring import score
 from .metrics import rank_metrics
 from .runs import checkpoint
-from .runs.folder import COLUMNS
 from .runs.growth import known, warm_start
-from .runs.trained import Trained
+from .runs.trained import COLUMNS, Trained
 from .training import Callback, fit
 
 Names = NDArray[np.object_]

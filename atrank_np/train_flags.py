@@ -10,7 +10,7 @@ from .config import CHOICES, MODELS, PAPER, PURPOSES, VARIANTS, Config, own_sett
 from .datasets.folder import DataSource, default_data, find_data
 from .errors import DataError, checked
 from .runs.checkpoint import load
-from .runs.folder import source_of
+from .runs.folder import settings_of
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -285,5 +285,5 @@ def warm_settings(given: dict[str, Any]) -> tuple[DataSource, Config]:
         raise DataError(f"--warm-start: keeps features, groups and sizes of the run; --{name.replace('_', '-')} cannot be chosen")
     chosen = {name: given[name] for name in Config.__dataclass_fields__ if name in given}
     config: Config = checked(replace, load(given["warm_start"]).config, **chosen)
-    source = source_of(given["warm_start"])
+    source, _, _ = settings_of(given["warm_start"], given.get("data"))
     return replace(source, data=str(find_data(given.get("data", source.data)).resolve())), config

@@ -73,10 +73,10 @@ def read_runs(label: str, folders: Iterable[Path]) -> Runs:
 def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Floats], dict[str, NDArray[Any]]]:
     """Report, curve, and the arrays of test_scores.npz."""
     try:
-        report = json.loads((folder / "report.json").read_text())
+        report = json.loads((folder / "report.json").read_text("utf-8"))
         if report["schema_version"] != SCHEMA_VERSION:
             raise ValueError("schema_version")
-        header, *rows = (folder / "metrics.csv").read_text().splitlines()
+        header, *rows = (folder / "metrics.csv").read_text("utf-8").splitlines()
         curve = dict(zip(header.split(","), np.array([row.split(",") for row in rows], float).T, strict=True))
         return report, curve, dict(np.load(folder / "test_scores.npz"))
     except Exception as fault:  # one wrong byte can raise nearly any exception

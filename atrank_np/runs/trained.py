@@ -21,13 +21,14 @@ from ..optimizer import Moments, unscaled
 from ..parameters import Params
 
 FARTHEST = 10.0  # standard deviations: a number that training has not seen must not outweigh all other features
+COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")  # of metrics.csv
 
 
 @dataclass
 class Progress:
     """What a resumed training needs beside parameters and step."""
 
-    rows: list[list[float]] = field(default_factory=list)  # of metrics.csv, see runs.folder.COLUMNS
+    rows: list[list[float]] = field(default_factory=list)  # of metrics.csv, see COLUMNS
     loss_sum: float = 0.0  # over the targets since the last row
     targets: int = 0  # since the last row
     seconds: float = 0.0  # of training so far
