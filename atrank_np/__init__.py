@@ -1,13 +1,18 @@
 """ATRank (Zhou et al., AAAI 2018) in NumPy and numba: every backward pass by hand.
 
-from atrank_np import fit, rank, read_log
+from atrank_np import ATRank, datasets
 
-log = read_log("data/shop")
-run = fit(log, epochs=2)
-print(run.report["test_auc"])
-for name, score in rank(run.trained, log, user="u7", top=3):
-    print(name, score)
+log = datasets.load_shop()  # read_log("folder") reads files
+model = ATRank(epochs=5).fit(log)
+ids, scores = model.recommend(log, users=["u7", "u8"], n=3)
 """
+
+import signal
+import sys
+
+# While a command of `python -m` imports what it needs, Ctrl-C ends it without a traceback; then `cli.run` takes over.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import importlib
 import os
@@ -19,24 +24,16 @@ for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 __version__ = "0.2.0"
-__all__ = ["Config", "DataError", "fit", "load", "rank", "read_log"]
+__all__ = ["ATRank", "AtrankError", "BPRMF", "BiLSTM", "BiLSTMAttention", "CNN", "DataError", "Log", "Recommender", "read_log"]
 
 if TYPE_CHECKING:  # a type checker sees these names alone, so that a wrong one is an error
-    from .config import Config
+    from .datasets.log import Log
     from .datasets.reading import read_log
-    from .errors import DataError
-    from .evaluation.ranking import rank
-    from .runs.checkpoint import load
-    from .training import fit
+    from .errors import AtrankError, DataError
+    from .estimators import BPRMF, CNN, ATRank, BiLSTM, BiLSTMAttention, Recommender
 else:
-    _HOMES = {
-        "Config": "config",
-        "DataError": "errors",
-        "fit": "training",
-        "load": "runs.checkpoint",
-        "rank": "evaluation.ranking",
-        "read_log": "datasets.reading",
-    }
+    _HOMES = {"Log": "datasets.log", "read_log": "datasets.reading", "AtrankError": "errors", "DataError": "errors"}
+    _HOMES |= dict.fromkeys(("ATRank", "BPRMF", "BiLSTM", "BiLSTMAttention", "CNN", "Recommender"), "estimators")
 
     def __getattr__(name):
         """Names are looked up when they are first used, so that a command imports no more than it needs."""

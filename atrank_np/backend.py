@@ -51,13 +51,13 @@ class Backend(Protocol):
         ...
 
     def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
-        """h, e and item bias of all targets, without dropout: f = h · e + bias. For a config with a pool.
+        """h, e and item bias of all targets, without dropout: f = h · e + bias. Not for bpr_mf, or a deep f.
 
         The columns may stand in any order, the same in both."""
         ...
 
-    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
-        """Logits of every object of a group, row 0 too, for a batch of one history without targets."""
+    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
+        """Logits of every object of a group, row 0 too, for each history of a batch without targets."""
         ...
 
     def warm_up(self, batch: Batch) -> float:
@@ -126,8 +126,9 @@ class NumpyBackend:
         h, e = cache.ranking[:2]
         return h, e, f - (h * e).sum(axis=1)
 
-    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [M]
-        return self.scores(batch.with_targets(group, np.arange(self.model.space.groups[group].objects)))
+    def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
+        objects = np.arange(self.model.space.groups[group].objects)
+        return np.array([self.scores(one.with_targets(group, objects)) for one in batch.cut(1)])
 
     def warm_up(self, batch: Batch) -> float:
         return 0.0

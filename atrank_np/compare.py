@@ -17,7 +17,7 @@ from .datasets.schema import Schema
 from .errors import DataError
 from .evaluation.paired import Row, table, task_table
 from .evaluation.plots import draw_comparison
-from .runs.folder import write_text
+from .runs.files import write_text
 from .train_flags import given_flags
 
 
@@ -108,7 +108,7 @@ class Plan(NamedTuple):
 
 def compare_rows(plan: Plan, rows: Sequence[Row], picture: str) -> tuple[str, dict[str, Any]]:
     """Table 3, or that of the variants, with its picture. -> Markdown and figures."""
-    results, diverged = run_all(rows, plan.seeds, plan.out, plan.flags, needed=[ATRANK])
+    results, diverged = run_all(rows, plan.seeds, plan.out, plan.flags, needed=[ATRANK], top_n=picture == "figure2")
     text, figures = table(results, results[ATRANK])
     for row, why in diverged.items():
         text += f"\n\nWithout figures: {row.label} ({why})."

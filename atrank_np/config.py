@@ -23,6 +23,25 @@ LABELS = {
 }
 
 
+# What a run is for, and the settings that validation found for it; `--for` on the command line. How: `departures top`.
+PURPOSES: dict[str, Settings] = {
+    "ranking": {},  # two objects in the right order, which the AUC counts
+    "top-n": {  # the first places of the whole catalogue
+        "loss": "softmax",
+        "negatives": 16,
+        "pool": 1024,
+        "batch_size": 64 * 17,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "l2": 0.1,
+        "dropout": 0.2,
+        "gain_init": 0.3,
+        "epochs": 10,
+        "clip": 0.0,
+    },
+}
+
+
 class Variant(NamedTuple):
     """ATRank with one thing changed; its classes are in `models.variants`."""
 
@@ -97,8 +116,10 @@ class Config:
     # Evaluation
     eval_seed: int = 0
     eval_negatives: int = 1  # per test positive
+    split_time: int | None = None  # test on each user's first target from this tick on; None: on the last one
     validate: bool = False  # evaluate on the last event but one; the test events are not read
     evaluations: int = 10  # test scorings in a run
+    patience: int = 0  # stop after so many evaluations without a better validation AUC, and keep the best model; 0: no
 
     # The machine: none of these changes a result beyond the last bits
     backend: str = "numba"  # or "numpy", the plain definition
@@ -113,6 +134,8 @@ class Config:
                 object.__setattr__(self, field.name, operator.index(value) if whole else float(value))
             except (TypeError, ValueError):
                 raise ValueError(f"{field.name} must be a {'whole ' * whole}number, not {value!r}") from None
+        if self.split_time is not None and not (isinstance(self.split_time, int) and abs(self.split_time) <= 2**62):
+            raise ValueError(f"split_time must be a time of the log, in ticks, not {self.split_time!r}")
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -142,7 +165,7 @@ class Config:
             raise ValueError(f"variant {self.variant!r} is one of atrank, not of {self.model}")
         if self.backend != "numpy" and not VARIANTS[self.variant].compiled:
             raise ValueError(f"variant {self.variant!r} is computed by the backend 'numpy' alone, not by {self.backend!r}")
-        for name in ("seed", "eval_seed"):
+        for name in ("seed", "eval_seed", "patience"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not self.decay > 0:
@@ -160,15 +183,18 @@ class Config:
         return asdict(self)
 
 
-def own_settings(model: str = "atrank", variant: str = "") -> Settings:
-    """The defaults in which a model or a variant differs from ATRank."""
+def own_settings(model: str = "atrank", variant: str = "", purpose: str = "ranking") -> Settings:
+    """The defaults in which a model or a variant, for a purpose, differs from ATRank for ranking."""
     numpy: Settings = {} if VARIANTS[variant].compiled else {"backend": "numpy"}
-    return MODELS[model] | numpy | VARIANTS[variant].settings
+    no_pool: Settings = {"pool": 0} if model == "bpr_mf" else {}  # it reads no histories
+    return MODELS[model] | numpy | VARIANTS[variant].settings | PURPOSES[purpose] | no_pool
 
 
-def defaults(model: str = "atrank", variant: str = "") -> Config:
-    """The default Config of a model, or of a variant of ATRank. ValueError for a name that is neither."""
-    own = own_settings(model, variant) if model in MODELS and variant in VARIANTS else {}
+def defaults(model: str = "atrank", variant: str = "", purpose: str = "ranking") -> Config:
+    """The default Config of a model, or of a variant of ATRank, for one of PURPOSES. ValueError for another name."""
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}")
+    own = own_settings(model, variant, purpose) if model in MODELS and variant in VARIANTS else {}
     settings: dict[str, Any] = {"model": model, "variant": variant} | own
     return Config(**settings)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from .evaluation.ranking import full_ranks
 from .evaluation.report import LengthRow, auc_by_length, describe, report_of
 from .evaluation.scoring import score
 from .metrics import rank_metrics
-from .runs.folder import open_run
+from .runs.folder import note_unfinished, open_run
 
 
 def parser() -> cli.Parser:
@@ -27,7 +28,10 @@ def parser() -> cli.Parser:
     p.add_argument(
         "--full",
         action="store_true",
-        help="rank the whole catalogue for every test user: HR@10, NDCG@10; and the AUC by length of the history",
+        help="rank the whole catalogue for every test user: hit rate, NDCG, MRR; and the AUC by length of the history",
+    )
+    p.add_argument(
+        "--at", metavar="K,K", default="10", help="with --full: the k of HR@k, recall@k and NDCG@k (default: %(default)s)"
     )
     p.add_argument("--users", type=int, metavar="N", help="with --full: the first N test users only")
     p.add_argument("--backend", choices=CHOICES["backend"], help="how to compute (default: as the run did)")
@@ -37,8 +41,9 @@ def parser() -> cli.Parser:
 
 def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
-    _check(options)
+    at = _check(options)
     trained, log, world = open_run(options.run, options.data)
+    note_unfinished(options.run, trained)
     protocol = Protocol(log, trained.config)
     backend = trained.backend(backend=options.backend or trained.config.backend)  # numba cannot compute every variant
     task = protocol.task
@@ -51,22 +56,23 @@ def main(arguments: Sequence[str]) -> int:
         lines += ["AUC by behaviours in the history", *map(_length_in_words, rows)]
         users = np.unique(protocol.test.user)[: options.users]
         some = protocol.test.take(np.isin(protocol.test.user, users))
-        report |= rank_metrics(full_ranks(backend, protocol, some, show=not options.json))
-        report["ranked_users"] = len(users)
-        lines.append(
-            f"whole catalogue, {len(some.user)} positives of {len(users)} users: HR@10 {report['hr@10']:.4f}, "
-            f"NDCG@10 {report['ndcg@10']:.4f}"
-        )
+        metrics = rank_metrics(full_ranks(backend, protocol, some, show=not options.json), at)
+        report |= metrics | {"ranked_users": len(users)}
+        words = ", ".join(f"{name.upper()} {metrics[name]:.4f}" for name in metrics if not name.startswith("recall"))
+        lines.append(f"whole catalogue, {len(some.user)} positives of {len(users)} users: {words}")
     print(json.dumps(report, indent=2) if options.json else "\n".join(lines))
     return 0
 
 
-def _check(options: argparse.Namespace) -> None:
-    """DataError for flags that do not go together."""
+def _check(options: argparse.Namespace) -> list[int]:
+    """The numbers of --at. DataError for flags that do not go together."""
+    if not re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", options.at):
+        raise DataError(f"--at: expected whole numbers of at least 1 with commas between them, got {options.at!r}")
     if options.users is not None and options.users < 1:
         raise DataError(f"--users: expected at least 1, got {options.users}")
     if options.users is not None and not options.full:
         raise DataError("--users: says how many users --full ranks; add --full")
+    return [int(k) for k in options.at.split(",")]
 
 
 def _length_in_words(row: LengthRow) -> str:

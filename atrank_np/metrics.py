@@ -1,10 +1,12 @@
 """Average user AUC and its uncertainty."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from .arrays import Floats, Ints
+from .errors import ArgumentError
 
 
 class AUC(NamedTuple):
@@ -50,11 +52,19 @@ def standard_error(values: Floats, user: Ints) -> float:  # [S], [S]
     return float(np.sqrt(U / (U - 1) * (deviation**2).sum()) / len(values)) if U > 1 else float("nan")
 
 
-def rank_metrics(rank: Floats | Ints, k: int = 10) -> dict[str, float]:  # [S]
-    """HR@k and NDCG@k of one positive per user among the whole catalogue; rank 0 is the first place."""
-    hit = rank < k
-    gain = np.where(hit, 1 / np.log2(rank + 2.0), 0.0)
-    return {f"hr@{k}": float(hit.mean()), f"ndcg@{k}": float(gain.mean())}
+def rank_metrics(rank: Floats | Ints, at: Sequence[int] = (10,)) -> dict[str, float]:  # [S]
+    """HR@k, recall@k and NDCG@k for each k of `at`, and the MRR, of one positive per ranking among the whole catalogue.
+
+    rank: 0 is the first place. With a single positive, recall is the hit rate. ValueError for a k below 1.
+    """
+    found = dict[str, float]()
+    for k in at:
+        if k < 1:
+            raise ArgumentError(f"at: expected numbers of at least 1, got {k}")
+        hit = rank < k
+        gain = np.where(hit, 1 / np.log2(rank + 2.0), 0.0)
+        found |= {f"hr@{k}": float(hit.mean()), f"recall@{k}": float(hit.mean()), f"ndcg@{k}": float(gain.mean())}
+    return found | {"mrr": float((1 / (rank + 1.0)).mean())}
 
 
 def auc(scores: Floats, user: Ints | None = None) -> AUC:  # [S,1+R], [S]

@@ -7,24 +7,24 @@ from . import cli
 from .errors import DataError
 from .evaluation.report import describe_run
 from .runs.folder import FILES
-from .train_flags import given_flags, parse, settings
+from .train_flags import given_flags, parse, settings, warm_settings
 from .training_runs import resume_run, start_run
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = parse(arguments)
+    options, given = parse(arguments), given_flags(arguments)
     if "resume" in options:
-        given = given_flags(arguments)
         if others := given.keys() - {"resume", "data", "threads", "quiet"}:
             name = min(others).replace("_", "-")
             raise DataError(f"--resume: goes on with the settings of the run; {name} cannot be chosen again")
         out = Path(given["resume"])
         run = resume_run(out, given.get("data"), given.get("threads"), show=not options.quiet)
     else:
-        data, config = settings(options)
-        out, run = start_run(data, config, getattr(options, "out", None), show=not options.quiet)
+        data, config = warm_settings(given) if "warm_start" in options else settings(options)
+        folder = Path(given["out"]) if "out" in given else None
+        out, run = start_run(data, config, folder, given.get("warm_start"), show=not options.quiet)
     print(describe_run(run.report))
-    print(f"written to {out}: {', '.join(FILES)}")
+    print(f"written to {out}: {', '.join(name for name in FILES if (out / name).exists())}")
     return 0
 
 

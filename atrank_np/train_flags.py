@@ -2,12 +2,15 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import cli
-from .config import CHOICES, MODELS, PAPER, VARIANTS, Config, own_settings
-from .datasets.folder import DataSource, add_flags, default_data, find_data, source_of
-from .errors import checked
+from .config import CHOICES, MODELS, PAPER, PURPOSES, VARIANTS, Config, own_settings
+from .datasets.folder import READING, DataSource, add_flags, default_data, find_data, source_of
+from .errors import DataError, checked
+from .runs.checkpoint import load
+from .runs.folder import settings_of
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -39,7 +42,9 @@ def parser() -> cli.Parser:
 
 
 def _add_data_flags(data: argparse._ArgumentGroup, default: Config) -> None:
-    data.add_argument(
+    folder = data.add_mutually_exclusive_group()
+    folder.add_argument("data", nargs="?", metavar="DIR", help="the same as --data DIR", default=argparse.SUPPRESS)
+    folder.add_argument(
         "--data",
         metavar="DIR",
         help="the data folder (default: the simulated shop); a name is also looked up below the folder that the variable "
@@ -150,7 +155,16 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
     )
     training.add_argument("--gain-init", type=float, default=default.gain_init, help="initial gain of F_vanilla's layer norm")
     training.add_argument("--seed", type=cli.seed, default=default.seed, help="of everything random in training")
-    training.add_argument(
+    preset = training.add_mutually_exclusive_group()
+    preset.add_argument(
+        "--for",
+        dest="purpose",
+        choices=PURPOSES,
+        default="ranking",
+        help="presets: ranking sorts two objects rightly most often (AUC), top-n fills the first places of the whole "
+        "catalogue; a flag beside it wins",
+    )
+    preset.add_argument(
         "--paper",
         action="store_true",
         default=argparse.SUPPRESS,
@@ -164,6 +178,22 @@ def _add_scoring_flags(scoring: argparse._ArgumentGroup, default: Config) -> Non
         "--eval-seed", type=cli.seed, default=default.eval_seed, help="of the test negatives, the same for all models"
     )
     scoring.add_argument("--eval-negatives", type=int, default=default.eval_negatives, help="for each test positive")
+    scoring.add_argument(
+        "--split-time",
+        type=int,
+        metavar="T",
+        default=argparse.SUPPRESS,
+        help="train on what is before this time, and test on each user's first target from it on (default: test on the last "
+        "target of each user)",
+    )
+    scoring.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        default=default.patience,
+        help="stop after N evaluations without a better validation AUC, and keep the best model; the last target before the "
+        "test is not trained on, but validates (0: train to the end)",
+    )
     scoring.add_argument("--evaluations", type=int, default=default.evaluations, help="how often a run computes the AUC")
     scoring.add_argument(
         "--validate",
@@ -199,6 +229,13 @@ def _add_run_flags(run: argparse._ArgumentGroup) -> None:
         "Only --data, --threads and --quiet may stand beside it",
         default=argparse.SUPPRESS,
     )
+    run.add_argument(
+        "--warm-start",
+        metavar="RUN",
+        help="begin where another run ended, with its settings and those that are given, on data that may have grown: new "
+        "objects, users and values get new rows, the others keep theirs",
+        default=argparse.SUPPRESS,
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -207,7 +244,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     p = parser()
     options = p.parse_args(arguments)
     # Parsed again with other defaults: so a flag that is given wins over them.
-    own = own_settings(options.model, options.variant)
+    own = own_settings(options.model, options.variant, options.purpose)
     if own:
         p.set_defaults(**own)
         options = p.parse_args(arguments)
@@ -233,3 +270,14 @@ def settings(options: argparse.Namespace) -> tuple[DataSource, Config]:
     config = checked(Config, **{name: given[name] for name in Config.__dataclass_fields__ if name in given})
     folder = find_data(given.get("data", default_data())).resolve()
     return source_of(folder, given), config
+
+
+def warm_settings(given: dict[str, Any]) -> tuple[DataSource, Config]:
+    """The data and the Config of a run that begins where another one ended: those of that run, but for the given flags."""
+    for name in sorted({"features", "history", "target", "embedding_size", "paper"} & given.keys()):
+        raise DataError(f"--warm-start: keeps features, groups and sizes of the run; --{name.replace('_', '-')} cannot be chosen")
+    chosen = {name: given[name] for name in Config.__dataclass_fields__ if name in given}
+    config: Config = checked(replace, load(given["warm_start"]).config, **chosen)
+    source, _, _ = settings_of(given["warm_start"], given.get("data"))
+    reading = {name: given[name] for name in READING if name in given}
+    return replace(source, data=str(find_data(given.get("data", source.data)).resolve()), **reading), config

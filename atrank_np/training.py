@@ -1,17 +1,18 @@
 """The training loop: `fit`. Runs in folders of their own, with reports and pictures: `training_runs`."""
 
 import contextlib
+import copy
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from .arrays import Floats
 from .config import Config, defaults
@@ -26,12 +27,17 @@ from .hard_negatives import with_hard_negatives
 from .memory import peak_rss_mb
 from .metrics import auc
 from .optimizer import learning_rate
-from .runs.checkpoint import save
+from .progress import progress
+from .runs.checkpoint import load, save
+from .runs.files import held
 from .runs.folder import SCHEMA_VERSION, refuse_run, write_rows
-from .runs.trained import Trained, assemble
+from .runs.trained import COLUMNS, Trained, assemble
+
+BEST = "best.npz"  # in a run folder until the run ends, if it has patience
+Callback = Callable[[int, float, float], object]  # of (step, loss, AUC), after each evaluation
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """What `fit` returns: the trained model, and the contents of report.json, metrics.csv and test_scores.npz."""
 
@@ -49,6 +55,7 @@ def fit(
     resume: Trained | None = None,
     world: World | None = None,
     show: bool = False,
+    callback: Callback | None = None,
     **settings: Any,
 ) -> Run:
     """Trains a model on a Log and tests it.
@@ -61,40 +68,55 @@ def fit(
     out: a folder for model.npz and metrics.csv, which are written at each evaluation.
     resume: the Trained that such a folder holds. The training goes on with its settings; only `threads` may be another.
     world: the simulator that made the log, if one did; the report then has the ceiling of the AUC.
-    show: a progress bar, where the output is a terminal.
+    show: a progress bar in terminals and notebooks; where the output is a file, a line at each evaluation.
+    callback: is called with step, loss and AUC after each evaluation.
 
     DataError if the log leaves nothing to train or test on, if it is not the log of the resumed training, or if `out` holds
     another run. ValueError for a setting that no run can have. Diverged if the loss is NaN or infinite.
     """
-    out = None if out is None else Path(out)
-    if out is not None:
-        refuse_run(out, resume)
     own = resume.config if resume else defaults(settings.get("model", "atrank"), settings.get("variant", ""))
     config = replace(config or own, **settings)
     if resume and replace(config, threads=own.threads) != own:
         raise DataError("resume: goes on with the settings of the run, which cannot be chosen again")
     if resume and not resume.fits(log):
         raise DataError("resume: the log is not the one that the model was trained on")
-    protocol = Protocol(log, config)
+    final = protocol = Protocol(log, config)
+    if config.patience:  # what validates is not trained on, so that it can choose the model
+        protocol = Protocol(log, replace(config, validate=True))
     for users, purpose in ((protocol.train.user, "train"), (protocol.test.user, "test")):
         if len(users) == 0:
             counted = "".join(f"; {n} {what}" for what, n in (log.counts | protocol.counts).items() if n)
             raise DataError(
                 f"events.csv: no user has a target to {purpose} on (3 target events are needed, 4 to validate){counted}"
             )
-    training = Training(protocol, resume or assemble(protocol), out, show)
-    training.run()
-    return training.result(world)
+    with contextlib.nullcontext() if out is None else held(Path(out)):
+        if out is not None:
+            refuse_run(Path(out), resume)
+        trained = resume or replace(assemble(protocol), config=config)
+        training = Training(protocol, trained, config, out, show, callback)
+        training.run()
+        return training.result(final, world)
 
 
 class Training:
     """A training under way. Parameters and step belong to its backend; `_keep` fetches them."""
 
-    def __init__(self, protocol: Protocol, trained: Trained, out: Path | None, show: bool) -> None:
-        self.protocol, self.trained, self.out, self.show = protocol, trained, out, show
-        self.config, self.state = protocol.config, trained.state
-        self.backend = trained.backend(threads=self.config.threads)
+    def __init__(
+        self,
+        protocol: Protocol,
+        trained: Trained,
+        config: Config,
+        out: str | Path | None,
+        show: bool,
+        callback: Callback | None,
+    ) -> None:
+        """config: that of `trained`, but for the threads."""
+        self.protocol, self.trained, self.show, self.callback = protocol, trained, show, callback
+        self.out = None if out is None else Path(out)
+        self.config, self.state = config, trained.state
+        self.backend = trained.backend(threads=config.threads)
         self.task, self.batches = protocol.task, Batches(protocol)
+        self.best: Trained | None = None
         self.steps = self.config.epochs * self.batches.per_epoch
         evaluations = min(self.config.evaluations, self.steps)
         self.evaluated_after = {round(self.steps * i / evaluations) for i in range(1, evaluations + 1)}
@@ -106,29 +128,61 @@ class Training:
         first = batches.batch(0, 0)
         self.state.seconds += time.perf_counter() - begin  # of drawing an epoch's negatives
         self.state.compile_seconds += backend.warm_up(first)
-        if self.out is not None:
-            self.out.mkdir(parents=True, exist_ok=True)
-        self._keep()
-        bar = tqdm(
-            total=config.epochs * batches.targets,
-            initial=batches.seen(backend.step),
-            unit=" samples",
-            unit_scale=True,
-            disable=None if self.show else True,  # None: no bar where the output is not a terminal
-            dynamic_ncols=True,
-            smoothing=0.05,
-        )
+        if backend.step:  # of a run that is resumed, maybe in another folder
+            self._keep()
+        total, done = config.epochs * batches.targets, batches.seen(backend.step)
+        bar = progress(self.show, total=total, initial=done, unit=" samples", unit_scale=True, smoothing=0.05)
         # A run that diverges ends with a message of its own; NumPy's warnings would add nothing.
         with _interruptible() as stopped, bar, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            while backend.step < self.steps:
+            while not self._finished():
                 rate = learning_rate(config, backend.step, self.steps)
                 bar.update(self._step(rate))
                 if backend.step in self.evaluated_after:
-                    bar.set_postfix_str(self._evaluate(rate))
+                    loss, test_auc = self._evaluate(rate)
+                    bar.set_postfix_str(words := f"loss {loss:.4f}, AUC {test_auc:.4f}")
+                    if self.show and bar.disable:
+                        print(f"step {backend.step} of {self.steps}: {words}", file=sys.stderr, flush=True)
+                    if config.patience and self._best_row() is self.state.rows[-1]:
+                        self._keep_best()  # first: a run that is killed between the two finds it again
                     self._keep()
+                    if self.callback is not None:
+                        self.callback(backend.step, loss, test_auc)
                 if stopped:
                     self._keep()
                     raise KeyboardInterrupt(f"stopped after step {backend.step} of {self.steps}")
+
+        if config.patience:
+            self._return_to_best()
+
+    def _best_row(self) -> list[float]:
+        """The first of the evaluations with the highest AUC."""
+        return max(self.state.rows, key=lambda row: row[COLUMNS.index("test_auc")])
+
+    def _finished(self) -> bool:
+        """Whether all steps are done, or so many evaluations as patience says came after the best one."""
+        rows, patience = self.state.rows, self.config.patience
+        if not rows or not patience:
+            return self.backend.step >= self.steps
+        return bool(rows[-1][0] >= self.steps or len(rows) - 1 - rows.index(self._best_row()) >= patience)
+
+    def _keep_best(self) -> None:
+        self.trained.take_from(self.backend)
+        params, moments = copy.deepcopy((self.trained.params, self.trained.moments))
+        self.best = replace(self.trained, params=params, moments=moments)
+        if self.out is not None:  # a run that is resumed has nothing else of it
+            save(self.out / BEST, self.best)
+
+    def _return_to_best(self) -> None:
+        """The trained model becomes the best one, with all rows; also on disk."""
+        if self.best is None and self.out is not None and (self.out / BEST).exists():
+            self.best = load(self.out / BEST)
+        best = self.best or self.trained  # of a run that had ended when it was resumed
+        for name in ("params", "moments", "step", "table_scale"):
+            setattr(self.trained, name, getattr(best, name))
+        self.backend = self.trained.backend(threads=self.config.threads)
+        self._keep()
+        if self.out is not None:
+            (self.out / BEST).unlink(missing_ok=True)
 
     def _step(self, rate: float) -> int:
         """Does one step. -> the number of targets in its batch."""
@@ -143,8 +197,8 @@ class Training:
         self.state.targets += len(batch.label)
         return len(batch.label)
 
-    def _evaluate(self, rate: float) -> str:
-        """Scores the test samples and adds a row to metrics.csv. -> its loss and AUC, in words."""
+    def _evaluate(self, rate: float) -> tuple[float, float]:
+        """Scores the test samples and adds a row to metrics.csv. -> its loss and AUC."""
         state, step = self.state, self.backend.step
         scores = score(self.backend, self.protocol, self.task)
         self._must_be_finite(scores)
@@ -153,14 +207,14 @@ class Training:
         samples = self.batches.seen(step)
         state.rows.append([step, samples, samples / self.batches.targets, rate, loss, test.mean, test.se, state.seconds])
         state.loss_sum, state.targets = 0.0, 0
-        return f"loss {loss:.4f}, AUC {test.mean:.4f}"
+        return loss, test.mean
 
     def _must_be_finite(self, values: float | Floats) -> None:
         if not np.isfinite(values).all():
-            kept = f"; the last good model is kept in {self.out}" if self.out else ""
-            raise Diverged(
-                f"the loss is NaN or infinite at step {self.backend.step}: try a lower --learning-rate, or --clip 1{kept}"
-            )
+            kept, step = "", self.trained.step  # of the last checkpoint
+            if self.out:
+                kept = f"; the model of step {step} is in {self.out}" if step else "; no model was evaluated, so none is kept"
+            raise Diverged(f"the loss is NaN or infinite at step {self.backend.step}: try a lower learning rate, or clip 1{kept}")
 
     def _keep(self) -> None:
         """Fetches parameters and step from the backend, and writes them to disk."""
@@ -169,19 +223,20 @@ class Training:
             save(self.out / "model.npz", self.trained)
             write_rows(self.out / "metrics.csv", self.state.rows)
 
-    def result(self, world: World | None) -> Run:
+    def result(self, protocol: Protocol, world: World | None) -> Run:
         """Scores the test samples at the end and makes the report."""
-        protocol, task, batches, config, state = self.protocol, self.task, self.batches, self.config, self.state
+        task, batches, config, state = protocol.task, self.batches, self.config, self.state
+        _, samples, epochs, *_ = state.rows[-1]
         scores = score(self.backend, protocol, task)
         report: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             **report_of(self.backend, protocol, task, scores, world),
             "repeat_share": protocol.repeat_share,
             "train_samples": batches.targets,
-            "epochs": config.epochs,
+            "epochs": round(epochs, 2) if config.patience else config.epochs,
             "seconds": state.seconds,
             "compile_seconds": state.compile_seconds,
-            "samples_per_second": config.epochs * batches.targets / state.seconds,
+            "samples_per_second": samples / state.seconds,
             "peak_rss_mb": peak_rss_mb(),
             "backend": config.backend,
             "shards": config.shards,
@@ -191,6 +246,10 @@ class Training:
             "config": config.to_dict(),
             "counted": protocol.log.counts | protocol.counts | batches.counts,
         }
+        if config.patience:
+            best = dict(zip(COLUMNS, self._best_row()))
+            kept = {"step": best["step"], "evaluations": len(state.rows), "validation_auc": best["test_auc"]}
+            report["kept"] = kept
         tests = task.samples
         tested = {  # every ranking, so that runs can be compared user by user
             "user": tests.user,
@@ -204,7 +263,10 @@ class Training:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """Gives a list that is empty until Ctrl-C is pressed, so that a step is finished first. A second Ctrl-C stops at once."""
+    """Gives a list that is empty until Ctrl-C is pressed, so that a step is finished first. A second Ctrl-C stops at once.
+
+    SIGTERM, by which schedulers stop a job, is the same, unless the program has a use of its own for it.
+    """
     stopped: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield stopped
@@ -215,8 +277,13 @@ def _interruptible() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         stopped.append(number)
 
-    before = signal.signal(signal.SIGINT, on_signal)
+    before = {signal.SIGINT: signal.getsignal(signal.SIGINT), signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
+    if before[signal.SIGTERM] not in (signal.SIG_DFL, signal.default_int_handler):
+        del before[signal.SIGTERM]
+    for number in before:
+        signal.signal(number, on_signal)
     try:
         yield stopped
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 from _common import HERE, figure, scoreboard
 
-from atrank_np import fit, rank, read_log
-from atrank_np.datasets.folder import default_data
+from atrank_np import ATRank, datasets, read_log
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.evaluation.scoring import score
 from atrank_np.layers.ranking import pointwise_backward, pointwise_forward, sigmoid
@@ -48,7 +47,7 @@ with tempfile.TemporaryDirectory() as folder:
     log = read_log(folder)
 print(*events[:4], "…", sep="\n")
 print(len(log.users), "users,", len(log.time), "events; objects", log.catalogues["items"].objects[:4].tolist(), "…")
-shop = read_log(default_data())  # the simulated shop that comes with the package; `python -m atrank_np.train` takes it
+shop = datasets.load_shop()  # the simulated shop that comes with the package; `python -m atrank_np.train` takes it
 print("the shop:", len(shop.users), "users,", len(shop.time), "events, groups", [g.name for g in shop.schema.groups])
 
 # %% [markdown]
@@ -59,13 +58,15 @@ print("the shop:", len(shop.users), "users,", len(shop.time), "events, groups", 
 # %%
 settings = dict(width=32, spaces=4, learning_rate=1.0, decay=0.3, dense_init=0.18, table_init=0.2)  # for a model so small
 settings["backend"] = "numpy"  # the one to read; "numba", the default, is much faster, once it is compiled
-run = fit(log, epochs=4, evaluations=6, **settings)
-for step, _, epoch, rate, loss, auc, se, _ in run.rows:
+model = ATRank(epochs=4, evaluations=6, **settings).fit(log)
+columns = [model.history_[name] for name in ("step", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se")]
+for step, epoch, rate, loss, auc, se in zip(*columns):
     print(f"step {step:3}  epoch {epoch:.1f}  learning rate {rate:.2f}  loss {loss:.4f}  test AUC {auc:.3f} ± {se:.3f}")
-best = rank(run.trained, log, user="u7", top=5)
+print(model)
+best, scores = model.recommend(log, users=["u7"], n=5)
 past = log.catalogues["items"].objects[log.object[log.offsets[7] : log.offsets[8]]]
-print("u7 did", past.tolist(), "\n   next?", [(name, round(value, 2)) for name, value in best])
-assert best[0][0].startswith(KINDS[likes[7]])  # it found out what u7 likes
+print("u7 did", past.tolist(), "\n   next?", dict(zip(best[0], scores[0].round(2).tolist())))
+assert best[0, 0].startswith(KINDS[likes[7]])  # it found out what u7 likes
 
 
 # %% [markdown]
@@ -92,20 +93,20 @@ def auc_slow(score, label, user):
     return sum(each) / len(each)
 
 
-trained = run.trained
+trained, report = model.trained_, model.evaluate(log, at=())
 protocol = Protocol(log, trained.config)  # which behaviours are ranked, and against what
 task, backend = protocol.task, trained.backend()
 scores = score(backend, protocol, task)  # [users, 2]: the positive first, then its negative
 label, user = [1, 0] * len(scores), np.repeat(np.arange(len(scores)), 2)
 again = auc_slow(scores.ravel(), label, user)
 for name in ("test_auc", "popularity_auc", "swapped_history_auc"):
-    print(f"{name:20} {run.report[name]:.3f}")
+    print(f"{name:20} {report[name]:.3f}")
 knows = (np.arange(41) - 1)[task.candidates] // 10 == likes[task.samples.user][:, None]  # a judge that is told the secret
 ceiling = auc_slow(knows.ravel(), label, user)
 print(f"{'who knows the secret':20} {ceiling:.3f}")
-assert abs(again - run.report["test_auc"]) < 1e-12
+assert abs(again - report["test_auc"]) < 1e-12
 assert abs(pointwise_forward(np.zeros(6), np.array([1.0, 0, 1, 0, 0, 1]))[0] - np.log(2)) < 1e-15
-assert run.report["test_auc"] > 0.7 > 0.6 > run.report["swapped_history_auc"]
+assert report["test_auc"] > 0.7 > 0.6 > report["swapped_history_auc"]
 
 # %% [markdown]
 # With a pencil: one positive with score 2, negatives with 0.5 and 2. It wins once and ties once: (1 + ½)/2 = 0.75.
@@ -156,13 +157,13 @@ print(len(trained.params), "arrays of parameters by name, such as", some)
 # ## The picture
 # %%
 with figure("00_first_run", columns=2, size=(10, 3.8)) as (fig, axes):
-    _, samples, _, _, loss, auc, se, _ = np.array(run.rows).T
+    samples, loss, auc, se = (np.array(model.history_[name]) for name in ("samples", "loss", "test_auc", "test_auc_se"))
     axes[0].fill_between(samples, auc - se, auc + se, alpha=0.2, lw=0)
     axes[0].plot(samples, auc, "o-", label="ATRank, ± 1 standard error")
     lines = {
         "who knows each user's kind": ceiling,
-        "sales alone": run.report["popularity_auc"],
-        "histories swapped": run.report["swapped_history_auc"],
+        "sales alone": report["popularity_auc"],
+        "histories swapped": report["swapped_history_auc"],
     }
     for (words, value), colour in zip(lines.items(), ("C2", "C1", "C3")):
         axes[0].axhline(value, color=colour, ls="--", lw=1.2, label=f"{words} {value:.2f}")
@@ -184,8 +185,8 @@ two = np.array([1.0, 0, 11, 10])
 pooled = auc_slow(two, label, "uuuu")
 print("2. two users, each ranked right: user AUC", user_auc(two, label, offsets).mean, "; all targets in one pot:", pooled)
 assert user_auc(two, label, offsets).mean == 1 and pooled == 0.75
-error = run.report["test_auc_se"]
-mine = run.report["test_auc"]
+error = report["test_auc_se"]
+mine = report["test_auc"]
 print(f"3. 'my {mine + 0.01:.3f} beats your {mine:.3f}': the standard error is {error:.3f}: two such numbers alone show nothing")
 print("   (both rank the same users: compare user by user, lesson 22)")
 assert error > 0.02

@@ -18,7 +18,7 @@ import tempfile
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np import fit, read_log
+from atrank_np import read_log
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.shop import write
@@ -29,6 +29,7 @@ from atrank_np.layers.ranking import pairs_of, pairwise_backward, pairwise_forwa
 from atrank_np.metrics import auc
 from atrank_np.models.bpr_mf import BPRMF
 from atrank_np.models.common_space import CommonSpace, FeatureColumn, GroupSpace
+from atrank_np.training import fit
 
 # %% [markdown]
 # ## The slow version, symbol by symbol

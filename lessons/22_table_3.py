@@ -24,7 +24,7 @@ import tempfile
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np import fit, read_log
+from atrank_np import read_log
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.shop import write
 from atrank_np.datasets.shop_ceiling import ceiling
@@ -32,6 +32,7 @@ from atrank_np.datasets.shop_world import make_world
 from atrank_np.evaluation.paired import Runs, paired_difference
 from atrank_np.evaluation.scoring import score
 from atrank_np.metrics import auc
+from atrank_np.training import fit
 
 TABLE_3 = {"BPR-MF": (0.7982, 0.7061), "Bi-LSTM": (0.8757, 0.7869), "Bi-LSTM + attention": (0.8769, 0.7835),
            "CNN": (0.8804, 0.7786), "ATRank": (0.8921, 0.7905)}  # fmt: skip

@@ -20,8 +20,9 @@ import math
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np import Config, fit, read_log
+from atrank_np import read_log
 from atrank_np.backend import NumpyBackend
+from atrank_np.config import Config
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import Protocol
@@ -31,6 +32,7 @@ from atrank_np.gradcheck import dense, relative_error
 from atrank_np.layers.ranking import pointwise_backward, pointwise_forward
 from atrank_np.metrics import auc
 from atrank_np.runs.trained import assemble
+from atrank_np.training import fit
 
 ALL = ("items", "queries", "coupons")
 world = load_world(default_data(), log := read_log(default_data()))  # the simulated shop that comes with the package

@@ -25,13 +25,15 @@ from typing import NamedTuple
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np import Config, fit, read_log
+from atrank_np import read_log
+from atrank_np.config import Config
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.evaluation.attention import attention_by_elapsed, look_inside
 from atrank_np.evaluation.scoring import score
 from atrank_np.layers.attention import attention_forward, softmax_backward, softmax_forward
 from atrank_np.metrics import auc
 from atrank_np.runs.trained import assemble
+from atrank_np.training import fit
 
 
 # %% [markdown]

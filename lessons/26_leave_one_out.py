@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np import fit, read_log
+from atrank_np import read_log
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.protocol import Protocol
@@ -24,6 +24,7 @@ from atrank_np.datasets.samples import Events
 from atrank_np.datasets.shop_ceiling import ceiling, load_world
 from atrank_np.evaluation.attention import left_out, look_inside
 from atrank_np.layers.attention import softmax_backward, softmax_forward
+from atrank_np.training import fit
 
 rng = np.random.default_rng(26)
 

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 from runs import assert_fault, command_line, environment, process
 
-from atrank_np import cli, train
+from atrank_np import cli, train, train_flags
+from atrank_np.__main__ import COMMANDS, main
+from atrank_np.errors import DataError
 from atrank_np.memory import peak_rss_mb
 from atrank_np.runs import trained
+from atrank_np.text import one_line, quoted
+
+PACKAGE = Path(cli.__file__).parent
 
 
 def test_peak_memory_is_in_megabytes():
@@ -49,6 +54,24 @@ def test_faults_are_one_line(tiny, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_all_commands_by_name(tiny, tmp_path):
+    """The list has every module that is a command; one runs as it does alone, and takes its folder without a flag."""
+    files = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if "run(main)" in path.read_text()}
+    names = {".".join(file.parts).removesuffix(".__main__") for file in files} - {"__main__"}
+    assert set(COMMANDS) == names
+    listed = subprocess.run([sys.executable, "-m", "atrank_np"], capture_output=True, text=True, env=environment())
+    assert listed.returncode == 0 and all(f"  {name} " in listed.stdout for name in names)
+    ran = subprocess.run(
+        [sys.executable, "-m", "atrank_np", "datasets.stats", tiny], capture_output=True, text=True, env=environment()
+    )
+    assert ran.returncode == 0 and ran.stdout == process("datasets.stats", tiny).stdout
+    with pytest.raises(DataError, match="^trian: no command of that name; there are train, evaluate, "):
+        main(["trian"])
+    assert train_flags.settings(train_flags.parse([str(tiny)]))[0].data == str(tiny)
+    with pytest.raises(DataError, match="not allowed with"):
+        train_flags.parse([str(tiny), "--data", str(tiny)])
+
+
 def test_output_that_nobody_reads(tiny, tmp_path, trained_run):
     """`| head -1`, also with an output that waits in the buffer until the end."""
     for arguments in (["recommend", trained_run, "--user", "u1"], ["train", "--help"], ["evaluate", trained_run, "--json"]):
@@ -68,10 +91,14 @@ def test_no_output_at_all(tiny, trained_run):
     assert shown.returncode == 0 and ", ?)" in shown.stdout
 
 
-def test_no_progress_bar_without_a_terminal(tiny, tmp_path):
-    flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--out", tmp_path / "run"]
-    result = process("train", "--data", tiny, *flags)
-    assert (result.returncode, result.stderr) == (0, "")
+def test_progress_without_a_terminal(tiny, tmp_path):
+    """No bar, but a line for each evaluation; with --quiet not even that."""
+    flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--evaluations", 3]
+    result = process("train", "--data", tiny, *flags, "--out", tmp_path / "run")
+    assert result.returncode == 0
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3 and all(re.fullmatch(r"step \d of 5: loss 0\.\d{4}, AUC 0\.\d{4}", line) for line in lines)
+    assert process("train", "--data", tiny, *flags, "--out", tmp_path / "quiet", "--quiet").stderr == ""
     assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", result.stdout)
     assert result.stdout.count("\n") == 8
 
@@ -108,3 +135,15 @@ def test_one_blas_thread():
     if not result.stdout:
         pytest.skip("numpy has another BLAS here")
     assert result.stdout == "1\n"
+
+
+def test_names_that_a_terminal_would_obey():
+    """Case 19: they are shown escaped, also in messages, which have at most 300 letters and keep the next step."""
+    hostile, shown = "\x1b[31mred\x9b2J\u202egnp\x07", r"\x1b[31mred\x9b2J\u202egnp\x07"
+    assert one_line(f"a\n b{hostile}") == f"a b{shown}"
+    assert quoted(hostile) == '"' + shown.replace(r"\x1b", r"\u001b").replace(r"\x07", r"\u0007") + '"'
+    for name in ("سلام\u200cها", "👩\u200d🚀", "名前", "ñandú"):
+        assert one_line(name) == quoted(name) == name
+    assert str(DataError(f"{hostile}: none")) == f"{shown}: none"
+    long = str(DataError(f"file.csv: {'a' * 1000}; say with --data where it is"))
+    assert len(long) <= 300 and long.startswith("file.csv: aaa") and long.endswith("aaa; say with --data where it is")

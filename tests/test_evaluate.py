@@ -1,6 +1,7 @@
 """The command evaluate, and the controls that stand beside an AUC, by value on tiny logs."""
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -78,6 +79,10 @@ def test_ranking_the_whole_catalogue(trained_run, tiny, capsys):
     assert mean == pytest.approx(found["test_auc"], abs=1e-12)
     assert 0 <= found["ndcg@10"] <= found["hr@10"] <= 1
     assert figures(trained_run, capsys, "--full", "--users", "5")["ranked_users"] == 5
+    several = figures(trained_run, capsys, "--full", "--at", "1,10")
+    assert several["hr@10"] == found["hr@10"] and several["mrr"] == found["mrr"] and 0 <= several["hr@1"] <= several["mrr"]
+    evaluate.main([str(trained_run), "--full", "--at", "3"])
+    assert re.search(r"users: HR@3 0\.\d{4}, NDCG@3 0\.\d{4}, MRR 0\.\d{4}$", capsys.readouterr().out, re.M)
 
 
 def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
@@ -85,7 +90,7 @@ def test_what_the_user_had_before_the_cap_is_not_ranked(tmp_path):
     log = one_group(tmp_path, "u a 1,u b 2,u c 3,u d 4")
     parts = Protocol(log, Config(cap=1))
     scores = np.array([0.0, 3, 3, 3, 2, 1, 1, 1])
-    backend = SimpleNamespace(catalogue_scores=lambda batch, group: scores)
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: scores[None].copy())
     assert full_ranks(backend, parts, parts.test).tolist() == [0]
 
 
@@ -93,7 +98,7 @@ def test_a_repeat_is_ranked_among_what_he_had(tmp_path):
     """Where the schema keeps repeated targets, recommend shows the objects of the history too."""
     log = one_group(tmp_path, "u a 1,u b 2,u a 3", "target_repeats = 'keep'")
     parts = Protocol(log)
-    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 1, 2, 0, 0, 0, 0, 0]))
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([[0.0, 1, 2, 0, 0, 0, 0, 0]]))
     assert full_ranks(backend, parts, parts.test).tolist() == [1]  # after b
 
 
@@ -101,7 +106,7 @@ def test_a_constant_score_ranks_in_the_middle(tmp_path):
     """c, d, e, f, g tie with the positive b; a was there before."""
     log = one_group(tmp_path, "u a 1,u b 2")
     parts = Protocol(log)
-    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.ones(8))
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.ones((1, 8)))
     assert full_ranks(backend, parts, parts.test).tolist() == [2.5]
 
 
@@ -109,7 +114,7 @@ def test_an_object_of_another_group_is_ranked(tmp_path):
     """u searched for query c; item c is new to this user, and stands before b."""
     log = several_groups(tmp_path, "u q c 1,u i a 2,u i b 3", "targets = ['items']")
     parts = Protocol(log)
-    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([0.0, 9, 1, 5, 0, 0, 0, 0]))
+    backend = SimpleNamespace(catalogue_scores=lambda batch, group: np.array([[0.0, 9, 1, 5, 0, 0, 0, 0]]))
     assert full_ranks(backend, parts, parts.test).tolist() == [1]
 
 
@@ -300,6 +305,8 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(tmp_path / "nowhere")])
     with pytest.raises(DataError, match="^--users: expected at least 1, got 0$"):
         evaluate.main([str(trained_run), "--full", "--users", "0"])
+    with pytest.raises(DataError, match="^--at: expected whole numbers of at least 1 with commas between them, got '5,0'$"):
+        evaluate.main([str(trained_run), "--full", "--at", "5,0"])
     with pytest.raises(DataError, match="^--users: says how many users --full ranks; add --full$"):
         evaluate.main([str(trained_run), "--users", "3"])
     other = shutil.copytree(tiny, tmp_path / "other")

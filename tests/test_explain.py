@@ -12,7 +12,7 @@ from atrank_np import explain
 from atrank_np.errors import DataError
 from atrank_np.evaluation import attention
 from atrank_np.evaluation.plots import DAY
-from atrank_np.evaluation.ranking import rank
+from atrank_np.evaluation.ranking import first_choices
 from atrank_np.runs.checkpoint import load
 
 
@@ -52,7 +52,7 @@ def test_the_command_means_what_it_is_asked(tmp_path, monkeypatch, capsys):
     flags = ["run", "--user", "u", "--group", "queries", "--target", "q2", "--at", str(at), "--tick", "3600"]
     assert explain.main([*flags, "--out", str(tmp_path / "out")]) == 0
     data, out = data_of(tmp_path / "out" / "explore.html"), capsys.readouterr().out
-    best = [name for name, _ in rank(trained, log, user="u", at=at, group="queries")]
+    best = first_choices(trained, log, "u", 10, "queries", at)
     names = ["q2", *(name for name in best if name != "q2")]
     looks = [attention.look_inside(trained, log, "u", name, at, "queries") for name in names]
     effects = [attention.left_out(trained, look.batch)[:, 0] for look in looks]
@@ -96,7 +96,7 @@ def test_what_cannot_be_drawn_is_one_line(trained_run, opened, tmp_path):
     user, run = longest(opened[1]), str(trained_run)
     faults = {
         "--at 0": f"user {user!r}: no behaviour before the time of ranking, so there is no attention to draw",
-        f"--at {2**70}": f"--at: expected an integer below 2^62, got {2**70}",
+        f"--at {2**70}": f"at: expected an integer below 2^62, got {2**70}",
         "--tick 0": "--tick: expected seconds above 0 and at most 1e9, got 0.0",
         "--tick 1e10": "--tick: expected seconds above 0 and at most 1e9, got 10000000000.0",
         "--samples -1": "--samples: expected at least 0, got -1",

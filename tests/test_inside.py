@@ -8,10 +8,9 @@ from small_models import DAYS, a_model_as_it_starts, longest
 
 from atrank_np.datasets.packing import pack
 from atrank_np.datasets.samples import Events, Samples
-from atrank_np.errors import DataError
 from atrank_np.evaluation import attention
 from atrank_np.evaluation.plots import DAY
-from atrank_np.evaluation.ranking import rank
+from atrank_np.evaluation.ranking import first_choices, objects_of
 from atrank_np.parameters import kind
 
 
@@ -69,7 +68,7 @@ def test_what_is_drawn_is_what_the_model_sees(in_days, monkeypatch):
     capped = replace(trained, config=replace(trained.config, cap=2))
     assert attention.look_inside(capped, log, "u", target="g").behaviours == ["c", "d"]
     asked = []
-    monkeypatch.setattr(attention, "rank", lambda *_, at, **others: asked.append(at) or [("g", 0.0)])
+    monkeypatch.setattr(attention, "first_choices", lambda *asked_of: asked.append(asked_of[-1]) or ["g"])
     assert attention.look_inside(trained, log, "u", at=5 * DAY).target == "g" and asked == [5 * DAY]
 
 
@@ -103,7 +102,7 @@ def test_arrays_are_those_of_the_ranking(opened):
         np.testing.assert_array_equal(found[f"parameter/{name}"], w)
         assert found[f"gradient/{name}"].shape == w.shape
     bias = found["gradient/bias.items"]
-    row = attention.row_of(trained, "items", inside.target)
+    (row,) = objects_of(trained, "items", [inside.target])
     np.testing.assert_allclose(bias[row], 1 / (1 + np.exp(-inside.score)) - 1, rtol=1e-5)
     assert np.count_nonzero(bias) == 1 and found["gradient/table.items.object"].any()
 
@@ -114,7 +113,7 @@ def test_left_out_is_ranking_again_without_it(settings, tmp_path):
     trained, log = a_model_as_it_starts(tmp_path, **settings)
     at, events = 12 * DAY, Events(log.group, log.object, log.action, log.time)
     look = attention.look_inside(trained, log, "u", target="f", at=at)
-    rows = [attention.row_of(trained, "items", name) for name in "fg"]
+    rows = objects_of(trained, "items", "fg")
 
     def scores(events):
         n = len(events.time)
@@ -151,14 +150,10 @@ def test_the_targets_that_the_page_offers(opened, monkeypatch):
     """The explained one, then those that the model ranks first; alone if the history leaves none."""
     trained, log = opened
     user = longest(log)
-    best = [name for name, _ in rank(trained, log, user=user, top=attention.TARGETS)]
+    best = first_choices(trained, log, user, attention.TARGETS, "items")
     others = [name for name in best if name != "i1"]
     assert attention.targets_of(trained, log, user, "i1", None, "items") == ["i1", *others][: attention.TARGETS]
-
-    def nothing_left(*_, **others):
-        raise DataError("no object is left")
-
-    monkeypatch.setattr(attention, "rank", nothing_left)
+    monkeypatch.setattr(attention, "first_choices", lambda *_: [])
     assert attention.targets_of(trained, log, user, "i1", None, "items") == ["i1"]
 
 

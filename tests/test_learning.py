@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from atrank_np import fit, read_log
+from atrank_np import read_log
 from atrank_np.config import Config
+from atrank_np.training import fit
 
 SMALL = Config(width=8, spaces=2, batch_size=8, l2=0.0)
 # The initial deviations of `Config` are for a width of 128. In a narrow model the history would have little effect for long.

@@ -45,6 +45,34 @@ def test_the_protocol(tmp_path):
     assert (parts.target_actions, parts.repeat_share) == ([0], 0.0)
 
 
+SPLIT = "u a 1,u b 2,u c 5,u d 6,v a 1,v b 7,w c 6,w d 7,x a 2,x b 3"
+
+
+def test_a_split_by_time(tmp_path):
+    """Of u the c at the very time of the split is tested, not d; w did nothing before it, x nothing after it."""
+    log = one_group(tmp_path, SPLIT)
+    parts = Protocol(log, Config(split_time=5))
+    assert rows(parts.train) == [(0, 0, 1, 2, 0, b), (3, 8, 9, 3, 0, b)]
+    assert rows(parts.test) == [(0, 0, 2, 5, 0, c), (1, 4, 5, 7, 0, b)]
+    assert parts.popularity[0].tolist() == [0, 3, 2, 0, 0, 0, 0, 0]  # before the split, of all users
+    counts = {"users without a target among items on both sides of the split": 2}
+    assert parts.counts == counts | {"users with a test among items and nothing to train on": 1}
+    validation = Protocol(log, Config(split_time=5, validate=True))
+    assert rows(validation.train) == [] and rows(validation.test) == [(0, 0, 1, 2, 0, b), (3, 3, 4, 3, 0, b)]
+
+
+def test_a_split_by_time_knows_no_future(tmp_path):
+    """u takes c and d later: training may draw them as negatives, the test may not. Of a group that is not ranked, too."""
+    parts, rng = Protocol(one_group(tmp_path, SPLIT), Config(split_time=5)), np.random.default_rng(0)
+    of_u = parts.train.take(np.array([0]))
+    assert set(parts.negatives.draw(rng, of_u, 200)[0].tolist()) == {c, d, e, f, g}
+    assert set(parts.test_negatives.draw(rng, parts.test.take(slice(0, 1)), 200)[0].tolist()) == {e, f, g}
+    events = "u q a 1,u i a 2,u q b 3,u i b 4,u q c 6,u i c 7,v q d 9"
+    other = Protocol(several_groups(tmp_path, events, "targets = ['items']"), Config(split_time=5))
+    assert other.popularity[1].tolist() == [0, 1, 1, 0, 0, 0, 0, 0]
+    assert rows(other.test) == [(0, 0, 5, 7, 0, c)]  # with the query c, which came before
+
+
 def test_validation_is_one_event_earlier(tmp_path):
     parts = Protocol(one_group(tmp_path, PLAIN), Config(validate=True))
     assert rows(parts.train) == [(0, 0, 1, 2, 0, b)]

@@ -33,7 +33,7 @@ def test_a_type_checker_knows_the_names(tmp_path):
     for text, fault in (
         ("from atrank_np import rnak", 'Module "atrank_np" has no attribute "rnak"'),
         ("from atrank_np import read_log\nread_log(7)", "incompatible type"),
-        ("from atrank_np import Config\nConfig(epochs='many')", "incompatible type"),
+        ("from atrank_np import ATRank\nATRank().fit(7)", "incompatible type"),
     ):
         script.write_text(text)
         checked = subprocess.run([sys.executable, "-m", "mypy", str(script)], capture_output=True, text=True)

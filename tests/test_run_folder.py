@@ -23,7 +23,8 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 from atrank_np.metrics import auc
 from atrank_np.runs.checkpoint import load
-from atrank_np.runs.folder import COLUMNS, FILES
+from atrank_np.runs.folder import FILES
+from atrank_np.runs.trained import COLUMNS
 
 REPORT = (
     *("schema_version", "test_auc", "test_auc_se", "test_auc_by_group", "test_users", "test_rankings", "negatives", "tie_rule"),

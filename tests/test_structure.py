@@ -7,9 +7,10 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent / "atrank_np"
 # From the top to the bottom: a room may import from the rooms below its own, and from itself.
 FLOORS = [
+    {"__main__"},
     {"compare"},
     {"comparison", "train"},
-    {"training_runs"},
+    {"training_runs", "estimators"},
     {"training", "evaluate", "recommend", "explain", "bench"},
     {"evaluation", "gradcheck", "train_flags"},
     {"runs", "hard_negatives"},
@@ -19,8 +20,8 @@ FLOORS = [
     {"datasets"},
     {"optimizer", "cli"},
     {"layers", "parameters", "config", "metrics"},
-    {"errors", "memory", "randomness", "text"},
-    {"arrays"},
+    {"errors", "memory", "progress", "randomness"},
+    {"arrays", "text"},
 ]
 # What may not be known although it lies below.
 STRANGERS = {

@@ -70,7 +70,8 @@ class Ours:
         return self.backend.scores(batch)
 
     def rank(self, sample: Samples) -> Floats:
-        return catalogue_scores(self.backend, self.problem.log.schema, self.problem.protocol.events, sample)
+        scores: Floats = catalogue_scores(self.backend, self.problem.log.schema, self.problem.protocol.events, sample)[0]
+        return scores
 
 
 def contender(name: str, problem: Problem) -> Contender:

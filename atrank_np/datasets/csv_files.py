@@ -25,10 +25,10 @@ class Rows(Iterator[list[str]], Protocol):
 
 
 class CsvTable(Table):
-    """A CSV file (UTF-8, with or without BOM, also .gz). Commas, semicolons, tabs or bars separate its cells.
+    """A CSV file (UTF-8, with or without BOM, also .gz).
 
-    The separator is the one that is most frequent in the header, outside of quotes. Spaces around the names in the header are not part of
-    them; where each name but the first has one in front of it, those in front of all cells are left out too.
+    The separator of its cells is the one that is most frequent in the header, outside of quotes. Spaces around the names in
+    the header are not part of them; where each name but the first has one in front of it, the cells have none in front either.
     """
 
     def __init__(self, path: Path) -> None:

@@ -14,6 +14,8 @@ from .shop_ceiling import load_world
 from .shop_world import World
 from .time_units import time_units
 
+READING = ("columns", "keep_duplicates", "allow_unknown", "drop_full_users")  # of DataSource: how a folder is read
+
 
 def default_data() -> Path:
     """The folder of the simulated shop: beside the package in a clone, inside it in a wheel."""

@@ -80,13 +80,6 @@ class Log:
         return cls(**log_arrays(tables, schema, columns, allow_unknown))
 
 
-def only(log: Log, keep: Mask) -> Log:  # …, [E] -> Log
-    """The log with some of its events. All users stay."""
-    kept = np.append(0, np.cumsum(keep))
-    columns = {name: getattr(log, name)[keep] for name in ("group", "object", "action", "time")}
-    return replace(log, offsets=kept[log.offsets], **columns)
-
-
 def without_full_users(log: Log) -> Log:
     """The log without the events of users who act on every object of a group that is ranked: they have no negative."""
     user, full = user_of_event(log), np.zeros(len(log.users), bool)
@@ -96,8 +89,15 @@ def without_full_users(log: Log) -> Log:
         )
         pairs = np.unique(np.stack([user[taken], log.object[taken]]), axis=1)
         full |= np.bincount(pairs[0], minlength=len(full)) == len(log.catalogues[name].objects) - 1
-    found = only(log, ~full[user])
+    found = with_events(log, ~full[user])
     return replace(found, counts=log.counts | {"users left out, who act on every object": int(full.sum())})
+
+
+def with_events(log: Log, kept: Mask) -> Log:  # [E]
+    """The log with some of its events only, and all its users."""
+    offsets = np.append(0, np.cumsum(np.bincount(user_of_event(log)[kept], minlength=len(log.users))))
+    columns = {name: getattr(log, name)[kept] for name in ("group", "object", "action", "time")}
+    return replace(log, offsets=offsets, **columns)
 
 
 def user_of_event(log: Log) -> Ints:  # -> int32 [E]

@@ -9,10 +9,11 @@ import numpy as np
 from ..arrays import Ints, Mask
 from ..config import Config
 from ..randomness import stream
-from .log import Log, may_be_target, not_taken, only, user_of_event
+from .log import Log, may_be_target, not_taken, user_of_event, with_events
 from .negatives import Negatives
 from .samples import BLOCK, Events, LazySamples, Samples, Task
 from .schema import Schema
+from .soundness import check_log
 
 DEFAULTS = Config()
 
@@ -25,6 +26,9 @@ class Protocol:
     With `config.validate` everything is one event earlier, on the log without its test events: k ≤ n-3 is trained on, and
     b_(n-1) is the test.
 
+    With `config.split_time` T the events before T are trained on, b_(k+1) for all k ≥ 1, and the test is the first target event
+    from T on, if one came before it. Training knows no later event, neither of this user nor of others.
+
     All counts of objects are over training events: those before the tested one.
     """
 
@@ -35,18 +39,23 @@ class Protocol:
     offsets: Ints  # [U+1]
     train: LazySamples
     test: Samples
-    negatives: Negatives
+    negatives: Negatives  # of training
+    test_negatives: Negatives  # the same, except that they know all of the log where the split is one by time
     popularity: list[Ints]  # for each group of the schema, the number of training events of each object [M]
-    # For each group, the action that all its candidates carry. A negative has no action of its own, and the action of the
-    # positive would tell which one it is.
+    # For each group, the action that all its candidates carry, its most frequent one. A negative has no action of its own, and
+    # the action of the positive would tell which one it is.
     target_actions: list[int]
     repeat_share: float  # of the test moments, dropped or not, those whose positive is in the history already
     counts: dict[str, int]  # what was left out, in words -> how often
 
     def __init__(self, log: Log, config: Config = DEFAULTS) -> None:
+        check_log(log)
         self.log, self.schema, self.config = log, log.schema, config
-        log = without_tests(log) if config.validate else log
-        self.negatives = Negatives(log)
+        split = None if config.validate else config.split_time
+        log = without_tests(log, config.split_time) if config.validate else log
+        self.negatives = self.test_negatives = Negatives(log)
+        if split is not None:
+            self.negatives = Negatives(with_events(log, log.time < split))
         cap = min(config.cap, len(log.time))  # no more than the columns' integers can hold
         user = user_of_event(log)
         counts: Counter[str] = Counter()
@@ -58,8 +67,10 @@ class Protocol:
         popularity: dict[str, Ints] = {}
         target_actions: dict[str, int] = {}
         first_tested = log.offsets[1:].copy()  # of each user; training knows only events before it
+        if split is not None:
+            first_tested = log.offsets[:-1] + np.bincount(user[log.time < split], minlength=len(log.users))
         for name in self.schema.targets:
-            found = _targets(log, name, user, counts)
+            found = _targets(log, name, user, split, counts)
             popularity[name], target_actions[name] = found.popularity, found.action
             first_tested[user[found.test]] = np.minimum(first_tested[user[found.test]], found.test)
             for places, into in ((found.train, train), (found.test, test)):
@@ -75,10 +86,11 @@ class Protocol:
             if group.name not in popularity:
                 seen = taken & (log.group == g) & (np.arange(len(user)) < first_tested[user])
                 popularity[group.name] = _count(log, group.name, seen)
+                target_actions[group.name] = _target_action(log, group.name, seen)
         self.train = _joined(log, self.offsets, cap, train)
         self.test = _joined(log, self.offsets, cap, test).take(slice(None))
         self.popularity = [popularity[group.name] for group in self.schema.groups]
-        self.target_actions = [target_actions.get(group.name, 0) for group in self.schema.groups]
+        self.target_actions = [target_actions[group.name] for group in self.schema.groups]
         repeated = np.concatenate(repeats)
         self.repeat_share = float(repeated.mean()) if len(repeated) else 0.0
         self.counts = {what: n for what, n in counts.items() if n}
@@ -107,8 +119,8 @@ class Protocol:
         for g in np.unique(test.group):
             rows = np.flatnonzero(test.group == g)
             rng = stream(self.config.eval_seed, "evaluation negatives", g)
-            candidates[rows, 1:] = self.negatives.draw(rng, test.take(rows), count)
-        return Task(test, candidates, self.negatives.uniform(test, count))
+            candidates[rows, 1:] = self.test_negatives.draw(rng, test.take(rows), count)
+        return Task(test, candidates, self.test_negatives.uniform(test, count))
 
 
 def _histories(log: Log, taken: Mask, user: Ints) -> tuple[Events, Ints, Ints]:
@@ -136,16 +148,21 @@ class _Targets(NamedTuple):
     action: int  # that its candidates carry
 
 
-def _targets(log: Log, name: str, user: Ints, counts: Counter[str]) -> _Targets:
+def _targets(log: Log, name: str, user: Ints, split: int | None, counts: Counter[str]) -> _Targets:
     """The targets of the group `name`; users without a test or a training sample are counted."""
     target = may_be_target(log, name)
     k = _running(target)
     n = np.diff(k[log.offsets])
     k = k[:-1] - k[log.offsets[:-1]][user]  # [E] the number of the user's target events before each event
-    counts[f"users without a target among {name}"] += int((n < 2).sum())
-    counts[f"users with a test among {name} and nothing to train on"] += int((n == 2).sum())
-    seen = target & (k < n[user] - 1)  # training knows only the target events before the tested one
-    train, test = np.flatnonzero(seen & (k >= 1)), np.flatnonzero(target & ~seen & (k >= 1))
+    tested = n - 1  # the number of the tested one
+    if split is not None:
+        tested = np.bincount(user[target & (log.time < split)], minlength=len(n))
+    counts[f"users without a target among {name}{'' if split is None else ' on both sides of the split'}"] += int(
+        ((tested < 1) | (tested == n)).sum()
+    )
+    counts[f"users with a test among {name} and nothing to train on"] += int(((tested == 1) & (n > 1)).sum())
+    seen = target & (k < tested[user])  # training knows only the target events before the tested one
+    train, test = np.flatnonzero(seen & (k >= 1)), np.flatnonzero(target & (k == tested[user]) & (k >= 1))
     return _Targets(train, test, _count(log, name, seen), _target_action(log, name, seen))
 
 
@@ -157,13 +174,15 @@ def _joined(log: Log, first: Ints, cap: int, parts: list[tuple[Ints, Ints]]) -> 
     return LazySamples(log, first, cap, place, end)
 
 
-def without_tests(log: Log) -> Log:
-    """The log without each user's last target event of every target group: all that a validation may use."""
+def without_tests(log: Log, split: int | None = None) -> Log:
+    """All that a validation may use: the log before the split, or without each user's last target event of every target group."""
+    if split is not None:
+        return with_events(log, log.time < split)
     user, keep = user_of_event(log), np.ones(len(log.time), bool)
     for name in log.schema.targets:
         backwards = np.flatnonzero(may_be_target(log, name))[::-1]
         keep[backwards[np.unique(user[backwards], return_index=True)[1]]] = False
-    return only(log, keep)
+    return with_events(log, keep)
 
 
 def _running(mask: Mask) -> Ints:  # [E] -> [E+1], int32 where that is enough

@@ -1,10 +1,8 @@
 """One ranking seen from inside, attention averaged over many rankings, and the nearest objects."""
 
-import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from ..arrays import Floats, Ints
 from ..datasets.log import Log
@@ -14,9 +12,10 @@ from ..datasets.samples import Samples
 from ..errors import DataError
 from ..layers.embedding import Rows
 from ..models.common_space import bags_of
+from ..progress import progress
 from ..runs.trained import Trained
 from ..text import one_line
-from .ranking import history_of, moment, place_of, rank, target_group, visible
+from .ranking import first_choices, moments, objects_of, place_of, target_group
 
 DAY = 86400  # seconds
 EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the first days of the rows of Table 4; the last row, [128, ∞), is ours
@@ -44,31 +43,32 @@ def look_inside(
 ) -> Inside:
     """Inside of the ranking of one object for a user of the log.
 
-    target: an object of the target group, by default the model's first choice. at, group: as for `rank`.
+    target: an object of the target group, by default the model's first choice. at, group: as for `moments`.
     DataError for a user, group or object that there is not.
     """
     schema, group = trained.schema, target_group(trained.schema, group)
-    place, history = place_of(log, user), visible(history_of(log, user), schema, log.actions)
-    at, end = moment(history, at)
-    target = target or rank(trained, log, user=user, at=at, top=1, group=group)[0][0]
-    row = row_of(trained, group, target)
-    start = max(0, end - trained.config.cap)
-    sample = Samples(*(np.array([value]) for value in (place, start, end, at, schema.index(group), row)))
-    batch = pack(schema, history, sample, np.array([[row]], np.int32))
+    if target is None:
+        choices = first_choices(trained, log, user, 1, group, at)
+        if not choices:
+            raise DataError(f"group {group!r}: no object is left to rank, because the history holds all of them")
+        target = choices[0]
+    (row,) = objects_of(trained, group, [target]).tolist()
+    events, _, sample = moments(trained, log, np.array([place_of(log, user)]), group, at)
+    batch = pack(schema, events, sample, np.array([[row]], np.int32))
     scores, cache = trained.model().forward(trained.params, batch, trained.table_scale)
     weights = cache.user.weights()
     labels = [label_of(trained, g, o) for g, o in zip(batch.group.tolist(), batch.object.tolist())]
     K, n = trained.config.spaces, len(labels)
-    own, vanilla = weights["self"][0], weights["vanilla"][0]
+    own, vanilla = weights.get("self", [None])[0], weights["vanilla"][0]
     return Inside(
         behaviours=labels,
-        elapsed=at - history.time[start:end],
+        elapsed=sample.time[0] - events.time[sample.start[0] : sample.end[0]],
         target=target,
         label=label_of(trained, schema.index(group), row),
         score=float(scores[0]),
         self_attention=np.zeros((K, n, n)) if own is None else own,
         vanilla_attention=np.zeros((K, n)) if vanilla is None else vanilla[:, 0],
-        C=cache.user.C,
+        C=getattr(cache.user, "C", np.zeros((n, 0))),
         e=cache.e[0],
         batch=batch,
     )
@@ -86,16 +86,14 @@ def left_out(trained: Trained, batch: Batch, show: bool = False) -> Floats:  # -
 
     whole = score(batch)
     rows = np.arange(len(batch.object))
-    bar = tqdm(rows, disable=None if show else True, unit=" behaviours", dynamic_ncols=True)
+    bar = progress(show, rows, unit=" behaviours")
     return np.array([whole - score(batch.with_behaviours(np.delete(rows, i))) for i in bar]).reshape(-1, len(whole))
 
 
 def targets_of(trained: Trained, log: Log, user: str, target: str, at: int | None, group: str) -> list[str]:
     """The target that is explained, then those that the model ranks first: names, at most TARGETS."""
-    best: list[tuple[str, float]] = []
-    with contextlib.suppress(DataError):  # the history may hold all objects
-        best = rank(trained, log, user=user, at=at, top=TARGETS, group=group)
-    return [target, *(name for name, _ in best if name != target)][:TARGETS]
+    best = first_choices(trained, log, user, TARGETS, group, at)
+    return [target, *(name for name in best if name != target)][:TARGETS]
 
 
 def arrays(trained: Trained, inside: Inside) -> dict[str, Floats]:
@@ -111,14 +109,6 @@ def arrays(trained: Trained, inside: Inside) -> dict[str, Floats]:
             whole[...] = gradient
         found[f"parameter/{name}"], found[f"gradient/{name}"] = w, whole
     return found
-
-
-def row_of(trained: Trained, group: str, name: str) -> int:
-    """An object's row in its group's catalogue. DataError if there is no such object."""
-    rows = np.flatnonzero(trained.catalogues[group].objects[1:] == name)
-    if len(rows) == 0:
-        raise DataError(f"object {name!r}: expected one of the model's {group}; none has that name")
-    return int(rows[0]) + 1
 
 
 def label_of(trained: Trained, g: int, row: int) -> str:
@@ -162,7 +152,7 @@ def attention_by_elapsed(
     model = trained.model()
     total, uniform, count = np.zeros(len(EDGES)), np.zeros(len(EDGES)), np.zeros(len(EDGES))
     starts = range(0, len(samples.user), HISTORIES)
-    for start in tqdm(starts, disable=None if show else True, unit=" batches", dynamic_ncols=True):
+    for start in progress(show, starts, unit=" batches"):
         some = samples.take(slice(start, start + HISTORIES))
         batch = pack(protocol.schema, protocol.events, some, some.object[:, None])
         weights = model.forward(trained.params, batch, trained.table_scale)[1].user.weights()["vanilla"]
@@ -182,7 +172,7 @@ def attention_by_elapsed(
 
 def nearest(trained: Trained, group: str, name: str, top: int = 5) -> list[tuple[str, float]]:
     """The objects whose embeddings emb(o) have the largest cosine with that of an object: (name, cosine), largest first."""
-    row, space = row_of(trained, group, name), trained.model().space
+    (row,), space = objects_of(trained, group, [name]).tolist(), trained.model().space
     g = space.groups[trained.schema.index(group)]
     emb, _ = space.object_forward(trained.unscaled_parameters(), g, np.arange(g.objects), np.float32(1))
     length = np.linalg.norm(emb, axis=1)

@@ -1,134 +1,183 @@
-"""The catalogue ranked for a user or a history."""
+"""The catalogue ranked: for users of a log, or for a history."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
-from ..arrays import Floats
+from ..arrays import Floats, Ints, Mask, texts
 from ..backend import Backend
-from ..datasets.log import Log, not_taken
+from ..datasets.log import Log, not_taken, user_of_event
+from ..datasets.packing import ranges
 from ..datasets.protocol import Protocol
 from ..datasets.reading import LATEST
 from ..datasets.samples import Events, Samples
 from ..datasets.schema import Schema
-from ..errors import DataError
+from ..datasets.soundness import check_log
+from ..errors import ArgumentError
+from ..progress import progress
 from ..runs.trained import Trained
 from .scoring import catalogue_scores
 
+NUMBERS = 2**22  # scores that are held at a time: so many users make a block
 
-def rank(
-    trained: Trained,
-    log: Log | None = None,
-    *,
-    user: str | None = None,
-    history: Events | None = None,
-    at: int | None = None,
-    top: int = 10,
-    group: str | None = None,
-) -> list[tuple[str, float]]:
-    """The `top` best objects of a target group, best first, as (name, score). A score is the logit f of (8).
 
-        trained, log = load("runs/shop-1"), read_log("data/shop")
-        for name, score in rank(trained, log, user="u7", top=3):
-            print(name, score)
+class Moments(NamedTuple):
+    """Moments of ranking, without positives. The behaviours before moment s are events[first[s]:samples.end[s]]."""
 
-    user: a user of the log; or history: Events in the order of their times, which need no log.
-    at: the time of ranking, in ticks; behaviours before it count. By default all count, and it is one tick after the last.
-    group: the target group to rank, by default the first of the schema.
+    events: Events
+    first: Ints  # [S]
+    samples: Samples  # of which `start` is later than `first` where the cap cuts a history
 
-    Objects of the history are left out, unless the schema keeps repeated targets. The log may have grown since the training,
-    but its objects and actions must be those of the model, in the same order.
 
-    DataError for another log, a user that the log does not hold, a user beside a history, a group that is not ranked, a
-    history without an object left to rank, or one without a user for bpr_mf, which has no parameters for it.
+def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None = None) -> Moments:  # [U]
+    """The moments of ranking of users of a log that is numbered as the model, by their places in it.
+
+    at: behaviours before this time count; by default all, and the time is one tick after the last one, or 0 without any.
     """
-    schema, config = trained.schema, trained.config
-    if history is not None and config.model == "bpr_mf":
-        raise DataError("bpr_mf ranks for users of its training data, not for a history; name one of them with --user")
-    if history is not None and user is not None:
-        raise DataError("expected a user of the log, or a history; got both")
-    if history is not None and (np.diff(history.time) < 0).any():
-        raise DataError("history: expected the behaviours in the order of their times")
-    if top < 1:
-        raise DataError(f"--top: expected at least 1, got {top}")
-    group = target_group(schema, group)
-    place = -1  # of an unknown user
-    if history is None:
-        if log is None or not (trained.fits if config.model == "bpr_mf" else trained.reads)(log):
-            raise DataError("to rank for a user, give the log that the model was trained on, or one with the same objects")
-        place, history = place_of(log, user), history_of(log, user)
-    history = visible(history, schema, trained.actions)
-    at, end = moment(history, at)
-    g = schema.index(group)
-    sample = Samples(*(np.array([value]) for value in (place, max(0, end - config.cap), end, at, g, 0)))
-    scores = catalogue_scores(trained.backend(), schema, history, sample)
-    scores[0] = -np.inf  # `unknown` is not an object
-    if schema.target_repeats == "drop":
-        scores[history.object[:end][history.group[:end] == g]] = -np.inf
-    best = np.argsort(-scores, kind="stable")[:top]
-    names = trained.catalogues[group].objects
-    if not np.isfinite(scores[best[0]]):
-        raise DataError(f"group {group!r}: no object is left to rank, because the history holds all of them")
-    return [(str(names[i]), float(scores[i])) for i in best if np.isfinite(scores[i])]
+    if at is not None and abs(at) > LATEST:
+        raise ArgumentError(f"at: expected an integer below 2^62, got {at}")
+    schema = trained.schema
+    seen = np.isin(log.group, [schema.index(name) for name in schema.history])
+    seen &= ~not_taken(schema, log.actions, log.group, log.action)
+    events = Events(log.group[seen], log.object[seen], log.action[seen], log.time[seen])
+    offsets = np.append(0, np.cumsum(np.bincount(user_of_event(log)[seen], minlength=len(log.users))))
+    first, end = offsets[places], offsets[places + 1]
+    if at is None:
+        time = np.where(end > first, events.time[np.maximum(end, 1) - 1] + 1, 0) if len(events.time) else np.zeros_like(end)
+    else:
+        before = np.append(0, np.cumsum(events.time < at))
+        time, end = np.full(len(places), at), first + before[end] - before[first]
+    start, g = np.maximum(first, end - trained.config.cap), np.full(len(places), schema.index(group))
+    return Moments(events, first, Samples(places, start, end, time, g, np.zeros_like(places)))
+
+
+def log_of(trained: Trained, history: Events) -> Log:
+    """The log of one user with this history, which is numbered as the model.
+
+    ArgumentError for numbers that the model does not have, times that are not in order, and for bpr_mf, which has no parameters
+    for a history.
+    """
+    if trained.config.model == "bpr_mf":
+        raise ArgumentError("history: bpr_mf ranks for users of its training data, not for a history; name one of them")
+    about = (trained.schema, trained.actions, trained.tables, trained.catalogues)
+    counts = {"events of an object that the model does not know": int((history.object == 0).sum())}
+    log = Log(*about, texts(["the user"]), np.array([0, len(history.time)]), *history, counts)
+    check_log(log)
+    return replace(log, group=log.group.astype(np.int8), object=log.object.astype(np.int32), action=log.action.astype(np.int16))
+
+
+def scores_by_block(
+    backend: Backend, objects: list[int], asked: Moments, schema: Schema, exclude_seen: bool, show: bool = False
+) -> Iterator[tuple[Ints, Floats]]:
+    """Yields, a block of moments of one group at a time, their numbers [B] and the scores [B, M] of its M objects.
+
+    The score of `unknown` is -∞, and so are those of objects of the history, if they are excluded: all of it, even where the
+    model reads only the last ones. objects: M of each group.
+    """
+    samples, bar = asked.samples, progress(show, total=len(asked.first), unit=" users")
+    with bar:
+        for g in np.unique(samples.group):
+            own = np.flatnonzero(samples.group == g)
+            size = max(1, NUMBERS // objects[g])
+            for block in np.split(own, range(size, len(own), size)):
+                some = samples.take(block)
+                scores = catalogue_scores(backend, schema, asked.events, some)
+                scores[:, 0] = -np.inf
+                if exclude_seen:
+                    length = some.end - asked.first[block]
+                    rows, row = ranges(asked.first[block], length), np.repeat(np.arange(len(block)), length)
+                    mine = asked.events.group[rows] == g
+                    scores[row[mine], asked.events.object[rows[mine]]] = -np.inf
+                bar.update(len(block))
+                yield block, scores
+
+
+def best(scores: Floats, n: int) -> tuple[Ints, Floats]:  # [B, M] -> [B, n], [B, n]
+    """The objects with the n highest scores, highest first, equal ones by their rows; and these scores.
+
+    Where fewer than n scores are above -∞, the last objects are row 0, with the score -∞.
+    """
+    found, values = np.zeros((len(scores), n), np.int32), np.full((len(scores), n), -np.inf, scores.dtype)
+    n = min(n, scores.shape[1])
+    for b, own in enumerate(scores):
+        rows = np.flatnonzero((own >= np.partition(own, -n)[-n]) & (own > -np.inf))
+        rows = rows[np.argsort(-own[rows], kind="stable")[:n]]
+        found[b, : len(rows)], values[b, : len(rows)] = rows, own[rows]
+    return found, values
+
+
+def ranked(
+    trained: Trained,
+    backend: Backend,
+    asked: Moments,
+    n: int,
+    candidates: Mask | None = None,
+    exclude_seen: bool | None = None,
+    show: bool = False,
+) -> Iterator[tuple[Ints, Ints, Floats]]:
+    """Yields, a block of moments at a time, their numbers [B], and the rows and scores [B, n] of their best objects.
+
+    candidates [M]: which objects are ranked; None: all. exclude_seen: without those of the history; None: as the schema says.
+    """
+    objects = [len(catalogue.objects) for catalogue in trained.catalogues.values()]
+    exclude_seen = trained.schema.target_repeats == "drop" if exclude_seen is None else exclude_seen
+    for block, scores in scores_by_block(backend, objects, asked, trained.schema, exclude_seen, show):
+        if candidates is not None:
+            scores[:, ~candidates] = -np.inf
+        yield block, *best(scores, n)
+
+
+def first_choices(trained: Trained, log: Log, user: str, n: int, group: str, at: int | None = None) -> list[str]:
+    """The names of a user's n best objects, best first; fewer where fewer are left."""
+    asked = moments(trained, log, np.array([place_of(log, user)]), group, at)
+    ((_, rows, _),) = ranked(trained, trained.backend(), asked, n)
+    return [str(name) for name in trained.catalogues[group].objects[rows[rows > 0]]]
 
 
 def target_group(schema: Schema, group: str | None = None) -> str:
-    """The name of a target group, by default the first. DataError for one that is not ranked."""
+    """The name of a target group, by default the first. ArgumentError for one that is not ranked."""
     group = group or schema.targets[0]
     if group not in schema.targets:
-        raise DataError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
+        raise ArgumentError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
     return group
 
 
-def moment(history: Events, at: int | None = None) -> tuple[int, int]:
-    """The time of ranking, by default one tick after the last behaviour, and how many behaviours come before it.
-
-    DataError for a time that no log can hold.
-    """
-    if at is None:
-        at = int(history.time[-1]) + 1 if len(history.time) else 0
-    if abs(at) > LATEST:
-        raise DataError(f"--at: expected an integer below 2^62, got {at}")
-    return at, int(np.searchsorted(history.time, at))
+def place_of(log: Log, user: str) -> int:
+    """A user's place in the log. ArgumentError if it holds no such user."""
+    return int(places_of(log, [user])[0])
 
 
-def visible(history: Events, schema: Schema, actions: tuple[str, ...]) -> Events:
-    """The events that a model reads: those of the history groups, without what was shown and not taken."""
-    kept = np.isin(history.group, [schema.index(name) for name in schema.history])
-    kept &= ~not_taken(schema, actions, history.group, history.action)
-    return Events(*(column[kept] for column in history))
+def places_of(log: Log, users: Iterable[str]) -> Ints:  # -> [U]
+    """The places of users in the log. ArgumentError for one that it does not hold."""
+    places = {name: place for place, name in enumerate(log.users.tolist())}
+    try:
+        return np.array([places[str(user)] for user in users], np.int64)
+    except KeyError as missing:
+        some = ", ".join(map(repr, log.users[:3].tolist()))
+        raise ArgumentError(f"user {missing}: not in the log; some of its users are {some}") from None
 
 
-def place_of(log: Log, user: str | None) -> int:
-    """A user's place in the log. DataError if it holds no such user."""
-    found = np.flatnonzero(log.users == str(user))
-    if len(found) == 0:
-        raise DataError(f"user {user!r}: not in the log; some of its users are {', '.join(map(repr, log.users[:3].tolist()))}")
-    return int(found[0])
-
-
-def history_of(log: Log, user: str | None) -> Events:
-    """All Events of a user of the log, in time order. DataError if it holds no such user."""
-    place = place_of(log, user)
-    own = slice(log.offsets[place], log.offsets[place + 1])
-    return Events(log.group[own], log.object[own], log.action[own], log.time[own])
+def objects_of(trained: Trained, group: str, names: Iterable[str]) -> Ints:  # -> [n]
+    """The rows of objects in their group's catalogue. ArgumentError for one that is not there."""
+    rows = {name: row for row, name in enumerate(trained.catalogues[group].objects[1:].tolist(), 1)}
+    try:
+        return np.array([rows[str(name)] for name in names], np.int64)
+    except KeyError as missing:
+        raise ArgumentError(f"object {missing}: expected one of the model's {group}; none has that name") from None
 
 
 def full_ranks(backend: Backend, protocol: Protocol, samples: Samples, show: bool = False) -> Floats:  # -> [S]
-    """The place of each positive among all objects of its group that `rank` would show; 0 is the first.
+    """The place of each positive among all objects of its group that are recommended; 0 is the first.
 
     Objects of the user's history are left out, unless the schema keeps repeated targets. A tie counts half, as in the AUC: if
     all scores are equal, each positive is in the middle.
     """
-    schema, events = protocol.schema, protocol.events
-    rank = np.empty(len(samples.user))
-    for s in tqdm(range(len(rank)), unit=" users", disable=None if show else True, dynamic_ncols=True):
-        one = samples.take(slice(s, s + 1))
-        scores = catalogue_scores(backend, schema, events, one)
-        history = slice(protocol.offsets[one.user[0]], one.end[0])  # all of it, even where the model reads only the last ones
-        same_group = events.group[history] == one.group[0]
-        mine = scores[one.object[0]]
-        if schema.target_repeats == "drop":
-            scores[events.object[history][same_group]] = -np.inf
-        scores[[0, one.object[0]]] = -np.inf
-        rank[s] = (scores > mine).sum() + 0.5 * (scores == mine).sum()
+    schema, rank = protocol.schema, np.empty(len(samples.user))
+    objects = [len(protocol.log.catalogues[group.name].objects) for group in schema.groups]
+    asked = Moments(protocol.events, protocol.offsets[samples.user], samples)
+    for block, scores in scores_by_block(backend, objects, asked, schema, schema.target_repeats == "drop", show):
+        mine = scores[np.arange(len(block)), samples.object[block]][:, None]
+        rank[block] = (scores > mine).sum(1) + 0.5 * ((scores == mine).sum(1) - 1)  # - 1: the positive itself
     return rank

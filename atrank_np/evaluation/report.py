@@ -133,6 +133,11 @@ def describe_run(report: dict[str, Any]) -> str:
         f"{report['seconds']:.1f} s ({report['samples_per_second']:.0f} samples/s, "
         f"compiling {report['compile_seconds']:.1f} s apart)" + (f", peak memory {peak:.0f} MB" if peak else ""),
     ]
+    if kept := report.get("kept"):
+        lines.append(
+            f"kept is step {kept['step']}, the best of {kept['evaluations']} evaluations: validation AUC "
+            f"{kept['validation_auc']:.4f}, of targets that are neither trained on nor tested"
+        )
     counted = [f"{n} {what}" for what, n in report["counted"].items() if n]
     if counted:
         lines.append("counted: " + "; ".join(counted))

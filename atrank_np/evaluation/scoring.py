@@ -22,7 +22,7 @@ def score(backend: Backend, protocol: Protocol, task: Task) -> Floats:  # -> [S,
     return scores
 
 
-def catalogue_scores(backend: Backend, schema: Schema, events: Events, sample: Samples) -> Floats:  # -> [M]
-    """Logits of every object of the target group for one sample, row 0 (`unknown`) too."""
-    batch = pack(schema, events, sample, np.zeros((1, 0), np.int32))
-    return backend.catalogue_scores(batch, int(sample.group[0])).astype(np.float64)
+def catalogue_scores(backend: Backend, schema: Schema, events: Events, samples: Samples) -> Floats:  # -> [S,M]
+    """Logits of every object for samples of one target group, row 0 (`unknown`) too."""
+    batch = pack(schema, events, samples, np.zeros((len(samples.user), 0), np.int32))
+    return backend.catalogue_scores(batch, int(samples.group[0]))

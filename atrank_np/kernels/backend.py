@@ -134,7 +134,10 @@ class NumbaBackend:
         return tuple(side[: len(batch.label)].copy() for side in self.sides)
 
     def catalogue_scores(self, batch, group):
-        """Logits [M] of every object of a group (its index), row 0 too, for the one history of a batch without targets."""
+        """Logits [B, M] of every object of a group (its index), row 0 too, for each history of a batch without targets."""
+        return np.array([self._scores_of_catalogue(one, group) for one in batch.cut(1)])
+
+    def _scores_of_catalogue(self, batch, group):
         objects, state = self.model.space.groups[group].objects, (group, self.step, self.table_scale)
         if not isinstance(self.model, ATRank):
             return self._catalogue_in_blocks(batch, group, objects, state)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Floats, Ints, Texts
+from ..arrays import Floats, Ints, Texts, texts
 from ..backend import Backend, make_backend
 from ..config import Config
 from ..datasets.log import Bag, Catalogue, Log
@@ -21,20 +21,21 @@ from ..optimizer import Moments, unscaled
 from ..parameters import Params
 
 FARTHEST = 10.0  # standard deviations: a number that training has not seen must not outweigh all other features
+COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")  # of metrics.csv
 
 
 @dataclass
 class Progress:
     """What a resumed training needs beside parameters and step."""
 
-    rows: list[list[float]] = field(default_factory=list)  # of metrics.csv, see runs.folder.COLUMNS
+    rows: list[list[float]] = field(default_factory=list)  # of metrics.csv, see COLUMNS
     loss_sum: float = 0.0  # over the targets since the last row
     targets: int = 0  # since the last row
     seconds: float = 0.0  # of training so far
     compile_seconds: float = 0.0
 
 
-@dataclass
+@dataclass(repr=False)
 class Trained:
     """A model with all that it needs to rank without the data folder: vocabularies, features, statistics, parameters.
 
@@ -50,7 +51,7 @@ class Trained:
     statistics: dict[str, list[float]]  # "group.feature" -> [mean, deviation] of a number
     features: str  # digest of the objects' features
     events: str  # digest of the events that the model is trained on
-    users: int  # rows of a table of users: those of the log, and row 0, the unknown user
+    users: Texts  # the users that BPR-MF has rows for, after row 0, `unknown`; the other models know no user
     params: Params
     step: int = 0
     table_scale: float = 1.0
@@ -66,7 +67,7 @@ class Trained:
             groups.append(GroupSpace(group.name, columns, group.width, group.buckets, target_action, len(catalogue.objects)))
         rows = {name: len(names) for name, names in self.tables.items()}
         space = make_space(self.config, groups, self.config.width, len(self.actions), rows, self.config.item_bias)
-        return make_model(self.config, space, self.users)
+        return make_model(self.config, space, len(self.users))
 
     def _values(self, group: str, feature: Feature) -> Bag | Ints | Floats:  # [M]
         """The values of a feature for all objects, as the model reads them.
@@ -85,18 +86,11 @@ class Trained:
     def fits(self, log: Log) -> bool:
         """Whether a log is the one that this model was made for: the same schema, vocabularies, features and events."""
         return (
-            self.reads(log)
-            and self.schema == log.schema
-            and all(table in log.tables and np.array_equal(names, log.tables[table]) for table, names in self.tables.items())
-            and (self.features, self.events) == (digest_of_features(log), digest_of_events(log))
-        )
-
-    def reads(self, log: Log) -> bool:
-        """Whether a log numbers groups, objects and actions as this model does. Its events may be others."""
-        return (
-            list(self.catalogues) == list(log.catalogues)
+            self.schema == log.schema
             and self.actions == log.actions
             and all(np.array_equal(c.objects, log.catalogues[g].objects) for g, c in self.catalogues.items())
+            and all(table in log.tables and np.array_equal(names, log.tables[table]) for table, names in self.tables.items())
+            and (self.features, self.events) == (digest_of_features(log), digest_of_events(log))
         )
 
     def backend(self, **settings: Any) -> Backend:
@@ -141,7 +135,7 @@ def assemble(protocol: Protocol) -> Trained:
         statistics=statistics,
         features=digest_of_features(log),
         events=digest_of_events(log),
-        users=len(log.users) + 1,
+        users=texts(["unknown", *(log.users.tolist() if config.model == "bpr_mf" else [])]),
         params={},
     )
     try:
@@ -151,7 +145,7 @@ def assemble(protocol: Protocol) -> Trained:
     trained.params = model.init(config.seed, config.dense_init, config.table_init, config.gain_init)
     if config.model == "bpr_mf":  # a user without training samples is 0, like the unknown one, not random
         for g, group in enumerate(protocol.schema.groups):
-            untrained = np.setdiff1d(np.arange(trained.users), protocol.train.user[protocol.train.group == g] + 1)
+            untrained = np.setdiff1d(np.arange(len(trained.users)), protocol.train.user[protocol.train.group == g] + 1)
             trained.params[f"table.user/{group.name}"][untrained] = 0
     return trained
 

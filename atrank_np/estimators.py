@@ -1,0 +1,446 @@
+"""The five models as classes with one set of methods, for scripts and notebooks."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import Floats
+from .backend import Backend
+from .config import PURPOSES, Config, defaults
+from .datasets.log import Log
+from .datasets.protocol import Protocol
+from .datasets.samples import Events
+from .errors import ArgumentError, checked
+from .evaluation.attention import look_inside, nearest
+from .evaluation.ranking import full_ranks, log_of, moments, objects_of, places_of, ranked, target_group
+from .evaluation.report import report_of
+from .evaluation.scoring import score
+from .metrics import rank_metrics
+from .runs import checkpoint
+from .runs.growth import known, warm_start
+from .runs.trained import COLUMNS, Trained
+from .training import Callback, fit
+
+Names = NDArray[np.object_]
+
+
+class Recommender:
+    """What the five models share. Use one of `ATRank`, `BPRMF`, `BiLSTM`, `BiLSTMAttention`, `CNN`.
+
+    After `fit`, `update` or `load`, several threads may use the same object.
+
+    Parameters
+    ----------
+    purpose : {"ranking", "top-n"}
+        Which defaults: those that sort two objects rightly most often (AUC), or those that fill the first places of the
+        whole catalogue best.
+    **settings
+        Fields of `atrank_np.config.Config` that differ from these defaults, such as ``epochs=5``, ``seed=1``,
+        ``width=64``, ``threads=1``, ``variant="printed"`` (ATRank alone).
+
+    Attributes
+    ----------
+    config : Config
+        All settings.
+    trained_ : Trained
+        The parameters by name, and all that belongs to them.
+
+    Raises
+    ------
+    ArgumentError
+        A ValueError and an AtrankError: a setting that there is not, or a value that no run can have.
+
+    Examples
+    --------
+    >>> from atrank_np import ATRank, datasets
+    >>> model = ATRank(epochs=1, evaluations=2, width=16, spaces=2, backend="numpy").fit(datasets.load_shop())
+    >>> model  # doctest: +ELLIPSIS
+    ATRank(backend='numpy', epochs=1, evaluations=2, spaces=2, width=16): 320 objects, test AUC 0... ± 0.0...
+    >>> [round(epoch, 1) for epoch in model.history_["epoch"]]
+    [0.5, 1.0]
+    """
+
+    model: ClassVar[str] = ""  # its name in Config
+    trained_: Trained
+
+    def __init__(self, purpose: str = "ranking", **settings: Any) -> None:
+        known = {field.name for field in fields(Config)} - {"model"}
+        for name in settings.keys() - known:
+            raise ArgumentError(f"{name}: no setting of that name; there are {', '.join(sorted(known))}")
+        self.config: Config = checked(replace, checked(defaults, self.model, settings.get("variant", ""), purpose), **settings)
+        self._lock = threading.Lock()  # a backend has one workspace
+        self._backend: Backend | None = None
+        self._numbered: tuple[Log, Log] | None = None  # the log that was given last, and the same as the model reads it
+
+    def __repr__(self) -> str:
+        """One line: settings that are not the defaults, how many objects are ranked, and the AUC of the last evaluation."""
+
+        def settings(purpose: str) -> list[str]:
+            own = defaults(self.model, self.config.variant, purpose).to_dict()
+            mine = sorted(self.config.to_dict().items())
+            words = [f"{purpose=}"] if purpose != "ranking" else []
+            return words + [f"{name}={v!r}" for name, v in mine if v != own[name] or name == "variant" and v]
+
+        shortest = min(map(settings, PURPOSES), key=len)
+        return f"{type(self).__name__}({', '.join(shortest)}): {self._state()}"
+
+    def _state(self) -> str:
+        if not hasattr(self, "trained_"):
+            return "not trained"
+        objects = sum(len(self.trained_.catalogues[group].objects) - 1 for group in self.trained_.schema.targets)
+        rows = self.history_
+        what = "validation" if self.config.validate or self.config.patience else "test"
+        return f"{objects:,} objects" + (
+            f", {what} AUC {rows['test_auc'][-1]:.3f} ± {rows['test_auc_se'][-1]:.3f}" if rows["step"] else ""
+        )
+
+    # Training
+
+    def fit(self, log: Log, *, callback: Callback | None = None, show: bool = False) -> Self:
+        """Trains a new model on a log, and tests it on each user's last event.
+
+        Parameters
+        ----------
+        log : Log
+            From `read_log`, `Log.from_frame` or `datasets.load_shop`.
+        callback : callable, optional
+            Called as ``callback(step, loss, auc)`` at each of the ``evaluations``.
+        show : bool
+            A progress bar in terminals and notebooks; where the output is a file, a line at each evaluation.
+
+        Returns
+        -------
+        Self
+
+        Raises
+        ------
+        DataError
+            The log leaves nothing to train or test on.
+        Diverged
+            The loss is NaN or infinite.
+        """
+        return self._take(fit(_checked(log), self.config, callback=callback, show=show).trained)
+
+    def update(self, log: Log, *, epochs: int = 1, callback: Callback | None = None, show: bool = False, **settings: Any) -> Self:
+        """Goes on with the training on a log that has grown: new events, users, objects, actions, values of features.
+
+        What the model knows keeps its parameters; what is new starts as in a new model. The learning rate starts and falls as
+        in a new run of so many epochs.
+
+        Parameters
+        ----------
+        log : Log
+            All events, the old ones too: they are the histories of the new ones.
+        epochs : int
+            Passes over the log's training samples.
+        callback, show
+            As for `fit`.
+        **settings
+            Settings of the training that differ from before, such as ``learning_rate=0.1``.
+
+        Returns
+        -------
+        Self
+
+        Raises
+        ------
+        ArgumentError
+            A setting that needs other parameters, such as the width.
+        DataError
+            The log has not the groups and features of the model.
+        """
+        config = checked(replace, self._fitted().config, epochs=epochs, **settings)
+        resume, numbered = warm_start(self._fitted(), _checked(log), config)
+        return self._take(fit(numbered, config, resume=resume, callback=callback, show=show).trained)
+
+    def _take(self, trained: Trained) -> Self:
+        with self._lock:
+            self.trained_, self.config, self._backend, self._numbered = trained, trained.config, None, None
+        return self
+
+    @property
+    def history_(self) -> dict[str, list[float]]:
+        """The evaluations of the training: column -> values, such as ``step``, ``epoch``, ``loss``, ``test_auc``, ``seconds``."""
+        rows = self._fitted().state.rows
+        return {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
+
+    # Use
+
+    def evaluate(self, log: Log, *, at: Sequence[int] = (5, 10, 20), show: bool = False) -> dict[str, Any]:
+        """The test figures on a log: each user's last event of a target group is ranked from the events before it.
+
+        Parameters
+        ----------
+        log : Log
+            That of the training, or another one with the same groups and features.
+        at : sequence of int
+            The k of the metrics over the whole catalogue; empty: without these metrics, which take longest.
+        show : bool
+            A progress bar.
+
+        Returns
+        -------
+        dict
+            ``test_auc`` and ``test_auc_se`` (one standard error), the controls ``popularity_auc``, ``swapped_history_auc``,
+            ``in_history_auc``, ``features_shared_auc``, and for each k ``hr@k``, ``recall@k``, ``ndcg@k``, and ``mrr``.
+        """
+        numbered = self._known(log)
+        protocol = Protocol(numbered, self.config)
+        with self._lock:
+            backend = self._made_backend()
+            scores = score(backend, protocol, protocol.task)
+            report = report_of(backend, protocol, protocol.task, scores)
+            if at:
+                report |= rank_metrics(full_ranks(backend, protocol, protocol.test, show), at)
+        return report
+
+    def recommend(
+        self,
+        log: Log | None = None,
+        users: Iterable[str] | None = None,
+        *,
+        history: Sequence[str] | None = None,
+        times: Sequence[int] | None = None,
+        actions: Sequence[str] | None = None,
+        n: int = 10,
+        group: str | None = None,
+        at: int | None = None,
+        candidates: Iterable[str] | None = None,
+        exclude_seen: bool | None = None,
+        show: bool = False,
+    ) -> tuple[Names, Floats]:
+        """The best objects for users of a log, or for one history.
+
+        Parameters
+        ----------
+        log : Log
+            It may have grown since the training; an object that the model does not know counts as `unknown`.
+        users : iterable of str, optional
+            Names of users; by default all, in the log's order.
+        history : sequence of str
+            In place of log and users: names of objects, oldest first; may be empty. A name is looked up in the groups that
+            histories are made of, in their order; one that is in none counts as `unknown`.
+        times : sequence of int, optional
+            Of the history, in ticks of the log. By default all of it has just happened.
+        actions : sequence of str, optional
+            Of the history. By default the action that is most frequent in the object's group.
+        n : int
+            How many objects.
+        group : str, optional
+            The target group that is ranked; by default the first of the schema.
+        at : int, optional
+            The time of ranking, in ticks: only behaviours before it count. By default one tick after the last.
+        candidates : iterable of str, optional
+            Names of the objects that are ranked; by default all.
+        exclude_seen : bool, optional
+            Without the objects of the history. By default so, unless the schema keeps repeated targets.
+        show : bool
+            A progress bar.
+
+        Returns
+        -------
+        ids : array of object [U, n], or [n] for a history
+            Names, best first; None where fewer than n objects are left.
+        scores : array of float32 [U, n], or [n]
+            The logits f of (8); -inf where ids has None.
+
+        Raises
+        ------
+        ArgumentError
+            A user, object, action or group that there is not, or arguments that do not go together.
+
+        Examples
+        --------
+        >>> from atrank_np import CNN, datasets
+        >>> log = datasets.load_shop()
+        >>> model = CNN(epochs=1, evaluations=1, width=16, backend="numpy").fit(log)
+        >>> ids, scores = model.recommend(log, users=["u7", "u8"], n=3)
+        >>> ids.shape, scores.shape
+        ((2, 3), (2, 3))
+        >>> ids, scores = model.recommend(history=["i1", "i7"], candidates=["i2", "i3"], n=2)
+        >>> sorted(ids)
+        ['i2', 'i3']
+        """
+        if n < 1:
+            raise ArgumentError(f"n: expected at least 1, got {n}")
+        trained = self._fitted()
+        group = target_group(trained.schema, group)
+        if (log is None) == (history is None):
+            raise ArgumentError("recommend: expected either a log, or a history")
+        if isinstance(users, str) or isinstance(history, str):
+            raise ArgumentError("recommend: expected lists of names as users and as history, got one text")
+        if log is None and users is not None or log is not None and (times is not None or actions is not None):
+            raise ArgumentError("recommend: users go with a log, times and actions with a history")
+        numbered = self._known(log) if log is not None else self._log_of(list(history or ()), times, actions)
+        places = np.arange(len(numbered.users)) if users is None else places_of(numbered, users)
+        objects, mask = trained.catalogues[group].objects, None
+        if candidates is not None:
+            mask = np.isin(np.arange(len(objects)), objects_of(trained, group, candidates))
+        asked = moments(trained, numbered, places, group, at)
+        ids, scores = np.full((len(places), n), None, object), np.full((len(places), n), -np.inf, np.float32)
+        with self._lock:
+            for block, rows, values in ranked(trained, self._made_backend(), asked, n, mask, exclude_seen, show):
+                names = objects[rows].astype(object)
+                names[rows == 0] = None
+                ids[block], scores[block] = names, values
+        return (ids, scores) if log is not None else (ids[0], scores[0])
+
+    def similar_items(self, item: str, n: int = 5, *, group: str | None = None) -> tuple[Names, Floats]:
+        """The objects whose embeddings have the largest cosine with that of an object.
+
+        Parameters
+        ----------
+        item : str
+            The name of an object of the group.
+        n : int
+            How many.
+        group : str, optional
+            By default the first target group.
+
+        Returns
+        -------
+        ids : array of object [n]
+            Names, most similar first; fewer where the group has fewer.
+        cosines : array of float [n]
+
+        Raises
+        ------
+        ArgumentError
+            An object or a group that there is not.
+        """
+        names, cosines = zip(*nearest(self._fitted(), target_group(self.trained_.schema, group), item, n))
+        return np.array(names, object), np.array(cosines)
+
+    def attention(
+        self, log: Log, user: str, item: str | None = None, *, group: str | None = None, at: int | None = None
+    ) -> tuple[Names, Floats]:
+        """The vanilla attention (7) of one object to a user's history, in each of the K latent spaces.
+
+        Parameters
+        ----------
+        log : Log
+            As for `recommend`.
+        user : str
+            A user of the log.
+        item : str, optional
+            The object that asks; by default the model's first choice.
+        group, at
+            As for `recommend`.
+
+        Returns
+        -------
+        ids : array of object [n]
+            Names of the behaviours, oldest first.
+        weights : array of float32 [K, n]
+            In each space they sum to 1.
+
+        Raises
+        ------
+        ArgumentError
+            A user, object or group that there is not, or a model without attention.
+        """
+        if self.model not in ("atrank", "bilstm_attention"):
+            raise ArgumentError(f"attention: {type(self).__name__} has none")
+        inside = look_inside(self._fitted(), self._known(log), user, item, at, group)
+        catalogues = [self.trained_.catalogues[group.name].objects for group in self.trained_.schema.groups]
+        names = [str(catalogues[g][row]) for g, row in zip(inside.batch.group, inside.batch.object)]
+        return np.array(names, object), inside.vanilla_attention
+
+    def save(self, path: str | Path) -> None:
+        """Writes the model into one file, an .npz of plain arrays.
+
+        >>> model.save("m.npz"), ATRank.load("m.npz")  # doctest: +SKIP
+        """
+        checkpoint.save(path, self._fitted())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The model of a file that `save` wrote, or of a run folder that the command train wrote.
+
+        `Recommender.load` takes any model. DataError if there is none, or it is not whole; ArgumentError for another model.
+        """
+        trained = checkpoint.load(path)
+        of = {kind.model: kind for kind in Recommender.__subclasses__()}[trained.config.model]
+        if not issubclass(of, cls):
+            raise ArgumentError(f"{path}: expected a model of the class {cls.__name__}, found {of.__name__}")
+        return of()._take(trained)
+
+    # Inside
+
+    def _fitted(self) -> Trained:
+        if not hasattr(self, "trained_"):
+            raise ArgumentError(f"{type(self).__name__}: not trained yet; fit or load comes first")
+        return self.trained_
+
+    def _made_backend(self) -> Backend:
+        """The backend that scores; `_lock` must be held."""
+        if self._backend is None:
+            self._backend = self.trained_.backend()
+        return self._backend
+
+    def _known(self, log: Log) -> Log:
+        """The log as the model reads it; that of the last call is kept."""
+        of, numbered = self._numbered or (None, None)
+        if numbered is None or of is not log:
+            numbered = known(self._fitted(), _checked(log))
+            self._numbered = log, numbered
+        return numbered
+
+    def _log_of(self, names: list[str], times: Sequence[int] | None, actions: Sequence[str] | None) -> Log:
+        """The log of one user with this history."""
+        trained, n = self.trained_, len(names)
+        schema, group, rows = trained.schema, np.zeros(n, np.int8), np.zeros(n, np.int32)
+        for g in map(schema.index, reversed(schema.history)):
+            found = {name: row for row, name in enumerate(trained.catalogues[schema.groups[g].name].objects[1:].tolist(), 1)}
+            row = np.array([found.get(name, 0) for name in names], np.int32)
+            group, rows = np.where(row > 0, g, group).astype(np.int8), np.where(row > 0, row, rows)
+        action = np.array(trained.target_actions, np.int16)[group]
+        if actions is not None:
+            for name in set(actions) - set(trained.actions):
+                raise ArgumentError(f"actions: expected some of {', '.join(trained.actions)}, got {name!r}")
+            action = np.array([trained.actions.index(name) for name in actions], np.int16)
+        time = np.zeros(n, np.int64) if times is None else np.array(times, np.int64)
+        if len(time) != n or len(action) != n:
+            raise ArgumentError(f"times and actions: expected one for each of the {n} objects of the history")
+        return log_of(trained, Events(group, rows, action, time))
+
+
+class ATRank(Recommender):
+    """ATRank (Zhou et al., AAAI 2018); see `Recommender` for arguments and methods."""
+
+    model = "atrank"
+
+
+class BPRMF(Recommender):
+    """BPR-MF, a matrix factorisation (Rendle et al., UAI 2009); see `Recommender`. It ranks for users that it was trained on."""
+
+    model = "bpr_mf"
+
+
+class BiLSTM(Recommender):
+    """A bidirectional LSTM over the history; see `Recommender`."""
+
+    model = "bilstm"
+
+
+class BiLSTMAttention(Recommender):
+    """A bidirectional LSTM with vanilla attention; see `Recommender`."""
+
+    model = "bilstm_attention"
+
+
+class CNN(Recommender):
+    """Convolutions over the history with max pooling; see `Recommender`."""
+
+    model = "cnn"
+
+
+def _checked(log: Log) -> Log:
+    if not isinstance(log, Log):
+        raise ArgumentError(f"log: expected a Log, as read_log and Log.from_frame make it, got {type(log).__name__}")
+    return log
