@@ -128,7 +128,7 @@ def test_a_run_that_never_starts_leaves_nothing(end, tiny, tmp_path, monkeypatch
         (data / "schema.toml").write_text((data / "schema.toml").read_text().replace(', "buy"', ""))
     elif end == "every object":
         text += "".join(f"u1,queries,search,q{i},9000\n" for i in range(8))
-        wanted, message = DataError, "users ('u1') act on every object of queries, so no negative is left"
+        wanted, message = DataError, "users .'u1'. act on every object of queries, so no negative is left"
     else:
         wanted, message = KeyboardInterrupt, "^$"
         monkeypatch.setattr(training, "Protocol", lambda *_: press_ctrl_c())

@@ -57,15 +57,11 @@ class DataSource:
             schema = schema.select_features(self.features)
         return schema.choose(self.history, self.target, self.embedding_size, "keep" if self.keep_duplicates else None)
 
-    def read(self, show: bool = False) -> tuple[Log, World | None]:
-        """The log, and the world that simulated it, or None. DataError for a fault.
-
-        show: print what was read, and what is odd about it.
-        """
+    def read(self) -> tuple[Log, World | None]:
+        """The log, and the world that simulated it, or None. DataError for a fault."""
         folder = find_data(self.data)
         log = read_log(folder, schema=self.schema(), columns=self.columns, allow_unknown=self.allow_unknown)
-        if show:
-            print(*log.notes, *time_units(log), sep="\n", flush=True)
+        log.notes += time_units(log)
         if self.drop_full_users:
             log = without_full_users(log)
         return log, load_world(folder, log)

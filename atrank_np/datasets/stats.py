@@ -160,11 +160,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.cap < 1:
         raise DataError(f"--cap: expected at least 1, got {options.cap}")
-    log, world = source_of(options.data, vars(options)).read(show=not options.json)
+    log, world = source_of(options.data, vars(options)).read()
     if options.ceilings and world is None:
         raise DataError(f"--ceilings: expected a simulated shop, with a world.json; {options.data} has none")
     schema, found = log.schema, statistics(log, options.cap)
-    blocks = describe(found, schema)
+    blocks = ["\n".join(log.notes), *describe(found, schema)]
     if world is not None and options.ceilings:
         found["ceilings"] = ceilings(log, world)
         rows = []
