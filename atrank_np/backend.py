@@ -10,6 +10,7 @@ from .datasets.packing import Batch
 from .layers.embedding import Gradient
 from .layers.ranking import pairs_of, pairwise_backward, pairwise_forward, pointwise_backward, pointwise_forward
 from .models import Model
+from .models.one_vector import has_one_vector, object_vectors, user_vectors
 from .optimizer import SGD, clip
 from .parameters import Params
 from .randomness import Dropout
@@ -93,6 +94,9 @@ class NumpyBackend:
         return loss
 
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
+        if has_one_vector(self.model):
+            e = user_vectors(self.model, self.params, batch, group, self.table_scale)
+            return np.asarray(e @ object_vectors(self.model, self.params, group, self.table_scale).T)
         objects = np.arange(self.model.space.groups[group].objects)
         return np.array([self.scores(one.with_targets(group, objects)) for one in batch.cut(1)])
 

@@ -10,6 +10,7 @@ from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
 from ..models.common_space import CommonSpace
+from ..models.one_vector import has_one_vector, object_vectors, user_vectors
 from ..models.variants import NoTime, Residual
 from ..optimizer import FOLD
 from ..parameters import kind
@@ -105,7 +106,12 @@ class NumbaBackend:
 
     def catalogue_scores(self, batch, group):
         """Logits [B, M] of every object of a group (its index), row 0 too, for each history of a batch without targets."""
-        return np.array([self._scores_of_catalogue(one, group) for one in batch.cut(1)])
+        if not has_one_vector(self.model):
+            return np.array([self._scores_of_catalogue(one, group) for one in batch.cut(1)])
+        params, state = self.params, (group, self.step, self.table_scale)
+        if self.objects is None or self.objects[0] != state:  # kept until the parameters change
+            self.objects = state, object_vectors(self.model, params, group, self.table_scale)
+        return user_vectors(self.model, params, batch, group, self.table_scale) @ self.objects[1].T
 
     def _scores_of_catalogue(self, batch, group):
         objects, state = self.model.space.groups[group].objects, (group, self.step, self.table_scale)
