@@ -7,11 +7,11 @@ import numpy as np
 from .arrays import Floats
 from .config import Config
 from .datasets.packing import Batch
+from .layers import ranking
 from .layers.embedding import Gradient
-from .layers.ranking import pairs_of, pairwise_backward, pairwise_forward, pointwise_backward, pointwise_forward
 from .models import Model
 from .models.one_vector import has_one_vector, object_vectors, user_vectors
-from .optimizer import SGD, clip
+from .optimizer import RULES, SGD, Adaptive, Moments, clip
 from .parameters import Params
 from .randomness import Dropout
 
@@ -19,12 +19,13 @@ from .randomness import Dropout
 class Backend(Protocol):
     """Holds the parameters of a model while it is trained, and computes with a batch.
 
-    params: name -> array; tables are stored divided by `table_scale`. step: training steps done so far. While a backend is
-    used, both belong to it; `Trained.take_from` fetches them.
+    params: name -> array; tables are stored divided by `table_scale`. step: training steps done so far. moments: the rest of
+    the optimiser's state. While a backend is used, all belong to it; `Trained.take_from` fetches them.
     """
 
     name: str
     model: Model
+    config: Config
 
     @property
     def params(self) -> Params: ...
@@ -35,16 +36,25 @@ class Backend(Protocol):
     @property
     def table_scale(self) -> float: ...
 
+    @property
+    def moments(self) -> Moments: ...
+
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
         """The loss, and the gradients that the next training step would use, its dropout included."""
         ...
 
     def train_step(self, batch: Batch, rate: float) -> float:
-        """One step of gradient descent with this learning rate; the loss before it."""
+        """One step of the optimiser with this learning rate; the loss before it."""
         ...
 
     def scores(self, batch: Batch) -> Floats:  # -> [T]
         """Logits of all targets, without dropout."""
+        ...
+
+    def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
+        """h, e and item bias of all targets, without dropout: f = h · e + bias. Not for bpr_mf, or a deep f.
+
+        The columns may stand in any order, the same in both."""
         ...
 
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
@@ -56,14 +66,35 @@ class Backend(Protocol):
         ...
 
 
+def loss_and_slope(loss: str, f: Floats, batch: Batch) -> tuple[np.floating, Floats]:  # [T] -> number, [T]
+    """The loss of the scores f that config.loss names, and its derivative by f."""
+    if loss == "softmax":
+        value, softmax = ranking.softmax_loss_forward(f, batch.log_q, batch.label, batch.target_offsets)
+        return value, ranking.softmax_loss_backward(1.0, softmax)
+    if loss == "pair":
+        value, pairwise = ranking.pairwise_forward(f, *ranking.pairs_of(batch.label, batch.target_offsets))
+        return value, ranking.pairwise_backward(1.0, pairwise)
+    value, pointwise = ranking.pointwise_forward(f, batch.label)
+    return value, ranking.pointwise_backward(1.0, pointwise)
+
+
 class NumpyBackend:
     """The Backend that computes with `layers`. `train_step` changes params in place."""
 
     name = "numpy"
 
-    def __init__(self, model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        params: Params,
+        config: Config,
+        step: int = 0,
+        table_scale: float = 1.0,
+        moments: Moments | None = None,
+    ) -> None:
         self.model, self.params, self.config = model, params, config
-        self.optimizer = SGD(step, table_scale)
+        rule, state = RULES[config.optimizer], (step, table_scale, config.table_rate)
+        self.optimizer = Adaptive(rule, params, *state, moments or {}) if rule else SGD(*state)
 
     @property
     def step(self) -> int:
@@ -73,17 +104,15 @@ class NumpyBackend:
     def table_scale(self) -> float:
         return self.optimizer.table_scale
 
+    @property
+    def moments(self) -> Moments:
+        return self.optimizer.moments
+
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
         config = self.config
         dropout = Dropout(config.dropout, config.seed, self.step) if config.dropout else None
         scores, cache = self.model.forward(self.params, batch, self.table_scale, dropout)
-        if config.loss == "pair":
-            pairs = pairs_of(batch.label, batch.target_offsets)
-            loss, pairwise_cache = pairwise_forward(scores, *pairs)
-            dscores = pairwise_backward(1.0, pairwise_cache)
-        else:
-            loss, pointwise_cache = pointwise_forward(scores, batch.label)
-            dscores = pointwise_backward(1.0, pointwise_cache)
+        loss, dscores = loss_and_slope(config.loss, scores, batch)
         return float(loss), self.model.backward(dscores, cache)
 
     def train_step(self, batch: Batch, rate: float) -> float:
@@ -93,10 +122,14 @@ class NumpyBackend:
         self.optimizer.apply(self.params, gradients, rate, self.config.l2)
         return loss
 
+    def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
+        f, cache = self.model.forward(self.params, batch, self.table_scale)
+        h, e = cache.ranking[:2]
+        return h, e, f - (h * e).sum(axis=1)
+
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
         if has_one_vector(self.model):
-            e = user_vectors(self.model, self.params, batch, group, self.table_scale)
-            return np.asarray(e @ object_vectors(self.model, self.params, group, self.table_scale).T)
+            return np.asarray(user_vectors(self, batch, group) @ object_vectors(self, batch, group).T)
         objects = np.arange(self.model.space.groups[group].objects)
         return np.array([self.scores(one.with_targets(group, objects)) for one in batch.cut(1)])
 
@@ -107,13 +140,16 @@ class NumpyBackend:
         return self.model.forward(self.params, batch, self.table_scale)[0]
 
 
-def make_backend(model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0) -> Backend:
+def make_backend(
+    model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0, moments: Moments | None = None
+) -> Backend:
     """The backend that config.backend names. numba is imported only here, when that one is chosen: NumPy needs no compiler.
 
+    moments: as `Backend.moments` gave them, by default zeros.
     ValueError for a model that has no kernels.
     """
     if config.backend == "numpy":
-        return NumpyBackend(model, params, config, step, table_scale)
+        return NumpyBackend(model, params, config, step, table_scale, moments)
     from .kernels import NumbaBackend
 
-    return NumbaBackend(model, params, config, step, table_scale)
+    return NumbaBackend(model, params, config, step, table_scale, moments)

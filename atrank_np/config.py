@@ -23,6 +23,25 @@ LABELS = {
 }
 
 
+# What a run is for, and the settings that validation found for it; `--for` on the command line. How: `departures top`.
+PURPOSES: dict[str, Settings] = {
+    "ranking": {},  # two objects in the right order, which the AUC counts
+    "top-n": {  # the first places of the whole catalogue
+        "loss": "softmax",
+        "negatives": 16,
+        "pool": 1024,
+        "batch_size": 64 * 17,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "l2": 0.1,
+        "dropout": 0.2,
+        "gain_init": 0.3,
+        "epochs": 10,
+        "clip": 0.0,
+    },
+}
+
+
 class Variant(NamedTuple):
     """ATRank with one thing changed; its classes are in `models.variants`."""
 
@@ -34,14 +53,14 @@ class Variant(NamedTuple):
 AUTHORS: Settings = {"l2": 0.0, "clip": 5.0, "learning_rate": 1.0, "schedule": "step", "fresh_negatives": False}
 VARIANTS = {
     "": Variant("ATRank itself", compiled=True),
-    "residual": Variant("C = F_self(S + attention): a residual connection around the self-attention", compiled=True),
+    "printed": Variant("C = F_self(attention), the paper's (6): no residual connection around the self-attention", compiled=True),
     "no_self_attention": Variant("C = F_self(S): behaviours do not attend to each other"),
     "no_time": Variant("no elapsed time", compiled=True),
     "continuous_time": Variant("the logarithm of the elapsed time instead of its bucket"),
     "scaled_scores": Variant("scores of two relu projections, scaled by 1/√d, instead of bilinear ones"),
     "time_concat": Variant("a one-hot of the bucket beside the embedding instead of the sum"),
     "linear_projection": Variant("F_M without its relu"),
-    "attention_residual": Variant("residual and layer norm around the attention too, a quarter of F's width"),
+    "attention_residual": Variant("residual and layer norm around both attentions, a quarter of F's width"),
     "raw_query": Variant("the target without F_M; its embedding as wide as the model"),
     "activation_l2": Variant("L2 on user vector and target instead of L2 on weights", {"l2": 0.0}),
     "authors": Variant("all changes of the authors' code and its training settings, except its 12 buckets", AUTHORS),
@@ -53,7 +72,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "model": tuple(MODELS),
     "variant": tuple(VARIANTS),
     "ranking": ("dot", "deep"),
-    "loss": ("point", "pair"),
+    "loss": ("point", "pair", "softmax"),
+    "negatives_by": ("uniform", "popularity"),
+    "optimizer": ("sgd", "adam", "adagrad"),
     "schedule": ("exponential", "step"),
     "backend": ("numpy", "numba"),
 }
@@ -68,7 +89,7 @@ class Config:
     width: int = 128  # s_all of (1), the hidden size of all layers
     spaces: int = 8  # K of (2); s_k = width / spaces
     ranking: str = "dot"  # f of (8): "dot" or "deep"
-    loss: str = "point"  # (8) "point", or "pair"
+    loss: str = "point"  # (8) "point", or "pair", or "softmax"
     item_bias: bool = True  # a number per object added to f
     dropout: float = 0.0  # in F_self and F_vanilla
     dense_init: float = 0.088  # standard deviation of weight matrices: 1/sqrt(128)
@@ -78,12 +99,16 @@ class Config:
     # Training
     epochs: int = 20
     batch_size: int = 32  # targets: 16 histories with a positive and a negative each
+    optimizer: str = "sgd"  # "sgd", "adam" or "adagrad"
     learning_rate: float = 0.5
+    table_rate: float = 1.0  # rows of tables and item biases are trained with the learning rate times it
     decay: float = 0.1  # the rate falls by this factor over the whole run
     schedule: str = "exponential"  # continuously, or in one "step" after two thirds of it
     l2: float = 5e-5  # λ of λ/2 ‖w‖²
     negatives: int = 1  # per positive
+    negatives_by: str = "uniform"  # or "popularity": drawn in proportion to training events
     fresh_negatives: bool = True  # drawn anew each epoch, or once
+    pool: int = 0  # objects of a batch among which hard negatives are sought (see `hard_negatives`); 0: none are
     cap: int = 100  # behaviours of a history that are read, the last ones
     clip: float = 0.0  # limit of the gradients' global norm; 0: none
     seed: int = 0
@@ -120,13 +145,20 @@ class Config:
             raise ValueError(f"width {self.width} does not divide into {self.spaces} equal spaces")
         if self.batch_size < 1 + self.negatives or self.batch_size % (1 + self.negatives):
             raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of {1 + self.negatives}: a positive and its negatives"
+                f"batch_size {self.batch_size} must be a multiple of {1 + self.negatives}, a positive and its negatives: "
+                f"{16 * (1 + self.negatives)} are 16 histories"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
         for name, values in CHOICES.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be one of {', '.join(filter(None, values))}, not {getattr(self, name)!r}")
+        if not 0 <= self.pool < 2**31:
+            raise ValueError(f"pool must be from 0 to 2^31 - 1, not {self.pool}")
+        if self.pool and (self.loss != "softmax" or self.ranking != "dot" or self.model == "bpr_mf" or not self.fresh_negatives):
+            raise ValueError(
+                "a pool needs the softmax loss, the ranking 'dot', fresh negatives, and a model that reads histories"
+            )
         if self.model == "bpr_mf" and self.ranking == "deep":
             raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
         if self.variant and self.model != "atrank":
@@ -143,7 +175,7 @@ class Config:
             raise ValueError(
                 f"the highest learning rate times l2 must be below 0.05, not {decrease}: a step takes that share of a weight away"
             )
-        for name in ("learning_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
+        for name in ("learning_rate", "table_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
 
@@ -151,21 +183,25 @@ class Config:
         return asdict(self)
 
 
-def own_settings(model: str = "atrank", variant: str = "") -> Settings:
-    """The defaults in which a model or a variant differs from ATRank."""
+def own_settings(model: str = "atrank", variant: str = "", purpose: str = "ranking") -> Settings:
+    """The defaults in which a model or a variant, for a purpose, differs from ATRank for ranking."""
     numpy: Settings = {} if VARIANTS[variant].compiled else {"backend": "numpy"}
-    return MODELS[model] | numpy | VARIANTS[variant].settings
+    no_pool: Settings = {"pool": 0} if model == "bpr_mf" else {}  # it reads no histories
+    return MODELS[model] | numpy | VARIANTS[variant].settings | PURPOSES[purpose] | no_pool
 
 
-def defaults(model: str = "atrank", variant: str = "") -> Config:
-    """The default Config of a model, or of a variant of ATRank. ValueError for a name that is neither."""
-    own = own_settings(model, variant) if model in MODELS and variant in VARIANTS else {}
+def defaults(model: str = "atrank", variant: str = "", purpose: str = "ranking") -> Config:
+    """The default Config of a model, or of a variant of ATRank, for one of PURPOSES. ValueError for another name."""
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}")
+    own = own_settings(model, variant, purpose) if model in MODELS and variant in VARIANTS else {}
     settings: dict[str, Any] = {"model": model, "variant": variant} | own
     return Config(**settings)
 
 
-# Exactly the numbers of the paper's section "hyperparameters"; `--paper` on the command line.
+# The paper's equations and exactly the numbers of its section "hyperparameters"; `--paper` on the command line.
 PAPER: Settings = {
+    "variant": "printed",
     "width": 128,
     "spaces": 8,
     "ranking": "dot",

@@ -11,11 +11,12 @@ from .arrays import Floats
 PURPOSES = {
     "initialisation": 0,  # (seed,): the parameters before the first step
     "order": 1,  # (seed, epoch): the order of an epoch's samples
-    "negatives": 2,  # (seed, epoch): the negatives that an epoch trains on
+    "negatives": 2,  # (seed, epoch) or (seed, epoch, part): the negatives that an epoch, or a later part of it, trains on
     "evaluation negatives": 3,  # (eval_seed, group): the negatives that all models and seeds are tested on
     "dropout": 4,  # (seed, step): the key of the hash below
     "gradient check": 5,  # (seed, attempt): where and in which directions gradients are checked
     "simulation": 6,  # (seed,): simulated behaviour logs
+    "hard negatives": 7,  # (seed, step): the pool of a batch, and what is drawn from it
 }
 
 

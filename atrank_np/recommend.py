@@ -17,7 +17,7 @@ from .datasets.writing import whole_files
 from .errors import DataError
 from .evaluation.ranking import log_of, moments, objects_of, places_of, ranked, target_group
 from .runs.checkpoint import load
-from .runs.folder import source_of
+from .runs.folder import note_unfinished, settings_of
 from .runs.growth import known
 from .runs.trained import Trained
 from .text import quoted
@@ -53,10 +53,11 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     _check(options)
     trained = load(options.run)
+    note_unfinished(options.run, trained)
     if options.history:
         log = log_of(trained, Events(**read_history(options.history, trained.schema, trained.actions, trained.catalogues)))
     else:
-        log = known(trained, source_of(options.run, options.data).read()[0])
+        log = known(trained, settings_of(options.run, options.data)[0].read()[0])
     group = target_group(trained.schema, options.group)
     objects, candidates = trained.catalogues[group].objects, None
     places: Ints = np.arange(len(log.users))

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from . import cli
-from .config import CHOICES, MODELS, PAPER, VARIANTS, Config, own_settings
+from .config import CHOICES, MODELS, PAPER, PURPOSES, VARIANTS, Config, own_settings
 from .datasets.folder import DataSource, default_data, find_data
 from .errors import DataError, checked
 from .runs.checkpoint import load
-from .runs.folder import source_of
+from .runs.folder import settings_of
 
 
 class _HelpWithDefaults(argparse.ArgumentDefaultsHelpFormatter):
@@ -83,7 +83,12 @@ def _add_model_flags(model: argparse._ArgumentGroup, default: Config) -> None:
         help="width of every feature embedding (default: that of the schema, else 64)",
     )
     model.add_argument("--ranking", choices=CHOICES["ranking"], default=default.ranking, help="f of (8)")
-    model.add_argument("--loss", choices=CHOICES["loss"], default=default.loss, help="(8), or its pair-wise form")
+    model.add_argument(
+        "--loss",
+        choices=CHOICES["loss"],
+        default=default.loss,
+        help="(8), its pair-wise form, or a softmax over a positive and its negatives",
+    )
     model.add_argument(
         "--dropout", type=float, default=default.dropout, help="rate in F_self (6) and F_vanilla (7), where a model has them"
     )
@@ -99,7 +104,19 @@ def _add_model_flags(model: argparse._ArgumentGroup, default: Config) -> None:
 def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> None:
     training.add_argument("--epochs", type=int, default=default.epochs, help="passes over the training samples")
     training.add_argument("--batch-size", type=int, default=default.batch_size, help="targets in a step, negatives included")
-    training.add_argument("--learning-rate", type=float, default=default.learning_rate, help="of SGD, at the first step")
+    training.add_argument("--optimizer", choices=CHOICES["optimizer"], default=default.optimizer, help="the paper's is sgd")
+    training.add_argument(
+        "--learning-rate",
+        type=float,
+        default=default.learning_rate,
+        help="at the first step; adam and adagrad need a lower one",
+    )
+    training.add_argument(
+        "--table-rate",
+        type=float,
+        default=default.table_rate,
+        help="embeddings and item biases are trained with the learning rate times it",
+    )
     training.add_argument("--decay", type=float, default=default.decay, help="the rate falls by this factor over the run")
     training.add_argument(
         "--schedule",
@@ -110,11 +127,23 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
     training.add_argument("--l2", type=float, default=default.l2, help="weight λ of λ/2 |w|², over matrices and whole tables")
     training.add_argument("--negatives", type=int, default=default.negatives, help="sampled for each positive")
     training.add_argument(
+        "--negatives-by",
+        choices=CHOICES["negatives_by"],
+        default=default.negatives_by,
+        help="how they are drawn; the softmax loss is corrected for popularity",
+    )
+    training.add_argument(
         "--negatives-once",
         dest="fresh_negatives",
         action="store_false",
         default=default.fresh_negatives,
         help="draw the negatives once, not afresh in each epoch",
+    )
+    training.add_argument(
+        "--pool",
+        type=int,
+        default=default.pool,
+        help="with the softmax loss: objects of a batch among which hard negatives are sought, 0: none are",
     )
     training.add_argument("--clip", type=float, default=default.clip, help="limit of the gradient's global norm, 0: none")
     training.add_argument(
@@ -128,12 +157,21 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
     )
     training.add_argument("--gain-init", type=float, default=default.gain_init, help="initial gain of F_vanilla's layer norm")
     training.add_argument("--seed", type=cli.seed, default=default.seed, help="of everything random in training")
-    training.add_argument(
+    preset = training.add_mutually_exclusive_group()
+    preset.add_argument(
+        "--for",
+        dest="purpose",
+        choices=PURPOSES,
+        default="ranking",
+        help="presets: ranking sorts two objects rightly most often (AUC), top-n fills the first places of the whole "
+        "catalogue; a flag beside it wins",
+    )
+    preset.add_argument(
         "--paper",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="exactly the paper's numbers: learning rate 1.0, no item bias, embeddings of 64; what the paper does not say "
-        "keeps the model's default, and a flag beside --paper wins",
+        help="exactly what the paper has: its equations as printed, learning rate 1.0, no item bias, embeddings of 64; what it "
+        "does not say keeps the model's default, and a flag beside --paper wins",
     )
 
 
@@ -208,13 +246,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     p = parser()
     options = p.parse_args(arguments)
     # Parsed again with other defaults: so a flag that is given wins over them.
-    own = own_settings(options.model, options.variant)
+    own = own_settings(options.model, options.variant, options.purpose)
     if own:
         p.set_defaults(**own)
         options = p.parse_args(arguments)
     if "paper" in options:
         kept = {name: own[name] for name in ("loss", "l2") if name in own}  # they define the model or variant
-        p.set_defaults(**PAPER | kept, embedding_size=64)
+        paper = PAPER if options.model == "atrank" else PAPER | {"variant": ""}  # a competitor has no variant
+        p.set_defaults(**paper | kept, embedding_size=64)
         options = p.parse_args(arguments)
     return options
 
@@ -246,5 +285,5 @@ def warm_settings(given: dict[str, Any]) -> tuple[DataSource, Config]:
         raise DataError(f"--warm-start: keeps features, groups and sizes of the run; --{name.replace('_', '-')} cannot be chosen")
     chosen = {name: given[name] for name in Config.__dataclass_fields__ if name in given}
     config: Config = checked(replace, load(given["warm_start"]).config, **chosen)
-    source = source_of(given["warm_start"])
+    source, _, _ = settings_of(given["warm_start"], given.get("data"))
     return replace(source, data=str(find_data(given.get("data", source.data)).resolve())), config

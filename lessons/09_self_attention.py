@@ -216,7 +216,8 @@ print("K = 8, D = 128:", *[f"n = {n}: {8 * n**2:,} weights beside {n * 128:,} nu
 #
 # Spaces do not meet: space $k$ has columns $kd … (k+1)d - 1$ of queries, keys, values and $C$; the gradient of $S$ adds up over
 # spaces. Nor do histories: $b$ is rows `offsets[b]:offsets[b+1]`; parameters' gradients add up over them. One of ours is empty.
-# `attention_backward` gives $S$ in two parts: as the one who asks (`dx`) and as those who are asked (`dm`).
+# `attention_backward` gives $S$ in two parts: as the one who asks (`dx`) and as those who are asked (`dm`). (In the model $S$ has
+# one more use, beside the attention: lesson 11.)
 # %%
 def one_space_backward(dc, S, P_W, P_b, W, Q_W, Q_b):
     s, key, v = np.maximum(S @ P_W + P_b, 0), S @ W.T, np.maximum(S @ Q_W + Q_b, 0)

@@ -16,6 +16,7 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np.gradcheck import relative_error
+from atrank_np.layers.attention import attention_backward, attention_forward
 from atrank_np.layers.feedforward import feed_forward_backward, feed_forward_forward, layer_norm_backward, layer_norm_forward
 from atrank_np.randomness import dropout_mask
 
@@ -113,6 +114,31 @@ assert scoreboard(
 y, cache = feed_forward_forward(x, W1, b1, W2, b2, gain, bias, mask)
 for mine, theirs in zip((dx, dW1, db1, dW2, db2, dgain, dbias), feed_forward_backward(dy, cache)):
     assert relative_error(mine, theirs) < 1e-12
+
+# %% [markdown]
+# ## What enters F_self: the printed letter, and S beside it
+#
+# As printed, $X = \mathrm{concat}_k\, C_k$: row $i$ holds what behaviour $i$ looks at, and not the behaviour itself. Where all
+# weights are even, as they nearly are at the start, all rows of $X$ are equal: no row knows whose it is.
+#
+# The paper says that the structure is that of Vaswani et al. (2017), and there the attention has a residual connection of its
+# own. So has ATRank here; its variant `printed` is the letter of (6):
+#
+# $$ X = S + \mathrm{concat}_k\, C_k \qquad dS = dX + \text{what the attention sends back (lesson 09)} $$
+#
+# It is the same derivation once more: a sum hands its gradient to both. $S$ is used three times: it asks, it is looked at, and
+# it is added. (`python -m atrank_np.departures residual` says what $S$ gains on real logs, lesson 25 what goes wrong without it.)
+# %%
+S, dX = rng.standard_normal((2, 5, 6))
+P_W, Q_W, W = rng.standard_normal((6, 6)), rng.standard_normal((6, 6)), rng.standard_normal((2, 3, 6))  # two spaces
+P_b, Q_b, one_history = rng.standard_normal(6), rng.standard_normal(6), np.array([0, 5])
+attend = lambda S, W: attention_forward(S, S, P_W, P_b, W, Q_W, Q_b, one_history, one_history)
+even, _ = attend(S, 0 * W)  # scores of 0, so even weights
+assert np.allclose(even, even[0]) and not np.allclose(S + even, S[0] + even[0])
+
+dS_query, dS_memory, *_ = attention_backward(dX, attend(S, W)[1])
+dS = dX + dS_query + dS_memory
+assert scoreboard(("S", dS, S, lambda S: (dX * (S + attend(S, W)[0])).sum()))
 
 # %% [markdown]
 # ## With a pencil

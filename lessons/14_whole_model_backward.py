@@ -3,11 +3,12 @@
 #
 # *Before it: lessons 03 to 13, each of which is one link. About 30 minutes.*
 #
-# $$ S \overset{(1)}{=} F_M(u) \quad h = F_M(q) \quad X = \mathrm{att}(S, S) \quad C \overset{(6)}{=} F_{self}(X) $$
+# $$ S \overset{(1)}{=} F_M(u) \quad h = F_M(q) \quad X = S + \mathrm{att}(S, S) \quad C \overset{(6)}{=} F_{self}(X) $$
 # $$ x = \mathrm{att}(h, C) \quad e \overset{(7)}{=} F_{vanilla}(x) \quad f = h \cdot e + b \quad L \overset{(8)}{=} \ell(f) $$
 #
 # att$(x, m)$: attention of rows $x$ over the memory $m$ (lessons 06 to 09, 12); $F_M$: lesson 05; $F_{self}$, $F_{vanilla}$: 11;
-# $b$: a number per object, its item bias, which gets $df$ itself. New is the bookkeeping: the order, and **what is used twice**.
+# $b$: a number per object, its item bias, which gets $df$ itself. In the paper's (6) there is no
+# "$S\, +$" (lesson 11). New is the bookkeeping: the order, and **what is used more than once**.
 
 # %%
 import os
@@ -24,6 +25,7 @@ from atrank_np.layers.feedforward import feed_forward_backward, feed_forward_for
 from atrank_np.layers.ranking import dot_backward, pointwise_backward, pointwise_forward
 from atrank_np.models.common_space import Gradients
 from atrank_np.models.ranker import ATTENTION, FEED_FORWARD
+from atrank_np.models.variants import Printed
 from atrank_np.optimizer import learning_rate
 from atrank_np.parameters import has_unknown
 
@@ -44,7 +46,7 @@ from_e = lambda h, e: from_f((h * e).sum(1) + bias)
 from_x = lambda h, x: from_e(h, feed_forward_forward(x, *net["vanilla"])[0])
 from_C = lambda h, C: from_x(h, attend("vanilla", h, C, batch.target_offsets)[0])
 from_X = lambda h, X: from_C(h, feed_forward_forward(X, *net["self"])[0])
-from_S = lambda h, S: from_X(h, attend("self", S, S, batch.offsets)[0])
+from_S = lambda h, S: from_X(h, S + attend("self", S, S, batch.offsets)[0])
 scores, cache = model.forward(params, batch)
 assert np.isclose(from_S(h, S), from_f(scores), rtol=1e-14)  # the package's model is this chain
 
@@ -53,11 +55,12 @@ assert np.isclose(from_S(h, S), from_f(scores), rtol=1e-14)  # the package's mod
 #
 # Each line hands one gradient to the station before it. Three places deserve a finger:
 # * $h$ is used **twice**: as a factor of $f$, and as the query that looks at $C$. Its shares add up.
-# * $S$ is used **twice**: its rows ask (queries), and they are what is looked at (memory). $C$ is memory only, but inside
-#   `attention_backward` a memory has two uses again, as keys and as values.
+# * $S$ is used **three times**: its rows ask (queries), they are what is looked at (memory), and they are added to the answer.
+#   $C$ is memory only, but inside `attention_backward` a memory has two uses again, as keys and as values.
 # * $F_M$ and the tables are used by the history ($dS$) **and** by the targets ($dh$). They wait until both are known.
 # %%
-X, self_attention = attend("self", S, S, batch.offsets)
+answer, self_attention = attend("self", S, S, batch.offsets)
+X = S + answer
 C, self_net = feed_forward_forward(X, *net["self"])
 x, vanilla_attention = attend("vanilla", h, C, batch.target_offsets)
 e, vanilla_net = feed_forward_forward(x, *net["vanilla"])
@@ -69,7 +72,7 @@ dx, *d_net_vanilla = feed_forward_backward(de, vanilla_net)
 dh_query, dC, *d_own_vanilla = attention_backward(dx, vanilla_attention)
 dX, *d_net_self = feed_forward_backward(dC, self_net)
 dS_query, dS_memory, *d_own_self = attention_backward(dX, self_attention)
-dh, dS = dh_factor + dh_query, dS_query + dS_memory
+dh, dS = dh_factor + dh_query, dX + dS_query + dS_memory
 model.space.backward(dS, dh, df, space_cache, gradients := Gradients())
 tables = gradients.total()
 
@@ -92,6 +95,8 @@ mine |= dict(zip([f"vanilla.{n}" for n in ATTENTION + FEED_FORWARD], d_own_vanil
 as_array = lambda gradients, name: dense(gradients[name], params[name].shape)
 assert set(mine) == set(theirs) == set(params)
 assert all(relative_error(as_array(mine, name), as_array(theirs, name)) < 1e-14 for name in params)
+to_the_letter, _ = Printed(model.space, model.K).forward(params, batch)  # (6) as printed
+assert np.isclose(from_X(h, answer), from_f(to_the_letter), rtol=1e-14)
 
 # %% [markdown]
 # ## The proof for all parameters: random directions
@@ -158,7 +163,7 @@ assert abs(losses[0] - np.log(2)) < 0.02 and losses[-1] < 0.05
 with figure("14_whole_model", columns=2, size=(12.5, 4.6)) as (fig, axes):
     place = {"u": (0, 0), "S": (1, 0), "X": (2, 0), "C": (3, 0), "x": (4, 1), "e": (5, 1), "f": (6, 2), "L": (7, 2)}
     place |= {"q": (0, 2), "h": (1, 2)}
-    roads = "u-S:F_M q-h:F_M S-X:att X-C:F_self C-x:memory h-x:query x-e:F_vanilla e-f: h-f:factor f-L:(8)"
+    roads = "u-S:F_M q-h:F_M S-X:S+att X-C:F_self C-x:memory h-x:query x-e:F_vanilla e-f: h-f:factor f-L:(8)"
     for road in roads.split():
         (start, end), word = road.split(":")[0].split("-"), road.split(":")[1]
         (x0, y0), (x1, y1) = place[start], place[end]
@@ -169,10 +174,10 @@ with figure("14_whole_model", columns=2, size=(12.5, 4.6)) as (fig, axes):
     for name, (x0, y0) in place.items():
         box = dict(boxstyle="circle", fc="#ffe9a8" if name in "Sh" else "w")
         axes[0].text(x0, y0, name, ha="center", va="center", fontsize=12, bbox=box)
-    axes[0].text(1, -0.45, "two uses inside att: asks, and is looked at", ha="center", fontsize=9)
+    axes[0].text(1, -0.45, "three uses: asks, is looked at, is added", ha="center", fontsize=9)
     axes[0].text(1, 2.32, "two uses: query, and factor", ha="center", fontsize=9)
     axes[0].text(0, 1, "the same F_M and tables:\ndW from dS plus dW from dh", ha="center", va="center", fontsize=9, color="C3")
-    axes[0].set(xlim=(-0.9, 7.4), ylim=(-0.7, 2.6), title="grey: forward; red: backward. Yellow: used twice, two gradients add")
+    axes[0].set(xlim=(-0.9, 7.4), ylim=(-0.7, 2.6), title="grey: forward; red: backward. Yellow: several uses, gradients add")
     axes[0].axis("off")
     axes[1].semilogy(losses, label="all gradients")
     axes[1].semilogy(crippled, "--", label="self-attention never trained: it falls all the same")

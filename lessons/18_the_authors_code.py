@@ -17,7 +17,8 @@
 # | 8 | rate 1.0, exponential decay 0.1 | rate 1.0, then at once 0.1 |
 # | 9 | (not said) | negatives drawn once, before the first epoch |
 #
-# The package follows the paper but for 4, on by default, and a rate of 0.5. Which of the nine matter? We ask by mathematics.
+# The package follows the paper but for 4, a residual around the self-attention (a part of 3), both on by default, and a rate of
+# 0.5. Which of the nine matter? We ask by mathematics.
 
 # %%
 import tempfile
@@ -161,10 +162,10 @@ print(f"8. mean rate: exponential {smooth.mean():.2f}, sudden {sudden.mean():.2f
 #
 # Amazon Beauty (22,363 test users, one negative each; one standard error is 0.0027). The authors' code, one seed, best of 2.2
 # epochs, picked on the test events: **0.7925**. The paper's equations and the item bias, three seeds, at the end: **0.8105**
-# after 10 epochs, **0.8267** after 20 (former order of sums, see RESULTS.md). All nine here lose as much: 0.8189 becomes
-# **0.7985** on validation events (10 epochs, three seeds). One at a time (`python -m atrank_np.departures`): 1 costs
+# after 10 epochs, **0.8267** after 20 ("ours" below; former order of sums, see RESULTS.md). All nine here lose as much: 0.8189
+# becomes **0.7985** on validation events (10 epochs, three seeds). One at a time (`python -m atrank_np.departures`): 1 costs
 # 0.0020 ± 0.0010, no bias 0.0020 ± 0.0008, 5 0.0097 ± 0.0014, 6 0.0052 ± 0.0011, 9 0.0132 ± 0.0014; and 3 gains 0.0072 ± 0.0011,
-# most of it by its residual (25).
+# most of it by its residual (25). All of these are differences from the equations as printed (`--variant printed`).
 # %%
 beauty = {"authors: ATRank": [0.7925], "authors: Bi-LSTM": [0.7948], "authors: Bi-LSTM + attention": [0.7894],
           "authors: CNN": [0.7909], "authors: BPR-MF": [0.7369], "ours, 10 epochs": [0.8105], "ours, 20": [0.8267]}  # fmt: skip

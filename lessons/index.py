@@ -170,8 +170,18 @@ ROWS = (
         "$C = F_{self}(\\mathrm{concat}_k\\, C_k)$",
         *pair(FEED_FORWARD, "feed_forward"),
         "kernels/feedforward.py::feed_forward kernels/feedforward.py::feed_forward_backward",
-        "test_feedforward.py::test_gradients test_feedforward.py::test_feed_forward_literally",
+        "test_feedforward.py::test_gradients test_feedforward.py::test_feed_forward_literally "
+        "test_variants.py::test_the_equations_as_printed",
         "11",
+    ),
+    Row(
+        "S in (6)",
+        "$F_{self}(S + \\mathrm{concat}_k\\, C_k)$: not printed, a departure",
+        "models/atrank.py::ATRank.user_forward",
+        "models/atrank.py::ATRank.user_backward",
+        "kernels/atrank.py::shard_step",
+        "test_model.py::test_scores_are_the_equations_literally test_variants.py::test_the_equations_as_printed",
+        "11 14 25",
     ),
     Row(
         "(7)",
@@ -214,6 +224,15 @@ ROWS = (
         "kernels/ranking.py::pairwise",
         "test_ranking.py::test_gradients test_ranking.py::test_pairwise_literally",
         "13 19",
+    ),
+    Row(
+        "softmax",
+        "$-\\log \\frac{e^{f^+}}{e^{f^+} + \\sum_j e^{f_j - \\log q_j}}$, over the sampled negatives",
+        *pair(RANKING, "softmax_loss"),
+        "kernels/ranking.py::softmax_loss",
+        "test_ranking.py::test_gradients test_ranking.py::test_softmax_literally "
+        "test_ranking.py::test_the_correction_makes_any_draw_as_good_as_a_uniform_one",
+        "",
     ),
     Row(
         "(1) … (8)",
@@ -560,6 +579,8 @@ Exercises to them: `python -m lessons.exercises`.
 The same letters name shapes, loops and arrays everywhere; `dx` is the derivative of the loss by `x`.
 
 {table("letter", "meaning", rows=letters())}
+
+{departures.EFFECTS}
 
 {chr(10).join(f"## {title}{chr(10) * 2}{text}{chr(10)}" for title, text in departures.tables().items()).strip()}
 

@@ -203,7 +203,8 @@ def own(p, layer, names):
 
 def literal_attended(p, layer, x, m, mask):
     c = literal_attention(x, m, *own(p, layer, "P.W P.b W Q.W Q.b")) if len(m) else np.zeros_like(x)
-    return literal_feed_forward(c, *own(p, layer, "F.W1 F.b1 F.W2 F.b2 F.gain F.bias"), mask)
+    X = x + c if layer == "self" else c
+    return literal_feed_forward(X, *own(p, layer, "F.W1 F.b1 F.W2 F.b2 F.gain F.bias"), mask)
 
 
 def literal_atrank(p, S, h, masks):

@@ -206,5 +206,16 @@ def pointwise_backward(dloss, cache):
     return dloss * cache
 
 
+def softmax_loss_forward(f, log_q, label, target_offsets):
+    df, loss = np.full_like(f, np.nan), 0.0
+    norm = 1 / run(ranking.count_terms, label, target_offsets, ranking.SOFTMAX)
+    for some in map(slice, target_offsets[:-1], target_offsets[1:]):
+        loss += run(ranking.softmax_loss, f[some], log_q[some], label[some], norm, df[some])
+    return loss * norm, df
+
+
+softmax_loss_backward = pointwise_backward
+
+
 KERNELS = {name: function for name, function in globals().items() if name.endswith(("_forward", "_backward"))} | _attend(True)
 RECOMPUTED = KERNELS | _attend(False)

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from atrank_np.datasets.reading import read_log
+from atrank_np.datasets.samples import Samples
 
 SHOP = Path(__file__).parent.parent / "data" / "shop"
 HEAD = "user,object,time\n"
@@ -45,3 +48,9 @@ def several_groups(folder, events, schema=""):
 def rows(samples):
     """(user, start, end, time, group, object) of each sample."""
     return [tuple(map(int, row)) for row in zip(*samples)]
+
+
+def moments(users, group=0):
+    """Samples of these users, without history, time and object."""
+    zeros = np.zeros(len(users), np.int64)
+    return Samples(np.array(users, np.int32), zeros, zeros, zeros, np.full(len(users), group, np.int8), zeros)

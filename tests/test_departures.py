@@ -66,7 +66,7 @@ def test_what_the_authors_code_does_otherwise():
     """Each change has a flag that train knows, and each variant of their code is there."""
     flags = [flag for change in departures.AUTHORS for flag in change.flag.split(", ")]
     assert all(settings(parse(flag.split())) for flag in flags)
-    theirs = VARIANTS.keys() - {"", "residual", "no_self_attention", "no_time", "continuous_time"}
+    theirs = VARIANTS.keys() - {"", "printed", "no_self_attention", "no_time", "continuous_time"}
     assert {f"--variant {name}" for name in theirs} <= set(flags)
     text = departures.tables()["What the authors' code does otherwise"]
     assert text.count("\n") == len(departures.AUTHORS) + 1 and text.count(" ± ") >= len(theirs)

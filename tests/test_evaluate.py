@@ -61,7 +61,7 @@ def test_in_words(trained_run, capsys):
         f"{report['test_users']} users, negatives: 1 per positive, uniform over objects that the user never touches; "
         "a tie counts 1/2)"
     )
-    assert [line.split()[0] for line in others] == ["items:", "queries:", "controls", "popularity"]
+    assert [line.split()[0] for line in others] == ["items:", "queries:", "warning:", "controls", "popularity"]  # hardly trained
 
 
 def test_the_other_backend_agrees(trained_run, capsys):
@@ -263,6 +263,20 @@ def test_a_report_swaps_the_histories(tmp_path):
     task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
     found = report_of(ByUser(), parts, task, score(ByUser(), parts, task))
     assert (found["test_auc"], found["swapped_history_auc"]) == (1.0, 1 / 3)
+    own = np.array([[-c, -d], [f, a], [-b, -c]])  # u and w have odd numbers
+    other = np.array([[c, d], [-f, -a], [-b, -c]])
+    assert found["history_share"] == pytest.approx((own - other).var() / (2 * own.var()))
+    assert "warning" not in "".join(report.describe(found, validate=False))
+
+
+def test_a_model_that_does_not_read_its_histories_is_told(tmp_path):
+    log = one_group(tmp_path, EVENTS)
+    parts = Protocol(log)
+    task = Task(parts.test, np.array([[c, d], [f, a], [b, c]], np.int32))
+    found = report_of(ByObject(), parts, task, score(ByObject(), parts, task))
+    assert found["history_share"] == 0
+    warning = [line for line in report.describe(found, validate=False) if line.startswith("warning: ")]
+    assert len(warning) == 1 and "user vectors" in warning[0]
 
 
 def test_auc_puts_the_positive_first():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from helpers import assert_close, assert_same, literal_scores
 
-from atrank_np.backend import NumpyBackend
-from atrank_np.config import MODELS, Config
+from atrank_np.backend import NumpyBackend, loss_and_slope
+from atrank_np.config import CHOICES, MODELS, Config
 from atrank_np.gradcheck import (
     Kink,
     check_directions,
@@ -20,7 +20,6 @@ from atrank_np.gradcheck import (
     toy_problem,
 )
 from atrank_np.layers.embedding import Rows
-from atrank_np.layers.ranking import pairs_of, pairwise_forward, pointwise_forward
 from atrank_np.models import make_model
 from atrank_np.models.common_space import Gradients, bags_of
 from atrank_np.parameters import has_unknown, kind
@@ -110,7 +109,7 @@ def test_directions_and_entries_of_every_parameter(model, ranking, dropout, trai
     assert_right(redrawn(draw, 0)[0])
 
 
-@pytest.mark.parametrize("loss", ["point", "pair"])
+@pytest.mark.parametrize("loss", CHOICES["loss"])
 def test_every_entry_of_every_parameter_of_a_training_step(loss):
     assert_right(redrawn(lambda rng: check_model(toy_problem(rng, ranking="deep", loss=loss, dropout=0.3)), 1)[0])
 
@@ -127,9 +126,7 @@ def test_some_entries_of_a_training_step_of_the_competitors(model):
 
         def f(_):
             scores, cache = net.forward(params, batch, scale, Dropout(0.3, 0, 0))
-            if config.loss == "pair":
-                return pairwise_forward(scores, *pairs_of(batch.label, batch.target_offsets))[0], cache
-            return pointwise_forward(scores, batch.label)[0], cache
+            return loss_and_slope(config.loss, scores, batch)[0], cache
 
         return some_checks(problem, f, gradients, rng)
 
@@ -390,10 +387,10 @@ def twenty_samples(model="atrank"):
     positive = rng.integers(1, 3, 20)
     objects = np.stack([positive, 3 - positive], 1).ravel().astype(np.int32)
     net = make_model(Config(**WIDE, model=model), space, users=21)
-    return net, batch._replace(target_object=objects, user=1 + np.arange(20))
+    return net, batch._replace(target_object=objects, user=1 + np.arange(20), log_q=0 * batch.log_q)
 
 
-@pytest.mark.parametrize("loss", ["point", "pair"])
+@pytest.mark.parametrize("loss", CHOICES["loss"])
 @EVERY
 def test_twenty_samples_can_be_overfitted(model, loss):
     net, batch = twenty_samples(model)
@@ -403,7 +400,7 @@ def test_twenty_samples_can_be_overfitted(model, loss):
     assert len(list(losses)) < 300
 
 
-@pytest.mark.parametrize("loss", ["point", "pair"])
+@pytest.mark.parametrize("loss", CHOICES["loss"])
 @EVERY
 def test_the_loss_starts_near_log_2(model, loss):
     net, batch = twenty_samples(model)

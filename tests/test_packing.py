@@ -57,6 +57,7 @@ def test_pack_by_hand():
         label=[1, 0, 1, 0, 1, 0],
         user=[5, 1, 0],
         elapsed=np.float32([4.7, 44, 0.8, 1]).tolist(),
+        log_q=[0] * 6,
     )
     assert {name: column.tolist() for name, column in batch._asdict().items()} == expected
 
@@ -73,9 +74,16 @@ def test_cut_is_packed_in_parts(histories):
         assert [column.dtype for column in part] == [column.dtype for column in alone]
 
 
+def test_what_is_only_scored_has_no_correction():
+    """Each target keeps its own when a batch is cut; new targets have none."""
+    batch = pack(*example())._replace(log_q=np.arange(6, dtype=np.float32))
+    assert [part.log_q.tolist() for part in batch.cut(2)] == [[0, 1, 2, 3], [4, 5]]
+    assert [part.with_targets(0, [1, 2, 3]).log_q.tolist() for part in batch.cut(1)] == [[0, 0, 0]] * 3
+
+
 def test_the_types_do_not_depend_on_those_of_the_samples():
     """One history to rank now, of Python's numbers, must not be compiled anew."""
-    types = ["int64", "int8", "int32", "int32", "int16", "int64", "int8", "int32", "float32", "int32", "float32"]
+    types = ["int64", "int8", "int32", "int32", "int16", "int64", "int8", "int32", "float32", "int32", "float32", "float32"]
     schema, events, samples, candidates = example()
     columns = zip(samples, (np.int32, np.int32, np.int32, np.int64, np.int8, np.int32))
     small = Samples(*(column.astype(kind) for column, kind in columns))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import assert_same
-from logs import ITEMS, NEGATIVE, SHOP, SHOWN, a, b, c, d, e, f, g, one_group, rows, several_groups, write
+from logs import ITEMS, NEGATIVE, SHOP, SHOWN, a, b, c, d, e, f, g, moments, one_group, rows, several_groups, write
 
 from atrank_np.config import Config
 from atrank_np.datasets import negatives, protocol, samples
@@ -277,11 +277,6 @@ def test_no_user_has_a_target(tmp_path):
 
 
 # Negatives
-
-
-def moments(users, group=0):
-    zeros = np.zeros(len(users), np.int64)
-    return Samples(np.array(users, np.int32), zeros, zeros, zeros, np.full(len(users), group, np.int8), zeros)
 
 
 def test_negatives_are_never_touched_and_uniform(tmp_path):

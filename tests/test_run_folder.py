@@ -23,11 +23,13 @@ from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 from atrank_np.metrics import auc
 from atrank_np.runs.checkpoint import load
-from atrank_np.runs.folder import COLUMNS, FILES
+from atrank_np.runs.folder import FILES
+from atrank_np.runs.trained import COLUMNS
 
 REPORT = (
     *("schema_version", "test_auc", "test_auc_se", "test_auc_by_group", "test_users", "test_rankings", "negatives", "tie_rule"),
-    *("popularity_auc", "swapped_history_auc", "in_history_auc", "features_shared_auc", "ceiling_auc", "repeat_share"),
+    *("popularity_auc", "swapped_history_auc", "history_share", "in_history_auc", "features_shared_auc", "ceiling_auc"),
+    "repeat_share",
     *("train_samples", "epochs", "seconds", "compile_seconds", "samples_per_second", "peak_rss_mb", "backend", "shards"),
     *("threads", "seed", "eval_seed", "config", "counted"),
 )

@@ -52,7 +52,7 @@ def common(group, row, bucket, action, p):
 
 
 def losses(problem, p):
-    """The mean loss of (8), or of its pair-wise form."""
+    """The mean loss of (8), of its pair-wise form, or of the softmax."""
     batch, groups, config = problem.batch, problem.model.space.groups, problem.config
     terms = []
     for b in range(len(batch.offsets) - 1):
@@ -60,8 +60,8 @@ def losses(problem, p):
         if rows:
             S = [common(groups[batch.group[i]], batch.object[i], batch.bucket[i], batch.action[i], p) for i in rows]
             S = torch.stack(S)
-            C = feed_forward(attention(S, S, p, "self"), p, "self")
-        positive, negative = [], []
+            C = feed_forward(S + attention(S, S, p, "self"), p, "self")
+        positive, negative, log_q = [], [], []
         for t in range(*batch.target_offsets[b : b + 2]):
             group, row = groups[batch.target_group[t]], int(batch.target_object[t])
             h = common(group, row, 0, group.target_action, p)[None]
@@ -72,15 +72,19 @@ def losses(problem, p):
                 f = (h * e).sum()
             f = f.squeeze() + p[f"bias.{group.name}"][row]
             (positive if batch.label[t] else negative).append(f)
-        if config.loss == "pair":
+            log_q += [] if batch.label[t] else [float(batch.log_q[t])]
+        if config.loss == "softmax":
+            terms += [torch.log_softmax(torch.stack([f, *negative]) - torch.tensor([0, *log_q]), 0)[0] for f in positive]
+        elif config.loss == "pair":
             terms += [good - bad for good in positive for bad in negative]
         else:
             terms += positive + [-f for f in negative]  # 1 - σ(f) = σ(-f)
-    return -torch.nn.functional.logsigmoid(torch.stack(terms)).mean()
+    terms = torch.stack(terms)
+    return -(terms if config.loss == "softmax" else torch.nn.functional.logsigmoid(terms)).mean()
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize("loss", ["point", "pair"])
+@pytest.mark.parametrize("loss", ["point", "pair", "softmax"])
 @pytest.mark.parametrize("ranking", ["dot", "deep"])
 def test_all_gradients_are_those_of_autograd(ranking, loss, backend):
     # 32 numbers in 2 spaces fill the lanes of the compiled vectors.
@@ -97,7 +101,7 @@ def test_all_gradients_are_those_of_autograd(ranking, loss, backend):
         theirs, mine = w.grad.numpy().copy(), dense(gradients[name], w.shape)
         if has_unknown(name):
             theirs[0] = 0  # never trained
-        if name == "f.b2" and loss == "pair":  # it cancels in a difference of scores
+        if name == "f.b2" and loss != "point":  # it cancels in a difference of scores
             assert np.abs([mine, theirs]).max() < 1e-15
             continue
         assert np.abs(theirs).max() > 0, name

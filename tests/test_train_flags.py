@@ -36,12 +36,12 @@ def test_the_papers_numbers(tiny, tmp_path, no_picture):
         config[name], tables[name] = trained.config, trained.params["table.words"].shape[1]
     paper = config["paper"]
     assert (paper.learning_rate, paper.decay, paper.l2, paper.batch_size, paper.item_bias) == (1.0, 0.1, 5e-5, 32, False)
-    assert (paper.width, paper.spaces, paper.epochs) == (8, 2, 2)  # flags beside --paper win
+    assert (paper.variant, paper.width, paper.spaces, paper.epochs) == ("printed", 8, 2, 2)  # flags beside --paper win
     assert config["beside"] == replace(paper, learning_rate=0.3, batch_size=8)
     assert tables == {"paper": 64, "beside": 5}
-    for flags, loss, l2 in (("--model bpr_mf", "pair", 5e-5), ("--variant activation_l2", "point", 0.0)):  # what defines them
+    for flags, *defining in (("--model bpr_mf", "", "pair", 5e-5), ("--variant activation_l2", "activation_l2", "point", 0.0)):
         _, config = train_flags.settings(train_flags.parse(["--paper", *flags.split()]))
-        assert (config.loss, config.l2, config.item_bias) == (loss, l2, False)
+        assert [config.variant, config.loss, config.l2] == defining and not config.item_bias
 
 
 def test_a_flag_beside_the_model_wins(tiny, tmp_path, no_picture):
@@ -57,7 +57,8 @@ FAULTS = {
     "--model bpr_mf --ranking deep": "bpr_mf ranks by the product of user and object: ranking must be 'dot'",
     "--ranking cosine": "argument --ranking: invalid choice: 'cosine'",
     "--width 10 --spaces 3": "width 10 does not divide into 3 equal spaces",
-    "--batch-size 7": "batch_size 7 must be a multiple of 2: a positive and its negatives",
+    "--batch-size 7": "batch_size 7 must be a multiple of 2, a positive and its negatives: 32 are 16 histories",
+    "--negatives 127": "batch_size 32 must be a multiple of 128, a positive and its negatives: 2048 are 16 histories",
     "--dropout 1": "dropout must be in [0, 1), not 1.0",
     "--learning-rate nan": "learning_rate must be a number of at least 0, not nan",
     "--l2 0.2": "the highest learning rate times l2 must be below 0.05, not 0.1: a step takes that share of a weight away",

@@ -77,7 +77,8 @@ class EagerAttention(Attention):
     def forward(self, x, m, mask):  # [B,q,D], [B,n,D], [B,n] -> [B,q,D]
         scores = self.split(F.relu(self.P(x))) @ self.W @ m.unsqueeze(1).transpose(-1, -2)  # [B,K,q,n]
         a = scores.masked_fill(~mask[:, None, None, :], float("-inf")).softmax(-1)
-        return self.feed_forward((a @ self.split(F.relu(self.Q(m)))).transpose(1, 2).flatten(2))
+        c = (a @ self.split(F.relu(self.Q(m)))).transpose(1, 2).flatten(2)
+        return self.feed_forward(x + c if self.layer == "self" else c)
 
 
 def table(w, **how):
@@ -188,8 +189,9 @@ class BestATRank(nn.Module):
             return x.view(b.H, b.n, -1)
 
         query, key, value = pad(self.first.project(S)).chunk(3, -1)
-        C = self.first(*map(self.first.split, (F.relu(query), key, F.relu(value))), b.mask).flatten(0, 1)
-        key, value = pad(self.then.project(self.first.feed_forward(C if b.place is None else C[b.place]))).chunk(2, -1)
+        c = self.first(*map(self.first.split, (F.relu(query), key, F.relu(value))), b.mask).flatten(0, 1)
+        C = self.first.feed_forward(S + (c if b.place is None else c[b.place]))
+        key, value = pad(self.then.project(C)).chunk(2, -1)
         return self.then.split(key), self.then.split(F.relu(value))
 
     def scores(self, h, query, memory, mask):  # [H,q,D], [H,q,D] -> [H,q]

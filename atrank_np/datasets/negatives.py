@@ -1,10 +1,11 @@
 """Negatives: objects that a user never takes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..arrays import Ints, Mask
+from ..arrays import Floats, Ints, Mask
 from ..errors import DataError
 from .log import Log, may_be_target, not_taken, user_of_event
 from .packing import ranges
@@ -16,7 +17,7 @@ class Negatives:
 
     First it draws objects that were shown to the user and not taken (`negative_actions` of the schema). They must have been
     shown after the user's last positive of the same group, up to the time of the present positive. If these are too few, the
-    others are uniform over all objects of the group that the user never takes.
+    others are drawn from all objects of the group that the user never takes: uniformly, or in proportion to weights.
 
     An object that a user takes later is never a negative. So the negatives know the user's future, and tell the model some of
     it: this is one of the departures. For a validation, the log has no test events.
@@ -49,31 +50,40 @@ class Negatives:
         """User and object of group g in one integer; they broadcast against each other."""
         return user.astype(np.int64) * self.sizes[g] + object
 
+    def taken(self, g: int, user: Ints) -> tuple[Ints, Ints]:  # [n] -> [t], [t]
+        """The objects of group g that each user takes at some time, with repeats: (place in `user`, object)."""
+        length = self.offsets[user + 1] - self.offsets[user]
+        events = ranges(self.offsets[user], length)
+        kept = (self.group[events] == g) & ~self.not_taken[events]
+        return np.repeat(np.arange(len(user)), length)[kept], self.object[events[kept]]
+
     def _takes(self, g: int, user: Ints, object: Ints) -> Mask:  # [n], [n, m] -> [n, m]
         """Whether each user takes the objects of group g in their row at some time."""
         found = np.zeros(object.shape, bool)
         for start in range(0, len(user), BLOCK):
             some = slice(start, start + BLOCK)
             users = np.unique(user[some])
-            length = self.offsets[users + 1] - self.offsets[users]
-            events = ranges(self.offsets[users], length)
-            kept = (self.group[events] == g) & ~self.not_taken[events]
-            taken = np.unique(self._key(g, np.repeat(users, length)[kept], self.object[events[kept]]))
+            place, objects = self.taken(g, users)
+            taken = np.unique(self._key(g, users[place], objects))
             if len(taken):
                 wanted = self._key(g, user[some, None], object[some])
                 found[some] = taken[np.minimum(np.searchsorted(taken, wanted), len(taken) - 1)] == wanted
         return found
 
-    def draw(self, rng: np.random.Generator, samples: Samples | LazySamples, count: int = 1) -> Ints:  # -> int32 [S, count]
+    def draw(
+        self, rng: np.random.Generator, samples: Samples | LazySamples, count: int = 1, weights: Sequence[Ints] | None = None
+    ) -> Ints:  # -> int32 [S, count]
         """`count` negatives for each sample, objects of its target group.
 
+        weights: for each group whole numbers [M], in proportion to which its objects are drawn; None: uniformly.
         DataError if a user takes every object of the group, so that none is left.
         """
         group = samples.group
         drawn = np.empty((len(group), count), np.int32)
         for g in np.unique(group):
             mine = group == g
-            self._never_taken(rng, samples, mine, g, drawn)
+            objects = np.arange(1, self.sizes[g], dtype=np.int32)
+            self._never_taken(rng, samples, mine, g, np.repeat(objects, 1 if weights is None else weights[g][1:]), drawn)
             if len(self.shown[g]):
                 rows = np.flatnonzero(mine)
                 row, object = self.shown_to(samples.take(rows), g)
@@ -83,25 +93,27 @@ class Negatives:
                 drawn[rows[row[first]], place[first]] = object[order][first]
         return drawn
 
-    def _never_taken(self, rng: np.random.Generator, samples: Samples | LazySamples, mine: Mask, g: int, drawn: Ints) -> None:
-        """Fills the rows `mine` [S] of drawn [S, count]: uniform over the objects of group g that the user never takes."""
+    def _never_taken(
+        self, rng: np.random.Generator, samples: Samples | LazySamples, mine: Mask, g: int, pot: Ints, drawn: Ints
+    ) -> None:
+        """Fills the rows `mine` [S] of drawn [S, count], from the pot: objects of group g, each as often as its weight."""
         again = []  # (row, column, user) of the objects that the user does take
-        for start in range(0, len(drawn), BLOCK):
-            some = slice(start, start + BLOCK)
+        block = max(1, BLOCK // drawn.shape[1])
+        for start in range(0, len(drawn), block):
+            some = slice(start, start + block)
             rows, user = start + np.flatnonzero(mine[some]), samples.take(some).user[mine[some]]
-            drawn[rows] = value = rng.integers(1, self.sizes[g], (len(rows), drawn.shape[1]), np.int32)
+            drawn[rows] = value = pot[rng.integers(len(pot), size=(len(rows), drawn.shape[1]), dtype=np.int32)]
             row, column = np.nonzero(self._takes(g, user, value))
             again.append((rows[row], column, user[row]))
         row, column, user = map(np.concatenate, zip(*again))
         for _ in range(99):
             if len(row) == 0:
                 break
-            drawn[row, column] = value = rng.integers(1, self.sizes[g], len(row), np.int32)
+            drawn[row, column] = value = pot[rng.integers(len(pot), size=len(row), dtype=np.int32)]
             taken = self._takes(g, user, value[:, None])[:, 0]
             row, column, user = row[taken], column[taken], user[taken]
         for r, c, u in zip(row, column, user):  # users who take nearly every object
-            left = np.arange(1, self.sizes[g])
-            left = left[~self._takes(g, np.array([u]), left[None])[0]]
+            left = pot[~self._takes(g, np.array([u]), pot[None])[0]]
             if len(left) == 0:
                 name = str(self.users[u])
                 raise DataError(f"events.csv: user {name!r} acts on every object of {self.names[g]}: no negative is left")
@@ -121,8 +133,25 @@ class Negatives:
         object = self.shown[g][ranges(start, length)]
         return np.divmod(np.unique(row * self.sizes[g] + object), self.sizes[g])
 
+    def log_q(self, samples: Samples, drawn: Ints, weights: Sequence[Ints]) -> Floats:  # -> [S, count]
+        """Log of how many times as likely as by a uniform draw each of the negatives `drawn` [S, count] was by these weights.
+
+        0 for those that were shown. What a user takes changes this alike for all of their negatives, which is left out.
+        """
+        found = np.zeros(drawn.shape, np.float32)
+        for g in np.unique(samples.group):
+            mine = samples.group == g
+            found[mine] = np.log(weights[g][drawn[mine]] / weights[g][1:].mean())
+            if len(self.shown[g]):
+                found[mine] *= self._shown(samples.take(mine), g)[:, None] <= np.arange(drawn.shape[1])
+        return found
+
+    def _shown(self, samples: Samples, g: int) -> Ints:  # -> [S]
+        """How many objects may be negatives of each sample because they were shown."""
+        return np.bincount(self.shown_to(samples, g)[0], minlength=len(samples.user))
+
     def uniform(self, samples: Samples | LazySamples, count: int = 1) -> dict[str, int]:
-        """How many of the `count` negatives of each sample are uniform, because too few objects were shown.
+        """How many of the `count` negatives of each sample are drawn from all objects, because too few were shown.
 
         Sums by group name; only groups of which objects are shown.
         """
@@ -130,7 +159,6 @@ class Negatives:
         group = samples.group
         for g in np.unique(group):
             if len(self.shown[g]):
-                mine = samples.take(group == g)
-                shown = np.bincount(self.shown_to(mine, g)[0], minlength=len(mine.user))
+                shown = self._shown(samples.take(group == g), g)
                 found[self.names[g]] = int((count - np.minimum(shown, count)).sum())
         return found

@@ -29,6 +29,7 @@ class Batch(NamedTuple):
     label: Floats  # [T] float32, 1 for a positive, 0 for a negative
     user: Ints  # [B] int32, 1 + the user's index in the log, or 0 for a user outside of it; only BPR-MF reads it
     elapsed: Floats  # [N] float32, the time until the ranking in units of the group; only continuous_time reads it
+    log_q: Floats  # [T] float32, log (probability of this negative's draw / of a uniform one), for the softmax loss; else 0
 
     def with_behaviours(self, rows: Ints) -> Self:
         """The batch with only the behaviours `rows` [n] of its history. It must hold exactly one history."""
@@ -42,6 +43,7 @@ class Batch(NamedTuple):
             target_group=np.full(T, group, np.int8),
             target_object=np.asarray(objects, np.int32),
             label=np.zeros(T, np.float32),
+            log_q=np.zeros(T, np.float32),
         )
 
     def cut(self, histories: int) -> "Iterator[Batch]":
@@ -60,6 +62,7 @@ class Batch(NamedTuple):
                 target_group=self.target_group[t],
                 target_object=self.target_object[t],
                 label=self.label[t],
+                log_q=self.log_q[t],
                 user=self.user[first : first + histories],
             )
 
@@ -119,4 +122,5 @@ def pack(schema: Schema, events: Events, samples: Samples, candidates: Ints) -> 
         label=label.reshape(-1),
         user=(samples.user + 1).astype(np.int32),
         elapsed=(elapsed / unit).astype(np.float32),
+        log_q=np.zeros(S * R, np.float32),
     )

@@ -13,6 +13,7 @@ from .log import Log, may_be_target, not_taken, user_of_event, with_events
 from .negatives import Negatives
 from .samples import BLOCK, Events, LazySamples, Samples, Task
 from .schema import Schema
+from .soundness import check_log
 
 DEFAULTS = Config()
 
@@ -48,6 +49,7 @@ class Protocol:
     counts: dict[str, int]  # what was left out, in words -> how often
 
     def __init__(self, log: Log, config: Config = DEFAULTS) -> None:
+        check_log(log)
         self.log, self.schema, self.config = log, log.schema, config
         split = None if config.validate else config.split_time
         log = without_tests(log, config.split_time) if config.validate else log

@@ -4,13 +4,14 @@ import shutil
 from collections.abc import Sequence
 
 from .. import cli
-from . import AUTHORS, DEPARTURES, lines
+from . import AUTHORS, DEPARTURES, EFFECTS, lines
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = cli.Parser(
         prog="python -m atrank_np.departures",
         description="Where this differs from the paper, and what the authors' code does otherwise, with measured effects.",
+        epilog=EFFECTS,
     )
     parser.add_argument("name", nargs="*", help="only those whose name contains this, for example: epochs")
     parser.add_argument("--names", action="store_true", help="list the names only")

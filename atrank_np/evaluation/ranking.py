@@ -1,6 +1,7 @@
 """The catalogue ranked: for users of a log, or for a history."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..datasets.protocol import Protocol
 from ..datasets.reading import LATEST
 from ..datasets.samples import Events, Samples
 from ..datasets.schema import Schema
+from ..datasets.soundness import check_log
 from ..errors import ArgumentError
 from ..progress import progress
 from ..runs.trained import Trained
@@ -54,15 +56,16 @@ def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None
 def log_of(trained: Trained, history: Events) -> Log:
     """The log of one user with this history, which is numbered as the model.
 
-    ArgumentError for times that are not in order, and for bpr_mf, which has no parameters for a history.
+    ArgumentError for numbers that the model does not have, times that are not in order, and for bpr_mf, which has no parameters
+    for a history.
     """
     if trained.config.model == "bpr_mf":
         raise ArgumentError("history: bpr_mf ranks for users of its training data, not for a history; name one of them")
-    if (np.diff(history.time) < 0).any():
-        raise ArgumentError("history: expected the behaviours in the order of their times")
     about = (trained.schema, trained.actions, trained.tables, trained.catalogues)
     counts = {"events of an object that the model does not know": int((history.object == 0).sum())}
-    return Log(*about, np.array(["the user"]), np.array([0, len(history.time)]), *history, counts)
+    log = Log(*about, np.array(["the user"]), np.array([0, len(history.time)]), *history, counts)
+    check_log(log)
+    return replace(log, group=log.group.astype(np.int8), object=log.object.astype(np.int32), action=log.action.astype(np.int16))
 
 
 def scores_by_block(

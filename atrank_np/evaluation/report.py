@@ -16,6 +16,8 @@ from ..metrics import auc, nan_to_none
 from .controls import features_shared, in_history, swapped
 from .scoring import score
 
+DEAD = 1e-3  # share of the scores' variance below which a model does not read its histories
+
 
 def report_of(
     backend: Backend, protocol: Protocol, task: Task, scores: Floats, world: World | None = None
@@ -39,6 +41,7 @@ def report_of(
     popularity = np.empty(task.candidates.shape)
     for g in np.unique(groups):
         popularity[groups == g] = protocol.popularity[g][task.candidates[groups == g]]
+    other = score(backend, protocol, task._replace(samples=swapped(task.samples)))
     return {
         "test_auc": whole.mean,
         "test_auc_se": nan_to_none(whole.se),
@@ -48,7 +51,9 @@ def report_of(
         "negatives": _negatives_in_words(task),
         "tie_rule": "a tie counts 1/2",
         "popularity_auc": auc(popularity).mean,
-        "swapped_history_auc": auc(score(backend, protocol, task._replace(samples=swapped(task.samples)))).mean,
+        "swapped_history_auc": auc(other).mean,
+        # Of the scores' variance, the share that a history makes: 1 if scores with another's history are independent.
+        "history_share": float((scores - other).var() / max(2 * scores.var(), 1e-30)),
         "in_history_auc": auc(in_history(protocol, task)).mean,
         # Popularity decides between equal shares only: it adds less than a millionth, and different shares differ by more.
         "features_shared_auc": auc(features_shared(protocol, task) + 1e-6 * popularity / (1 + popularity.max())).mean,
@@ -85,6 +90,11 @@ def describe(report: dict[str, Any], validate: bool) -> list[str]:
         "features shared with it": "features_shared_auc",
         "ceiling": "ceiling_auc",
     }
+    if report["test_rankings"] > 1 and report["history_share"] < DEAD:
+        lines.append(
+            "warning: the scores hardly depend on the history. The model is untrained, or all user vectors have become alike: "
+            "then try a lower --learning-rate, --clip 1, or another --seed"
+        )
     return [*lines, "controls", "  " + "    ".join(f"{what} {number(report[name])}" for what, name in controls.items())]
 
 

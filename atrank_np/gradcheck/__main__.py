@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import cli
-from ..config import MODELS, VARIANTS
+from ..config import CHOICES, MODELS, VARIANTS
 from ..randomness import stream
 from .cases import LAYERS, layer_cases, toy_problem
 from .checks import LIMIT, Check, check_layer, check_model, redrawn
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None) -> int:
         show(name, partial(layer_checks, name=name))
     for name in [options.model] if options.model else [] if options.layer else models:
         rankings = ("dot",) if name == "bpr_mf" else ("dot", "deep")
-        losses = ("point", "pair") if name in MODELS else ("point",)  # a variant changes nothing behind the scores
+        losses = CHOICES["loss"] if name in MODELS else ("point",)  # a variant changes nothing behind the scores
         for f, loss in itertools.product(rankings, losses):
             settings = models[name] | {"ranking": f, "loss": loss, "dropout": 0.3}
             show(f"{name}, ranking {f}, loss {loss}, dropout", partial(model_checks, settings=settings))

@@ -42,6 +42,10 @@ def layer_cases(rng: np.random.Generator) -> dict[str, tuple[dict[str, Any], lis
     mask = np.where(rng.random((N, I)) < 0.4, 0, 1 / 0.6)
     deep = dict(h=r(T, I), e=r(T, I), W1=r(3 * I, O), b1=r(O), w2=r(O, 1), b2=r(1))
     recurrent = dict(x=r(n, I), W=r(I, 4 * E), U=r(E, 4 * E), b=r(4 * E), offsets=offsets)
+    several: dict[str, Any] = dict(  # histories without negatives, targets, positives; two positives
+        f=3 * r(T + 4), log_q=r(T + 4), label=np.array([1, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0.0])
+    )
+    several["target_offsets"] = np.array([0, 5, 6, 6, 8, 11])
     pairs = dict(positive=np.array([0, 0, 3, 4]), negative=np.array([1, 2, 5, 5]))
     cases: dict[str, tuple[dict[str, Any], str]] = {
         "linear": (dict(x=r(N, I), W=r(I, O), b=r(O)), "x W b"),
@@ -64,6 +68,7 @@ def layer_cases(rng: np.random.Generator) -> dict[str, tuple[dict[str, Any], lis
         "deep": (deep, "h e W1 b1 w2 b2"),
         "pointwise": (dict(f=3 * r(T), label=np.array([1.0, 0, 0, 1, 1, 0, 0])), "f"),
         "pairwise": (dict(f=3 * r(T), **pairs), "f"),
+        "softmax_loss": (several, "f"),
     }
     return {name: (inputs, differentiated.split()) for name, (inputs, differentiated) in cases.items()}
 
@@ -152,4 +157,5 @@ def random_batch(rng: np.random.Generator, groups: Sequence[GroupSpace], lengths
         label=label.astype(np.float32),
         user=np.arange(len(lengths), dtype=np.int32) % 4,
         elapsed=(0.75 * 2.0**bucket).astype(np.float32),
+        log_q=((1 - label) * np.sin(1 + np.arange(len(label)))).astype(np.float32),
     )

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Floats
-from ..backend import make_backend
+from ..backend import loss_and_slope, make_backend
 from ..layers.embedding import Gradient
-from ..layers.ranking import pairs_of, pairwise_forward, pointwise_forward
 from ..parameters import has_unknown, kind
 from ..randomness import Dropout, stream
 from .cases import Problem
@@ -217,9 +216,7 @@ def check_model(problem: Problem) -> list[Check]:
 
     def f(_: Floats) -> tuple[Number, object]:
         scores, cache = model.forward(params, batch, scale, dropout)
-        if config.loss == "pair":
-            return pairwise_forward(scores, *pairs_of(batch.label, batch.target_offsets))[0] + penalty(cache), cache
-        return pointwise_forward(scores, batch.label)[0] + penalty(cache), cache
+        return loss_and_slope(config.loss, scores, batch)[0] + penalty(cache), cache
 
     for name, w in params.items():
         gradient = dense(gradients.get(name), w.shape)

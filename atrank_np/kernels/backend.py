@@ -1,5 +1,6 @@
 """The numba backend: what `backend.NumpyBackend` computes, from one compiled call on each thread."""
 
+import math
 import time
 
 import numpy as np
@@ -11,19 +12,20 @@ from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
 from ..models.common_space import CommonSpace
 from ..models.one_vector import has_one_vector, object_vectors, user_vectors
-from ..models.variants import NoTime, Residual
-from ..optimizer import FOLD
+from ..models.variants import NoTime, Printed
+from ..optimizer import FOLD, RULES
 from ..parameters import kind
 from ..randomness import Dropout as Masks
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import object_side, score_catalogue, work_for_history, work_for_objects
-from .context import CHUNK, Context, Room, Settings, make_shard
+from .context import CHUNK, Context, Room, Rule, Settings, Vectors, make_shard
 from .embedding import Groups
 from .feedforward import Dropout
-from .layout import aligned
+from .layout import aligned, rows
 from .packed import pack
 from .parameters import FlatParameters
 from .progress import PROGRESS
+from .ranking import PAIR, SOFTMAX
 from .spec import KernelSpec
 from .step import begin, gradient_norm, sum_tables, transpose_matrices
 from .threads import team
@@ -31,7 +33,7 @@ from .threads import team
 ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=81)
 SPECS = {
     ATRank: ATRANK,
-    Residual: ATRANK,
+    Printed: ATRANK,
     BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=84),
     BiLSTMAttention: KernelSpec(
         bilstm.attention_step, bilstm.attention_parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=106
@@ -47,7 +49,7 @@ class NumbaBackend:
 
     name = "numba"
 
-    def __init__(self, model, params, config, step=0, table_scale=1.0):
+    def __init__(self, model, params, config, step=0, table_scale=1.0, moments=None):
         if type(model) not in SPECS or type(model.space) not in SPACES:
             raise ValueError(f"{type(model).__name__} with {type(model.space).__name__}: has no kernels, NumPy computes it")
         self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
@@ -55,36 +57,59 @@ class NumbaBackend:
         PROGRESS.expected = self.spec.functions
         self.threads = 1 if self.spec.alone else min(config.threads, config.shards)
         self.team = team(self.threads)
-        self.parameters = FlatParameters(model, self.spec, self.dtype, self.threads)
-        self.parameters.take(params)
+        self.parameters, rule = self._flat(params), RULES[config.optimizer]
+        self.flat_moments = {moment: self._flat((moments or {}).get(moment, {})) for moment in (rule.moments if rule else ())}
         # What all workspaces share, packed once.
-        groups = self.parameters.groups(self.parameters.tables, self.parameters.biases)
-        self.packed_groups = [pack(group) for group in groups]
-        self.packed_threads = [pack(self.parameters.thread(t)) for t in range(self.threads)]
-        self.context, self.dtypes, self.room, self.objects, self.summed = None, None, Room(*[0] * 6), None, None
+        self.packed_groups = self._packed_groups(self.parameters)
+        self.sums = self._flat({}) if rule or config.clip else None
+        self.packed_sums = self._packed_groups(self.sums) if self.sums else None
+        mean, square = self.flat_moments.get("mean", rule and self.sums), self.flat_moments.get("square")
+        self.packed_threads = [pack(self.parameters.thread(t, mean, square)) for t in range(self.threads)]
+        groups = [self.packed_sums, *map(self._packed_groups, (mean, square))] if rule else []
+        self.rule = pack(Rule(*groups, *rule)) if rule else None
+        self.context, self.dtypes, self.room, self.objects = None, None, Room(*[0] * 6), None
 
     @property
     def params(self):
         """name -> array in the shapes of the model; big tables are views of the live ones."""
         return self.parameters.by_name()
 
+    @property
+    def moments(self):
+        """The same for each moment of the optimiser."""
+        return {moment: flat.by_name() for moment, flat in self.flat_moments.items()}
+
+    def _flat(self, params):
+        """FlatParameters with those that are given, zeros for others."""
+        flat = FlatParameters(self.model, self.spec, self.dtype, self.threads)
+        flat.take(params)
+        return flat
+
+    def _packed_groups(self, flat):
+        return [pack(group) for group in self.parameters.groups(flat.tables, flat.biases)]
+
     def warm_up(self, batch):
         """Compiles what training needs, or loads it from the cache, without changing a parameter: seconds taken."""
         start = time.perf_counter()
         self.scores(batch)
-        before, scale = self.step, self.table_scale
-        self._train(batch, rate=0.0, l2=0.0)
-        self.step, self.table_scale = before, scale
+        self._run(batch, train=1)
+        if self.config.clip:
+            self._clipping()
         return time.perf_counter() - start
 
     def train_step(self, batch, rate):
-        """One step of gradient descent; the loss before it."""
-        loss = self._train(batch, rate, self.config.l2)
+        """One step of the optimiser; the loss before it."""
+        keep = 1 - rate * self.config.l2
+        norm = self._run(batch, train=1, keep=keep, **self._rates(rate), update=0 if self.config.clip else 1)
+        if self.config.clip:  # the norm of all gradients is needed before the update
+            self._set(shards=0, update=1, **self._rates(rate, self._clipping()))
+            self._step()
+        self.table_scale *= keep
         self.step += 1
         if self.step % FOLD == 0:
             self.parameters.scale_tables(self.table_scale)
             self.table_scale = 1.0
-        return loss
+        return self._loss(norm)
 
     def gradients(self, batch):
         """-> loss, gradients by name, of the next training step: what the compiled step would use."""
@@ -104,17 +129,22 @@ class NumbaBackend:
         self._run(batch)
         return self.f[: len(batch.label)].copy()
 
+    def vectors(self, batch):
+        """h [T,D], e [T,D] and item bias [T] of all targets; h and e have their columns in the kernels' order."""
+        self._run(batch)
+        return tuple(side[: len(batch.label)].copy() for side in self.sides)
+
     def catalogue_scores(self, batch, group):
         """Logits [B, M] of every object of a group (its index), row 0 too, for each history of a batch without targets."""
+        state = (group, self.step, self.table_scale)
         if not has_one_vector(self.model):
-            return np.array([self._scores_of_catalogue(one, group) for one in batch.cut(1)])
-        params, state = self.params, (group, self.step, self.table_scale)
+            return np.array([self._scores_of_catalogue(one, group, state) for one in batch.cut(1)])
         if self.objects is None or self.objects[0] != state:  # kept until the parameters change
-            self.objects = state, object_vectors(self.model, params, group, self.table_scale)
-        return user_vectors(self.model, params, batch, group, self.table_scale) @ self.objects[1].T
+            self.objects = state, object_vectors(self, batch, group)
+        return user_vectors(self, batch, group) @ self.objects[1].T
 
-    def _scores_of_catalogue(self, batch, group):
-        objects, state = self.model.space.groups[group].objects, (group, self.step, self.table_scale)
+    def _scores_of_catalogue(self, batch, group, state):
+        objects = self.model.space.groups[group].objects
         if not isinstance(self.model, ATRank):  # the history is encoded again for every block of objects
             blocks = [np.arange(first, min(first + CHUNK, objects)) for first in range(0, objects, CHUNK)]
             return np.concatenate([self.scores(batch.with_targets(group, block)) for block in blocks])
@@ -139,37 +169,34 @@ class NumbaBackend:
 
     # A step
 
-    def _train(self, batch, rate, l2):
-        keep = 1 - rate * l2
-        if self.config.clip:  # the norm of all gradients is needed before the update
-            norm = self._run(batch, train=1)
-            self._set(shards=0, update=1, rate=rate * self._clipping(), keep=keep)
-            self._step()
+    def _rates(self, rate, clipping=1.0):
+        """The rates of a step whose gradients are multiplied by `clipping`; what changes from step to step of a rule is set."""
+        if self.rule is None:
+            rate *= clipping
         else:
-            norm = self._run(batch, train=1, update=1, rate=rate, keep=keep)
-        self.table_scale *= keep
-        return self._loss(norm)
+            c1, c2 = RULES[self.config.optimizer].corrections(self.step + 1)
+            rate /= c1
+            self.rule.correction, self.rule.clipping = 1 / math.sqrt(c2), clipping
+        return {"rate": rate, "row_rate": rate * self.config.table_rate}
 
     def _loss(self, norm):
         return sum(shard.loss for shard in self.shards) * norm
 
     def _clipping(self):
         """What the gradients of the step are multiplied by: `optimizer.clip`."""
-        if self.summed is None:
-            self.summed = pack(Groups(self.parameters.groups(*map(self.parameters.zeros, ("table.", "bias.")))))
-        limit, norm = self.config.clip, gradient_norm(self.context, self.summed)
+        limit, norm = self.config.clip, gradient_norm(self.context, pack(Groups(self.packed_sums)))
         return limit / norm if norm > limit else 1.0
 
     def _run(self, batch, **settings):
         """All shards forward, with `train` also backward -> what makes the summed loss a mean."""
         batch = self.model.space.seen(batch)
         dtypes = [array.dtype for array in batch]
-        pairs = begin(self.context, batch) if dtypes == self.dtypes else -1
-        if pairs < 0:
+        terms = begin(self.context, batch) if dtypes == self.dtypes else -1
+        if terms < 0:
             self.dtypes = dtypes
             self._make_room(batch)
-            pairs = begin(self.context, batch)
-        norm = 1.0 / max(pairs if self.config.loss == "pair" else len(batch.label), 1)
+            terms = begin(self.context, batch)
+        norm = 1.0 / max(terms, 1)
         self._set(**dict(shards=self.config.shards, train=0, update=0, scale=self.table_scale, norm=norm) | settings)
         self._step()
         return norm
@@ -197,11 +224,16 @@ class NumbaBackend:
         self.shards, self.f = [pack(shard) for shard in made], aligned(room.targets, self.dtype)
         column = np.ascontiguousarray(flat.order.columns)
         self.dropout = pack(Dropout(0.0, 0, column, aligned((1, flat.D), self.dtype))) if config.dropout else None
+        D, dtype = flat.D, self.dtype
+        self.sides = None
+        if self.spec is not SPECS[BPRMF]:
+            self.sides = Vectors(rows(room.targets, D, dtype), rows(room.targets, D, dtype), aligned(room.targets, dtype))
         self.settings = pack(
             Settings(
-                residual=int(isinstance(self.model, Residual)),
-                pairs=1 if config.loss == "pair" else None,
+                residual=int(type(self.model) is ATRank),
+                loss={"point": None, "pair": PAIR, "softmax": SOFTMAX}[config.loss],
                 dropout=self.dropout,
+                vectors=pack(self.sides) if self.sides else None,
             )
         )
         self.context = pack(
@@ -210,6 +242,7 @@ class NumbaBackend:
                 settings=self.settings,
                 groups=self.packed_groups,
                 threads=self.packed_threads,
+                rule=self.rule,
                 shards=self.shards,
                 chunks=self.chunks,
                 pieces=self.parameters.pieces(),

@@ -15,16 +15,40 @@ CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed a
 class Settings(NamedTuple):
     """What a step is told besides arrays."""
 
-    residual: int  # around the self-attention
-    pairs: object  # None: the point-wise loss; 1: the pair-wise one
+    residual: int  # around the self-attention: not in the equations as printed
+    loss: object  # None: the point-wise one; or PAIR or SOFTMAX of `ranking`
     dropout: object  # Dropout, or None
+    vectors: object  # Vectors to be written when nothing is trained, or None
     shards: int = 0  # how many go forward; 0: the update alone
     train: int = 0  # backward, too
     update: int = 0  # and descend
     scale: float = 1.0  # the tables are stored divided by it
-    norm: float = 1.0  # 1 / (targets, or pairs) of the batch
+    norm: float = 1.0  # 1 / the terms of the batch's loss
     rate: float = 0.0
+    row_rate: float = 0.0  # of tables and item biases
     keep: float = 1.0  # what a weight keeps, 1 - rate · l2
+
+
+class Vectors(NamedTuple):
+    """The two sides of all scores of a batch: f = h · e + bias."""
+
+    h: np.ndarray  # [T, D]
+    e: np.ndarray  # [T, D]
+    bias: np.ndarray  # [T]
+
+
+class Rule(NamedTuple):
+    """`optimizer.Rule`, and its moments of tables and item biases: lists of Group like those with the parameters."""
+
+    sums: list  # zeros between two steps: here the gradients of a row add up
+    means: list  # Adagrad has the sums here: its mean is the gradient
+    squares: list
+    beta1: float
+    beta2: float
+    gamma: float
+    epsilon: float
+    correction: float = 1.0  # 1 / √c₂ of the step; c₁ is in its rates
+    clipping: float = 1.0  # what its gradients are multiplied by
 
 
 class Chunk(NamedTuple):
@@ -70,6 +94,8 @@ class Thread(NamedTuple):
     own_T: object  # the same with the matrices transposed
     P: np.ndarray  # the same as one flat array
     matrices: list  # [TransposedPair]
+    mean: object  # the moments of P, or None for SGD
+    square: object
 
 
 class TransposedPair(NamedTuple):
@@ -105,6 +131,7 @@ class Context(NamedTuple):
     settings: Settings
     groups: list  # [Group]
     threads: list  # [Thread]
+    rule: object  # Rule, or None for SGD
     shards: list  # [Shard]
     chunks: list  # [Chunk] those of the shards
     pieces: list  # [Piece]

@@ -84,13 +84,15 @@ class FlatParameters:
         """The model's NamedTuple of an array like `dense.array`."""
         return self.spec.parameters(self.named(array), self.model)
 
-    def thread(self, t):
-        """The Thread with copy t."""
+    def thread(self, t, mean=None, square=None):
+        """The Thread with copy t. mean, square: FlatParameters of the moments."""
         P = self.dense.copies[t]
         own, own_T = self.named(P), self.named(P, self.transposed[t])
         names = [name for name in self.dense.place if self._matrix(name)[0]]
         blocks = lambda name: self.dense[name].size // math.prod(self._matrix(name))
-        return Thread(self.tuple_of(P), self.spec.parameters(own_T, self.model), P, own.transposed_pairs(own_T, names, blocks))
+        pairs = own.transposed_pairs(own_T, names, blocks)
+        moments = [moment and moment.dense.copies[t] for moment in (mean, square)]
+        return Thread(self.tuple_of(P), self.spec.parameters(own_T, self.model), P, pairs, *moments)
 
     def pieces(self):
         """[Piece]"""
@@ -113,7 +115,7 @@ class FlatParameters:
                     tokens = c.kind == "tokens"
                     ids, bounds = (c.values.ids, c.values.offsets.astype(np.int64)) if tokens else (c.values, None)
                     table = tables[f"table.{c.table}"].reshape(-1)
-                    (bags if tokens else lookups).append(Column(start, c.size, table, ids.astype(np.int32), bounds))
+                    (bags if tokens else lookups).append(Column(start, c.size, table, ids.astype(np.int32, copy=False), bounds))
                 start += c.size
             bias = biases[f"bias.{g.name}"] if f"bias.{g.name}" in biases else none  # noqa: SIM401  Flat is no dict
             found.append(

@@ -1,4 +1,4 @@
-"""numba twins of `layers.ranking`: f of (8), and both losses, over the targets of a chunk."""
+"""numba twins of `layers.ranking`: f of (8), and the losses, over the targets of a chunk."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,8 @@ from .jit import inline, kernel
 from .packed import Matrix
 from .products import add_product, add_product_of_transpose, product
 from .simd import total, zeros
+
+PAIR, SOFTMAX = 1, 2  # losses behind the scores of a history; None: point-wise
 
 
 class Deep(NamedTuple):
@@ -58,15 +60,46 @@ def pairwise(f, label, norm, df):  # [T], [T] -> [T]
     return loss
 
 
+@kernel
+def softmax_loss(f, log_q, label, norm, df):  # [T], [T], [T] -> [T]
+    """-> Σ softplus(L - f⁺) over the positives of one history's targets, 0 without a negative; df as above."""
+    loss, top, sum, dL = 0.0, -np.inf, 0.0, 0.0
+    for j in range(len(f)):
+        df[j] = f[j] - log_q[j] if label[j] <= 0 else 0  # F1, g until its gradient comes
+        if label[j] <= 0:
+            top = max(top, np.float64(df[j]))
+    for j in range(len(f)):
+        if label[j] <= 0:
+            sum += np.exp(np.float64(df[j]) - top)
+    if sum == 0:  # no negative
+        return loss
+    L = top + np.log(sum)  # F2
+    for i in range(len(f)):
+        if label[i] > 0:
+            margin = np.float64(f[i]) - L  # F3
+            e = np.exp(-abs(margin))
+            loss += max(-margin, 0.0) + np.log1p(e)  # F4
+            slope = (e if margin >= 0 else 1.0) / (1 + e) * norm  # B4
+            df[i] = -slope  # B3
+            dL += slope
+    for j in range(len(f)):
+        if label[j] <= 0:
+            df[j] = dL * np.exp(np.float64(df[j]) - L)  # B2, B1
+    return loss
+
+
 @inline
-def count_pairs(label, offsets):  # [T], [B+1]
-    """How many `layers.ranking.pairs_of` finds: in every history, positives times negatives."""
+def count_terms(label, offsets, loss):  # [T], [B+1]
+    """Of how many terms the loss is a mean: targets; pairs; positives of histories that have a negative."""
+    if loss is None:
+        return len(label)
     count = 0
     for b in range(len(offsets) - 1):
         positives = 0
         for t in range(offsets[b], offsets[b + 1]):
             positives += label[t] > 0
-        count += positives * (offsets[b + 1] - offsets[b] - positives)
+        negatives = offsets[b + 1] - offsets[b] - positives
+        count += positives * (negatives if loss == PAIR else min(negatives, 1))
     return count
 
 
@@ -139,12 +172,14 @@ def score_backward(df, h, e, deep_T, d_deep, cache, dh, de):  # [T], [T, D], [T,
 
 
 @inline
-def loss_of_history(f, label, pairs, norm, df):  # [T], [T] -> [T]
-    """-> the loss of one history's targets; pairs: None for the point-wise loss."""
-    if pairs is None:
+def loss_of_history(f, log_q, label, loss, norm, df):  # [T], [T], [T] -> [T]
+    """-> the loss of one history's targets; loss: None for the point-wise one, PAIR or SOFTMAX."""
+    if loss is None:
         return pointwise(f, label, norm, df)
-    else:
+    elif loss == PAIR:
         return pairwise(f, label, norm, df)
+    else:
+        return softmax_loss(f, log_q, label, norm, df)
 
 
 @kernel

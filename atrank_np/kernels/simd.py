@@ -45,6 +45,7 @@ class Vector(types.Type):
 
 
 STRIP = Lanes(16)  # a line of the cache in float32: for loops over numbers of any count
+ONE = Lanes(1)  # for what is left of them
 
 typeof_impl.register(Lanes)(lambda value, context: LanesType(value.n))
 lower_constant(LanesType)(lambda context, builder, kind, value: NOTHING)
@@ -292,6 +293,12 @@ def spread(vector, lanes):
 def multiply_add(x, y, z):
     """x y + z, rounded once."""
     return x, lambda builder, *values: call(builder, "fma", *values)
+
+
+@instruction
+def root(x):
+    """√x of each lane."""
+    return x, lambda builder, x: call(builder, "sqrt", x)
 
 
 @instruction

@@ -11,9 +11,10 @@ import numpy as np
 
 from .embedding import scatter, take_square, take_squares
 from .jit import entry, inline, kernel
+from .optimizer import descend_object, direction
 from .packed import fill
 from .products import transpose
-from .ranking import count_pairs, loss_of_history, score_backward, score_forward
+from .ranking import count_terms, loss_of_history, score_backward, score_forward
 from .simd import STRIP, load, size, splat, store, total
 from .threads import barrier
 from .workspace import assign_to_shards, behaviour, fits
@@ -23,12 +24,12 @@ DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that
 
 @entry
 def begin(context, batch):
-    """Takes over a batch, and gives its histories to the shards. -> (positive, negative) pairs in it; -1: there is no room."""
+    """Takes over a batch, and gives its histories to the shards. -> the terms of its loss; -1: there is no room."""
     fill(context.batch, batch)
     if not fits(context.batch, context.room):
         return -1
     assign_to_shards(context.batch, context.chunks, context.histories_by_cost, context.cost)
-    return count_pairs(context.batch.label, context.batch.target_offsets)
+    return count_terms(context.batch.label, context.batch.target_offsets, context.settings.loss)
 
 
 @kernel
@@ -39,12 +40,21 @@ def rank_targets(context, thread, shard, h, e, dh, de):  # ., ., ., [q, D], [q, 
     score_forward(h, e, thread.own.deep, shard.deep, f)
     for i in range(chunk.q):
         t = numbers[i] - N
-        context.f[t] = f[i] + item_bias(context.groups[np.int64(batch.target_group[t])], np.int64(batch.target_object[t]))
+        bias = item_bias(context.groups[np.int64(batch.target_group[t])], np.int64(batch.target_object[t]))
+        context.f[t] = f[i] + bias
+        if not context.settings.train:
+            keep_vectors(context.settings.vectors, t, h[i], e[i], bias)
     if context.settings.train:
         compute_loss(context, shard)
         for i in range(chunk.q):
             df[i] = context.df[numbers[i] - N]
         score_backward(df, h, e, thread.own_T.deep, shard.gradients.deep, shard.deep, dh, de)
+
+
+@inline
+def keep_vectors(vectors, t, h, e, bias):
+    if vectors is not None:
+        vectors.h[t], vectors.e[t], vectors.bias[t] = h, e, bias
 
 
 @inline
@@ -58,7 +68,8 @@ def compute_loss(context, shard):
     batch, settings, chunk = context.batch, context.settings, shard.chunk
     for h in range(chunk.first, chunk.last):
         a, b = batch.target_offsets[chunk.histories[h]], batch.target_offsets[chunk.histories[h] + 1]
-        shard.loss += loss_of_history(context.f[a:b], batch.label[a:b], settings.pairs, settings.norm, context.df[a:b])
+        f, df = context.f[a:b], context.df[a:b]
+        shard.loss += loss_of_history(f, batch.log_q[a:b], batch.label[a:b], settings.loss, settings.norm, df)
 
 
 @inline
@@ -71,15 +82,17 @@ def sum_of_shards(dP, size, shards, i):
 
 
 @kernel
-def update_dense(pieces, P, dP, shards, rate, table_rate, keep):  # ., [numbers], [shards numbers]
-    """A copy of the dense parameters. Pieces end on a line of the cache, so whole strips are added."""
-    numbers = len(P)
-    for m in range(len(pieces)):
-        piece = pieces[m]
-        shrink = splat(P, keep if piece.kind == DECAYED else 1.0, STRIP)
-        pace = splat(P, table_rate if piece.kind == TABLE else rate, STRIP)
+def update_dense(context, thread, rule):
+    """A thread's copy of the dense parameters. Pieces end on a line of the cache, so whole strips are added."""
+    settings, P, shards = context.settings, thread.P, len(context.shards)
+    table_rate = settings.rate / (settings.scale * settings.keep)
+    for m in range(len(context.pieces)):
+        piece = context.pieces[m]
+        shrink = splat(P, settings.keep if piece.kind == DECAYED else 1.0, STRIP)
+        pace = splat(P, table_rate if piece.kind == TABLE else settings.rate, STRIP)
         for i in range(piece.first, piece.last, size(STRIP)):
-            store(P, i, 0, load(P, i, 0, STRIP) * shrink - pace * sum_of_shards(dP, numbers, shards, i))
+            g = sum_of_shards(context.dP, len(P), shards, i)
+            store(P, i, 0, load(P, i, 0, STRIP) * shrink - pace * direction(rule, g, thread.mean, thread.square, i, STRIP))
 
 
 @kernel
@@ -98,6 +111,21 @@ def update_tables(groups, batch, chunks, df, rate, table_rate):
                 group.item_bias[object] -= rate * df[number - N]
 
 
+@inline
+def update_rows(context, rule):
+    """Tables and item biases. A row that comes several times has one gradient, so for a rule they are added up first."""
+    groups, batch, chunks, settings = context.groups, context.batch, context.chunks, context.settings
+    rate, table_rate = settings.row_rate, settings.row_rate / (settings.scale * settings.keep)
+    if rule is None:
+        update_tables(groups, batch, chunks, context.df, rate, table_rate)
+    else:
+        update_tables(rule.sums, batch, chunks, context.df, -1.0, -1.0)
+        for s in range(len(chunks)):
+            for i in range(chunks[s].rows):
+                g, object, _, _ = behaviour(batch, groups, chunks[s].order[i])
+                descend_object(rule, table_rate, rate, groups, g, object)
+
+
 @kernel
 def transpose_all(matrices):
     for m in range(len(matrices)):
@@ -112,7 +140,7 @@ def transpose_matrices(context):
 
 @kernel
 def update(context, thread, arrived):
-    """w <- keep w - rate dw for all parameters, from what the shards left; and the transposes.
+    """w <- keep w - rate dw for all parameters, from what the shards left, or what `optimizer.Rule` says; and the transposes.
 
     The thread waits until all shards are there; if one failed, nothing is done.
 
@@ -121,13 +149,12 @@ def update(context, thread, arrived):
     fetch what the others wrote; where they have no cache in common, that takes far longer than to do it twice. All add up
     in the order of the shards, so the copies have the same bits, whatever their number.
     """
-    settings = context.settings
-    if not settings.update or not barrier(arrived, thread):
+    own = context.threads[thread]
+    if not context.settings.update or not barrier(arrived, thread):
         return
-    rate, table_rate, own = settings.rate, settings.rate / (settings.scale * settings.keep), context.threads[thread]
     if thread == 0:
-        update_tables(context.groups, context.batch, context.chunks, context.df, rate, table_rate)
-    update_dense(context.pieces, own.P, context.dP, len(context.shards), rate, table_rate, settings.keep)
+        update_rows(context, context.rule)
+    update_dense(context, own, context.rule)
     transpose_all(own.matrices)
 
 

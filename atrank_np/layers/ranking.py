@@ -37,6 +37,14 @@ class PairwiseCache(NamedTuple):
     T: int
 
 
+class SoftmaxLossCache(NamedTuple):
+    margin: Floats  # [X], f⁺ - L of the positives that count
+    positive: Ints  # [X], their places
+    share: Floats  # [T], the softmax over the negatives of a history; 0 for a positive
+    history: Ints  # [T]
+    B: int
+
+
 def dot_forward(h: Floats, e: Floats) -> tuple[Floats, DotCache]:  # [T,D], [T,D] -> [T]
     """f = h · e, as in the paper's experiments. Cache: both."""
     f = (h * e).sum(1)  # F1
@@ -137,4 +145,39 @@ def pairwise_backward(dloss: float, cache: PairwiseCache) -> Floats:  # number -
     df = np.zeros(T, margin.dtype)
     np.add.at(df, positive, dmargin)  # B1: a target may stand in several pairs
     np.add.at(df, negative, -dmargin)
+    return df
+
+
+def softmax_loss_forward(
+    f: Floats, log_q: Floats, label: Floats, target_offsets: Ints
+) -> tuple[np.floating, SoftmaxLossCache]:  # [T], [T], [T], [B+1] -> number
+    """Sampled softmax: how improbable each positive p is among itself and the negatives j of its history,
+
+        -log(exp f_p / (exp f_p + Σ_j exp g_j)) = softplus(L - f_p)   with g_j = f_j - log_q_j and L = log Σ_j exp g_j,
+
+    mean over the positives of histories that have a negative. With one negative it is the pair-wise loss. log_q is 0 for
+    negatives drawn uniformly. Where q is n times as likely as uniform, log_q = log n: such a negative counts 1/n, so that
+    the expected sum over j is that of as many uniform negatives, whatever they are drawn by.
+
+    `logaddexp` adds under the logarithm and takes exp of differences alone. Cache: f_p - L, and ∂L/∂f.
+    """
+    B, negative = len(target_offsets) - 1, label <= 0
+    history = np.repeat(np.arange(B), np.diff(target_offsets))
+    g = f - log_q.astype(f.dtype)  # F1
+    L = np.full(B, -np.inf, f.dtype)
+    np.logaddexp.at(L, history[negative], g[negative])  # F2
+    positive = np.flatnonzero(~negative & np.isin(history, history[negative]))
+    margin = f[positive] - L[history[positive]]  # F3
+    share = np.zeros_like(f)
+    share[negative] = np.exp((g - L[history])[negative])
+    return softplus(-margin).mean(), SoftmaxLossCache(margin, positive, share, history, B)  # F4
+
+
+def softmax_loss_backward(dloss: float, cache: SoftmaxLossCache) -> Floats:  # number -> [T]
+    margin, positive, share, history, B = cache
+    dmargin = -dloss * sigmoid(-margin) / margin.dtype.type(len(margin))  # B4
+    dL = np.zeros(B, margin.dtype)
+    np.add.at(dL, history[positive], -dmargin)  # B3: the positives of a history share its L
+    df = share * dL[history]  # B2, B1: ∂L/∂g_j = exp(g_j - L)
+    df[positive] = dmargin  # B3
     return df

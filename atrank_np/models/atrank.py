@@ -1,4 +1,4 @@
-"""ATRank: the equations of the paper from (1) to (8), composed of `layers`."""
+"""ATRank: the equations of the paper from (1) to (8), composed of `layers`, and a residual connection before (6)."""
 
 from functools import partial
 from typing import NamedTuple
@@ -23,7 +23,13 @@ class UserCache(NamedTuple):
 
 
 class ATRank(Ranker):
-    """spaces: K of (2), which must divide the width D."""
+    """spaces: K of (2), which must divide the width D.
+
+    A departure: (6) is C = F_self(S + concat_k C_k), each behaviour keeps its own row. As printed there is no S (`Printed`). But
+    the paper names Vaswani et al., whose layers have this connection, and AUC gains by it (`departures`).
+    """
+
+    residuals: tuple[str, ...] = ("self",)
 
     def __init__(self, space: CommonSpace, spaces: int, ranking: str = "dot") -> None:
         super().__init__(space, ranking)

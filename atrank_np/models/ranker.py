@@ -46,6 +46,7 @@ class Ranker:
     """
 
     K: int  # latent spaces, in models with attention
+    residuals: tuple[str, ...] = ()  # attention layers with a residual connection around the attention
 
     def __init__(self, space: CommonSpace, ranking: str = "dot") -> None:
         self.space, self.ranking = space, ranking
@@ -124,12 +125,14 @@ class Ranker:
     ) -> tuple[Floats, AttendedCache]:  # [Q,D], [N,Dm], [B+1], [B+1] -> [Q,D]
         """(2) to (6) with x = m = S, or (7) with x = h_t and m = C: F(concat_k softmax(F_Pk(x) W_k mᵀ) F_Qk(m)).
 
-        mask(shape, dtype) gives the dropout mask; None: no dropout. Cache: those of the two layers.
+        In a layer of `residuals` it is F(x + concat_k …). mask(shape, dtype) gives the dropout mask; None: no dropout.
+        Cache: those of the two layers.
         """
         c, attention = self.attention_forward(layer, params, x, m, x_offsets, m_offsets)  # F1
-        drawn = mask and mask(c.shape, c.dtype)
+        X = x + c if layer in self.residuals else c  # F2
+        drawn = mask and mask(X.shape, X.dtype)
         W1, b1, W2, b2, gain, bias = (params[f"{layer}.{name}"] for name in FEED_FORWARD)
-        y, feed_forward = feed_forward_forward(c, W1, b1, W2, b2, gain, bias, drawn)  # F2
+        y, feed_forward = feed_forward_forward(X, W1, b1, W2, b2, gain, bias, drawn)  # F3
         return y, AttendedCache(attention, feed_forward)
 
     def attend_backward(
@@ -137,9 +140,10 @@ class Ranker:
     ) -> tuple[Floats, Floats]:  # [Q,D] -> [Q,D], [N,Dm]
         """dx, dm; the parameters' gradients are added to `gradients`."""
         attention, feed_forward = cache
-        dc, *own = feed_forward_backward(dy, feed_forward)  # B2
+        dX, *own = feed_forward_backward(dy, feed_forward)  # B3
         gradients.add_all(f"{layer}.", FEED_FORWARD, own)
-        return self.attention_backward(layer, dc, attention, gradients)  # B1
+        dx, dm = self.attention_backward(layer, dX, attention, gradients)  # B1
+        return (dx + dX if layer in self.residuals else dx), dm  # B2
 
     def attention_forward(
         self, layer: str, params: Params, x: Floats, m: Floats, x_offsets: Ints, m_offsets: Ints

@@ -22,7 +22,13 @@ from .atrank import ATRank
 from .common_space import CommonSpace, Gradients, GroupSpace
 from .ranker import Cache
 
-# Variants of the paper's claims
+# The paper's letter, and variants of its claims
+
+
+class Printed(ATRank):
+    """C = F_self(concat_k C_k): (6) as printed, without S."""
+
+    residuals = ()
 
 
 class NoAttentionCache(NamedTuple):
@@ -30,7 +36,7 @@ class NoAttentionCache(NamedTuple):
 
 
 class NoSelfAttention(ATRank):
-    """C = F_self(S): only the attention, (2) to (5), is left out."""
+    """C = F_self(S): the attention, (2) to (5), adds nothing to S."""
 
     def attention_shapes(self, layer: str, memory: int) -> Shapes:
         kept = f"{layer}.F." if layer == "self" else layer
@@ -41,12 +47,12 @@ class NoSelfAttention(ATRank):
     ) -> tuple[Floats, HoldsAttention]:
         if layer == "self":
             no_weights: list[Floats | None] = [None] * (len(x_offsets) - 1)
-            return x, NoAttentionCache(AttendCache(x, x, x, x_offsets, x_offsets, self.K, no_weights))
+            return np.zeros_like(x), NoAttentionCache(AttendCache(x, x, x, x_offsets, x_offsets, self.K, no_weights))
         return super().attention_forward(layer, params, x, m, x_offsets, m_offsets)
 
     def attention_backward(self, layer: str, dc: Floats, cache: Any, gradients: Gradients) -> tuple[Floats, Floats]:
         if layer == "self":
-            return dc, np.zeros_like(dc)
+            return np.zeros_like(dc), np.zeros_like(dc)
         return super().attention_backward(layer, dc, cache, gradients)
 
 
@@ -83,23 +89,6 @@ class ContinuousTime(CommonSpace):
         caches, time_cache = cache
         gradients.add_all(f"elapsed.{g.name}.", "wb", number_backward(du, time_cache))
         super().behaviour_backward(g, du, caches, gradients)
-
-
-# A variant of ours: in neither the paper nor the authors' code
-
-
-class Residual(ATRank):
-    """C = F_self(S + concat_k C_k) in (6): each behaviour keeps its own row, and the attention is added to it."""
-
-    def attention_forward(
-        self, layer: str, params: Params, x: Floats, m: Floats, x_offsets: Ints, m_offsets: Ints
-    ) -> tuple[Floats, HoldsAttention]:
-        c, cache = super().attention_forward(layer, params, x, m, x_offsets, m_offsets)  # F1
-        return (x + c if layer == "self" else c), cache  # F2
-
-    def attention_backward(self, layer: str, dy: Floats, cache: Any, gradients: Gradients) -> tuple[Floats, Floats]:
-        dx, dm = super().attention_backward(layer, dy, cache, gradients)  # B1
-        return (dx + dy if layer == "self" else dx), dm  # B2
 
 
 # Variants of the authors' code
@@ -153,8 +142,8 @@ class NormedCache(NamedTuple):
         return self.attention.attend
 
 
-class AttentionResidual(ATRank):
-    """LN(x + attention) instead of the attention alone; then F with a quarter of the hidden width."""
+class AttentionResidual(Printed):
+    """LN(x + attention) instead of the attention alone, in both layers; then F with a quarter of the hidden width."""
 
     def attention_shapes(self, layer: str, memory: int) -> Shapes:
         D, H = self.space.width, max(1, self.space.width // 4)
@@ -265,7 +254,7 @@ class AuthorsSpace(RawQuery, LinearProjection, TimeConcat):
 # Variant -> classes of the model and of its common space. config.VARIANTS describes them.
 CLASSES: dict[str, tuple[type[ATRank], type[CommonSpace]]] = {
     "": (ATRank, CommonSpace),
-    "residual": (Residual, CommonSpace),
+    "printed": (Printed, CommonSpace),
     "no_self_attention": (NoSelfAttention, CommonSpace),
     "no_time": (ATRank, NoTime),
     "continuous_time": (ATRank, ContinuousTime),

@@ -1,7 +1,7 @@
 """model.npz: all of a Trained in one file, written and read."""
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,17 @@ import numpy as np
 from ..config import Config
 from ..datasets.log import Bag, Catalogue
 from ..datasets.schema import Schema
-from ..errors import DataError
-from .trained import Progress, Trained
+from ..datasets.soundness import check_array, check_catalogue, check_codes, check_names
+from ..errors import ArgumentError, DataError
+from ..optimizer import RULES
+from .files import whole
+from .trained import COLUMNS, Progress, Trained
 
-FORMAT = "atrank_np model 4"
+FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6); the names of users
+
+
+class OtherVersion(Exception):
+    """A model of another FORMAT."""
 
 
 def save(path: str | Path, trained: Trained) -> None:
@@ -34,6 +41,8 @@ def save(path: str | Path, trained: Trained) -> None:
     }
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "users": trained.users}
     arrays |= {f"param/{name}": w for name, w in trained.params.items()}
+    for moment, moments in trained.moments.items():
+        arrays |= {f"{moment}/{name}": m for name, m in moments.items()}
     arrays |= {f"table/{name}": names for name, names in trained.tables.items()}
     for group, catalogue in trained.catalogues.items():
         arrays[f"objects/{group}"] = catalogue.objects
@@ -43,13 +52,8 @@ def save(path: str | Path, trained: Trained) -> None:
                 arrays[f"bag offsets/{group}/{name}"] = values.offsets
             else:
                 arrays[f"feature/{group}/{name}"] = values
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
+    with whole(Path(path)) as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
 
 
 def load(path: str | Path) -> Trained:
@@ -64,48 +68,90 @@ def load(path: str | Path) -> Trained:
     path = Path(path)
     path = path / "model.npz" if path.is_dir() else path
 
-    def starting_with(kind: str) -> dict[str, Any]:
-        return {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
-
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: expected a file, or a run folder that holds a model.npz")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        about = json.loads(str(arrays["about"]))
-        if about["format"] != FORMAT:
-            raise KeyError("format")
-        schema = Schema.from_dict(about["schema"], str(path))
-        catalogues = {}
-        for group in schema.groups:
-            features: dict[str, Any] = {}
-            for f in group.features:
-                at = f"{group.name}/{f.name}"
-                if f.kind == "tokens":
-                    features[f.name] = Bag(arrays[f"bag/{at}"], arrays[f"bag offsets/{at}"])
-                else:
-                    features[f.name] = arrays[f"feature/{at}"]
-            catalogues[group.name] = Catalogue(arrays[f"objects/{group.name}"], features)
-        trained = Trained(
-            config=Config(**about["config"]),
-            schema=schema,
-            actions=tuple(about["actions"]),
-            tables=starting_with("table/"),
-            catalogues=catalogues,
-            target_actions=about["target_actions"],
-            statistics=about["statistics"],
-            features=about["features"],
-            events=about["events"],
-            users=arrays["users"],
-            params=starting_with("param/"),
-            step=about["step"],
-            table_scale=about["table_scale"],
-            state=Progress(**about["state"]),
-        )
-        if {name: w.shape for name, w in trained.params.items()} != trained.model().shapes():
-            raise ValueError("shapes")
+        with np.load(path, allow_pickle=False) as arrays:
+            about = json.loads(str(arrays["about"]))
+            if about["format"] != FORMAT:
+                raise OtherVersion(f"written by another version of this program ({about['format']}, not {FORMAT})")
+            if any(entry.compress_type for entry in arrays.zip.infolist()):  # it could unpack to any size
+                raise ArgumentError("its arrays are compressed")
+            trained = _trained(about, arrays)
+        _check(trained)
         return trained
     except FileNotFoundError:
         raise DataError(f"{path}: no such model; train one with python -m atrank_np.train --out FOLDER") from None
+    except OtherVersion as error:
+        raise DataError(f"{path}: {error}; train it again") from None
     except PermissionError:
         raise
     except Exception as error:  # one wrong byte of an archive can raise nearly any exception
-        raise DataError(f"{path}: not a whole model of this program ({type(error).__name__}); train it again") from None
+        why = str(error) if isinstance(error, DataError) else type(error).__name__
+        raise DataError(f"{path}: not a whole model of this program ({why}); train it again") from None
+
+
+def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
+    """The Trained of an archive, of which only the arrays of this format are read."""
+    schema, catalogues = Schema.from_dict(about["schema"]), {}
+    for group in schema.groups:
+        features: dict[str, Any] = {}
+        for f in group.features:
+            at = f"{group.name}/{f.name}"
+            if f.kind == "tokens":
+                features[f.name] = Bag(arrays[f"bag/{at}"], arrays[f"bag offsets/{at}"])
+            else:
+                features[f.name] = arrays[f"feature/{at}"]
+        catalogues[group.name] = Catalogue(arrays[f"objects/{group.name}"], features)
+
+    def starting_with(kind: str) -> dict[str, Any]:
+        return {name.removeprefix(kind): arrays[name] for name in arrays if name.startswith(kind)}
+
+    config = Config(**about["config"])
+    rule = RULES[config.optimizer]
+    return Trained(
+        config=config,
+        schema=schema,
+        actions=tuple(about["actions"]),
+        tables=starting_with("table/"),
+        catalogues=catalogues,
+        target_actions=about["target_actions"],
+        statistics=about["statistics"],
+        features=about["features"],
+        events=about["events"],
+        users=arrays["users"],
+        params=starting_with("param/"),
+        step=about["step"],
+        table_scale=about["table_scale"],
+        moments={moment: starting_with(f"{moment}/") for moment in rule.moments} if rule else {},
+        state=Progress(**about["state"]),
+    )
+
+
+def _check(trained: Trained) -> None:
+    """ArgumentError for what no training leaves: kernels read what they are given, wherever it points to."""
+    for name, names in (("users", trained.users), *trained.tables.items()):
+        check_names(name, names)
+    for group in trained.schema.groups:
+        check_catalogue(group, trained.catalogues[group.name], {name: len(names) for name, names in trained.tables.items()})
+    check_codes("target_actions", np.array(trained.target_actions), len(trained.actions), len(trained.schema.groups))
+    numbers = [trained.table_scale, trained.state.loss_sum, trained.state.seconds, trained.state.compile_seconds]
+    for g, f in ((group.name, f.name) for group in trained.schema.groups for f in group.features if f.kind == "number"):
+        mean, deviation = trained.statistics[f"{g}.{f}"]
+        numbers += [mean, deviation]
+    if not np.isfinite(np.array(numbers, float)).all() or not trained.table_scale > 0:
+        raise ArgumentError("expected finite numbers, and a scale of the tables above 0")
+    if not all(type(n) is int and n >= 0 for n in (trained.step, trained.state.targets)):
+        raise ArgumentError("step, targets: expected whole numbers")
+    np.array(trained.state.rows, float).reshape(-1, len(COLUMNS))
+    texts = (*trained.actions, trained.features, trained.events)
+    if not all(isinstance(text, str) for text in texts) or len(set(trained.actions)) < len(trained.actions):
+        raise ArgumentError("actions: expected different names")
+    shapes = trained.model().shapes()
+    for arrays in (trained.params, *trained.moments.values()):
+        if arrays.keys() != shapes.keys():
+            raise ArgumentError("expected the parameters of its settings, and no others")
+        for name, shape in shapes.items():
+            check_array(name, arrays[name], np.dtype(np.float32), shape)
+            if not np.isfinite(arrays[name]).all():
+                raise ArgumentError(f"{name}: expected finite numbers")

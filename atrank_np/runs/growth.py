@@ -10,6 +10,7 @@ from ..config import Config
 from ..datasets.log import Bag, Catalogue, Log, user_of_event, with_events
 from ..datasets.protocol import Protocol
 from ..datasets.schema import Group
+from ..datasets.soundness import check_log
 from ..errors import ArgumentError, DataError
 from ..models.common_space import bags_of
 from .trained import Trained, assemble
@@ -23,6 +24,7 @@ def joined(trained: Trained, log: Log) -> Log:
     An object that both know has the features that the log says. BPR-MF has rows for users: they come first, in its order, some
     of them perhaps without events. DataError for a log that has not the groups and features of the model.
     """
+    check_log(log)
     schema, tables, codes = trained.schema, dict(trained.tables), dict[str, Ints]()
     if list(trained.catalogues) != list(log.catalogues):
         raise DataError(f"the log: expected the model's groups {', '.join(trained.catalogues)}, got {', '.join(log.catalogues)}")

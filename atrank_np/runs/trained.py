@@ -17,17 +17,18 @@ from ..datasets.schema import Feature, Schema
 from ..errors import DataError, checked
 from ..models import Model, make_model, make_space
 from ..models.common_space import FeatureColumn, GroupSpace
-from ..optimizer import unscaled
+from ..optimizer import Moments, unscaled
 from ..parameters import Params
 
 FARTHEST = 10.0  # standard deviations: a number that training has not seen must not outweigh all other features
+COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")  # of metrics.csv
 
 
 @dataclass
 class Progress:
     """What a resumed training needs beside parameters and step."""
 
-    rows: list[list[float]] = field(default_factory=list)  # of metrics.csv, see runs.folder.COLUMNS
+    rows: list[list[float]] = field(default_factory=list)  # of metrics.csv, see COLUMNS
     loss_sum: float = 0.0  # over the targets since the last row
     targets: int = 0  # since the last row
     seconds: float = 0.0  # of training so far
@@ -54,6 +55,7 @@ class Trained:
     params: Params
     step: int = 0
     table_scale: float = 1.0
+    moments: Moments = field(default_factory=dict)  # the rest of the optimiser's state, see optimizer.Rule
     state: Progress = field(default_factory=Progress)
 
     def model(self) -> Model:
@@ -98,11 +100,12 @@ class Trained:
         them. DataError for settings that no run can have.
         """
         config: Config = checked(replace, self.config, **settings)
-        return make_backend(self.model(), self.params, config, self.step, self.table_scale)
+        return make_backend(self.model(), self.params, config, self.step, self.table_scale, self.moments)
 
     def take_from(self, backend: Backend) -> None:
         """Parameters and step as a backend has them now."""
         self.params, self.step, self.table_scale = backend.params, backend.step, backend.table_scale
+        self.moments = backend.moments
 
     def unscaled_parameters(self) -> Params:
         """A copy of the parameters as they stand in the formulas: name -> array."""

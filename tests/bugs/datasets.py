@@ -42,6 +42,67 @@ BUGS = [
         ),
     ),
     *bugs_in(
+        "datasets/negatives.py",
+        "test_popularity.py",
+        (
+            "weights of the object before",
+            "weights[g][1:]), drawn",
+            "weights[g][:-1]), drawn",
+            "test_negatives_are_in_proportion_to_their_weights",
+        ),
+        (
+            "weights forgotten at the second draw",
+            "value = pot[rng.integers(len(pot), size=len(row)",
+            "value = np.unique(pot)[rng.integers(len(set(pot)), size=len(row)",
+            "test_negatives_are_in_proportion_to_their_weights",
+        ),
+        (
+            "the correction's sign",
+            "np.log(weights[g][drawn[mine]] / ",
+            "-np.log(weights[g][drawn[mine]] / ",
+            "test_the_correction_by_hand",
+        ),
+        (
+            "the correction counts the unknown object",
+            "/ weights[g][1:].mean()",
+            "/ weights[g].mean()",
+            "test_the_correction_by_hand",
+        ),
+        ("what was shown corrected", "<= np.arange(drawn.shape[1])", "<= drawn.shape[1]", "test_what_was_shown_is_not_corrected"),
+    ),
+    *bugs_in(
+        "datasets/batches.py",
+        "test_popularity.py",
+        (
+            "the correction a place too early",
+            "((0, 0), (1, 0))",
+            "((0, 0), (0, 1))",
+            "test_a_batch_says_how_its_negatives_were_drawn[popularity]",
+        ),
+        (
+            "objects without events drawn never",
+            "np.maximum(count, 1)",
+            "count",
+            "test_a_batch_says_how_its_negatives_were_drawn[popularity]",
+        ),
+    ),
+    *bugs_in(
+        "datasets/batches.py",
+        "test_epochs.py",
+        (
+            "every part draws the same",
+            "*([part] if part else [])",
+            "*[]",
+            "test_many_negatives_are_drawn_in_parts",
+        ),
+        (
+            "negatives of others",
+            "np.searchsorted(self.sorted, chosen)",
+            "np.searchsorted(self.sorted, np.sort(chosen))",
+            "test_the_negatives_of_a_batch_are_those_of_its_users",
+        ),
+    ),
+    *bugs_in(
         "datasets/batches.py",
         "test_batches.py",
         (

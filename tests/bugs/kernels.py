@@ -23,6 +23,12 @@ BUGS = [
         ("overlapping windows overwrite", "= dx[first + j] + load(", "= load(", "test_gradients"),
     ),
     *bugs_in(
+        "kernels/atrank.py",
+        "test_kernels.py",
+        ("kernel: S in (6) lost", "add(S, own_cache.x)", "pass", "test_float64[{}]"),
+        ("kernel: S's gradient by (6) lost", "add(dC, dS)", "pass", "test_float64[{}]"),
+    ),
+    *bugs_in(
         "kernels/cnn.py",
         "test_kernels.py",
         ("dS of the chunk before left", "dS[i] = zeros(dS)", "pass", "test_competitors[cnn-point]"),
@@ -91,6 +97,15 @@ BUGS = [
     *bugs_in(
         "kernels/ranking.py",
         "test_ranking.py",
+        ("kernel's softmax without its maximum", "top = max(top, ", "top = max(0.0, 0 * ", "test_losses_do_not_overflow"),
+        (
+            "kernel's softmax without its correction",
+            "df[j] = f[j] - log_q[j] if",
+            "df[j] = f[j] if",
+            "test_gradients",
+        ),
+        ("kernel's softmax: the last positive alone", "dL += slope", "dL = slope", "test_gradients"),
+        ("kernel's softmax a mean over pairs", "else min(negatives, 1)", "else negatives", "test_pairs_are_within_a_history"),
         ("kernel's user by one target", "sum = sum + de[t]", "sum = de[t]", "test_broadcast_user_repeats_and_adds_up"),
     ),
     *bugs_in(
@@ -139,6 +154,44 @@ BUGS = [
         ),
     ),
     *bugs_in(
+        "kernels/optimizer.py",
+        "test_kernels.py",
+        ("kernel: a row trained at each visit", "    clear(g)\n", "    pass\n", "test_optimizers[bpr_mf-adagrad-0]"),
+        ("kernel: a row without gradient moves", "if dot(g, g) != 0:", "if len(g) > 0:", "test_optimizers[bpr_mf-adam-0]"),
+        ("kernel: rest of a row's strips lost", "while j < len(w):", "while j < 0:", "test_optimizers[bpr_mf-adam-0]"),
+        ("kernel: rule without clipping", "g = rule.clipping * g", "pass", "test_optimizers[bpr_mf-adam-0.05]"),
+        ("kernel: mean not kept", "store(mean, i, 0, m)", "pass", "test_optimizers[bpr_mf-adam-0]"),
+        ("kernel: square not kept", "store(square, i, 0, s)", "pass", "test_optimizers[bpr_mf-adam-0]"),
+        ("kernel: no bias correction", "rule.correction * root(s)", "root(s)", "test_optimizers[bpr_mf-adam-0]"),
+    ),
+    *bugs_in(
+        "kernels/backend.py",
+        "test_kernels.py",
+        ("kernel: tables at the rate of the rest", "rate * self.config.table_rate", "rate", "test_optimizers[bpr_mf-adam-0]"),
+        (
+            "kernel: correction by the step before",
+            "corrections(self.step + 1)",
+            "corrections(self.step)",
+            "test_optimizers[bpr_mf-adam-0]",
+        ),
+        (
+            "kernel: moments of a resumed run forgotten",
+            "(moments or {}).get(moment, {})",
+            "{}",
+            "test_fold_and_the_way_there_and_back[adam]",
+        ),
+    ),
+    *bugs_in(
+        "kernels/parameters.py",
+        "test_kernels.py",
+        (
+            "threads share moments",
+            "moment.dense.copies[t] for",
+            "moment.dense.copies[0] for",
+            "test_bits_do_not_depend_on_the_number_of_threads[adam-atrank-2]",
+        ),
+    ),
+    *bugs_in(
         "kernels/embedding.py",
         "test_kernels.py",
         ("kernel: row 0 trains", "if column.codes[p] > 0:", "if column.codes[p] >= 0:", "test_float64[{}]"),
@@ -155,7 +208,18 @@ BUGS = [
         "kernels/step.py",
         "test_kernels.py",
         ("kernel: only the first shard counts", "for s in range(1, shards):", "for s in range(1, 1):", "test_float64[{}]"),
-        ("kernel: nothing decays", "keep if piece.kind == DECAYED else 1.0", "1.0", "test_fold_and_the_way_there_and_back"),
+        (
+            "kernel: nothing decays",
+            "settings.keep if piece.kind == DECAYED else 1.0",
+            "1.0",
+            "test_fold_and_the_way_there_and_back[sgd]",
+        ),
+        (
+            "kernel: rule for the first shard's rows alone",
+            "for s in range(len(chunks)):\n            for i",
+            "for s in range(1):\n            for i",
+            "test_optimizers[bpr_mf-adam-0]",
+        ),
         ("kernel: transposes of before the step", "    transpose_all(own.matrices)\n", "", "test_float64[{}]"),
     ),
     *bugs_in(

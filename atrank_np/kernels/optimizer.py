@@ -1,0 +1,55 @@
+"""numba twins of `optimizer.Rule`: Adam and Adagrad, number by number. rule: context.Rule, or None for SGD."""
+
+from .embedding import clear, dot, places, row
+from .jit import inline, kernel
+from .simd import ONE, STRIP, load, root, size, store
+
+
+@inline
+def direction(rule, g, mean, square, i, lanes):  # ., ., [n], [n] -> as g
+    """What is subtracted, times the rate, from numbers i, i+1, … with the gradient g."""
+    if rule is None:
+        return g
+    else:
+        g = rule.clipping * g
+        m = rule.beta1 * load(mean, i, 0, lanes) + (1.0 - rule.beta1) * g
+        s = rule.beta2 * load(square, i, 0, lanes) + rule.gamma * (g * g)
+        store(mean, i, 0, m)
+        store(square, i, 0, s)
+        return m / (rule.correction * root(s) + rule.epsilon)
+
+
+@inline
+def descend(rule, rate, w, g, mean, square):  # ., ., [n], [n], [n], [n]
+    """w -= rate times the direction, if there is a gradient g, which becomes 0: a row met again in the batch has none."""
+    if dot(g, g) != 0:
+        j = 0
+        while j + size(STRIP) <= len(w):
+            store(w, j, 0, load(w, j, 0, STRIP) - rate * direction(rule, load(g, j, 0, STRIP), mean, square, j, STRIP))
+            j += size(STRIP)
+        while j < len(w):
+            store(w, j, 0, load(w, j, 0, ONE) - rate * direction(rule, load(g, j, 0, ONE), mean, square, j, ONE))
+            j += 1
+    clear(g)
+
+
+@inline
+def descend_columns(rule, rate, object, columns, sums, means, squares):
+    if columns is not None:
+        for c in range(len(columns)):
+            n, codes, (first, last) = columns[c].size, columns[c].codes, places(columns[c].offsets, object)
+            for p in range(first, last):
+                w, g = row(columns[c].table, codes[p], n), row(sums[c].table, codes[p], n)
+                descend(rule, rate, w, g, row(means[c].table, codes[p], n), row(squares[c].table, codes[p], n))
+
+
+@kernel
+def descend_object(rule, rate, bias_rate, groups, g, object):
+    """The rows of an object of group g, and its item bias, whose gradients are in rule.sums."""
+    group, sums, means, squares = groups[g], rule.sums[g], rule.means[g], rule.squares[g]
+    descend_columns(rule, rate, object, group.lookups, sums.lookups, means.lookups, squares.lookups)
+    descend_columns(rule, rate, object, group.bags, sums.bags, means.bags, squares.bags)
+    if len(group.item_bias) > 0:
+        o = object + 1
+        biases = sums.item_bias[object:o], means.item_bias[object:o], squares.item_bias[object:o]
+        descend(rule, bias_rate, group.item_bias[object:o], *biases)
