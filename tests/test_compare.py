@@ -287,7 +287,7 @@ def test_all_variants_are_there():
 @pytest.mark.parametrize(
     "flags, text",
     [
-        ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, got 'gru'"),
+        ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, top_n, got 'gru'"),
         (
             "--variants clip,gru",
             f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got 'gru'",
@@ -296,7 +296,7 @@ def test_all_variants_are_there():
         ("--seed 3", "--seed: every run has its own (see python -m atrank_np.compare --help)"),
         ("--model cnn", "--model: every run has its own (see python -m atrank_np.compare --help)"),
         ("--nonsense", "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)"),
-        ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, got ''"),
+        ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, top_n, got ''"),
         ("--variants=", f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got ''"),
         ("--variants clip --models cnn", "--models: chooses competitors, and --variants compares none; leave out one of the two"),
         ("--data nowhere", "nowhere: expected a folder with events.csv, found none"),
@@ -360,4 +360,4 @@ def test_data_that_have_changed(own, tiny, tmp_path):
 def test_a_fault_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     result = process("compare", "--models", "gru")
-    assert_fault(result, "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, got 'gru'")
+    assert_fault(result, "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, top_n, got 'gru'")
