@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .arrays import Floats
 from .backend import Backend
-from .config import Config, defaults
+from .config import PURPOSES, Config, defaults
 from .datasets.log import Log
 from .datasets.protocol import Protocol
 from .datasets.samples import Events
@@ -36,9 +36,12 @@ class Recommender:
 
     Parameters
     ----------
+    purpose : {"ranking", "top-n"}
+        Which defaults: those that sort two objects rightly most often (AUC), or those that fill the first places of the
+        whole catalogue best.
     **settings
-        Fields of `atrank_np.config.Config` that differ from the model's defaults, such as ``epochs=5``, ``seed=1``,
-        ``width=64``, ``threads=1``, ``variant="residual"`` (ATRank alone).
+        Fields of `atrank_np.config.Config` that differ from these defaults, such as ``epochs=5``, ``seed=1``,
+        ``width=64``, ``threads=1``, ``variant="printed"`` (ATRank alone).
 
     Attributes
     ----------
@@ -65,22 +68,26 @@ class Recommender:
     model: ClassVar[str] = ""  # its name in Config
     trained_: Trained
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, purpose: str = "ranking", **settings: Any) -> None:
         known = {field.name for field in fields(Config)} - {"model"}
         for name in settings.keys() - known:
             raise ArgumentError(f"{name}: no setting of that name; there are {', '.join(sorted(known))}")
-        self.config: Config = checked(replace, checked(defaults, self.model, settings.get("variant", "")), **settings)
+        self.config: Config = checked(replace, checked(defaults, self.model, settings.get("variant", ""), purpose), **settings)
         self._lock = threading.Lock()  # a backend has one workspace
         self._backend: Backend | None = None
         self._numbered: tuple[Log, Log] | None = None  # the log that was given last, and the same as the model reads it
 
     def __repr__(self) -> str:
         """One line: settings that are not the defaults, how many objects are ranked, and the AUC of the last evaluation."""
-        own = defaults(self.model, self.config.variant).to_dict()
-        settings = ", ".join(
-            f"{name}={v!r}" for name, v in sorted(self.config.to_dict().items()) if v != own[name] or name == "variant" and v
-        )
-        return f"{type(self).__name__}({settings}): {self._state()}"
+
+        def settings(purpose: str) -> list[str]:
+            own = defaults(self.model, self.config.variant, purpose).to_dict()
+            mine = sorted(self.config.to_dict().items())
+            words = [f"{purpose=}"] if purpose != "ranking" else []
+            return words + [f"{name}={v!r}" for name, v in mine if v != own[name] or name == "variant" and v]
+
+        shortest = min(map(settings, PURPOSES), key=len)
+        return f"{type(self).__name__}({', '.join(shortest)}): {self._state()}"
 
     def _state(self) -> str:
         if not hasattr(self, "trained_"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import cli
-from .config import CHOICES, MODELS, PAPER, VARIANTS, Config, own_settings
+from .config import CHOICES, MODELS, PAPER, PURPOSES, VARIANTS, Config, own_settings
 from .datasets.folder import DataSource, default_data, find_data
 from .errors import DataError, checked
 from .runs.checkpoint import load
@@ -157,7 +157,16 @@ def _add_training_flags(training: argparse._ArgumentGroup, default: Config) -> N
     )
     training.add_argument("--gain-init", type=float, default=default.gain_init, help="initial gain of F_vanilla's layer norm")
     training.add_argument("--seed", type=cli.seed, default=default.seed, help="of everything random in training")
-    training.add_argument(
+    preset = training.add_mutually_exclusive_group()
+    preset.add_argument(
+        "--for",
+        dest="purpose",
+        choices=PURPOSES,
+        default="ranking",
+        help="presets: ranking sorts two objects rightly most often (AUC), top-n fills the first places of the whole "
+        "catalogue; a flag beside it wins",
+    )
+    preset.add_argument(
         "--paper",
         action="store_true",
         default=argparse.SUPPRESS,
@@ -237,7 +246,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     p = parser()
     options = p.parse_args(arguments)
     # Parsed again with other defaults: so a flag that is given wins over them.
-    own = own_settings(options.model, options.variant)
+    own = own_settings(options.model, options.variant, options.purpose)
     if own:
         p.set_defaults(**own)
         options = p.parse_args(arguments)

@@ -1,6 +1,7 @@
 """The training loop: `fit`. Runs in folders of their own, with reports and pictures: `training_runs`."""
 
 import contextlib
+import copy
 import signal
 import sys
 import threading
@@ -91,7 +92,8 @@ def fit(
     with contextlib.nullcontext() if out is None else held(Path(out)):
         if out is not None:
             refuse_run(Path(out), resume)
-        training = Training(protocol, resume or replace(assemble(protocol), config=config), out, show, callback)
+        trained = resume or replace(assemble(protocol), config=config)
+        training = Training(protocol, trained, config, out, show, callback)
         training.run()
         return training.result(final, world)
 
@@ -100,12 +102,19 @@ class Training:
     """A training under way. Parameters and step belong to its backend; `_keep` fetches them."""
 
     def __init__(
-        self, protocol: Protocol, trained: Trained, out: str | Path | None, show: bool, callback: Callback | None
+        self,
+        protocol: Protocol,
+        trained: Trained,
+        config: Config,
+        out: str | Path | None,
+        show: bool,
+        callback: Callback | None,
     ) -> None:
+        """config: that of `trained`, but for the threads."""
         self.protocol, self.trained, self.show, self.callback = protocol, trained, show, callback
         self.out = None if out is None else Path(out)
-        self.config, self.state = trained.config, trained.state
-        self.backend = trained.backend(threads=self.config.threads)
+        self.config, self.state = config, trained.state
+        self.backend = trained.backend(threads=config.threads)
         self.task, self.batches = protocol.task, Batches(protocol)
         self.best: Trained | None = None
         self.steps = self.config.epochs * self.batches.per_epoch
@@ -155,8 +164,8 @@ class Training:
 
     def _keep_best(self) -> None:
         self.trained.take_from(self.backend)
-        params = {name: w.copy() for name, w in self.trained.params.items()}
-        self.best = replace(self.trained, params=params)
+        params, moments = copy.deepcopy((self.trained.params, self.trained.moments))
+        self.best = replace(self.trained, params=params, moments=moments)
         if self.out is not None:  # a run that is resumed has nothing else of it
             save(self.out / BEST, self.best)
 
@@ -165,7 +174,8 @@ class Training:
         if self.best is None and self.out is not None and (self.out / BEST).exists():
             self.best = load(self.out / BEST)
         best = self.best or self.trained  # of a run that had ended when it was resumed
-        self.trained.params, self.trained.step, self.trained.table_scale = best.params, best.step, best.table_scale
+        for name in ("params", "moments", "step", "table_scale"):
+            setattr(self.trained, name, getattr(best, name))
         self.backend = self.trained.backend(threads=self.config.threads)
         self._keep()
         if self.out is not None:

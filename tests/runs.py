@@ -96,7 +96,9 @@ def outcome(out):
     rows = [row[:-1] for row in model.state.rows]  # without the seconds
     counters = {name: getattr(model.state, name) for name in ("loss_sum", "targets")}
     written = [line.rsplit(",", 1)[0] for line in (Path(out) / "metrics.csv").read_text().splitlines()]
-    return {name: w.tobytes() for name, w in model.params.items()}, model.step, model.table_scale, rows, counters, written
+    state = {"": model.params} | model.moments
+    arrays = {(part, name): w.tobytes() for part in state for name, w in state[part].items()}
+    return arrays, model.step, model.table_scale, rows, counters, written
 
 
 def report(out):

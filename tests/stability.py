@@ -79,7 +79,8 @@ def run(folder, model, seed, flags):
 
 
 def main():
-    own, flags = (sys.argv[1:] + ["--"])[: (sys.argv + ["--"]).index("--") - 1], sys.argv[(sys.argv + ["--"]).index("--") + 1 :]
+    arguments = [*sys.argv[1:], "--"]
+    own, flags = arguments[: arguments.index("--")], [f for f in arguments[arguments.index("--") + 1 :] if f != "--"]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--logs", default=",".join([*SHAPES, *FOLDERS]))
     parser.add_argument("--models", default=",".join(MODELS))

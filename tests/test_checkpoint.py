@@ -87,8 +87,9 @@ def test_the_model_has_the_logs_shapes(log):
 
 
 def test_saved_and_loaded(log, tmp_path):
-    trained = assembled(log, seed=3)
+    trained = assembled(log, seed=3, optimizer="adam")
     trained.step, trained.table_scale = 17, 0.1 + 0.2
+    trained.moments = {moment: {name: w + i for name, w in trained.params.items()} for i, moment in enumerate(("mean", "square"))}
     trained.state = Progress(rows=[[1, float("nan"), *range(6)]], loss_sum=1 / 3, targets=8, seconds=0.7)
     save(tmp_path / "model.npz", trained)
     for path in (tmp_path, tmp_path / "model.npz"):
@@ -97,12 +98,26 @@ def test_saved_and_loaded(log, tmp_path):
         for name in ("config", "schema", "actions", "target_actions", "statistics", "events", "step", "table_scale"):
             assert getattr(again, name) == getattr(trained, name)
         assert_same((again.params, again.tables, vars(again.state)), (trained.params, trained.tables, vars(trained.state)))
+        assert_same(again.moments, trained.moments)
         for group, catalogue in trained.catalogues.items():
             assert_same(again.catalogues[group].objects, catalogue.objects)
             assert again.catalogues[group].features.keys() == catalogue.features.keys()
         bag, kept = (t.catalogues["queries"].features["words"] for t in (trained, again))
         assert_same((kept.ids, kept.offsets), (bag.ids, bag.offsets))
     assert [path.name for path in tmp_path.iterdir()] == ["model.npz"]
+    del trained.moments["square"]
+    save(tmp_path / "model.npz", trained)
+    with pytest.raises(DataError, match="not a whole model of this program"):
+        load(tmp_path)
+
+
+def test_what_a_backend_hands_back(log):
+    trained = assembled(log, optimizer="adagrad", backend="numpy")
+    backend = trained.backend()
+    backend.moments["square"]["self.P.b"][:] = 3
+    trained.take_from(backend)
+    assert_same(trained.moments, backend.moments)
+    assert_same(trained.backend().moments, backend.moments)
 
 
 def test_every_model_saved_and_loaded(competitor_run, log, tmp_path):

@@ -1,5 +1,6 @@
 """The compiled step against the definition: the same losses, scores, gradients and updates, whatever the model."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from atrank_np.kernels.products import add_product, add_product_of_transpose, fr
 from atrank_np.kernels.simd import STRIP
 from atrank_np.kernels.workspace import CHUNK
 from atrank_np.layers.embedding import Rows
-from atrank_np.optimizer import FOLD
+from atrank_np.optimizer import FOLD, RULES
 from atrank_np.randomness import Dropout
 from atrank_np.runs.trained import assemble
 
@@ -94,6 +95,24 @@ def test_competitors(model, loss):
     deep = loss == "pair" and model != "bpr_mf"
     settings = dict(ranking="deep" if deep else "dot", loss=loss, dropout=0.3, item_bias=not deep, shards=3, clip=0.05)
     assert_equal_backends(toy_problem(np.random.default_rng(1), model, **settings))
+
+
+@pytest.mark.parametrize("clip", [0, 0.05])
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+@pytest.mark.parametrize("model", MODELS)
+def test_optimizers(model, optimizer, clip):
+    """Over a fold of table_scale, with rows that miss steps and rows that come several times in a batch; moments, too."""
+    settings = dict(shards=3, dropout=0.2 if model == "atrank" else 0.0, l2=0.05, table_rate=0.7, clip=clip)
+    problem, rng = toy_problem(np.random.default_rng(1), model, optimizer=optimizer, **settings), np.random.default_rng(2)
+    numpy, numba = both(problem, step=FOLD - 6)
+    for _ in range(12):
+        batch = random_batch(rng, problem.model.space.groups, [3, 0, 20, 5], [2, 3, 1, 2])
+        assert abs(numpy.train_step(batch, 0.01) - numba.train_step(batch, 0.01)) <= 1e-12
+    assert (numba.step, numba.table_scale) == (numpy.step, numpy.table_scale)
+    assert numba.moments.keys() == numpy.moments.keys() == set(RULES[optimizer].moments)
+    for part, expected in ((numba.params, numpy.params), *((numba.moments[m], numpy.moments[m]) for m in numpy.moments)):
+        for name, w in expected.items():
+            assert_close(part[name], w, 1e-12)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -171,28 +190,33 @@ def test_whole_strips_even_where_there_is_nothing():
 
 
 @pytest.mark.parametrize("model, shards", [("atrank", 1), ("atrank", 2), *((model, 3) for model in MODELS)])
-def test_bits_do_not_depend_on_the_number_of_threads(model, shards):
+@pytest.mark.parametrize("optimizer", RULES)
+def test_bits_do_not_depend_on_the_number_of_threads(model, shards, optimizer):
     """Over a fold of table_scale, too: all threads' copies of the dense parameters take part."""
     results = []
     for threads in (1, 2, 3):
-        problem = toy_problem(np.random.default_rng(7), model, shards=shards, threads=threads, l2=0.01)
+        settings = dict(shards=shards, threads=threads, l2=0.01, optimizer=optimizer)
+        problem = toy_problem(np.random.default_rng(7), model, **settings)
         _, numba = both(problem, step=FOLD - 3)
         for _ in range(5):
             loss = numba.train_step(problem.batch, 0.1)
-        results.append({**numba.params, "loss": np.array(loss)})
+        moments = {f"{moment} {name}": w for moment in numba.moments for name, w in numba.moments[moment].items()}
+        results.append({**numba.params, **moments, "loss": np.array(loss)})
     for other in results[1:]:
         assert all(np.array_equal(other[name], w) for name, w in results[0].items())
 
 
-def test_fold_and_the_way_there_and_back():
-    """Over a fold of table_scale; parameters taken out and put into a new backend go on with the same bits."""
-    problem = toy_problem(np.random.default_rng(8), l2=0.01)
+@pytest.mark.parametrize("optimizer", RULES)
+def test_fold_and_the_way_there_and_back(optimizer):
+    """Over a fold of table_scale; parameters and moments taken out and put into a new backend go on with the same bits."""
+    problem = toy_problem(np.random.default_rng(8), l2=0.01, optimizer=optimizer, threads=2)
     numpy, numba = both(problem, step=FOLD - 2)
     other = None
     for i in range(4):
         if i == 1:
-            taken = {name: w.copy() for name, w in numba.params.items()}
-            other = NumbaBackend(problem.model, taken, problem.config, numba.step, numba.table_scale)
+            taken, moments = copy.deepcopy((numba.params, numba.moments))
+            other = NumbaBackend(problem.model, taken, problem.config, numba.step, numba.table_scale, moments)
+            other.warm_up(problem.batch)  # changes nothing
         for backend in filter(None, (numpy, numba, other)):
             backend.train_step(problem.batch, 0.05)
     assert numba.table_scale == numpy.table_scale == (1 - 0.05 * 0.01) ** 2
@@ -218,15 +242,6 @@ def test_add_scaled(n):
     expected[4 : 4 + n] += 2 * x[7 : 7 + n]
     run(add_scaled, y[4 : 4 + n], x[7 : 7 + n], 2.0)
     np.testing.assert_array_equal(y, expected)
-
-
-def test_warm_up_changes_nothing():
-    problem = toy_problem(np.random.default_rng(9))
-    _, numba = both(problem)
-    before = {name: w.copy() for name, w in numba.params.items()}
-    numba.warm_up(problem.batch)
-    assert (numba.step, numba.table_scale) == (3, problem.table_scale)
-    assert all(np.array_equal(w, before[name]) for name, w in numba.params.items())
 
 
 def test_dropout_hash_is_that_of_randomness():
@@ -264,7 +279,22 @@ def test_a_whole_catalogue(settings, length):
                 backend.train_step(problem.batch, 0.1)
 
 
-@pytest.mark.parametrize("model", ["atrank", "cnn"])
+@pytest.mark.parametrize("model", ["bpr_mf", "bilstm", "cnn"])
+@pytest.mark.parametrize("item_bias", [True, False])
+def test_a_catalogue_in_one_product(model, item_bias):
+    """The same scores as target by target, for histories of any length, also after a step."""
+    problem = toy_problem(np.random.default_rng(12), model=model, item_bias=item_bias)
+    groups = problem.model.space.groups
+    for backend in both(problem):
+        for group, part in enumerate(groups):
+            batch = random_batch(np.random.default_rng(13), groups, [5, 0, 1], [0, 0, 0])
+            for _ in range(2):
+                alone = [backend.scores(one.with_targets(group, np.arange(part.objects))) for one in batch.cut(1)]
+                assert_close(backend.catalogue_scores(batch, group), np.array(alone), 1e-11)
+                backend.train_step(problem.batch, 0.1)
+
+
+@pytest.mark.parametrize("model", ["atrank", "bilstm_attention"])
 def test_a_catalogue_of_several_blocks(model):
     """The shop's 320 items: more than a block of each of two shards, and than a chunk."""
     log = read_log(SHOP)

@@ -22,12 +22,13 @@ SHORT = ["--epochs", "3", "--batch-size", "2", "--evaluations", "20"]  # 201 ste
 LONG = ["--epochs", "16", "--batch-size", "2", "--evaluations", "4"]  # 1,072 steps: a fold of the tables' scale is in them
 
 
+@pytest.mark.parametrize("rule", [[], ["--optimizer", "adam", "--learning-rate", "0.01"]], ids=["sgd", "adam"])
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_stopped_and_resumed(backend, tiny, tmp_path, monkeypatch, no_picture):
+def test_stopped_and_resumed(backend, rule, tiny, tmp_path, monkeypatch, no_picture):
     """Twice by Ctrl-C, before and after the fold of the tables' scale, once killed between two checkpoints."""
-    flags, fold = [*LONG, "--backend", backend], 1000
+    flags, fold = [*LONG, "--backend", backend, *rule], 1000
     if backend == "numpy":  # slower: fold sooner
-        flags, fold = SHORT, 100
+        flags, fold = [*SHORT, "--backend", backend, *rule], 100
         monkeypatch.setattr(optimizer, "FOLD", fold)
     whole, out = run_train(tiny, tmp_path / "whole", *flags), tmp_path / "run"
     end = load(whole)

@@ -62,7 +62,7 @@ def test_a_run_that_diverges_late(backend, tiny, tmp_path, monkeypatch, no_pictu
     made, make = [], trained.make_backend
     monkeypatch.setattr(trained, "make_backend", lambda *arguments: made.append(make(*arguments)) or made[0])
     at_step(monkeypatch, 17, diverge)
-    with pytest.raises(Diverged, match="the loss is NaN or infinite at step 18: .* is in"):
+    with pytest.raises(Diverged, match="the loss is NaN or infinite at step 18: .*; the model of step 14 is in"):
         run_train(tiny, tmp_path / "run", "--evaluations", "5", "--backend", backend)
     kept = load(tmp_path / "run")
     assert (kept.step, len(kept.state.rows)) == (14, 2)  # of 34 steps, scored after 7, 14, 20, 27 and 34

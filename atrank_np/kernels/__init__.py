@@ -35,6 +35,7 @@ The modules, in the order in which they call each other:
     context             the packed arguments of a step
     workspace           shards, chunks, the common space
     threads             the barrier
+    optimizer           twin of `optimizer.Rule`
     step atrank bilstm cnn bpr_mf      a training step
     catalogue           ranking all objects for one history
     spec parameters     parameters by name
