@@ -1,4 +1,4 @@
-"""Inputs that nobody would write: each ends in success, or in one line of at most 300 letters. Every case is drawn from its number.
+"""Inputs that nobody would write: each ends in success, or in one line of at most 300 letters. A case is drawn from its number.
 
 A case that fails names its kind and number: `CASE=model:17 pytest tests/test_fuzz.py` runs it alone.
 """
