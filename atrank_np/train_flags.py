@@ -181,6 +181,12 @@ def _add_scoring_flags(scoring: argparse._ArgumentGroup, default: Config) -> Non
     )
     scoring.add_argument("--eval-negatives", type=int, default=default.eval_negatives, help="for each test positive")
     scoring.add_argument(
+        "--eval-negatives-by",
+        choices=CHOICES["eval_negatives_by"],
+        default=default.eval_negatives_by,
+        help="how they are drawn; against popular objects, popularity alone gains nothing",
+    )
+    scoring.add_argument(
         "--split-time",
         type=int,
         metavar="T",
