@@ -7,7 +7,7 @@ from typing import Any
 
 from . import cli
 from .config import CHOICES, MODELS, PAPER, PURPOSES, VARIANTS, Config, own_settings
-from .datasets.folder import DataSource, default_data, find_data
+from .datasets.folder import READING, DataSource, add_flags, default_data, find_data, source_of
 from .errors import DataError, checked
 from .runs.checkpoint import load
 from .runs.folder import settings_of
@@ -51,9 +51,7 @@ def _add_data_flags(data: argparse._ArgumentGroup, default: Config) -> None:
         "ATRANK_DATA names",
         default=argparse.SUPPRESS,
     )
-    data.add_argument("--features", metavar="A,B", help="use only these features of the objects", default=argparse.SUPPRESS)
-    data.add_argument("--history", metavar="G,H", help="the groups that a history is made of", default=argparse.SUPPRESS)
-    data.add_argument("--target", metavar="G,H", help="the groups that are ranked", default=argparse.SUPPRESS)
+    add_flags(data)
     data.add_argument("--cap", type=int, default=default.cap, help="behaviours of a history that are read, the last ones")
 
 
@@ -275,14 +273,9 @@ def given_flags(arguments: Sequence[str]) -> dict[str, Any]:
 def settings(options: argparse.Namespace) -> tuple[DataSource, Config]:
     """The data and the Config that the flags name."""
     given = vars(options)
-
-    def names(flag: str) -> list[str] | None:
-        return list(dict.fromkeys(given[flag].split(","))) if flag in given else None
-
     config = checked(Config, **{name: given[name] for name in Config.__dataclass_fields__ if name in given})
     folder = find_data(given.get("data", default_data())).resolve()
-    data = DataSource(str(folder), names("features"), names("history"), names("target"), given.get("embedding_size"))
-    return data, config
+    return source_of(folder, given), config
 
 
 def warm_settings(given: dict[str, Any]) -> tuple[DataSource, Config]:
@@ -292,4 +285,5 @@ def warm_settings(given: dict[str, Any]) -> tuple[DataSource, Config]:
     chosen = {name: given[name] for name in Config.__dataclass_fields__ if name in given}
     config: Config = checked(replace, load(given["warm_start"]).config, **chosen)
     source, _, _ = settings_of(given["warm_start"], given.get("data"))
-    return replace(source, data=str(find_data(given.get("data", source.data)).resolve())), config
+    reading = {name: given[name] for name in READING if name in given}
+    return replace(source, data=str(find_data(given.get("data", source.data)).resolve()), **reading), config

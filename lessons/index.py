@@ -260,7 +260,7 @@ ROWS = (
         "optimizer.py::SGD.apply optimizer.py::learning_rate optimizer.py::unscaled",
         "",
         "kernels/step.py::update",
-        "test_optimizer.py::test_one_step_by_hand test_optimizer.py::test_equals_whole_table_decay_over_two_folds",
+        "test_optimizer.py::test_one_step_by_hand test_optimizer.py::test_equals_the_formulas_over_two_folds",
         "15",
     ),
     Row(
