@@ -55,6 +55,7 @@ SETTINGS = {
     "scoring": {
         "eval_seed": "of the test negatives, the same for all models",
         "eval_negatives": "for each test positive",
+        "eval_negatives_by": "how they are drawn; against popular objects, popularity alone gains nothing",
         "split_time": "train on what is before this time, and test on each user's first target from it on (default: test on the "
         "last target of each user)",
         "patience": "stop after so many evaluations without a better validation AUC, and keep the best model; the last target "
