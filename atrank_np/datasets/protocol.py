@@ -108,6 +108,14 @@ class Protocol:
         counts["histories cut at the cap"] += int((samples.end - self.offsets[samples.user] > samples.cap)[kept].sum())
         return kept
 
+    @property
+    def weights(self) -> list[Ints]:
+        """For each group, by which its objects [M] are drawn in proportion to their training events.
+
+        An object without any counts once: it would never be a negative otherwise, whatever its score.
+        """
+        return [np.maximum(count, 1) for count in self.popularity]
+
     @cached_property
     def task(self) -> Task:
         """The test samples with their negatives, which depend on the data set and eval_seed alone, not on model or seed.
@@ -115,11 +123,12 @@ class Protocol:
         Each group has a random stream of its own, so its negatives do not depend on which other groups are ranked.
         """
         test, count = self.test, self.config.eval_negatives
+        weights = self.weights if self.config.eval_negatives_by == "popularity" else None
         candidates = np.repeat(test.object[:, None], 1 + count, axis=1)
         for g in np.unique(test.group):
             rows = np.flatnonzero(test.group == g)
             rng = stream(self.config.eval_seed, "evaluation negatives", g)
-            candidates[rows, 1:] = self.test_negatives.draw(rng, test.take(rows), count)
+            candidates[rows, 1:] = self.test_negatives.draw(rng, test.take(rows), count, weights)
         return Task(test, candidates, self.test_negatives.uniform(test, count))
 
 
