@@ -24,6 +24,7 @@ Cells = Mapping[str, Any]  # name -> Column
 Columns = Mapping[str, str]  # user, group, action, object or time -> the column's name in the tables, if it is another
 Parsed = TypeVar("Parsed")
 EVENT = ("user", "group", "action", "object", "time")  # the columns of events
+DTYPES = {"user": np.int32, "group": np.int8, "object": np.int32, "action": np.int16, "time": np.int64}  # of no event at all
 
 
 def check_columns(columns: Columns | None) -> Columns:
@@ -121,7 +122,8 @@ def read_events(
             "time": times(cells["time"]),
         }
 
-    blocks = list(_parsed(table, taken, {"time": "time"}, parse))
+    blocks = list(_parsed(table, taken, {"time": "time"}, parse, may_be_empty=one_user))
+    blocks = blocks or [{name: np.zeros(0, dtype) for name, dtype in DTYPES.items()}]
     events = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
     if one_user and len(users) > 1:
         raise DataError(f"{table.name}: expected the events of one user, got those of {', '.join(map(repr, list(users)[:2]))} …")
@@ -212,7 +214,11 @@ def _described(table: Table, taken: Mapping[str, str]) -> str:
 
 
 def _parsed(
-    table: Table, taken: Mapping[str, str], kinds: Mapping[str, str], parse: Callable[[Cells, int], Parsed]
+    table: Table,
+    taken: Mapping[str, str],
+    kinds: Mapping[str, str],
+    parse: Callable[[Cells, int], Parsed],
+    may_be_empty: bool = False,
 ) -> Iterator[Parsed]:
     """Yields parse(cells, n) for each block of n rows; taken: name -> column; kinds: what is no name (see tables.Wanted).
 
@@ -232,7 +238,7 @@ def _parsed(
             raise
         yield parsed
         done += n
-    if not done:
+    if not done and not may_be_empty:
         raise DataError(f"{table.head}: expected rows below the header, found none")
 
 
