@@ -249,6 +249,16 @@ def test_a_history_from_a_file(trained_run, tiny, tmp_path, capsys):
     assert f"{name[0]},{category}," in (tiny / "items.csv").read_text()
 
 
+def test_a_new_user_without_a_history(trained_run, tmp_path, capsys):
+    """As a user of the log before their first event."""
+    file = tmp_path / "history.csv"
+    file.write_text("group,action,object,time\n")
+    recommend.main([str(trained_run), "--history", str(file)])
+    names = shown(capsys)
+    recommend.main([str(trained_run), "--user", "u2", "--at", "0"])
+    assert shown(capsys) == names and len(names) == 10
+
+
 def test_unknown_objects_are_counted(trained_run, tmp_path, capsys):
     file = tmp_path / "history.csv"
     file.write_text("group,action,object,time\nitems,click,i1,1\nitems,click,nobody,2\nqueries,search,i1,3\n")

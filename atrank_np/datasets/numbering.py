@@ -1,7 +1,7 @@
 """From tables of names to the arrays of a log. Only here strings become dense integers.
 
 Tables are read in blocks of rows, so a log needs memory for its arrays and its vocabularies, but not for a Python object per
-event. A block with a fault is parsed again row by row, by the same code, to find the place of the fault.
+event. The halves of a block with a fault are parsed again, by the same code, to find the place of the fault.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +24,7 @@ Cells = Mapping[str, Any]  # name -> Column
 Columns = Mapping[str, str]  # user, group, action, object or time -> the column's name in the tables, if it is another
 Parsed = TypeVar("Parsed")
 EVENT = ("user", "group", "action", "object", "time")  # the columns of events
+DTYPES = {"user": np.int32, "group": np.int8, "object": np.int32, "action": np.int16, "time": np.int64}  # of no event at all
 
 
 def check_columns(columns: Columns | None) -> Columns:
@@ -121,7 +122,8 @@ def read_events(
             "time": times(cells["time"]),
         }
 
-    blocks = list(_parsed(table, taken, {"time": "time"}, parse))
+    blocks = list(_parsed(table, taken, {"time": "time"}, parse, may_be_empty=one_user))
+    blocks = blocks or [{name: np.zeros(0, dtype) for name, dtype in DTYPES.items()}]
     events = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
     if one_user and len(users) > 1:
         raise DataError(f"{table.name}: expected the events of one user, got those of {', '.join(map(repr, list(users)[:2]))} …")
@@ -212,7 +214,11 @@ def _described(table: Table, taken: Mapping[str, str]) -> str:
 
 
 def _parsed(
-    table: Table, taken: Mapping[str, str], kinds: Mapping[str, str], parse: Callable[[Cells, int], Parsed]
+    table: Table,
+    taken: Mapping[str, str],
+    kinds: Mapping[str, str],
+    parse: Callable[[Cells, int], Parsed],
+    may_be_empty: bool = False,
 ) -> Iterator[Parsed]:
     """Yields parse(cells, n) for each block of n rows; taken: name -> column; kinds: what is no name (see tables.Wanted).
 
@@ -224,22 +230,31 @@ def _parsed(
         try:
             parsed = parse(cells, n)
         except ValueError:
-            for row in range(n):
+            first, end = 0, n  # of rows with a fault among them, the first one of the block
+            while end - first > 1:
+                middle = (first + end) // 2
                 try:
-                    parse({name: _row(column, row) for name, column in cells.items()}, 1)
-                except ValueError as fault:
-                    raise DataError(f"{table.place(done + row)}: {fault}") from None
+                    parse({name: _part(column, first, middle) for name, column in cells.items()}, middle - first)
+                    first = middle
+                except ValueError:
+                    end = middle
+            try:
+                parse({name: _part(column, first, end) for name, column in cells.items()}, 1)
+            except ValueError as fault:
+                raise DataError(f"{table.place(done + first)}: {fault}") from None
             raise
         yield parsed
         done += n
-    if not done:
+    if not done and not may_be_empty:
         raise DataError(f"{table.head}: expected rows below the header, found none")
 
 
-def _row(column: Any, row: int) -> Any:
+def _part(column: Any, first: int, end: int) -> Any:
+    """Some rows of a column, with no other values than theirs."""
     if isinstance(column, Encoded):
-        return Encoded([column.values[column.codes[row]]], np.zeros(1, int))
-    return column[row : row + 1]
+        used, codes = np.unique(column.codes[first:end], return_inverse=True)
+        return Encoded([column.values[value] for value in used], codes)
+    return column[first:end]
 
 
 def _values(feature: Feature, column: Any, vocabularies: Mapping[str, Numbering]) -> Any:
