@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .. import arguments
 from ..arrays import Floats, Ints, Texts
 from ..errors import DataError
 from .csv_files import open_csv
@@ -43,7 +44,7 @@ def read_log(folder: str | Path, features: list[str] | None = None, schema: Sche
     DataError
         Any fault of the data: the text says the file, the line, what was expected, and what was found.
     """
-    folder = Path(folder)
+    folder = arguments.path("folder", folder)
     if isinstance(features, str):
         raise DataError(f"features: expected a list of names, got {features!r}")
     schema = schema or Schema.load(folder)
