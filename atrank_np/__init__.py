@@ -7,6 +7,13 @@ model = ATRank(epochs=5).fit(log)
 ids, scores = model.recommend(log, users=["u7", "u8"], n=3)
 """
 
+import signal
+import sys
+
+# While a command of `python -m` imports what it needs, Ctrl-C ends it without a traceback; then `cli.run` takes over.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import importlib
 import os
 from typing import TYPE_CHECKING

@@ -10,6 +10,7 @@ from .datasets.packing import Batch
 from .layers import ranking
 from .layers.embedding import Gradient
 from .models import Model
+from .models.one_vector import has_one_vector, object_vectors, user_vectors
 from .optimizer import RULES, SGD, Adaptive, Moments, clip
 from .parameters import Params
 from .randomness import Dropout
@@ -127,6 +128,8 @@ class NumpyBackend:
         return h, e, f - (h * e).sum(axis=1)
 
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
+        if has_one_vector(self.model):
+            return np.asarray(user_vectors(self, batch, group) @ object_vectors(self, batch, group).T)
         objects = np.arange(self.model.space.groups[group].objects)
         return np.array([self.scores(one.with_targets(group, objects)) for one in batch.cut(1)])
 

@@ -1,8 +1,11 @@
 """What all commands share: their arguments, and how they end."""
 
 import argparse
+import contextlib
 import io
+import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -10,6 +13,7 @@ from typing import Any, NoReturn
 from . import __version__
 from .errors import AtrankError, DataError, Diverged
 from .memory import return_memory
+from .text import shortened
 
 USER_FAULT, DIVERGED, INTERRUPTED = 2, 3, 130
 
@@ -36,6 +40,11 @@ def seed(text: str) -> int:
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Ends the process with main's exit code. A fault of the user's input is one line and exit 2, never a traceback."""
     return_memory()
+    os.environ["MPLBACKEND"] = "Agg"  # the backend of a notebook, which may not be installed here, would end `import matplotlib`
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of each folder that it cannot write to
+    for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler's stop is like Ctrl-C
+        if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored
+            signal.signal(number, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where a process has no output
             stream.reconfigure(errors="replace")  # prints ? for a letter that the terminal lacks
@@ -45,18 +54,28 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         finally:
             print(end="", flush=True)  # so that a BrokenPipeError is raised here, where it is caught
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = 0
     except AtrankError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        code = DIVERGED if isinstance(fault, Diverged) else USER_FAULT
+        code = _say(f"error: {fault}", DIVERGED if isinstance(fault, Diverged) else USER_FAULT)
     except OSError as fault:  # a file that cannot be written, a full disk
-        print(f"error: {fault.filename or 'a file'}: {fault.strerror or fault}", file=sys.stderr)
-        code = USER_FAULT
+        if fault.filename is None:
+            _drop_output()
+        code = _say(f"error: {fault.filename or 'the output'}: {fault.strerror or fault}", USER_FAULT)
     except MemoryError as fault:
-        print(f"error: not enough memory: {fault}", file=sys.stderr)
-        code = USER_FAULT
+        code = _say(f"error: not enough memory: {fault}", USER_FAULT)
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped", file=sys.stderr)
-        code = INTERRUPTED
+        code = _say(str(stop) or "stopped", INTERRUPTED)
     sys.exit(code)
+
+
+def _say(text: str, code: int) -> int:
+    """Prints how a command ends, as one line. -> its exit code."""
+    with contextlib.suppress(OSError):
+        print(shortened(text, 300), file=sys.stderr)
+    return code
+
+
+def _drop_output() -> None:
+    """What is still to be printed is lost: nobody reads it, or its disk is full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

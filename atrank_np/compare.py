@@ -17,7 +17,7 @@ from .datasets.schema import Schema
 from .errors import DataError
 from .evaluation.paired import Row, table, task_table
 from .evaluation.plots import draw_comparison
-from .runs.folder import write_text
+from .runs.files import write_text
 from .train_flags import given_flags
 
 
@@ -35,7 +35,7 @@ def parser() -> cli.Parser:
         "--models",
         metavar="A,B",
         help=f"competitors of ATRank: {competitors} (default: all; with --tasks, all but bpr_mf, which has no history, "
-        "and printed)",
+        "and other forms of ATRank)",
     )
     p.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each row, seeds 0 to N-1 (default: 3)")
     p.add_argument("--out", metavar="DIR", help="folder of the tables and of all runs (default: runs/compare-NAME)")
@@ -95,7 +95,7 @@ def _competitors(options: argparse.Namespace) -> list[Row]:
     """Those of --models, by default all; with --tasks, those that Table 5 has."""
     if options.models is not None:
         return chosen("--models", options.models, TABLE_3)
-    return [row for row in TABLE_3 if not (options.tasks and row.name in ("bpr_mf", "printed"))]
+    return [row for row in TABLE_3 if not (options.tasks and row.name in ("bpr_mf", "printed", "top_n"))]
 
 
 class Plan(NamedTuple):
@@ -108,7 +108,7 @@ class Plan(NamedTuple):
 
 def compare_rows(plan: Plan, rows: Sequence[Row], picture: str) -> tuple[str, dict[str, Any]]:
     """Table 3, or that of the variants, with its picture. -> Markdown and figures."""
-    results, diverged = run_all(rows, plan.seeds, plan.out, plan.flags, needed=[ATRANK])
+    results, diverged = run_all(rows, plan.seeds, plan.out, plan.flags, needed=[ATRANK], top_n=picture == "figure2")
     text, figures = table(results, results[ATRANK])
     for row, why in diverged.items():
         text += f"\n\nWithout figures: {row.label} ({why})."
@@ -118,9 +118,9 @@ def compare_rows(plan: Plan, rows: Sequence[Row], picture: str) -> tuple[str, di
 
 def compare_tasks(plan: Plan, competitors: Sequence[Row], data: Path, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Table 5 on a data folder. given: flags of train. -> Markdown and figures."""
-    schema = Schema.load(data)
-    history = given["history"].split(",") if "history" in given else schema.history
-    targets = given["target"].split(",") if "target" in given else history
+    schema = Schema.load(data, given.get("columns"))
+    history = given.get("history", schema.history)
+    targets = given.get("target", history)
     for name in targets:
         if name not in history:  # one2one would drop its repeated targets, the other tasks would not
             raise DataError(f"--tasks: expected --target among the groups of --history, got {name!r}")

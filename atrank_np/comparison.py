@@ -5,9 +5,14 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from .config import LABELS, MODELS, VARIANTS
+from .datasets.log import Log
+from .datasets.protocol import Protocol
 from .errors import DataError, Diverged
 from .evaluation.paired import Row, Runs, read_runs
+from .evaluation.ranking import full_ranks
 from .evaluation.report import describe_run
 from .runs.checkpoint import load
 from .runs.folder import FILES, config_text
@@ -15,11 +20,16 @@ from .runs.trained import digest_of_events, digest_of_features
 from .train_flags import parse, settings
 from .training_runs import resume_run, start_run
 
+RANKED = 2000  # test rankings of the whole catalogue, spread evenly: the same for all rows
 EVALUATIONS = 40  # in a run, so that Figure 2 shows the first epoch too, where a competitor may be best
 
 ATRANK = Row("atrank", "ATRank", ())
 COMPETITORS = [Row(name, LABELS[name], ("--model", name)) for name in MODELS if name != "atrank"]
-TABLE_3 = [*COMPETITORS, Row("printed", "ATRank as printed", ("--variant", "printed"))]
+TABLE_3 = [
+    *COMPETITORS,
+    Row("printed", "ATRank as printed", ("--variant", "printed")),
+    Row("top_n", "ATRank for top-n", ("--for", "top-n")),
+]
 CLAIMS = {
     "no_self_attention": "worse",
     "no_time": "worse",
@@ -41,12 +51,12 @@ for _name in filter(None, VARIANTS):
 
 
 def run_all(
-    rows: Sequence[Row], seeds: int, out: Path, shared: Sequence[str], needed: Collection[Row]
+    rows: Sequence[Row], seeds: int, out: Path, shared: Sequence[str], needed: Collection[Row], top_n: bool = False
 ) -> tuple[dict[Row, Runs], dict[Row, str]]:
     """Trains every row with every seed below `out`. -> the Runs of each row, and why others are missing.
 
     shared: flags of train for all runs. A row of which a run diverges is left out, so that the others have their figures;
-    for one of `needed`, Diverged ends the command.
+    for one of `needed`, Diverged ends the command. top_n: also rank the whole catalogue for RANKED users.
     """
     diverged: dict[Row, str] = {}
     data, _ = settings(parse(shared))
@@ -60,6 +70,8 @@ def run_all(
         print(f"[{i}/{len(todo)}] {row.label}: {' '.join(flags)}", file=sys.stderr)
         try:
             train_or_resume(_folder(out, row, seed), [*shared, *flags], digests)
+            if top_n:
+                rank_catalogue(_folder(out, row, seed), log, show="--quiet" not in shared)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(f"{str(stop).split(';')[0] or 'stopped'}; the same command goes on") from None
         except Diverged as fault:
@@ -86,9 +98,9 @@ def train_or_resume(folder: Path, arguments: Sequence[str], digests: tuple[str, 
     options = parse(arguments)
     data, config = settings(options)
     path, wanted = folder / "config.json", config_text(data, config)
-    if path.exists() and _without_threads(path.read_text()) != _without_threads(wanted):
+    if path.exists() and _without_threads(path.read_text("utf-8", "replace")) != _without_threads(wanted):
         raise DataError(f"{folder}: holds a run with other settings; choose another --out, or remove it")
-    if all((folder / name).exists() for name in FILES):
+    if all((folder / name).exists() for name in FILES if name != "curve.png"):  # no figure depends on the picture
         held = load(folder)
         if (held.events, held.features) != digests or held.schema != data.schema():
             raise DataError(f"{folder}: the data or their schema have changed since this run; choose another --out, or remove it")
@@ -99,6 +111,17 @@ def train_or_resume(folder: Path, arguments: Sequence[str], digests: tuple[str, 
     else:
         _, run = start_run(data, config, folder, show=show)
     print(describe_run(run.report), file=sys.stderr)  # stdout is for the tables
+
+
+def rank_catalogue(folder: Path, log: Log, show: bool) -> None:
+    """Leaves ranks.npz in the folder of a run: the place of the positive in the whole catalogue, for RANKED test rankings."""
+    if (folder / "ranks.npz").exists():
+        return
+    trained = load(folder)
+    protocol = Protocol(log, trained.config)
+    tests = len(protocol.test.user)
+    some = protocol.test.take(np.unique(np.linspace(0, tests - 1, RANKED).astype(int)))
+    np.savez(folder / "ranks.npz", rank=full_ranks(trained.backend(), protocol, some, show))
 
 
 def _without_threads(text: str) -> str:

@@ -23,6 +23,25 @@ LABELS = {
 }
 
 
+# What a run is for, and the settings that validation found for it; `--for` on the command line. How: `departures top`.
+PURPOSES: dict[str, Settings] = {
+    "ranking": {},  # two objects in the right order, which the AUC counts
+    "top-n": {  # the first places of the whole catalogue
+        "loss": "softmax",
+        "negatives": 16,
+        "pool": 1024,
+        "batch_size": 64 * 17,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "l2": 0.2,
+        "dropout": 0.3,
+        "gain_init": 0.3,
+        "epochs": 7,
+        "clip": 0.0,
+    },
+}
+
+
 class Variant(NamedTuple):
     """ATRank with one thing changed; its classes are in `models.variants`."""
 
@@ -55,6 +74,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "ranking": ("dot", "deep"),
     "loss": ("point", "pair", "softmax"),
     "negatives_by": ("uniform", "popularity"),
+    "eval_negatives_by": ("uniform", "popularity"),
     "optimizer": ("sgd", "adam", "adagrad"),
     "schedule": ("exponential", "step"),
     "backend": ("numpy", "numba"),
@@ -97,6 +117,7 @@ class Config:
     # Evaluation
     eval_seed: int = 0
     eval_negatives: int = 1  # per test positive
+    eval_negatives_by: str = "uniform"  # or "popularity", as in training
     split_time: int | None = None  # test on each user's first target from this tick on; None: on the last one
     validate: bool = False  # evaluate on the last event but one; the test events are not read
     evaluations: int = 10  # test scorings in a run
@@ -164,15 +185,18 @@ class Config:
         return asdict(self)
 
 
-def own_settings(model: str = "atrank", variant: str = "") -> Settings:
-    """The defaults in which a model or a variant differs from ATRank."""
+def own_settings(model: str = "atrank", variant: str = "", purpose: str = "ranking") -> Settings:
+    """The defaults in which a model or a variant, for a purpose, differs from ATRank for ranking."""
     numpy: Settings = {} if VARIANTS[variant].compiled else {"backend": "numpy"}
-    return MODELS[model] | numpy | VARIANTS[variant].settings
+    no_pool: Settings = {"pool": 0} if model == "bpr_mf" else {}  # it reads no histories
+    return MODELS[model] | numpy | VARIANTS[variant].settings | PURPOSES[purpose] | no_pool
 
 
-def defaults(model: str = "atrank", variant: str = "") -> Config:
-    """The default Config of a model, or of a variant of ATRank. ValueError for a name that is neither."""
-    own = own_settings(model, variant) if model in MODELS and variant in VARIANTS else {}
+def defaults(model: str = "atrank", variant: str = "", purpose: str = "ranking") -> Config:
+    """The default Config of a model, or of a variant of ATRank, for one of PURPOSES. ValueError for another name."""
+    if purpose not in PURPOSES:
+        raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}")
+    own = own_settings(model, variant, purpose) if model in MODELS and variant in VARIANTS else {}
     settings: dict[str, Any] = {"model": model, "variant": variant} | own
     return Config(**settings)
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from .text import shortened
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -11,7 +13,7 @@ class AtrankError(Exception):
     """The base of this package's exceptions. The text of each is one line."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(" ".join(text.splitlines()))  # names quoted from the input may contain line breaks
+        super().__init__(shortened(text))  # it may quote names of the input
 
 
 class DataError(AtrankError):

@@ -15,7 +15,7 @@ from .evaluation.ranking import full_ranks
 from .evaluation.report import LengthRow, auc_by_length, describe, report_of
 from .evaluation.scoring import score
 from .metrics import rank_metrics
-from .runs.folder import open_run
+from .runs.folder import note_unfinished, open_run
 
 
 def parser() -> cli.Parser:
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     at = _check(options)
     trained, log, world = open_run(options.run, options.data)
+    note_unfinished(options.run, trained)
     protocol = Protocol(log, trained.config)
     backend = trained.backend(backend=options.backend or trained.config.backend)  # numba cannot compute every variant
     task = protocol.task

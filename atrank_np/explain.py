@@ -5,6 +5,7 @@ It draws Figures 3 and 4, makes a page of them, leaves out each behaviour to see
 
 import argparse
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from .evaluation.attention import (
 )
 from .evaluation.plots import draw_self_attention, draw_vanilla_attention, write_page
 from .evaluation.ranking import objects_of, target_group
-from .runs.folder import open_run
+from .runs.files import whole, write_text
+from .runs.folder import note_unfinished, open_run
 from .text import one_line
 
 
@@ -59,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     _check(options)
     trained, log, _ = open_run(options.run, options.data)
+    note_unfinished(options.run, trained)
     name = trained.config.variant or trained.config.model
     if trained.config.model != "atrank" or name == "no_self_attention":
         raise DataError(f"{options.run}: explain draws self-attention, and {name} has none")
@@ -81,7 +84,8 @@ def main(arguments: Sequence[str]) -> int:
     alike = nearest(trained, group, inside.target)
     _write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
     by_name: dict[str, Any] = arrays(trained, inside)
-    np.savez(out / "arrays.npz", **by_name)
+    with whole(out / "arrays.npz") as file:
+        np.savez(file, **by_name)
     print(f"user {options.user}: {len(inside.behaviours)} behaviours; {inside.label} is ranked with logit {inside.score:.3f}")
     print(_most_effective(inside, effects[0]))
     print("Table 4: mean vanilla attention by elapsed days, beside the share that equal weights would give")
@@ -119,10 +123,9 @@ def _write_attention(out: Path, inside: Inside, effect: Floats) -> None:  # [n]
 
 
 def _write_csv(path: Path, header: Iterable[object], rows: Iterable[Iterable[object]]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    write_text(path, text.getvalue())
 
 
 def _most_effective(inside: Inside, effect: Floats) -> str:  # [n]

@@ -21,9 +21,10 @@ def main(arguments: Sequence[str]) -> int:
         run = resume_run(out, given.get("data"), given.get("threads"), show=not options.quiet)
     else:
         data, config = warm_settings(given) if "warm_start" in options else settings(options)
-        out, run = start_run(data, config, given.get("out"), given.get("warm_start"), show=not options.quiet)
+        folder = Path(given["out"]) if "out" in given else None
+        out, run = start_run(data, config, folder, given.get("warm_start"), show=not options.quiet)
     print(describe_run(run.report))
-    print(f"written to {out}: {', '.join(FILES)}")
+    print(f"written to {out}: {', '.join(name for name in FILES if (out / name).exists())}")
     return 0
 
 

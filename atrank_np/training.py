@@ -1,6 +1,7 @@
 """The training loop: `fit`. Runs in folders of their own, with reports and pictures: `training_runs`."""
 
 import contextlib
+import copy
 import signal
 import sys
 import threading
@@ -28,8 +29,9 @@ from .metrics import auc
 from .optimizer import learning_rate
 from .progress import progress
 from .runs.checkpoint import load, save
-from .runs.folder import COLUMNS, SCHEMA_VERSION, refuse_run, write_rows
-from .runs.trained import Trained, assemble
+from .runs.files import held
+from .runs.folder import SCHEMA_VERSION, refuse_run, write_rows
+from .runs.trained import COLUMNS, Trained, assemble
 
 BEST = "best.npz"  # in a run folder until the run ends, if it has patience
 Callback = Callable[[int, float, float], object]  # of (step, loss, AUC), after each evaluation
@@ -72,9 +74,6 @@ def fit(
     DataError if the log leaves nothing to train or test on, if it is not the log of the resumed training, or if `out` holds
     another run. ValueError for a setting that no run can have. Diverged if the loss is NaN or infinite.
     """
-    out = None if out is None else Path(out)
-    if out is not None:
-        refuse_run(out, resume)
     own = resume.config if resume else defaults(settings.get("model", "atrank"), settings.get("variant", ""))
     config = replace(config or own, **settings)
     if resume and replace(config, threads=own.threads) != own:
@@ -88,21 +87,34 @@ def fit(
         if len(users) == 0:
             counted = "".join(f"; {n} {what}" for what, n in (log.counts | protocol.counts).items() if n)
             raise DataError(
-                f"events.csv: no user has enough target events to {purpose} on (3 are needed, 4 to validate){counted}"
+                f"events.csv: no user has a target to {purpose} on (3 target events are needed, 4 to validate){counted}"
             )
-    trained = resume or replace(assemble(protocol), config=config)
-    training = Training(protocol, trained, out, show, callback)
-    training.run()
-    return training.result(final, world)
+    with contextlib.nullcontext() if out is None else held(Path(out)):
+        if out is not None:
+            refuse_run(Path(out), resume)
+        trained = resume or replace(assemble(protocol), config=config)
+        training = Training(protocol, trained, config, out, show, callback)
+        training.run()
+        return training.result(final, world)
 
 
 class Training:
     """A training under way. Parameters and step belong to its backend; `_keep` fetches them."""
 
-    def __init__(self, protocol: Protocol, trained: Trained, out: Path | None, show: bool, callback: Callback | None) -> None:
-        self.protocol, self.trained, self.out, self.show, self.callback = protocol, trained, out, show, callback
-        self.config, self.state = trained.config, trained.state
-        self.backend = trained.backend(threads=self.config.threads)
+    def __init__(
+        self,
+        protocol: Protocol,
+        trained: Trained,
+        config: Config,
+        out: str | Path | None,
+        show: bool,
+        callback: Callback | None,
+    ) -> None:
+        """config: that of `trained`, but for the threads."""
+        self.protocol, self.trained, self.show, self.callback = protocol, trained, show, callback
+        self.out = None if out is None else Path(out)
+        self.config, self.state = config, trained.state
+        self.backend = trained.backend(threads=config.threads)
         self.task, self.batches = protocol.task, Batches(protocol)
         self.best: Trained | None = None
         self.steps = self.config.epochs * self.batches.per_epoch
@@ -112,10 +124,12 @@ class Training:
     def run(self) -> None:
         """Does all steps that are left. KeyboardInterrupt after the step in which Ctrl-C was pressed."""
         backend, batches, config = self.backend, self.batches, self.config
-        self.state.compile_seconds += backend.warm_up(batches.batch(0, 0))
-        if self.out is not None:
-            self.out.mkdir(parents=True, exist_ok=True)
-        self._keep()
+        begin = time.perf_counter()
+        first = batches.batch(0, 0)
+        self.state.seconds += time.perf_counter() - begin  # of drawing an epoch's negatives
+        self.state.compile_seconds += backend.warm_up(first)
+        if backend.step:  # of a run that is resumed, maybe in another folder
+            self._keep()
         total, done = config.epochs * batches.targets, batches.seen(backend.step)
         bar = progress(self.show, total=total, initial=done, unit=" samples", unit_scale=True, smoothing=0.05)
         # A run that diverges ends with a message of its own; NumPy's warnings would add nothing.
@@ -153,8 +167,8 @@ class Training:
 
     def _keep_best(self) -> None:
         self.trained.take_from(self.backend)
-        params = {name: w.copy() for name, w in self.trained.params.items()}
-        self.best = replace(self.trained, params=params)
+        params, moments = copy.deepcopy((self.trained.params, self.trained.moments))
+        self.best = replace(self.trained, params=params, moments=moments)
         if self.out is not None:  # a run that is resumed has nothing else of it
             save(self.out / BEST, self.best)
 
@@ -163,7 +177,8 @@ class Training:
         if self.best is None and self.out is not None and (self.out / BEST).exists():
             self.best = load(self.out / BEST)
         best = self.best or self.trained  # of a run that had ended when it was resumed
-        self.trained.params, self.trained.step, self.trained.table_scale = best.params, best.step, best.table_scale
+        for name in ("params", "moments", "step", "table_scale"):
+            setattr(self.trained, name, getattr(best, name))
         self.backend = self.trained.backend(threads=self.config.threads)
         self._keep()
         if self.out is not None:
@@ -196,7 +211,9 @@ class Training:
 
     def _must_be_finite(self, values: float | Floats) -> None:
         if not np.isfinite(values).all():
-            kept = f"; the last good model is kept in {self.out}" if self.out else ""
+            kept, step = "", self.trained.step  # of the last checkpoint
+            if self.out:
+                kept = f"; the model of step {step} is in {self.out}" if step else "; no model was evaluated, so none is kept"
             raise Diverged(f"the loss is NaN or infinite at step {self.backend.step}: try a lower learning rate, or clip 1{kept}")
 
     def _keep(self) -> None:
@@ -246,7 +263,10 @@ class Training:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """Gives a list that is empty until Ctrl-C is pressed, so that a step is finished first. A second Ctrl-C stops at once."""
+    """Gives a list that is empty until Ctrl-C is pressed, so that a step is finished first. A second Ctrl-C stops at once.
+
+    SIGTERM, by which schedulers stop a job, is the same, unless the program has a use of its own for it.
+    """
     stopped: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield stopped
@@ -257,8 +277,13 @@ def _interruptible() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         stopped.append(number)
 
-    before = signal.signal(signal.SIGINT, on_signal)
+    before = {signal.SIGINT: signal.getsignal(signal.SIGINT), signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
+    if before[signal.SIGTERM] not in (signal.SIG_DFL, signal.default_int_handler):
+        del before[signal.SIGTERM]
+    for number in before:
+        signal.signal(number, on_signal)
     try:
         yield stopped
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

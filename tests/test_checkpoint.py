@@ -90,7 +90,7 @@ def test_saved_and_loaded(log, tmp_path):
     trained = assembled(log, seed=3, optimizer="adam")
     trained.step, trained.table_scale = 17, 0.1 + 0.2
     trained.moments = {moment: {name: w + i for name, w in trained.params.items()} for i, moment in enumerate(("mean", "square"))}
-    trained.state = Progress(rows=[[1, float("nan")]], loss_sum=1 / 3, targets=8, seconds=0.7)
+    trained.state = Progress(rows=[[1, float("nan"), *range(6)]], loss_sum=1 / 3, targets=8, seconds=0.7)
     save(tmp_path / "model.npz", trained)
     for path in (tmp_path, tmp_path / "model.npz"):
         again = load(path)

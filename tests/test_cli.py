@@ -16,6 +16,7 @@ from atrank_np.__main__ import COMMANDS, main
 from atrank_np.errors import DataError
 from atrank_np.memory import peak_rss_mb
 from atrank_np.runs import trained
+from atrank_np.text import one_line, quoted
 
 PACKAGE = Path(cli.__file__).parent
 
@@ -90,14 +91,18 @@ def test_no_output_at_all(tiny, trained_run):
     assert shown.returncode == 0 and ", ?)" in shown.stdout
 
 
-def test_lines_without_a_terminal(tiny, tmp_path):
-    """One for each evaluation, in place of the bar."""
-    flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--evaluations", 2, "--out", tmp_path / "run"]
-    result = process("train", "--data", tiny, *flags)
-    first, last = result.stderr.splitlines()
-    assert result.returncode == 0 and re.fullmatch(r"step \d+ of \d+: loss \d\.\d{4}, AUC 0\.\d{4}", last)
-    assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", result.stdout)
-    assert result.stdout.count("\n") == 8
+def test_progress_without_a_terminal(tiny, tmp_path):
+    """No bar, but a line for each evaluation; with --quiet not even that."""
+    flags = ["--width", 8, "--spaces", 2, "--epochs", 1, "--evaluations", 3]
+    result = process("train", "--data", tiny, *flags, "--out", tmp_path / "run")
+    assert result.returncode == 0
+    lines = result.stderr.splitlines()
+    assert len(lines) == 3 and all(re.fullmatch(r"step \d of 5: loss 0\.\d{4}, AUC 0\.\d{4}", line) for line in lines)
+    assert process("train", "--data", tiny, *flags, "--out", tmp_path / "quiet", "--quiet").stderr == ""
+    assert re.search(
+        r"(?m)^test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", result.stdout
+    )
+    assert result.stdout.splitlines()[-1].startswith("written to ")
 
 
 IMPORTS = """
@@ -132,3 +137,15 @@ def test_one_blas_thread():
     if not result.stdout:
         pytest.skip("numpy has another BLAS here")
     assert result.stdout == "1\n"
+
+
+def test_names_that_a_terminal_would_obey():
+    """Case 19: they are shown escaped, also in messages, which have at most 300 letters and keep the next step."""
+    hostile, shown = "\x1b[31mred\x9b2J\u202egnp\x07", r"\x1b[31mred\x9b2J\u202egnp\x07"
+    assert one_line(f"a\n b{hostile}") == f"a b{shown}"
+    assert quoted(hostile) == '"' + shown.replace(r"\x1b", r"\u001b").replace(r"\x07", r"\u0007") + '"'
+    for name in ("سلام\u200cها", "👩\u200d🚀", "名前", "ñandú"):
+        assert one_line(name) == quoted(name) == name
+    assert str(DataError(f"{hostile}: none")) == f"{shown}: none"
+    long = str(DataError(f"file.csv: {'a' * 1000}; say with --data where it is"))
+    assert len(long) <= 300 and long.startswith("file.csv: aaa") and long.endswith("aaa; say with --data where it is")

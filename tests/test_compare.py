@@ -73,14 +73,18 @@ def test_table_3(compared, tiny, capsys):
     figures = json.loads((compared / "table3.json").read_text())
 
     header, competitor, reference = cells(main)
-    assert header == ["model", "AUC", "difference", "histories swapped", "samples/s", "seconds", "seconds to 99 %"]
+    tops = ["HR@10", "NDCG@10"]
+    assert header == ["model", "AUC", "difference", "histories swapped", *tops, "samples/s", "seconds", "seconds to 99 %"]
     for row, label, name in ((competitor, "BPR-MF", "bpr_mf"), (reference, "ATRank", "atrank")):
         reports = [report(compared / f"{name}-{seed}") for seed in (0, 1)]
         aucs = [r["test_auc"] for r in reports]
         assert figures[name]["auc"] == pytest.approx(aucs, abs=1e-12)
         assert row[:2] == [label, f"{sum(aucs) / 2:.4f} ± {abs(aucs[0] - aucs[1]) / 2**0.5:.4f}"]
         assert row[3] == f"{sum(r['swapped_history_auc'] for r in reports) / 2:.4f}"
-        assert row[4] == f"{sum(r['samples_per_second'] for r in reports) / 2:,.0f}"
+        places = [np.load(compared / f"{name}-{seed}" / "ranks.npz")["rank"] for seed in (0, 1)]
+        assert row[4] == f"{np.mean([np.mean(rank < 10) for rank in places]):.4f}"
+        assert row[5] == f"{np.mean([np.mean((rank < 10) / np.log2(rank + 2)) for rank in places]):.4f}"
+        assert row[6] == f"{sum(r['samples_per_second'] for r in reports) / 2:,.0f}"
     f = figures["bpr_mf"]
     assert competitor[2] == f"{f['difference']:+.4f} ± {f['se']:.4f}" and reference[2] == ""
     assert figures["atrank"]["difference"] is None
@@ -283,7 +287,7 @@ def test_all_variants_are_there():
 @pytest.mark.parametrize(
     "flags, text",
     [
-        ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, got 'gru'"),
+        ("--models cnn,gru", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, top_n, got 'gru'"),
         (
             "--variants clip,gru",
             f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got 'gru'",
@@ -292,7 +296,7 @@ def test_all_variants_are_there():
         ("--seed 3", "--seed: every run has its own (see python -m atrank_np.compare --help)"),
         ("--model cnn", "--model: every run has its own (see python -m atrank_np.compare --help)"),
         ("--nonsense", "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)"),
-        ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, got ''"),
+        ("--models=", "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, top_n, got ''"),
         ("--variants=", f"--variants: expected some of {', '.join(row.name for row in comparison.ONE_CHANGE)}, got ''"),
         ("--variants clip --models cnn", "--models: chooses competitors, and --variants compares none; leave out one of the two"),
         ("--data nowhere", "nowhere: expected a folder with events.csv, found none"),
@@ -356,4 +360,4 @@ def test_data_that_have_changed(own, tiny, tmp_path):
 def test_a_fault_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     result = process("compare", "--models", "gru")
-    assert_fault(result, "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, got 'gru'")
+    assert_fault(result, "--models: expected some of bpr_mf, bilstm, bilstm_attention, cnn, printed, top_n, got 'gru'")

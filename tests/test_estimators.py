@@ -43,6 +43,8 @@ def test_one_line(model):
     settings = "backend='numpy', batch_size=8, epochs=2, evaluations=3, spaces=2, width=8"
     assert repr(model) == f"ATRank({settings}): 28 objects, test AUC {row[5]:.3f} ± {row[6]:.3f}"
     assert repr(ATRank(variant="printed")) == "ATRank(variant='printed'): not trained"
+    assert repr(ATRank("top-n", seed=1)) == "ATRank(purpose='top-n', seed=1): not trained"
+    assert (ATRank("top-n").config.loss, ATRank().config.loss) == ("softmax", "point")
 
 
 def test_the_same_as_the_command(model, tiny, tmp_path, no_picture):
@@ -62,7 +64,7 @@ def test_evaluation(model, log):
     assert metrics | {"popularity_auc", "swapped_history_auc"} <= found.keys()
     assert found["hr@1"] == found["ndcg@1"] <= found["mrr"] <= 1 and found["hr@1"] <= found["hr@5"] == found["recall@5"]
     assert found.keys() - model.evaluate(log, at=()).keys() == metrics
-    with pytest.raises(ValueError, match="^at: expected numbers of at least 1, got 0$"):
+    with pytest.raises(ValueError, match="^at: expected at least 1, got 0$"):
         model.evaluate(log, at=(5, 0))
 
 
@@ -145,6 +147,7 @@ def test_refusals(model, log, tiny):
         "log: expected a Log, as read_log and Log.from_frame make it, got str": lambda: model.recommend(str(tiny), ["u2"]),
         "epoch: no setting of that name; there are backend, batch_size, ": lambda: ATRank(epoch=3),
         "epochs must be at least 1, not 0": lambda: ATRank(epochs=0),
+        "purpose must be one of ranking, top-n, not 'fun'": lambda: ATRank("fun"),
         "variant 'printed' is one of atrank, not of cnn": lambda: CNN(variant="printed"),
         "width: a warm start keeps the model's, 8; got 16": lambda: model.update(log, width=16),
         "ATRank: not trained yet; fit or load comes first": lambda: ATRank().recommend(history=[]),

@@ -279,7 +279,22 @@ def test_a_whole_catalogue(settings, length):
                 backend.train_step(problem.batch, 0.1)
 
 
-@pytest.mark.parametrize("model", ["atrank", "cnn"])
+@pytest.mark.parametrize("model", ["bpr_mf", "bilstm", "cnn"])
+@pytest.mark.parametrize("item_bias", [True, False])
+def test_a_catalogue_in_one_product(model, item_bias):
+    """The same scores as target by target, for histories of any length, also after a step."""
+    problem = toy_problem(np.random.default_rng(12), model=model, item_bias=item_bias)
+    groups = problem.model.space.groups
+    for backend in both(problem):
+        for group, part in enumerate(groups):
+            batch = random_batch(np.random.default_rng(13), groups, [5, 0, 1], [0, 0, 0])
+            for _ in range(2):
+                alone = [backend.scores(one.with_targets(group, np.arange(part.objects))) for one in batch.cut(1)]
+                assert_close(backend.catalogue_scores(batch, group), np.array(alone), 1e-11)
+                backend.train_step(problem.batch, 0.1)
+
+
+@pytest.mark.parametrize("model", ["atrank", "bilstm_attention"])
 def test_a_catalogue_of_several_blocks(model):
     """The shop's 320 items: more than a block of each of two shards, and than a chunk."""
     log = read_log(SHOP)

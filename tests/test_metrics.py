@@ -69,6 +69,7 @@ def test_a_ranking_needs_both(label, offsets):
 
 
 def test_rank_metrics():
-    metrics = rank_metrics(np.array([0, 9, 10, 1]), k=10)
-    assert metrics["hr@10"] == 0.75
+    metrics = rank_metrics(np.array([0, 9, 10, 1]), [1, 10])
+    assert metrics["hr@10"] == metrics["recall@10"] == 0.75 and metrics["hr@1"] == metrics["ndcg@1"] == 0.25
+    assert_close(metrics["mrr"], (1 + 1 / 10 + 1 / 11 + 1 / 2) / 4)
     assert_close(metrics["ndcg@10"], (1 + 1 / np.log2(11) + 0 + 1 / np.log2(3)) / 4)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import warnings
 
 import numpy as np
 import pytest
@@ -13,14 +14,11 @@ from atrank_np.evaluation import attention, plots
 from atrank_np.evaluation.plots import DAY
 
 
-def test_the_pictures_show_these_numbers(two_targets, tmp_path, monkeypatch):
+def test_the_pictures_show_these_numbers(two_targets):
     """Bars and images of both figures, read back from what was drawn."""
     (inside, _), effects = two_targets
-    plt, figures = plots._pyplot(), []
-    monkeypatch.setattr(plt, "close", figures.append)
-    plots.draw_self_attention(tmp_path / "self.png", inside)
-    plots.draw_vanilla_attention(tmp_path / "vanilla.png", inside, effects[0])
-    own, vanilla = figures
+    own = plots.draw_self_attention.__wrapped__(inside)
+    vanilla = plots.draw_vanilla_attention.__wrapped__(inside, effects[0])
     for k, weights in enumerate(inside.self_attention):
         np.testing.assert_array_equal(own.axes[k].images[0].get_array(), weights)
     mean, spaces, without = vanilla.axes[:3]
@@ -40,6 +38,31 @@ def test_names_that_look_like_mathematics(opened, tmp_path):
     plots.draw_self_attention(tmp_path / "self.png", inside)
     plots.draw_vanilla_attention(tmp_path / "vanilla.png", inside, np.zeros(len(inside.behaviours)))
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_letters_that_the_default_font_lacks(opened, tmp_path, capsys):
+    """Case 13: they come from a font that has them; for those that no font has, one line says so, and no warning."""
+    trained, log = opened
+    inside = attention.look_inside(trained, log, longest(log))
+    circled, none = "\N{CIRCLED LATIN CAPITAL LETTER A}", "\U000f1234"  # the first is in STIX, which matplotlib brings along
+    fonts = plots._fonts_with({circled})
+    assert fonts and not any(name.startswith("Last Resort") for name in fonts) and plots._fonts_with({none}) == []
+    for name, letter in (("plain", "a"), ("circled", circled), ("none", none)):
+        labels = [letter * 9] * len(inside.behaviours)
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            plots.draw_self_attention(tmp_path / f"{name}.png", inside._replace(label=letter, behaviours=labels))
+        assert heard == []
+        words = f"none.png: no font of this system has {ascii(none)[1:-1]}; install one, such as Noto Sans CJK\n"
+        assert capsys.readouterr().err == (words if name == "none" else "")
+    boxes, letters = (plots._write(tmp_path / "x.png", lambda: drawing(circled), fonts) for fonts in ([], fonts))
+    assert (boxes, letters) == ({circled}, set())
+
+
+def drawing(text):
+    figure = plots.new_figure(1, 1)
+    figure.text(0, 0, text)
+    return figure
 
 
 def test_the_page_holds_all_that_is_drawn(two_targets, tmp_path):

@@ -20,8 +20,9 @@ FLOORS = [
     {"datasets"},
     {"optimizer", "cli"},
     {"layers", "parameters", "config", "metrics"},
-    {"errors", "memory", "progress", "randomness", "text"},
-    {"arrays"},
+    {"arguments"},
+    {"errors", "memory", "progress", "randomness"},
+    {"arrays", "text"},
 ]
 # What may not be known although it lies below.
 STRANGERS = {

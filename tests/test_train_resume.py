@@ -102,14 +102,16 @@ def rows_written(out):
     return max(len(metrics.read_text().splitlines()) - 1, 0) if metrics.exists() else 0
 
 
-def test_ctrl_c_in_a_process(tiny, tmp_path, no_picture):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_from_outside(number, tiny, tmp_path, no_picture):
+    """By Ctrl-C, or by a scheduler."""
     out = tmp_path / "run"
-    flags = ["--data", tiny, "--out", out, "--width", 8, "--spaces", 2, *SHORT]
+    flags = ["--data", tiny, "--out", out, "--width", 8, "--spaces", 2, *SHORT, "--quiet"]
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     running = subprocess.Popen(command_line("train", *flags), env=environment(), **pipes)
     while running.poll() is None and not rows_written(out):
         time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     stdout, stderr = running.communicate()
     assert re.search(rf"(^|\n)stopped after step \d+ of \d+; go on with --resume {re.escape(str(out))}\n$", stderr)
     assert (running.returncode, stdout) == (130, "")
@@ -121,24 +123,24 @@ def test_ctrl_c_in_a_process(tiny, tmp_path, no_picture):
 DIES_WRITING = """
 import os, signal, sys
 from atrank_np import train
-from atrank_np.runs import checkpoint
+from atrank_np.runs import files
 
 saved, fsync = [], os.fsync
 
 def fsync_or_die(number):
     saved.append(number)
-    if len(saved) == 3:
+    if len(saved) == 4:  # config.json; model.npz and metrics.csv; model.npz
         os.ftruncate(number, os.fstat(number).st_size // 2)
         os.kill(os.getpid(), signal.SIGKILL)
     fsync(number)
 
-checkpoint.os.fsync = fsync_or_die
+files.os.fsync = fsync_or_die
 train.main(sys.argv[1:])
 """
 
 
 def test_killed_while_it_writes_a_checkpoint(trained_run, tiny, tmp_path, no_picture):
-    """Half of the third checkpoint is on disk; the second one is what is there."""
+    """Half of the second checkpoint is on disk; the first one is what is there."""
     out = tmp_path / "run"
     flags = ["--width", "8", "--spaces", "2", "--epochs", "2", "--evaluations", "3", "--batch-size", "8", "--quiet"]
     script = [sys.executable, "-c", DIES_WRITING, "--data", str(tiny), "--out", str(out), *flags]
@@ -175,7 +177,7 @@ def test_resume_refuses_other_choices(trained_run, tmp_path):
     for flag in ("--epochs 10", "--no-item-bias", "--backend numpy", "--out x", "--batch-size 8", "--paper"):
         with pytest.raises(DataError, match="^--resume: goes on with the settings of the run; "):
             train.main(["--resume", str(trained_run), *flag.split()])
-    with pytest.raises(DataError, match="nowhere: no such model; train one with"):
+    with pytest.raises(DataError, match="nowhere: no such run; train one with"):
         train.main(["--resume", str(tmp_path / "nowhere")])
     with pytest.raises(DataError, match="^threads must be at least 1, not 0$"):
         train.main(["--resume", str(trained_run), "--threads", "0"])

@@ -16,6 +16,7 @@ from ..config import MODELS
 from ..datasets.electronics_shaped import ITEMS, electronics_shaped
 from ..datasets.log import Log
 from ..datasets.reading import read_log
+from ..evaluation.plots import new_figure, picture
 from ..text import table
 from .compiling import part_compile
 from .turns import Ratio, assert_equal, assert_equal_trials, take_turns, window
@@ -215,18 +216,15 @@ def part_scaling(report: Report, options: argparse.Namespace) -> list[str]:
             cost = report["scaling"][axis][str(value)]
             rows.append([axis, f"{value:,}", *(f"{cost[name]:.0f}" for name in names)])
     if options.plot:
-        draw(report["scaling"], options.plot)
+        draw(Path(options.plot), report["scaling"])
     return [f"Microseconds for a sample, batch 32, {threads} threads.", table("", "", *names, rows=rows)]
 
 
-def draw(scaling: dict[str, dict[str, dict[str, float]]], path: str) -> None:
+@picture
+def draw(scaling: dict[str, dict[str, dict[str, float]]]) -> Any:
     """Two panels: microseconds for a sample against behaviours and against objects."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+    figure = new_figure(9, 3.8)
+    panels = figure.subplots(1, 2, sharey=True)
     labels = {"length": "behaviours in the history", "items": "objects in the catalogue"}
     for axes, (axis, costs) in zip(panels, scaling.items()):
         for name in next(iter(costs.values())):
@@ -237,8 +235,7 @@ def draw(scaling: dict[str, dict[str, dict[str, float]]], path: str) -> None:
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("µs for a training sample")
     panels[0].legend()
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure
 
 
 PARTS: dict[str, Callable[[Report, argparse.Namespace], list[str]]] = {

@@ -127,7 +127,7 @@ def load_world(folder: str | Path, log: Log) -> World | None:
     if not path.exists():
         return None
     try:
-        made_by = json.loads(path.read_text())
+        made_by = json.loads(path.read_text("utf-8"))
         world = make_world(made_by["seed"], made_by["noise"])
     except (ValueError, KeyError, TypeError):
         raise DataError(f"world.json: expected the seed and noise of the shop, got {path.read_bytes()[:60]!r}") from None

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from ..arrays import Floats, Ints
 from ..errors import DataError
-from ..metrics import auc, nan_to_none, standard_error
+from ..metrics import auc, nan_to_none, rank_metrics, standard_error
 from ..runs.folder import SCHEMA_VERSION
 from ..text import markdown
 from .report import by_length
+
+TOP = ("hr@10", "ndcg@10")
 
 
 class Row(NamedTuple):
@@ -38,6 +40,7 @@ class Runs(NamedTuple):
     curves: list[dict[str, Floats]]  # the columns of metrics.csv by name
     each: Floats  # [seeds,S], the AUC term of every ranking
     tested: dict[str, NDArray[Any]]  # user, group, length [S] and candidates [S,1+R]: what was ranked
+    ranks: list[Floats] = []  # of every seed [X], places among the whole catalogue; or none
 
     def at(self, places: Ints | NDArray[np.bool_]) -> Self:
         """The same with some of the rankings only."""
@@ -59,24 +62,30 @@ class Cell(TypedDict):
 
 def read_runs(label: str, folders: Iterable[Path]) -> Runs:
     """Runs from the folders of finished runs that differ in the seed. DataError for one that is damaged."""
+    folders = list(folders)
     reports, curves, tests = zip(*map(_read_run, folders))
     for tested in tests[1:]:
         judged_alike(label, tested, label, tests[0])
     each = np.stack([auc(tested.pop("scores")).each for tested in tests])
-    return Runs(label, list(reports), list(curves), each, tests[0])
+    return Runs(label, list(reports), list(curves), each, tests[0], _ranks(folders))
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Floats], dict[str, NDArray[Any]]]:
     """Report, curve, and the arrays of test_scores.npz."""
     try:
-        report = json.loads((folder / "report.json").read_text())
+        report = json.loads((folder / "report.json").read_text("utf-8"))
         if report["schema_version"] != SCHEMA_VERSION:
             raise ValueError("schema_version")
-        header, *rows = (folder / "metrics.csv").read_text().splitlines()
+        header, *rows = (folder / "metrics.csv").read_text("utf-8").splitlines()
         curve = dict(zip(header.split(","), np.array([row.split(",") for row in rows], float).T, strict=True))
         return report, curve, dict(np.load(folder / "test_scores.npz"))
     except Exception as fault:  # one wrong byte can raise nearly any exception
         raise DataError(f"{folder}: not a whole run ({type(fault).__name__}); remove it, and it is trained again") from None
+
+
+def _ranks(folders: list[Path]) -> list[Floats]:
+    """What `comparison.rank_catalogue` left there."""
+    return [np.load(folder / "ranks.npz")["rank"] for folder in folders if (folder / "ranks.npz").exists()]
 
 
 def judged_alike(label: str, tested: Mapping[str, NDArray[Any]], other_label: str, other: Mapping[str, NDArray[Any]]) -> None:
@@ -149,6 +158,8 @@ def table(results: Mapping[Row, Runs], reference: Runs) -> tuple[str, dict[str, 
             name: float(np.mean([one[name] for one in runs.reports]))
             for name in ("swapped_history_auc", "samples_per_second", "seconds")
         } | {"seconds_to_99": float(np.mean(reached))}
+        top = [rank_metrics(rank, (10,)) for rank in runs.ranks]
+        means |= {name: float(np.mean([one[name] for one in top])) for name in TOP if top}
         cells = {}
         for line, (label, places, there) in zip(lengths, buckets):
             cells[label] = cell(there if runs is reference else runs.at(places), there)
@@ -157,8 +168,10 @@ def table(results: Mapping[Row, Runs], reference: Runs) -> tuple[str, dict[str, 
         speed = [f"{means[name]:,.0f}" for name in ("samples_per_second", "seconds", "seconds_to_99")]
         flags = [f"`{' '.join(row.flags)}`" if row.flags else "", row.claim] if claims else []
         swapped = f"{means['swapped_history_auc']:.4f}"
-        lines.append([row.label, mean_and_sd(own), difference_in_words(own), swapped, *speed, *flags])
-    header = ["model", "AUC", "difference", "histories swapped", "samples/s", "seconds", "seconds to 99 %"]
+        tops = [f"{means[name]:.4f}" for name in TOP if top]
+        lines.append([row.label, mean_and_sd(own), difference_in_words(own), swapped, *tops, *speed, *flags])
+    tops = [name.upper() for name in TOP if reference.ranks]
+    header = ["model", "AUC", "difference", "histories swapped", *tops, "samples/s", "seconds", "seconds to 99 %"]
     header += ["flags", "the paper"] if claims else []
     controls = {
         "popularity alone": "popularity_auc",
@@ -171,6 +184,8 @@ def table(results: Mapping[Row, Runs], reference: Runs) -> tuple[str, dict[str, 
         f"{protocol_in_words(reference, reference.label)} {report['test_users']} users. Seconds are of training; to 99 %: until "
         f"the first of the {evaluations} evaluations that reaches 99 % of the final AUC."
     )
+    if reference.ranks:
+        about += f" HR and NDCG: one positive among the whole catalogue, for {len(reference.ranks[0])} of these rankings."
     by_numpy = [row.label for row, runs in results.items() if runs.reports[0]["backend"] == "numpy" != report["backend"]]
     if by_numpy:
         about += f" The speed of {', '.join(by_numpy)} is that of NumPy, so do not compare it with the others."

@@ -1,50 +1,99 @@
 """The pictures: AUC against samples, Figures 2, 3 and 4 of the paper, and an interactive page."""
 
+import contextlib
+import functools
 import json
-from collections.abc import Collection, Sequence
+import re
+import sys
+import warnings
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 
 from ..arrays import Floats
 from ..config import LABELS
-from ..runs.folder import COLUMNS
+from ..runs.files import whole, write_text
+from ..runs.trained import COLUMNS
+from ..text import shortened
 from .attention import DAY, Inside
 from .paired import Runs
 from .report import describe
 
 PAGE = Path(__file__).with_name("explore.html")
-# Names may have letters that the default font lacks: of these fonts, those that the system has are used too.
-FONTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Source Han Sans SC",
-    "WenQuanYi Zen Hei",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "Hiragino Sans GB",
-    "Malgun Gothic",
-    "Arial Unicode MS",
-)
+P = ParamSpec("P")
 
 
-def draw_self_attention(path: Path, inside: Inside, tick: float = 1.0) -> None:
+def picture(draw: Callable[P, Any]) -> Callable[Concatenate[Path, P], None]:
+    """Makes of a function that draws on a Figure one that writes the picture to a file: its first argument is the path.
+
+    Letters that the default font lacks are taken from any font of the system. The figures of a run must not be lost with a
+    picture: what hinders it is printed in one line, and so is that there is no font for some letters.
+    """
+
+    @functools.wraps(draw)
+    def write(path: Path, /, *arguments: P.args, **settings: P.kwargs) -> None:
+        try:
+            lacking = _write(path, lambda: draw(*arguments, **settings), [])
+            if lacking and (fonts := _fonts_with(lacking)):
+                lacking = _write(path, lambda: draw(*arguments, **settings), fonts)
+            if lacking:
+                some = shortened(" ".join(sorted(lacking)[:5]))
+                print(f"{path.name}: no font of this system has {some}; install one, such as Noto Sans CJK", file=sys.stderr)
+        except Exception as fault:  # no folder for matplotlib's own files, a full disk, a damaged font, …
+            print(shortened(f"{path}: not drawn: {fault}"), file=sys.stderr)
+
+    return write
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A matplotlib Figure, in inches; without pyplot it needs no window, and a notebook keeps its own settings."""
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), layout="constrained")
+
+
+def _write(path: Path, draw: Callable[[], Any], fonts: Sequence[str]) -> set[str]:
+    """Writes a PNG. -> the letters that none of the fonts has. fonts: names, used after the default one."""
+    import matplotlib
+
+    with matplotlib.rc_context({"font.family": ["sans-serif", *fonts]}), warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        figure = draw()
+        with whole(path) as file:
+            figure.savefig(file, dpi=120, format="png")
+    found = (re.match(r"Glyph (\d+) ", str(warning.message)) for warning in heard)
+    return {chr(int(glyph[1])) for glyph in found if glyph}
+
+
+def _fonts_with(letters: set[str]) -> list[str]:
+    """Names of fonts of this system that have some of these letters, plain ones first; as few as have them all."""
+    from matplotlib import font_manager
+    from matplotlib.ft2font import FT2Font
+
+    names, lacking = [], set(letters)
+    fonts = [font for font in font_manager.fontManager.ttflist if not font.name.startswith("Last Resort")]  # that has boxes
+    for font in sorted(fonts, key=lambda font: (font.style != "normal", font.weight not in (400, "normal"))):
+        with contextlib.suppress(OSError, RuntimeError):  # a font that matplotlib cannot read
+            has = {letter for letter in lacking if FT2Font(font.fname).get_char_index(ord(letter))}
+            if has:
+                names.append(font.name)
+                lacking -= has
+        if not lacking:
+            break
+    return names
+
+
+@picture
+def draw_self_attention(inside: Inside, tick: float = 1.0) -> Any:
     """Figure 3: a heat map for each space; row i shows the weights of behaviour i. tick: seconds in a tick of the log's time."""
-    plt = _pyplot()
     K, n, _ = inside.self_attention.shape
     columns, brightest = min(4, K), inside.self_attention.max(initial=0)
     rows = -(-K // columns)
     side = max(3.1, 0.14 * min(n, 25) if columns > 1 else 4.5)  # inches of a panel, with room for 25 labels
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(side * columns + 3.5, side * rows + 1),
-        layout="constrained",
-        squeeze=False,
-        sharex=True,
-        sharey=True,
-    )
+    figure = new_figure(side * columns + 3.5, side * rows + 1)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for k, panel in enumerate(axes.flat):
         if k >= K:
             panel.axis("off")
@@ -55,18 +104,18 @@ def draw_self_attention(path: Path, inside: Inside, tick: float = 1.0) -> None:
         panel.set_xticks(few, [str(i + 1) for i in few], fontsize=7)
         panel.set_yticks(many, [_label(inside, i, tick) for i in many], fontsize=7)
     figure.colorbar(image, ax=axes, shrink=0.7, label="weight that the row's behaviour gives to the column's")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure
 
 
-def draw_vanilla_attention(path: Path, inside: Inside, effect: Floats, tick: float = 1.0) -> None:  # [n]
+@picture
+def draw_vanilla_attention(inside: Inside, effect: Floats, tick: float = 1.0) -> Any:  # [n]
     """Figure 4: (a) mean over the spaces, with the uniform share; (b) each space. Ours: (c) the effect of each behaviour.
 
     effect: of `attention.left_out`.
     """
-    plt = _pyplot()
     K, n = inside.vanilla_attention.shape
-    figure, (mean, spaces, without) = plt.subplots(1, 3, figsize=(15, 0.28 * n + 2.4), layout="constrained", sharey=True)
+    figure = new_figure(15, 0.28 * n + 2.4)
+    mean, spaces, without = figure.subplots(1, 3, sharey=True)
     mean.barh(np.arange(n), inside.vanilla_attention.mean(0), color="C0")
     mean.axvline(1 / max(n, 1), color="C1", linestyle="--", label="uniform share 1/n")
     mean.set_yticks(np.arange(n), [_label(inside, i, tick) for i in range(n)], fontsize=8)
@@ -84,9 +133,8 @@ def draw_vanilla_attention(path: Path, inside: Inside, effect: Floats, tick: flo
     without.set_xlabel("how far the logit falls without it")
     without.set_title("(c) the same history without that behaviour", fontsize=10)
     for panel in (mean, without):
-        panel.xaxis.set_major_locator(plt.MaxNLocator(5))
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+        panel.locator_params(axis="x", nbins=5)
+    return figure
 
 
 def write_page(path: Path, user: str, insides: Sequence[Inside], effects: Floats, tick: float = 1.0) -> None:  # [T,n]
@@ -106,24 +154,12 @@ def write_page(path: Path, user: str, insides: Sequence[Inside], effects: Floats
         "targets": targets,
     }
     text = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c")  # so that no name can end the page's script
-    path.write_text(PAGE.read_text("utf-8").replace('"DATA"', text), "utf-8")
+    write_text(path, PAGE.read_text("utf-8").replace('"DATA"', text))
 
 
 def _rounded(array: Floats) -> Any:
     """Nested lists of numbers with four digits."""
     return [_rounded(part) for part in array] if array.ndim else float(f"{array:.4g}")
-
-
-def _pyplot() -> Any:
-    """matplotlib.pyplot, without a window and with the fonts that names may need."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import font_manager, pyplot
-
-    present = set(font_manager.get_font_names())
-    matplotlib.rcParams["font.family"] = ["sans-serif", *(name for name in FONTS if name in present)]
-    return pyplot
 
 
 def _label(inside: Inside, i: int, tick: float) -> str:
@@ -148,20 +184,17 @@ def _as_text(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def draw_curve(path: Path, rows: Sequence[Sequence[float]], report: dict[str, Any]) -> None:
+@picture
+def draw_curve(rows: Sequence[Sequence[float]], report: dict[str, Any]) -> Any:
     """A PNG: test AUC against samples seen, with one standard error, and the controls as lines.
 
     rows: of metrics.csv.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
     table, label = dict(zip(COLUMNS, np.array(rows).T)), LABELS[report["config"]["model"]]
     if report["config"]["variant"]:
         label += f", {report['config']['variant']}"
-    figure, axes = plt.subplots(figsize=(7, 4.3), layout="constrained")
+    figure = new_figure(7, 4.3)
+    axes = figure.subplots()
     axes.fill_between(
         table["samples"],
         table["test_auc"] - table["test_auc_se"],
@@ -185,20 +218,17 @@ def draw_curve(path: Path, rows: Sequence[Sequence[float]], report: dict[str, An
     axes.set_title(describe(report, report["config"]["validate"])[0].split(" (")[0])
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize=9)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure
 
 
-def draw_comparison(path: Path, results: Collection[Runs], reference: Runs) -> None:
+@picture
+def draw_comparison(results: Collection[Runs], reference: Runs) -> Any:
     """Figure 2: AUC against samples seen and against seconds of training. Thin lines are seeds, a thick line is their mean."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
     from matplotlib.ticker import LogLocator
 
     report = reference.reports[0]
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    figure = new_figure(11, 4.6)
+    axes = figure.subplots(1, 2, sharey=True)
     for ax, column in zip(axes, ("samples", "seconds")):
         for i, runs in enumerate(results):
             x, y = ([curve[name] for curve in runs.curves] for name in (column, "test_auc"))
@@ -214,5 +244,4 @@ def draw_comparison(path: Path, results: Collection[Runs], reference: Runs) -> N
     axes[1].xaxis.set_major_formatter("{x:g}")
     axes[1].minorticks_off()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    return figure

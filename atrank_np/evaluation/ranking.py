@@ -1,11 +1,13 @@
 """The catalogue ranked: for users of a log, or for a history."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from ..arrays import Floats, Ints, Mask
+from ..arguments import whole
+from ..arrays import Floats, Ints, Mask, texts
 from ..backend import Backend
 from ..datasets.log import Log, not_taken, user_of_event
 from ..datasets.packing import ranges
@@ -13,6 +15,7 @@ from ..datasets.protocol import Protocol
 from ..datasets.reading import LATEST
 from ..datasets.samples import Events, Samples
 from ..datasets.schema import Schema
+from ..datasets.soundness import check_log
 from ..errors import ArgumentError
 from ..progress import progress
 from ..runs.trained import Trained
@@ -34,8 +37,8 @@ def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None
 
     at: behaviours before this time count; by default all, and the time is one tick after the last one, or 0 without any.
     """
-    if at is not None and abs(at) > LATEST:
-        raise ArgumentError(f"at: expected an integer below 2^62, got {at}")
+    if at is not None:
+        at = whole("at", at, -LATEST, LATEST)
     schema = trained.schema
     seen = np.isin(log.group, [schema.index(name) for name in schema.history])
     seen &= ~not_taken(schema, log.actions, log.group, log.action)
@@ -54,15 +57,16 @@ def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None
 def log_of(trained: Trained, history: Events) -> Log:
     """The log of one user with this history, which is numbered as the model.
 
-    ArgumentError for times that are not in order, and for bpr_mf, which has no parameters for a history.
+    ArgumentError for numbers that the model does not have, times that are not in order, and for bpr_mf, which has no parameters
+    for a history.
     """
     if trained.config.model == "bpr_mf":
         raise ArgumentError("history: bpr_mf ranks for users of its training data, not for a history; name one of them")
-    if (np.diff(history.time) < 0).any():
-        raise ArgumentError("history: expected the behaviours in the order of their times")
     about = (trained.schema, trained.actions, trained.tables, trained.catalogues)
     counts = {"events of an object that the model does not know": int((history.object == 0).sum())}
-    return Log(*about, np.array(["the user"]), np.array([0, len(history.time)]), *history, counts)
+    log = Log(*about, texts(["the user"]), np.array([0, len(history.time)]), *history, counts)
+    check_log(log)
+    return replace(log, group=log.group.astype(np.int8), object=log.object.astype(np.int32), action=log.action.astype(np.int16))
 
 
 def scores_by_block(
@@ -135,8 +139,8 @@ def first_choices(trained: Trained, log: Log, user: str, n: int, group: str, at:
 
 def target_group(schema: Schema, group: str | None = None) -> str:
     """The name of a target group, by default the first. ArgumentError for one that is not ranked."""
-    group = group or schema.targets[0]
-    if group not in schema.targets:
+    group = schema.targets[0] if group is None else group
+    if not isinstance(group, str) or group not in schema.targets:
         raise ArgumentError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
     return group
 

@@ -11,6 +11,7 @@ from ..models.bilstm import BiLSTM, BiLSTMAttention
 from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
 from ..models.common_space import CommonSpace
+from ..models.one_vector import has_one_vector, object_vectors, user_vectors
 from ..models.variants import NoTime, Printed
 from ..optimizer import FOLD, RULES
 from ..parameters import kind
@@ -135,12 +136,18 @@ class NumbaBackend:
 
     def catalogue_scores(self, batch, group):
         """Logits [B, M] of every object of a group (its index), row 0 too, for each history of a batch without targets."""
-        return np.array([self._scores_of_catalogue(one, group) for one in batch.cut(1)])
+        state = (group, self.step, self.table_scale)
+        if not has_one_vector(self.model):
+            return np.array([self._scores_of_catalogue(one, group, state) for one in batch.cut(1)])
+        if self.objects is None or self.objects[0] != state:  # kept until the parameters change
+            self.objects = state, object_vectors(self, batch, group)
+        return user_vectors(self, batch, group) @ self.objects[1].T
 
-    def _scores_of_catalogue(self, batch, group):
-        objects, state = self.model.space.groups[group].objects, (group, self.step, self.table_scale)
-        if not isinstance(self.model, ATRank):
-            return self._catalogue_in_blocks(batch, group, objects, state)
+    def _scores_of_catalogue(self, batch, group, state):
+        objects = self.model.space.groups[group].objects
+        if not isinstance(self.model, ATRank):  # the history is encoded again for every block of objects
+            blocks = [np.arange(first, min(first + CHUNK, objects)) for first in range(0, objects, CHUNK)]
+            return np.concatenate([self.scores(batch.with_targets(group, block)) for block in blocks])
         self._run(batch)
         own = self.packed_threads[0]
         new = self.objects is None or self.objects[0] != state
@@ -159,23 +166,6 @@ class NumbaBackend:
 
         self.team.run(job)
         return f
-
-    def _catalogue_in_blocks(self, batch, group, objects, state):
-        """A user vector that does not depend on the target is multiplied by all h; else the history is encoded for each block
-        of objects."""
-        run, alike = self.scores, type(self.model) in (BiLSTM, CNN) and self.model.ranking == "dot"
-        if alike:
-            _, e, _ = self.vectors(batch.with_targets(group, np.array([1])))
-            if self.objects is not None and self.objects[0] == state:
-                return self.objects[1] @ e[0] + self.objects[2]
-            run, batch = self.vectors, batch.with_behaviours(np.arange(0))
-        blocks = [np.arange(first, min(first + CHUNK, objects)) for first in range(0, objects, CHUNK)]
-        found = [run(batch.with_targets(group, block)) for block in blocks]
-        if not alike:
-            return np.concatenate(found)
-        h, _, bias = map(np.concatenate, zip(*found))
-        self.objects = state, h, bias  # kept until the parameters change
-        return h @ e[0] + bias
 
     # A step
 

@@ -4,25 +4,24 @@ import contextlib
 import csv
 import io
 import json
-import os
+import sys
 from collections.abc import Iterable
-from dataclasses import asdict, astuple, fields, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 from ..config import Config
-from ..datasets.folder import DataSource
+from ..datasets.folder import DataSource, find_data
 from ..datasets.log import Log
 from ..datasets.shop_world import World
 from ..errors import DataError
 from .checkpoint import load
+from .files import write_text
 from .growth import joined
-from .trained import Trained
+from .trained import COLUMNS, Trained
 
 SCHEMA_VERSION = 1  # of report.json
 
 FILES = ("model.npz", "metrics.csv", "test_scores.npz", "curve.png", "report.json", "config.json")  # of a run folder
-
-COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")
 
 
 def write_rows(path: Path, rows: Iterable[list[float]]) -> None:
@@ -30,13 +29,6 @@ def write_rows(path: Path, rows: Iterable[list[float]]) -> None:
     text = io.StringIO(newline="")
     csv.writer(text).writerows([COLUMNS, *rows])
     write_text(path, text.getvalue())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file, whole or not at all."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, "utf-8", newline="")
-    os.replace(beside, path)
 
 
 def config_text(data: DataSource, config: Config, warm: str | None = None) -> str:
@@ -53,7 +45,7 @@ def refuse_taken(out: Path, text: str) -> None:
     refuse_run(out)
     for name in FILES:
         path = out / name
-        if path.exists() and (name != "config.json" or path.read_text(errors="replace") != text):
+        if path.exists() and (name != "config.json" or path.read_text("utf-8", "replace") != text):
             raise DataError(f"{path}: exists, and is not of this run; choose another --out, or remove it")
 
 
@@ -82,8 +74,7 @@ def free_folder(name: str) -> Path:
 
 def remove(out: Path) -> None:
     """Removes what a run leaves that ends before its first checkpoint; the folder too, unless it holds other files."""
-    for name in ("config.json", "model.npz.part"):
-        (out / name).unlink(missing_ok=True)
+    (out / "config.json").unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         out.rmdir()
 
@@ -93,7 +84,7 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, Wo
 
     data: the data folder, if it has moved since. DataError if the model was not trained on that log.
     """
-    trained, source = load(run), source_of(run, data)
+    trained, (source, _, _) = load(run), settings_of(run, data)
     log, world = source.read()
     log = joined(trained, log)
     if not trained.fits(log):
@@ -101,15 +92,30 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, Wo
     return trained, log, world
 
 
-def source_of(run: str | Path, data: str | None = None) -> DataSource:
-    """The data that a run folder names. data: its folder, if that is another. DataError for a config.json of another making."""
+def settings_of(run: str | Path, data: str | None = None) -> tuple[DataSource, Config, str | None]:
+    """What a run was started with: its data, its settings, and the run that it began from, if any.
+
+    data: the data folder, if it has moved since. DataError if config.json is not as `config_text` writes it.
+    """
     path = Path(run) / "config.json"
     try:
-        entry = json.loads(path.read_text())["data"]
-        source = DataSource(**{field.name: entry[field.name] for field in fields(DataSource)})
-        folder, *lists, size = astuple(source)
-        if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
+        written = json.loads(path.read_text("utf-8"))
+        entry, config = written["data"], Config(**written["config"])
+        source = DataSource(**entry)
+        kinds = (list, list, list, int, dict, bool, bool, bool)
+        if not isinstance(source.data, str) or not all(map(isinstance, astuple(source)[1:], (kind | None for kind in kinds))):
             raise TypeError
-        return source if data is None else replace(source, data=data)
-    except (OSError, ValueError, KeyError, TypeError):
+        warm = written.get("warm_start")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(f"{path}: expected the run's settings, as train writes them") from None
+    source = source if data is None else replace(source, data=data)
+    if not find_data(source.data).exists():
+        raise DataError(f"{source.data}: the data folder of {run} is not there; say with --data where it is")
+    return source, config, warm
+
+
+def note_unfinished(run: str | Path, trained: Trained) -> None:
+    """Says that the training of a run was stopped, if it was."""
+    if (Path(run) / "config.json").exists() and not (Path(run) / "report.json").exists():
+        go_on = f"go on with python -m atrank_np.train --resume {run}"
+        print(f"note: {run}: its training was stopped after step {trained.step}; {go_on}", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Floats, Ints, Texts
+from ..arrays import Floats, Ints, Texts, texts
 from ..backend import Backend, make_backend
 from ..config import Config
 from ..datasets.log import Bag, Catalogue, Log
@@ -21,13 +21,14 @@ from ..optimizer import Moments, unscaled
 from ..parameters import Params
 
 FARTHEST = 10.0  # standard deviations: a number that training has not seen must not outweigh all other features
+COLUMNS = ("step", "samples", "epoch", "learning_rate", "loss", "test_auc", "test_auc_se", "seconds")  # of metrics.csv
 
 
 @dataclass
 class Progress:
     """What a resumed training needs beside parameters and step."""
 
-    rows: list[list[float]] = field(default_factory=list)  # of metrics.csv, see runs.folder.COLUMNS
+    rows: list[list[float]] = field(default_factory=list)  # of metrics.csv, see COLUMNS
     loss_sum: float = 0.0  # over the targets since the last row
     targets: int = 0  # since the last row
     seconds: float = 0.0  # of training so far
@@ -44,7 +45,7 @@ class Trained:
     config: Config
     schema: Schema
     actions: tuple[str, ...]
-    tables: dict[str, NDArray[np.str_]]  # table -> its vocabulary, as in Log
+    tables: dict[str, Texts]  # table -> its vocabulary, as in Log
     catalogues: dict[str, Catalogue]  # group -> its objects
     target_actions: list[int]  # of each group of the schema
     statistics: dict[str, list[float]]  # "group.feature" -> [mean, deviation] of a number
@@ -134,7 +135,7 @@ def assemble(protocol: Protocol) -> Trained:
         statistics=statistics,
         features=digest_of_features(log),
         events=digest_of_events(log),
-        users=np.array(["unknown", *(log.users.tolist() if config.model == "bpr_mf" else [])]),
+        users=texts(["unknown", *(log.users.tolist() if config.model == "bpr_mf" else [])]),
         params={},
     )
     try:
