@@ -33,10 +33,10 @@ PURPOSES: dict[str, Settings] = {
         "batch_size": 64 * 17,
         "optimizer": "adam",
         "learning_rate": 1e-3,
-        "l2": 0.1,
-        "dropout": 0.2,
+        "l2": 0.2,
+        "dropout": 0.3,
         "gain_init": 0.3,
-        "epochs": 10,
+        "epochs": 7,
         "clip": 0.0,
     },
 }

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from . import arguments
 from .arrays import Floats
 from .backend import Backend
 from .config import PURPOSES, Config, defaults
@@ -126,7 +127,7 @@ class Recommender:
         """Goes on with the training on a log that has grown: new events, users, objects, actions, values of features.
 
         What the model knows keeps its parameters; what is new starts as in a new model. The learning rate starts and falls as
-        in a new run of so many epochs.
+        in a new run of so many epochs; a lower one, such as a tenth, disturbs less of what is known.
 
         Parameters
         ----------
@@ -177,14 +178,14 @@ class Recommender:
             ``test_auc`` and ``test_auc_se`` (one standard error), the controls ``popularity_auc``, ``swapped_history_auc``,
             ``in_history_auc``, ``features_shared_auc``, and for each k ``hr@k``, ``recall@k``, ``ndcg@k``, and ``mrr``.
         """
-        numbered = self._known(log)
-        protocol = Protocol(numbered, self.config)
+        ks = [arguments.whole("at", k, least=1) for k in arguments.items("at", at)]
+        protocol = Protocol(self._known(log), self.config)
         with self._lock:
             backend = self._made_backend()
             scores = score(backend, protocol, protocol.task)
             report = report_of(backend, protocol, protocol.task, scores)
-            if at:
-                report |= rank_metrics(full_ranks(backend, protocol, protocol.test, show), at)
+            if ks:
+                report |= rank_metrics(full_ranks(backend, protocol, protocol.test, show), ks)
         return report
 
     def recommend(
@@ -254,21 +255,17 @@ class Recommender:
         >>> sorted(ids)
         ['i2', 'i3']
         """
-        if n < 1:
-            raise ArgumentError(f"n: expected at least 1, got {n}")
-        trained = self._fitted()
+        n, trained = arguments.whole("n", n, least=1, below=2**20), self._fitted()
         group = target_group(trained.schema, group)
         if (log is None) == (history is None):
             raise ArgumentError("recommend: expected either a log, or a history")
-        if isinstance(users, str) or isinstance(history, str):
-            raise ArgumentError("recommend: expected lists of names as users and as history, got one text")
         if log is None and users is not None or log is not None and (times is not None or actions is not None):
             raise ArgumentError("recommend: users go with a log, times and actions with a history")
-        numbered = self._known(log) if log is not None else self._log_of(list(history or ()), times, actions)
-        places = np.arange(len(numbered.users)) if users is None else places_of(numbered, users)
+        numbered = self._known(log) if log is not None else self._log_of(history, times, actions)
+        places = np.arange(len(numbered.users)) if users is None else places_of(numbered, arguments.names("users", users))
         objects, mask = trained.catalogues[group].objects, None
         if candidates is not None:
-            mask = np.isin(np.arange(len(objects)), objects_of(trained, group, candidates))
+            mask = np.isin(np.arange(len(objects)), objects_of(trained, group, arguments.names("candidates", candidates)))
         asked = moments(trained, numbered, places, group, at)
         ids, scores = np.full((len(places), n), None, object), np.full((len(places), n), -np.inf, np.float32)
         with self._lock:
@@ -291,8 +288,9 @@ class Recommender:
         ids : array of object [n], cosines : array of float [n]
             Names, most similar first; fewer where the group has fewer. ArgumentError for an object that there is not.
         """
-        names, cosines = zip(*nearest(self._fitted(), target_group(self.trained_.schema, group), item, n))
-        return np.array(names, object), np.array(cosines)
+        n, trained = arguments.whole("n", n, least=1), self._fitted()
+        found = nearest(trained, target_group(trained.schema, group), item, n)
+        return np.array([name for name, _ in found], object), np.array([cosine for _, cosine in found])
 
     def attention(
         self, log: Log, user: str, item: str | None = None, *, group: str | None = None, at: int | None = None
@@ -358,9 +356,10 @@ class Recommender:
             self._numbered = log, numbered
         return numbered
 
-    def _log_of(self, names: list[str], times: Sequence[int] | None, actions: Sequence[str] | None) -> Log:
+    def _log_of(self, history: Any, times: Any, actions: Any) -> Log:
         """The log of one user with this history."""
-        trained, n = self.trained_, len(names)
+        names, trained = arguments.names("history", history), self.trained_
+        n = len(names)
         schema, group, rows = trained.schema, np.zeros(n, np.int8), np.zeros(n, np.int32)
         for g in map(schema.index, reversed(schema.history)):
             found = {name: row for row, name in enumerate(trained.catalogues[schema.groups[g].name].objects[1:].tolist(), 1)}
@@ -368,10 +367,11 @@ class Recommender:
             group, rows = np.where(row > 0, g, group).astype(np.int8), np.where(row > 0, row, rows)
         action = np.array(trained.target_actions, np.int16)[group]
         if actions is not None:
-            for name in set(actions) - set(trained.actions):
+            actions = arguments.names("actions", actions)
+            for name in sorted(set(actions) - set(trained.actions)):
                 raise ArgumentError(f"actions: expected some of {', '.join(trained.actions)}, got {name!r}")
             action = np.array([trained.actions.index(name) for name in actions], np.int16)
-        time = np.zeros(n, np.int64) if times is None else np.array(times, np.int64)
+        time = np.zeros(n, np.int64) if times is None else arguments.times("times", times)
         if len(time) != n or len(action) != n:
             raise ArgumentError(f"times and actions: expected one for each of the {n} objects of the history")
         return log_of(trained, Events(group, rows, action, time))

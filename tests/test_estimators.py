@@ -64,7 +64,7 @@ def test_evaluation(model, log):
     assert metrics | {"popularity_auc", "swapped_history_auc"} <= found.keys()
     assert found["hr@1"] == found["ndcg@1"] <= found["mrr"] <= 1 and found["hr@1"] <= found["hr@5"] == found["recall@5"]
     assert found.keys() - model.evaluate(log, at=()).keys() == metrics
-    with pytest.raises(ValueError, match="^at: expected numbers of at least 1, got 0$"):
+    with pytest.raises(ValueError, match="^at: expected at least 1, got 0$"):
         model.evaluate(log, at=(5, 0))
 
 

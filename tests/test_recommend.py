@@ -280,11 +280,8 @@ def test_faults(trained_run, tmp_path):
         ("--user", "u1", "--top", "0"): "--top: expected at least 1, got 0",
         ("--user", "u1", "--group", "shops"): "group 'shops': expected one that the model ranks: items, queries",
         ("--user", "u1", "--candidates", str(gone)): "object 'i99': expected one of the model's items; none has that name",
-        ("--user", "u1", "--at", str(2**62 + 1)): f"at: expected an integer below 2^62, got {2**62 + 1}",
-        (
-            "--history",
-            str(file),
-        ): "history.csv:2: time: expected an integer below 2^62 or a decimal below 2^53 or an ISO date, got 'soon'",
+        ("--user", "u1", "--at", str(2**62 + 1)): f"at: expected less than {2**62}, got {2**62 + 1}",
+        ("--history", str(file)): "history.csv:2: time: expected an integer below 2^62, got 'soon'",
         ("--history", str(two)): "two.csv: expected the events of one user, got those of 'ann', 'bob' …",
         ("--history", str(every)): "group 'items': no object is left to rank, because the history holds all of them",
         ("--history", str(none)): f"{none}: expected a readable file: No such file or directory",

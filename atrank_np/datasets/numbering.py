@@ -1,7 +1,7 @@
 """From tables of names to the arrays of a log. Only here strings become dense integers.
 
 Tables are read in blocks of rows, so a log needs memory for its arrays and its vocabularies, but not for a Python object per
-event. A block with a fault is parsed again row by row, by the same code, to find the place of the fault.
+event. The halves of a block with a fault are parsed again, by the same code, to find the place of the fault.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -230,11 +230,18 @@ def _parsed(
         try:
             parsed = parse(cells, n)
         except ValueError:
-            for row in range(n):
+            first, end = 0, n  # of rows with a fault among them, the first one of the block
+            while end - first > 1:
+                middle = (first + end) // 2
                 try:
-                    parse({name: _row(column, row) for name, column in cells.items()}, 1)
-                except ValueError as fault:
-                    raise DataError(f"{table.place(done + row)}: {fault}") from None
+                    parse({name: _part(column, first, middle) for name, column in cells.items()}, middle - first)
+                    first = middle
+                except ValueError:
+                    end = middle
+            try:
+                parse({name: _part(column, first, end) for name, column in cells.items()}, 1)
+            except ValueError as fault:
+                raise DataError(f"{table.place(done + first)}: {fault}") from None
             raise
         yield parsed
         done += n
@@ -242,10 +249,12 @@ def _parsed(
         raise DataError(f"{table.head}: expected rows below the header, found none")
 
 
-def _row(column: Any, row: int) -> Any:
+def _part(column: Any, first: int, end: int) -> Any:
+    """Some rows of a column, with no other values than theirs."""
     if isinstance(column, Encoded):
-        return Encoded([column.values[column.codes[row]]], np.zeros(1, int))
-    return column[row : row + 1]
+        used, codes = np.unique(column.codes[first:end], return_inverse=True)
+        return Encoded([column.values[value] for value in used], codes)
+    return column[first:end]
 
 
 def _values(feature: Feature, column: Any, vocabularies: Mapping[str, Numbering]) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,6 @@ import numpy as np
 
 from ..errors import DataError
 from .tables import Block, Column, Encoded, Table, Wanted, cells_of, text_of
-
-ROWS = 2**20  # that are read at a time: each different name of a block is looked up once
 
 
 class ParquetTable(Table):
@@ -37,12 +36,19 @@ class ParquetTable(Table):
         self.named(self.parts.schema.names)
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
+        """All rows as one block: names take four bytes a row, and pyarrow looks each different one up."""
+        import pyarrow
+
+        kinds = list(wanted.values())
+        parts: list[list[Any]] = [[] for _ in wanted]
         try:
-            for part in self.parts.get_fragments():
-                for batch in part.to_batches(schema=self.parts.schema, columns=list(wanted), batch_size=ROWS):
-                    if len(batch):
-                        columns = {column: _column(batch.column(column), kind) for column, kind in wanted.items()}
-                        yield len(batch), columns
+            with ThreadPoolExecutor() as pool:
+                for fragment in self.parts.get_fragments():
+                    for batch in fragment.to_batches(schema=self.parts.schema, columns=list(wanted)):
+                        for part, array in zip(parts, pool.map(_encoded, batch.columns, kinds)):
+                            part.append(array)
+            if rows := sum(map(len, parts[0])):
+                yield rows, {c: _column(pyarrow.chunked_array(part), kind) for (c, kind), part in zip(wanted.items(), parts)}
         except (self.fault, OSError) as fault:
             raise DataError(f"{self.name}: expected readable Parquet: {fault}") from None
 
@@ -50,12 +56,18 @@ class ParquetTable(Table):
         return f"{self.name}: row {row}"
 
 
-def _column(array: Any, kind: str) -> Column:
-    """A column of pyarrow as `kind` needs it."""
-    if kind != "name":
-        return cells_of(array.to_numpy(zero_copy_only=False), kind)
-    if hasattr(array, "dictionary"):  # whose values may stand in any order
+def _encoded(array: Any, kind: str) -> Any:
+    """An array of pyarrow, with names encoded by first appearance; a missing name is encoded like any other."""
+    if kind == "name" and hasattr(array, "dictionary"):  # whose values may stand in any order
         array = array.cast(array.type.value_type)
-    encoded = array.dictionary_encode("encode")  # a missing value becomes None, a value as any other
-    names = encoded.dictionary.to_pylist()
-    return Encoded(names if set(map(type, names)) == {str} else list(map(text_of, names)), np.asarray(encoded.indices))
+    return array.dictionary_encode("encode") if kind == "name" else array
+
+
+def _column(array: Any, kind: str) -> Column:
+    """A chunked array of pyarrow as `kind` needs it."""
+    if kind != "name":
+        return cells_of(np.asarray(array), kind)
+    chunks = array.unify_dictionaries().chunks
+    names = chunks[0].dictionary.to_pylist()
+    codes = np.concatenate([np.asarray(chunk.indices) for chunk in chunks])
+    return Encoded(names if set(map(type, names)) == {str} else list(map(text_of, names)), codes)
