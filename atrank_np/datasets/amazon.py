@@ -174,8 +174,8 @@ def _parsed(path: Path, check: bool, parse: Callable[[str], Parsed]) -> Iterator
             text = gzip.GzipFile(fileobj=file) if file.peek()[:2] == b"\x1f\x8b" else file
             for line in iter(lambda: text.readline(LONGEST_LINE), b""):
                 number += 1
-                if line.strip():
-                    yield parse(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                if (record := line.decode("utf-8-sig" if number == 1 else "utf-8")).strip():
+                    yield parse(record)
         if not number:
             raise EOFError("it is empty")
     except ValueError as fault:
