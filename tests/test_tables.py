@@ -143,6 +143,14 @@ def test_forms_of_time(tmp_path, monkeypatch, form, block):
         assert len(set(log.time)) == 1 and log.object.tolist() == [1, 1, 2][-len(log.object) :]
 
 
+def test_more_users_than_sixteen_bits_can_number(tmp_path):
+    """Users 0 and 65,536 are two; their events come back to them, in time order."""
+    n = 2**16 + 2
+    log = Log.from_frame({"user": [*range(n), *range(n)], "object": [1] * n + [2] * n, "time": [5] * n + [4] * n})
+    assert log.users.tolist() == list(map(str, range(n))) and (np.diff(log.offsets) == 2).all()
+    assert log.object.reshape(n, 2).tolist() == [[2, 1]] * n
+
+
 def test_events_alone(tmp_path):
     """Objects are those of the events, in their order; a file of the group that is named elsewhere is asked for."""
     log = read_log(write(tmp_path, events_csv=EVENTS))
