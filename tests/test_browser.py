@@ -107,7 +107,7 @@ def test_a_screen_reader(width, opened):
     first = table.get_by_role("row").nth(1)
     assert first.get_by_role("cell").count() == 6 and NAMES[0][:59] in first.inner_text()
     assert page.locator(".bar:not([aria-hidden=true])").count() == 0
-    assert page.get_by_label("target").count() == page.get_by_label("space").count() == 1
+    assert all(page.get_by_role("combobox", name=name).count() == 1 for name in ("target", "space"))
     assert page.get_by_role("img", name="Self-attention, mean over the spaces").count() == 1
     page.click("tbody tr >> nth=2")
     assert page.get_by_role("status").inner_text() == f"number 3, {NAMES[2]}, is chosen"
@@ -136,9 +136,8 @@ def test_dark_mode(scheme, opened):
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == (scheme == "dark")
     assert all(contrast(page, selector) > 7 for selector in ("h1", "td", "figcaption", "tr[aria-current=true] td"))
-    most = (
-        "const flat = selfAttention('mean').flat(), top = flat.indexOf(Math.max(...flat)), low = flat.indexOf(Math.min(...flat));"
-    )
+    most = "const flat = selfAttention('mean').flat();"
+    most += "const top = flat.indexOf(Math.max(...flat)), low = flat.indexOf(Math.min(...flat));"
     pixel = "(i) => find('canvas').getContext('2d').getImageData((i % n + .5) * 9, (Math.floor(i / n) + .5) * 9, 1, 1).data[2]"
     assert page.evaluate("Math.ceil(832 / n)") == 9
     strong, weak = page.evaluate(f"() => {{ {most} const at = {pixel}; return [at(top), at(low)]; }}")
