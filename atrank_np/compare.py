@@ -118,9 +118,9 @@ def compare_rows(plan: Plan, rows: Sequence[Row], picture: str) -> tuple[str, di
 
 def compare_tasks(plan: Plan, competitors: Sequence[Row], data: Path, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Table 5 on a data folder. given: flags of train. -> Markdown and figures."""
-    schema = Schema.load(data)
-    history = given["history"].split(",") if "history" in given else schema.history
-    targets = given["target"].split(",") if "target" in given else history
+    schema = Schema.load(data, given.get("columns"))
+    history = given.get("history", schema.history)
+    targets = given.get("target", history)
     for name in targets:
         if name not in history:  # one2one would drop its repeated targets, the other tasks would not
             raise DataError(f"--tasks: expected --target among the groups of --history, got {name!r}")

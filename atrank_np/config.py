@@ -33,10 +33,10 @@ PURPOSES: dict[str, Settings] = {
         "batch_size": 64 * 17,
         "optimizer": "adam",
         "learning_rate": 1e-3,
-        "l2": 0.1,
-        "dropout": 0.2,
+        "l2": 0.2,
+        "dropout": 0.3,
         "gain_init": 0.3,
-        "epochs": 10,
+        "epochs": 7,
         "clip": 0.0,
     },
 }
@@ -74,6 +74,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "ranking": ("dot", "deep"),
     "loss": ("point", "pair", "softmax"),
     "negatives_by": ("uniform", "popularity"),
+    "eval_negatives_by": ("uniform", "popularity"),
     "optimizer": ("sgd", "adam", "adagrad"),
     "schedule": ("exponential", "step"),
     "backend": ("numpy", "numba"),
@@ -116,6 +117,7 @@ class Config:
     # Evaluation
     eval_seed: int = 0
     eval_negatives: int = 1  # per test positive
+    eval_negatives_by: str = "uniform"  # or "popularity", as in training
     split_time: int | None = None  # test on each user's first target from this tick on; None: on the last one
     validate: bool = False  # evaluate on the last event but one; the test events are not read
     evaluations: int = 10  # test scorings in a run

@@ -94,11 +94,13 @@ class Recommender:
         if not hasattr(self, "trained_"):
             return "not trained"
         objects = sum(len(self.trained_.catalogues[group].objects) - 1 for group in self.trained_.schema.targets)
-        rows = self.history_
-        what = "validation" if self.config.validate or self.config.patience else "test"
-        return f"{objects:,} objects" + (
-            f", {what} AUC {rows['test_auc'][-1]:.3f} ± {rows['test_auc_se'][-1]:.3f}" if rows["step"] else ""
-        )
+        rows = [dict(zip(COLUMNS, row)) for row in self.trained_.state.rows]
+        if not rows:
+            return f"{objects:,} objects"
+        row, what = rows[-1], "validation" if self.config.validate or self.config.patience else "test"
+        if self.config.patience:  # the one that is kept
+            row = max(rows, key=lambda row: row["test_auc"])
+        return f"{objects:,} objects, {what} AUC {row['test_auc']:.3f} ± {row['test_auc_se']:.3f}"
 
     # Training
 
@@ -114,16 +116,10 @@ class Recommender:
         show : bool
             A progress bar in terminals and notebooks; where the output is a file, a line at each evaluation.
 
-        Returns
-        -------
-        Self
-
         Raises
         ------
-        DataError
-            The log leaves nothing to train or test on.
-        Diverged
-            The loss is NaN or infinite.
+        DataError, Diverged
+            The log leaves nothing to train or test on; the loss is NaN or infinite.
         """
         return self._take(fit(_checked(log), self.config, callback=callback, show=show).trained)
 
@@ -131,7 +127,7 @@ class Recommender:
         """Goes on with the training on a log that has grown: new events, users, objects, actions, values of features.
 
         What the model knows keeps its parameters; what is new starts as in a new model. The learning rate starts and falls as
-        in a new run of so many epochs.
+        in a new run of so many epochs; a lower one, such as a tenth, disturbs less of what is known.
 
         Parameters
         ----------
@@ -139,21 +135,13 @@ class Recommender:
             All events, the old ones too: they are the histories of the new ones.
         epochs : int
             Passes over the log's training samples.
-        callback, show
-            As for `fit`.
-        **settings
-            Settings of the training that differ from before, such as ``learning_rate=0.1``.
-
-        Returns
-        -------
-        Self
+        callback, show, **settings
+            As for `fit` and for the class: settings that differ from before, such as ``learning_rate=0.1``.
 
         Raises
         ------
-        ArgumentError
-            A setting that needs other parameters, such as the width.
-        DataError
-            The log has not the groups and features of the model.
+        ArgumentError, DataError
+            A setting that needs other parameters, such as the width; a log without the model's groups and features.
         """
         config = checked(replace, self._fitted().config, epochs=epochs, **settings)
         resume, numbered = warm_start(self._fitted(), _checked(log), config)
@@ -292,23 +280,13 @@ class Recommender:
 
         Parameters
         ----------
-        item : str
-            The name of an object of the group.
-        n : int
-            How many.
-        group : str, optional
-            By default the first target group.
+        item, n, group
+            The name of an object, how many are wanted, and the object's group; by default the first target group.
 
         Returns
         -------
-        ids : array of object [n]
-            Names, most similar first; fewer where the group has fewer.
-        cosines : array of float [n]
-
-        Raises
-        ------
-        ArgumentError
-            An object or a group that there is not.
+        ids : array of object [n], cosines : array of float [n]
+            Names, most similar first; fewer where the group has fewer. ArgumentError for an object that there is not.
         """
         n, trained = arguments.whole("n", n, least=1), self._fitted()
         found = nearest(trained, target_group(trained.schema, group), item, n)
@@ -321,26 +299,15 @@ class Recommender:
 
         Parameters
         ----------
-        log : Log
+        log, user, group, at
             As for `recommend`.
-        user : str
-            A user of the log.
         item : str, optional
             The object that asks; by default the model's first choice.
-        group, at
-            As for `recommend`.
 
         Returns
         -------
-        ids : array of object [n]
-            Names of the behaviours, oldest first.
-        weights : array of float32 [K, n]
-            In each space they sum to 1.
-
-        Raises
-        ------
-        ArgumentError
-            A user, object or group that there is not, or a model without attention.
+        ids : array of object [n], weights : array of float32 [K, n]
+            Names of the behaviours, oldest first; in each space the weights sum to 1. ArgumentError without attention.
         """
         if self.model not in ("atrank", "bilstm_attention"):
             raise ArgumentError(f"attention: {type(self).__name__} has none")

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -10,9 +11,11 @@ import numpy as np
 
 from . import cli
 from .arrays import Ints
-from .datasets.csv_files import open_csv
+from .datasets.folder import add_columns
 from .datasets.reading import read_history
 from .datasets.samples import Events
+from .datasets.table_files import open_table
+from .datasets.tables import Encoded
 from .datasets.writing import whole_files
 from .errors import DataError
 from .evaluation.ranking import log_of, moments, objects_of, places_of, ranked, target_group
@@ -45,6 +48,7 @@ def parser() -> cli.Parser:
     p.add_argument("--candidates", metavar="FILE", help="rank only the objects that a CSV has in its column `object`")
     p.add_argument("--seen", action="store_true", help="rank the objects of the history too")
     p.add_argument("--out", metavar="FILE", help=f"write names as they are to a file; its name ends with {', '.join(FORMATS)}")
+    add_columns(p)
     p.add_argument("--data", metavar="DIR", help="the data folder, if it has moved or grown since")
     return p
 
@@ -55,7 +59,8 @@ def main(arguments: Sequence[str]) -> int:
     trained = load(options.run)
     note_unfinished(options.run, trained)
     if options.history:
-        log = log_of(trained, Events(**read_history(options.history, trained.schema, trained.actions, trained.catalogues)))
+        about = (trained.schema, trained.actions, trained.catalogues, getattr(options, "columns", None))
+        log = log_of(trained, Events(**read_history(options.history, *about)))
     else:
         log = known(trained, settings_of(options.run, options.data)[0].read()[0])
     group = target_group(trained.schema, options.group)
@@ -110,11 +115,13 @@ def _check(options: Any) -> None:
 
 
 def _column(path: str, name: str) -> list[str]:
-    """The different names in a column of a CSV file."""
-    with open_csv(Path(path)) as (rows, columns):
-        if name not in columns:
-            raise DataError(f"{path}:1: expected a column {name!r}, got {', '.join(columns)}")
-        return list(dict.fromkeys(row[columns.index(name)] for row in rows if row))
+    """The different names in a column of a table."""
+    table = open_table(Path(path))
+    column = table.find(name)
+    if column is None:
+        raise DataError(f"{table.head}: expected a column {name!r}, got {', '.join(map(repr, table.columns))}")
+    cells = (block[column] for _, block in table.blocks({column: "name"}))
+    return list(dict.fromkeys(chain.from_iterable(each.values if isinstance(each, Encoded) else each for each in cells)))
 
 
 def describe(trained: Trained, group: str, row: int) -> str:

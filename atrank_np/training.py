@@ -87,7 +87,7 @@ def fit(
         if len(users) == 0:
             counted = "".join(f"; {n} {what}" for what, n in (log.counts | protocol.counts).items() if n)
             raise DataError(
-                f"events.csv: no user has enough target events to {purpose} on (3 are needed, 4 to validate){counted}"
+                f"events.csv: no user has a target to {purpose} on (3 target events are needed, 4 to validate){counted}"
             )
     with contextlib.nullcontext() if out is None else held(Path(out)):
         if out is not None:
@@ -124,7 +124,10 @@ class Training:
     def run(self) -> None:
         """Does all steps that are left. KeyboardInterrupt after the step in which Ctrl-C was pressed."""
         backend, batches, config = self.backend, self.batches, self.config
-        self.state.compile_seconds += backend.warm_up(batches.batch(0, 0))
+        begin = time.perf_counter()
+        first = batches.batch(0, 0)
+        self.state.seconds += time.perf_counter() - begin  # of drawing an epoch's negatives
+        self.state.compile_seconds += backend.warm_up(first)
         if backend.step:  # of a run that is resumed, maybe in another folder
             self._keep()
         total, done = config.epochs * batches.targets, batches.seen(backend.step)

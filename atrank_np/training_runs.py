@@ -30,13 +30,13 @@ def start_run(
     """
     found, text = None, config_text(data, config, warm)
     if out is None:
-        found = _beginning(data, config, warm)
+        found = _beginning(data, config, warm, show)
         out = free_folder(Path(data.data).name)
     with held(out):
         refuse_taken(out, text)
         write_text(out / "config.json", text)  # before the data are read, so that another run finds the folder taken
         try:
-            return out, _run_in(out, config, *(found or _beginning(data, config, warm)), show)
+            return out, _run_in(out, config, *(found or _beginning(data, config, warm, show)), show)
         except BaseException:
             if not (out / "model.npz").exists():
                 remove(out)
@@ -55,14 +55,17 @@ def resume_run(out: Path, data: str | None = None, threads: int | None = None, s
         if threads is not None:
             config = checked(replace, config, threads=threads)
         if not (out / "model.npz").exists():
-            return _run_in(out, config, *_beginning(source, config, warm), show)
+            return _run_in(out, config, *_beginning(source, config, warm, show), show)
         return _run_in(out, config, *open_run(out, data), show)
 
 
-def _beginning(data: DataSource, config: Config, warm: str | None) -> tuple[Trained | None, Log, World | None]:
+def _beginning(data: DataSource, config: Config, warm: str | None, show: bool) -> tuple[Trained | None, Log, World | None]:
     """What training begins with: the model, None for a new one, the log, and the simulator of that log, if one made it."""
     log, world = data.read()
-    return (None, log, world) if warm is None else (*warm_start(load(warm), log, config), world)
+    begun = (None, log) if warm is None else warm_start(load(warm), log, config)
+    if show:
+        print(*log.notes, sep="\n", flush=True)
+    return (*begun, world)
 
 
 def _run_in(out: Path, config: Config, resume: Trained | None, log: Log, world: World | None, show: bool) -> Run:

@@ -260,8 +260,18 @@ ROWS = (
         "optimizer.py::SGD.apply optimizer.py::learning_rate optimizer.py::unscaled",
         "",
         "kernels/step.py::update",
-        "test_optimizer.py::test_one_step_by_hand test_optimizer.py::test_equals_whole_table_decay_over_two_folds",
+        "test_optimizer.py::test_one_step_by_hand test_optimizer.py::test_equals_the_formulas_over_two_folds",
         "15",
+    ),
+    Row(
+        "Adam, Adagrad",
+        "$w \\leftarrow (1 - lr\\,\\lambda)\\, w - lr\\, \\hat m / (\\sqrt{\\hat v} + \\epsilon)$, by number",
+        "optimizer.py::Rule optimizer.py::Adaptive.direction",
+        "",
+        "kernels/optimizer.py::direction",
+        "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
+        "test_kernels.py::test_optimizers",
+        "",
     ),
     Row(
         "clipping",

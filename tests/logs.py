@@ -17,7 +17,7 @@ SHOWN = (
     "u a 1 view,u b 1 show,u c 2 show,u c 2 show,u gone 2 show,u d 3 view,u e 3 show,u a 3 show,u f 4 show,u g 5 view,u b 6 show,"
     "v a 1 view,v b 2 view,v g 4 show,v c 3 view,w e 1 show,w a 1 view,w b 1 view,w c 2 view,w f 2 show,w e 2 show"
 )
-NEGATIVE = "[groups.items]\nnegative_actions = ['show']"
+NEGATIVE = "duplicates = 'keep'\n[groups.items]\nnegative_actions = ['show']"
 
 
 def write(folder, **files):

@@ -142,7 +142,7 @@ def test_negatives_that_were_shown_are_told(tmp_path):
     scores = score(ByObject(), parts, task)
     assert report_of(ByObject(), parts, task, scores)["negatives"] == (
         "2 per positive, uniform over objects that the user never touches; of items, first those that the user was shown and "
-        "never took (3 are uniform, as too few were shown)"
+        "never took (3 are not, as too few were shown)"
     )
     other = Protocol(log, Config(eval_negatives=2, eval_seed=1, seed=9)).task
     assert other.candidates[0, 1] == f and not np.array_equal(other.candidates, task.candidates)

@@ -11,7 +11,9 @@ from atrank_np.datasets.batches import Batches
 from atrank_np.datasets.negatives import Negatives
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
+from atrank_np.evaluation.report import report_of
 from atrank_np.randomness import stream
+from atrank_np.runs.trained import assemble
 
 WEIGHTS = np.array([99, 5, 1, 9, 4, 2, 7, 3])  # of the unknown object, which is never drawn, and of a … g
 
@@ -89,3 +91,17 @@ def test_popular_objects_are_drawn_more_often_and_test_negatives_stay(tiny):
     assert mean[1] > 1.1 * mean[0]
     one, other = (Protocol(read_log(tiny), Config(negatives_by=by)).task.candidates for by in ("uniform", "popularity"))
     assert_same(one, other)
+
+
+def test_test_negatives_in_proportion(tmp_path):
+    """u is tested against a, b, e, f, g, whose training events are 3, 2, none; and the report says so."""
+    log = one_group(tmp_path, "u c 1,u d 2,v a 1,v b 2,v c 3,w a 1,w b 2,w c 3,x a 1,x c 2,x d 3")
+    parts = Protocol(log, Config(eval_negatives_by="popularity", eval_negatives=4000))
+    count = np.bincount(parts.task.candidates[0, 1:], minlength=8)
+    assert parts.test.user[0] == 0 and parts.popularity[0].tolist() == [0, 3, 2, 2, 0, 0, 0, 0]
+    expected = 4000 * np.array([0, 3, 2, 0, 0, 1, 1, 1]) / 8
+    assert count[expected == 0].sum() == 0
+    assert ((count - expected)[expected > 0] ** 2 / expected[expected > 0]).sum() < 18.5  # of χ² with 4 degrees of freedom
+    few = Protocol(log, Config(eval_negatives_by="popularity"))
+    found = report_of(assemble(few).backend(backend="numpy"), few, few.task, np.zeros((len(few.test.user), 2)))
+    assert found["negatives"] == "1 per positive, in proportion to training events, among objects that the user never touches"

@@ -323,7 +323,9 @@ def test_a_user_who_touches_everything(tmp_path):
     log = one_group(tmp_path, "v a 1," + ",".join(f"u {o} 1" for o in "abcdefg"))
     with pytest.raises(DataError) as fault:
         Negatives(log).draw(stream(0, "negatives", 0), moments([0, 1]))
-    assert str(fault.value) == "events.csv: user 'u' acts on every object of items: no negative is left"
+    assert str(fault.value) == (
+        "1 users ('u') act on every object of items, so no negative is left for them; leave them out with --drop-full-users"
+    )
     assert (Negatives(log).draw(stream(0, "negatives", 0), moments([0, 0])) > a).all()
 
 

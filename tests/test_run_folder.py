@@ -17,7 +17,7 @@ from runs import (
 )
 
 from atrank_np import train, training
-from atrank_np.datasets.folder import find_data
+from atrank_np.datasets.folder import DataSource, find_data
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
@@ -41,7 +41,7 @@ def test_the_run_folder(trained_run, tiny):
     assert tuple(report(trained_run)) == REPORT
     assert (trained_run / "curve.png").read_bytes().startswith(b"\x89PNG")
     kept = json.loads((trained_run / "config.json").read_text())
-    assert kept["data"] == {"data": str(tiny), "features": None, "history": None, "target": None, "embedding_size": None}
+    assert DataSource(**kept["data"]) == DataSource(str(tiny))
     assert kept["config"] == load(trained_run).config.to_dict() == report(trained_run)["config"]
 
 
@@ -124,11 +124,11 @@ def test_a_run_that_never_starts_leaves_nothing(end, tiny, tmp_path, monkeypatch
     data, out = write_tiny(tmp_path / "data"), tmp_path / "runs" / "run"
     text = (data / "events.csv").read_text()
     if end == "too few events":
-        text, wanted, message = "user,group,action,object,time\nu,items,click,i1,5\n", DataError, "no user has enough"
+        text, wanted, message = "user,group,action,object,time\nu,items,click,i1,5\n", DataError, "no user has a target"
         (data / "schema.toml").write_text((data / "schema.toml").read_text().replace(', "buy"', ""))
     elif end == "every object":
         text += "".join(f"u1,queries,search,q{i},9000\n" for i in range(8))
-        wanted, message = DataError, "user 'u1' acts on every object of queries: no negative is left"
+        wanted, message = DataError, "users .'u1'. act on every object of queries, so no negative is left"
     else:
         wanted, message = KeyboardInterrupt, "^$"
         monkeypatch.setattr(training, "Protocol", lambda *_: press_ctrl_c())

@@ -140,7 +140,8 @@ FEATURE = "schema.toml: groups.items.features."
         (
             "targets",
             "target",
-            "schema.toml: target: unknown key, expected one of targets, history, history_rule, target_repeats, actions, groups",
+            "schema.toml: target: unknown key, expected one of targets, history, history_rule, "
+            "target_repeats, duplicates, actions, groups",
         ),
         (
             "buckets",
@@ -148,7 +149,7 @@ FEATURE = "schema.toml: groups.items.features."
             "schema.toml: groups.items.bukets: unknown key, expected one of bucket_unit, buckets, "
             "target_action, target_actions, negative_actions, features",
         ),
-        ("size = 5", "width = 5", FEATURE + "price.width: unknown key, expected one of kind, table, size"),
+        ("size = 5", "width = 5", FEATURE + "price.width: unknown key, expected one of kind, table, size, separator"),
         ('["items"]', '["itmes"]', "schema.toml: targets: expected groups among items, queries, got 'itmes'"),
         ('["queries", "items"]', '["q"]', "schema.toml: history: expected groups among items, queries, got 'q'"),
         ('["items"]', '"items"', f"schema.toml: targets: {SOME}, got 'items'"),

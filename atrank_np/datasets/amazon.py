@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from atrank_np.cli import Parser, run
-from atrank_np.datasets.reading import LATEST, LONGEST
+from atrank_np.datasets.reading import LATEST
 from atrank_np.datasets.writing import whole_files
 from atrank_np.errors import DataError
 from atrank_np.text import one_line
@@ -88,8 +88,7 @@ def convert(reviews: str | Path, metadata: str | Path, out: str | Path, check: b
         rows = csv.writer(items_csv, lineterminator="\n")
         rows.writerow(("object", "category", "brand"))
         for asin, product in items.items():
-            # `reading` wants a name on one line, of limited length.
-            rows.writerow((asin, *(one_line(text or "")[:LONGEST] for text in product or ("", ""))))
+            rows.writerow((asin, *(one_line(text or "") for text in product or ("", ""))))
     return {
         "users": len(users),
         "items": len(items),
@@ -128,7 +127,7 @@ def _product(line: str, items: Collection[str]) -> tuple[str, Product | None]:
     found = RECORD.fullmatch(line)
     if found and found[1]:
         asin, category, brand = (text and text[1:-1] for text in found.groups())
-        return asin, Product(category, brand)
+        return asin, Product(_said(category), brand)
     record = _record(ast.literal_eval, line, "expected a dict of Python literals")
     asin, paths, brand = record.get("asin"), record.get("categories", []), record.get("brand", "")
     _expect(_is_text(asin), "asin: expected a name", asin)
@@ -138,7 +137,12 @@ def _product(line: str, items: Collection[str]) -> tuple[str, Product | None]:
         "categories: expected a list of lists of texts",
         paths,
     )
-    return asin, Product(paths[-1][-1] if paths and paths[-1] else None, brand)
+    return asin, Product(_said(paths[-1][-1]) if paths and paths[-1] else None, brand)
+
+
+def _said(category: str | None) -> str | None:
+    """The category, or None for one of spaces only."""
+    return category if category and category.strip() else None
 
 
 def _record(parse: Callable[[str], Any], line: str, expected: str) -> Any:
@@ -170,7 +174,8 @@ def _parsed(path: Path, check: bool, parse: Callable[[str], Parsed]) -> Iterator
             text = gzip.GzipFile(fileobj=file) if file.peek()[:2] == b"\x1f\x8b" else file
             for line in iter(lambda: text.readline(LONGEST_LINE), b""):
                 number += 1
-                yield parse(line.decode())
+                if (record := line.decode("utf-8-sig" if number == 1 else "utf-8")).strip():
+                    yield parse(record)
         if not number:
             raise EOFError("it is empty")
     except ValueError as fault:

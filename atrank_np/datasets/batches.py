@@ -31,9 +31,7 @@ class Batches:
         self.counts = {
             f"training negatives among {name} from all objects, for want of shown ones": n for name, n in random.items()
         }
-        # An object without a training event counts once. Else it would never be a negative, whatever its score.
-        counts = [np.maximum(count, 1) for count in protocol.popularity]
-        self.weights = counts if config.negatives_by == "popularity" else None
+        self.weights = protocol.weights if config.negatives_by == "popularity" else None
         self.histories = config.batch_size // (1 + config.negatives)
         self.per_epoch = -(-len(self.train) // self.histories)
         self.targets = len(self.train) * (1 + config.negatives)

@@ -1,12 +1,20 @@
 """CSV files as people write them; every fault of one is a DataError."""
 
 import csv
+import gzip
+import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from ..errors import DataError
+from .tables import ROWS, Block, Table, Wanted
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+LONGEST = 2**24  # characters of a cell: an open quote must not take a whole large file into memory
 
 
 class Rows(Iterator[list[str]], Protocol):
@@ -16,40 +24,89 @@ class Rows(Iterator[list[str]], Protocol):
     def line_num(self) -> int: ...
 
 
-@contextmanager
-def open_csv(path: Path) -> Iterator[tuple[Rows, list[str]]]:
-    """Opens a CSV file (UTF-8, with or without BOM) for a `with` statement.
+class CsvTable(Table):
+    """A CSV file (UTF-8, with or without BOM, also .gz).
 
-    Yields
-    ------
-    (rows, columns): the rows after the header as csv.reader reads them, and the header's column names.
-
-    Raises
-    ------
-    DataError
-        The file cannot be read, is not UTF-8, has a broken quote, or has no header of different names. A fault that
-        appears only while the rows are read is a DataError too.
+    The separator of its cells is the one that is most frequent in the header, outside of quotes. Spaces around the names in
+    the header are not part of them; where each name but the first has one in front of it, the cells have none in front either.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            columns = next(filter(None, reader), None)
-            if columns is None:
-                raise DataError(f"{path.name}:1: expected a header, found an empty file")
-            for column in columns:
-                if column == "" or columns.count(column) > 1:
-                    twice = " twice" if column else ""
-                    raise DataError(f"{path.name}:{reader.line_num}: expected different column names, got {column!r}{twice}")
-            yield reader, columns
-    except OSError as fault:
-        raise DataError(f"{path}: expected a readable file: {fault.strerror}") from None
-    except csv.Error as fault:
-        raise DataError(f"{path.name}:{reader.line_num}: expected well-formed CSV: {fault} (is a quote open?)") from None
-    except UnicodeDecodeError:
-        # Python decodes far ahead of the row that it returns, so the faulty line is searched in the bytes.
-        for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, path.name
+        with self._opened() as file:
+            line = next((line for line in file if line.strip("\r\n")), "")
+            self.separator = max(SEPARATORS, key=re.sub('"[^"]*"', "", line).count)
+        self.spaces = False
+        with self._rows() as (_, header):
+            self.spaces = len(header) > 1 and all(cell.startswith(" ") for cell in header[1:])
+            self.head = f"{self.name}:{self._line(-1)}"
+            self.named([cell.strip() for cell in header])
+        self.kind = SEPARATORS[self.separator]
+
+    def blocks(self, wanted: Wanted) -> Iterator[Block]:
+        with self._rows() as (reader, _):
+            rows, done = filter(None, reader), 0
+            while block := list(islice(rows, ROWS)):
+                if set(map(len, block)) != {len(self.columns)}:
+                    i, cells = next((i, len(row)) for i, row in enumerate(block) if len(row) != len(self.columns))
+                    raise DataError(f"{self.place(done + i)}: expected {len(self.columns)} cells, got {cells}")
+                cells_of = dict(zip(self.columns, zip(*block)))
+                yield len(block), {column: cells_of[column] for column in wanted}
+                done += len(block)
+
+    def place(self, row: int) -> str:
+        return f"{self.name}:{self._line(row)}"
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[str]]:
+        csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+        try:
+            opener: Any = gzip.open if self.path.suffix == ".gz" else open
+            with opener(self.path, "rt", encoding="utf-8-sig", newline="") as file:
+                yield file
+        except (OSError, EOFError, zlib.error) as fault:
+            raise DataError(f"{self.path}: expected a readable file: {getattr(fault, 'strerror', None) or fault}") from None
+        except UnicodeDecodeError:
+            raise DataError(self._not_utf8()) from None
+
+    @contextmanager
+    def _rows(self) -> Iterator[tuple[Rows, list[str]]]:
+        """The rows below the header as csv.reader reads them, and the cells of the header."""
+        with self._opened() as file:
+            reader = csv.reader(file, delimiter=self.separator, skipinitialspace=self.spaces, strict=True)
             try:
-                line.decode()
-            except UnicodeDecodeError as fault:
-                raise DataError(f"{path.name}:{number}: expected UTF-8, got byte 0x{line[fault.start]:02x}") from None
-        raise
+                header = next(filter(None, reader), None)
+                if header is None:
+                    raise DataError(f"{self.name}:1: expected a header, found an empty file")
+                yield reader, header
+            except csv.Error as fault:
+                where = f"{self.name}:{self._line(None)}: expected well-formed CSV:"
+                if "field limit" in str(fault):
+                    raise DataError(f"{where} a cell of the row that begins here is longer than {LONGEST:,} characters") from None
+                raise DataError(f"{where} the row that begins here has a quote that is not closed ({fault})") from None
+
+    def _line(self, row: int | None) -> int:
+        """The line in which a row begins; -1: the header; None: the row that csv cannot read. Blank lines are not rows."""
+        left, line = -1, 1
+        with self._opened() as file:
+            reader = csv.reader(file, delimiter=self.separator, skipinitialspace=self.spaces, strict=True)
+            try:
+                for cells in reader:
+                    if cells and left == row:
+                        break
+                    left += bool(cells)
+                    line = reader.line_num + 1
+            except csv.Error:
+                pass
+        return line
+
+    def _not_utf8(self) -> str:
+        # Python decodes far ahead of the row that it returns, so the faulty line is searched in the bytes.
+        opener: Any = gzip.open if self.path.suffix == ".gz" else open
+        with opener(self.path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    line.decode()
+                except UnicodeDecodeError as fault:
+                    return f"{self.name}:{number}: expected UTF-8, got byte 0x{line[fault.start]:02x}"
+        return f"{self.name}: expected a file that does not change while it is read"

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from ..arrays import Floats, Ints, Texts
+from ..arrays import Floats, Ints, texts
 from ..randomness import stream
 from .log import Catalogue, Log
-from .schema import UNITS, Schema
+from .schema import Schema
+from .schema_keys import UNITS
 
 USERS, ITEMS, CATEGORIES = 192_403, 63_001, 801  # the paper's Table 1
 MEAN, SPREAD, SHORTEST, LONGEST = 8.78, 1.2, 5, 100  # of the number of a user's behaviours
@@ -34,26 +35,21 @@ def electronics_shaped(users: int = USERS, items: int = ITEMS, length: int | Non
             "target_repeats": "keep",  # repeats are accidents here, and the number of samples shall be exact
         }
     )
-    objects = np.append("unknown", _names(1, items))
+    objects = texts(["unknown", *map(str, range(1, items + 1))])
     return Log(
         schema=schema,
         actions=schema.actions,
-        tables={"items.object": objects, "category": np.append("unknown", _names(1, CATEGORIES))},
+        tables={"items.object": objects, "category": texts(["unknown", *map(str, range(1, CATEGORIES + 1))])},
         catalogues={
             "items": Catalogue(objects, {"object": np.arange(items + 1, dtype=np.int32), "category": category.astype(np.int32)})
         },
-        users=_names(0, users - 1),
+        users=texts(map(str, range(users))),
         offsets=offsets.astype(np.int64),
         group=np.zeros(E, np.int8),
         object=popular[_zipf(rng, items, 0.8, E)].astype(np.int32),
         action=rng.integers(2, size=E, dtype=np.int16),
         time=time * UNITS["day"],
     )
-
-
-def _names(first: int, last: int) -> Texts:
-    """The integers first … last as texts."""
-    return np.arange(first, last + 1).astype(f"U{len(str(last))}")
 
 
 def _lengths(z: Floats) -> Ints:  # [U] normal numbers -> [U]

@@ -1,40 +1,17 @@
 """A behaviour log in memory: which user acted on which object, how and when, and the features of the objects."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, Self
 
 import numpy as np
 
-from ..arrays import Floats, Ints, Mask, Texts
+from ..arrays import Ints, Mask, Texts
+from .catalogue import Bag as Bag
+from .catalogue import Catalogue as Catalogue
+from .numbering import check_columns, log_arrays
 from .schema import Schema
-
-
-@dataclass(frozen=True)
-class Bag:
-    """A feature of M objects with several values each: object m has ids[offsets[m]:offsets[m + 1]], repeats included."""
-
-    ids: Ints  # int32 [total]
-    offsets: Ints  # int64 [M+1]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The M objects of one group. Row 0 stands for every unknown object; the others follow in file order.
-
-    The features of row 0 are value 0, an empty bag, or NaN. Names are unique in objects[1:], where an object may be called
-    'unknown' as well.
-    """
-
-    objects: Texts  # [M]
-    features: dict[str, Ints | Floats | Bag]  # int32 [M] (id, categorical), Bag (tokens), float64 [M], NaN: missing (number)
-
-    def codes(self, feature: str) -> Ints:
-        """An id or a categorical feature of each object [M]: rows of its table."""
-        return cast(Ints, self.features[feature])
-
-    def numbers(self, feature: str) -> Floats:
-        """A number of each object [M]; NaN where it is missing."""
-        return cast(Floats, self.features[feature])
+from .tables import FrameTable
 
 
 @dataclass
@@ -52,6 +29,68 @@ class Log:
     action: Ints  # int16 [E], index in actions
     time: Ints  # int64 [E], ticks
     counts: dict[str, int] = field(default_factory=dict)  # what was counted, in words to print -> how often
+    notes: list[str] = field(default_factory=list)  # what was read, and what is odd about it: lines to print
+
+    @classmethod
+    def from_frame(
+        cls,
+        events: Any,
+        items: Any = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        schema: Schema | Mapping[str, Any] | None = None,
+        keep_duplicates: bool = False,
+        allow_unknown: bool = False,
+    ) -> Self:
+        """A log of data in memory, the same as `read_log` makes of these data in files.
+
+        A table is a dict of arrays or lists, or a data frame of pandas, polars or pyarrow. Its names become texts; a whole
+        number has no decimal point, so 12.0 is "12". Times may be numbers, ISO dates or datetimes.
+
+        Parameters
+        ----------
+        events : a table with the columns user, object and time; group and action where there are several.
+        items : the table of the objects, with a column object, or a dict of such tables: group -> table. None: the objects
+            are those of the events, and their id is the only feature.
+        columns : other names of these columns, such as {"user": "visitorid"}.
+        schema : a Schema, or the dict of a schema.toml. None: one group `items`, all its columns categorical.
+        keep_duplicates, allow_unknown : as for `read_log`.
+
+        Raises
+        ------
+        DataError
+            Any fault of the data: the text says the table, the row (from 0), what was expected, and what was found.
+
+        Examples
+        --------
+        >>> events = {"visitor": ["ann", "ann", "bob"], "object": [7, 9, 7], "time": [1000, 1060, 990]}
+        >>> log = Log.from_frame(events, {"object": [7, 8, 9], "price": [1.5, 2, 3]}, columns={"user": "visitor"})
+        >>> log.users.tolist(), log.object.tolist(), log.catalogues["items"].objects.tolist()
+        (['ann', 'bob'], [1, 3, 1], ['unknown', '7', '8', '9'])
+        """
+        groups = {} if items is None else {"items": items}
+        if isinstance(items, Mapping) and all(isinstance(t, Mapping) or hasattr(t, "columns") for t in items.values()):
+            groups = dict(items)
+        tables = {name: FrameTable(name, table) for name, table in {**groups, "events": events}.items()}
+        columns = check_columns(columns)
+        if not isinstance(schema, Schema):
+            schema = Schema.from_dict(schema, "schema") if schema else Schema.of_tables(tables, columns, "events and items")
+        if keep_duplicates:
+            schema = schema.choose(duplicates="keep")
+        return cls(**log_arrays(tables, schema, columns, allow_unknown))
+
+
+def without_full_users(log: Log) -> Log:
+    """The log without the events of users who act on every object of a group that is ranked: they have no negative."""
+    user, full = user_of_event(log), np.zeros(len(log.users), bool)
+    for name in log.schema.targets:
+        taken = (
+            (log.group == log.schema.index(name)) & ~not_taken(log.schema, log.actions, log.group, log.action) & (log.object > 0)
+        )
+        pairs = np.unique(np.stack([user[taken], log.object[taken]]), axis=1)
+        full |= np.bincount(pairs[0], minlength=len(full)) == len(log.catalogues[name].objects) - 1
+    found = with_events(log, ~full[user])
+    return replace(found, counts=log.counts | {"users left out, who act on every object": int(full.sum())})
 
 
 def with_events(log: Log, kept: Mask) -> Log:  # [E]

@@ -106,18 +106,25 @@ class Negatives:
             row, column = np.nonzero(self._takes(g, user, value))
             again.append((rows[row], column, user[row]))
         row, column, user = map(np.concatenate, zip(*again))
-        for _ in range(99):
+        for _ in range(20):
             if len(row) == 0:
-                break
+                return
             drawn[row, column] = value = pot[rng.integers(len(pot), size=len(row), dtype=np.int32)]
             taken = self._takes(g, user, value[:, None])[:, 0]
             row, column, user = row[taken], column[taken], user[taken]
-        for r, c, u in zip(row, column, user):  # users who take nearly every object
+        full = []
+        for u in np.unique(user):  # users who take nearly every object: what is left is looked up once
             left = pot[~self._takes(g, np.array([u]), pot[None])[0]]
-            if len(left) == 0:
-                name = str(self.users[u])
-                raise DataError(f"events.csv: user {name!r} acts on every object of {self.names[g]}: no negative is left")
-            drawn[r, c] = rng.choice(left)
+            own = user == u
+            if len(left):
+                drawn[row[own], column[own]] = rng.choice(left, int(own.sum()))
+            else:
+                full.append(str(self.users[u]))
+        if full:
+            raise DataError(
+                f"{len(full)} users ({', '.join(map(repr, full[:3]))}{', …' * (len(full) > 3)}) act on every object of "
+                f"{self.names[g]}, so no negative is left for them; leave them out with --drop-full-users"
+            )
 
     def shown_to(self, samples: Samples | LazySamples, g: int) -> tuple[Ints, Ints]:
         """The objects that may be negatives of samples of group g because they were shown.

@@ -79,7 +79,7 @@ class Protocol:
                 repeated = _in_history(self.events, samples) & (samples.object > 0)
                 if into is test:
                     repeats.append(repeated)
-                kept = self._kept(samples, repeated, name, counts)
+                kept = self._kept(samples, repeated, name, into is test, counts)
                 into.append((places[kept], samples.end[kept]))
         counts["events of what was shown and not taken"] = int((~taken).sum())
         for g, group in enumerate(self.schema.groups):
@@ -95,15 +95,26 @@ class Protocol:
         self.repeat_share = float(repeated.mean()) if len(repeated) else 0.0
         self.counts = {what: n for what, n in counts.items() if n}
 
-    def _kept(self, samples: LazySamples, repeated: Mask, name: str, counts: Counter[str]) -> Mask:  # -> [S]
+    def _kept(self, samples: LazySamples, repeated: Mask, name: str, test: bool, counts: Counter[str]) -> Mask:  # -> [S]
         """Which samples of the target group `name` stay. The others are counted."""
         unknown = samples.object == 0
         dropped = repeated & (self.schema.target_repeats == "drop")
         kept: Mask = ~unknown & ~dropped
         counts[f"targets that are in no file of {name}"] += int(unknown.sum())
         counts[f"targets among {name} dropped, already in the history"] += int(dropped.sum())
+        if test:
+            counts[f"users without a test among {name}, the last target is in no file"] = int(unknown.sum())
+            counts[f"users without a test among {name}, the last target is already in the history"] = int(dropped.sum())
         counts["histories cut at the cap"] += int((samples.end - self.offsets[samples.user] > samples.cap)[kept].sum())
         return kept
+
+    @property
+    def weights(self) -> list[Ints]:
+        """For each group, by which its objects [M] are drawn in proportion to their training events.
+
+        An object without any counts once: it would never be a negative otherwise, whatever its score.
+        """
+        return [np.maximum(count, 1) for count in self.popularity]
 
     @cached_property
     def task(self) -> Task:
@@ -112,11 +123,12 @@ class Protocol:
         Each group has a random stream of its own, so its negatives do not depend on which other groups are ranked.
         """
         test, count = self.test, self.config.eval_negatives
+        weights = self.weights if self.config.eval_negatives_by == "popularity" else None
         candidates = np.repeat(test.object[:, None], 1 + count, axis=1)
         for g in np.unique(test.group):
             rows = np.flatnonzero(test.group == g)
             rng = stream(self.config.eval_seed, "evaluation negatives", g)
-            candidates[rows, 1:] = self.test_negatives.draw(rng, test.take(rows), count)
+            candidates[rows, 1:] = self.test_negatives.draw(rng, test.take(rows), count, weights)
         return Task(test, candidates, self.test_negatives.uniform(test, count))
 
 

@@ -4,15 +4,15 @@ schema.toml, its default and the checkpoint have one layout: the plain dict that
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from ..errors import DataError
-from .csv_files import open_csv
-
-UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+from .schema_keys import FEATURE, GROUP, TOP, UNITS, fields_of, plain_of
+from .table_files import open_tables
+from .tables import Table
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Feature:
     kind: str  # id | categorical | tokens | number
     table: str  # its embedding table; features that name the same table share it
     size: int = 64  # numbers in its embedding
+    separator: str | None = None  # between the tokens of a cell; None: spaces
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,12 @@ class Schema:
     target_repeats: str = "drop"  # "drop" or "keep" targets that the history already holds
     history_rule: str = "before_event"  # or "before_time": without events at the target's own time
     actions: tuple[str, ...] = ()  # empty: those of events.csv, by first appearance
+    duplicates: str = "drop"  # or "keep": events that are equal in user, group, action, object and time
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
-        """Reads the schema.toml of a data folder.
+    def load(cls, folder: str | Path, columns: Mapping[str, str] | None = None) -> Self:
+        """Reads the schema.toml of a data folder; without one, `of_tables`. columns: as `read_log` takes them.
 
-        Without one, every column of every group's file is a categorical feature, and `object` is the id.
         DataError if the folder does not exist or the schema has a fault.
         """
         folder = Path(folder)
@@ -72,15 +73,25 @@ class Schema:
                 raise DataError("schema.toml: expected a schema, got brackets in brackets in brackets") from None
             except (ValueError, OSError) as fault:  # not TOML, not UTF-8, not to be read
                 raise DataError(f"schema.toml: {fault}") from None
-        with open_csv(folder / "events.csv") as (_, columns):
-            names = ["items"]
-            if "group" in columns:
-                names = sorted(path.stem for path in folder.glob("*.csv") if path.stem != "events")
-        groups = {}
-        for name in names:
-            with open_csv(folder / f"{name}.csv") as (_, columns):
-                groups[name] = {"features": {c: "id" if c == "object" else "categorical" for c in columns}}
-        return cls.from_dict({"groups": groups}, f"{folder} (without schema.toml)")
+        tables = open_tables(folder, ["items"])
+        if tables["events"].find((columns or {}).get("group", "group")):
+            tables = open_tables(folder)
+        return cls.of_tables(tables, columns or {}, f"{folder} (without schema.toml)")
+
+    @classmethod
+    def of_tables(cls, tables: Mapping[str, Table], columns: Mapping[str, str], source: str) -> Self:
+        """The schema of data that come without one. All columns of objects are categorical but `object`, the id.
+
+        tables: `events`, and the objects of each group by its name. Without the objects there is one group, `items`.
+        """
+        kinds = {}
+        for name, table in tables.items():
+            if name != "events":
+                own = table.find(table.object_name(columns))
+                kinds[name] = {"object" if c == own else c: "id" if c == own else "categorical" for c in table.columns}
+        if not kinds and not tables["events"].find(columns.get("group", "group")):
+            kinds["items"] = {"object": "id"}
+        return cls.from_dict({"groups": {name: {"features": features} for name, features in kinds.items()}}, source)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], source: str = "schema.toml") -> Self:
@@ -89,7 +100,7 @@ class Schema:
         >>> Schema.from_dict({"groups": {"items": {"features": {"object": "id"}}}}).targets
         ('items',)
         """
-        fields = _fields(data, f"{source}: ", TOP)
+        fields = fields_of(data, f"{source}: ", TOP)
         groups = tuple(_group(name, table, source) for name, table in fields.pop("groups", {}).items())
         names = tuple(group.name for group in groups)
         if not 1 <= len(names) <= 127:  # Log.group is int8
@@ -111,13 +122,13 @@ class Schema:
         """The dict that `from_dict` takes, in plain JSON types, with every default written out."""
         groups = {
             group.name: {
-                **_plain(group, GROUP),
+                **plain_of(group, GROUP),
                 "bucket_unit": group.unit,
-                "features": {f.name: _plain(f, FEATURE) for f in group.features},
+                "features": {f.name: plain_of(f, FEATURE) for f in group.features},
             }
             for group in self.groups
         }
-        return {**_plain(self, TOP), "groups": groups}
+        return {**plain_of(self, TOP), "groups": groups}
 
     def index(self, name: str) -> int:
         """The index of a group in `groups`: the number that stands for it in a Log and in a Batch."""
@@ -127,8 +138,14 @@ class Schema:
         """The group of that name."""
         return self.groups[self.index(name)]
 
-    def choose(self, history: Iterable[str] | None = None, targets: Iterable[str] | None = None, size: int | None = None) -> Self:
-        """The schema with other history groups, other target groups, or one embedding size for all features.
+    def choose(
+        self,
+        history: Iterable[str] | None = None,
+        targets: Iterable[str] | None = None,
+        size: int | None = None,
+        duplicates: str | None = None,
+    ) -> Self:
+        """The schema with other history groups, other target groups, one embedding size for all features, or duplicates kept.
 
         None leaves a choice as it is. DataError for a group that does not exist, or a size below 1.
         """
@@ -141,7 +158,8 @@ class Schema:
             if size < 1:
                 raise DataError(f"--embedding-size: expected at least 1, got {size}")
             groups = tuple(replace(group, features=tuple(replace(f, size=size) for f in group.features)) for group in groups)
-        return replace(self, groups=groups, history=tuple(history or self.history), targets=tuple(targets or self.targets))
+        history, targets = tuple(history or self.history), tuple(targets or self.targets)
+        return replace(self, groups=groups, history=history, targets=targets, duplicates=duplicates or self.duplicates)
 
     def select_features(self, names: Iterable[str]) -> Self:
         """The schema with the features `names` only, in every group.
@@ -163,16 +181,18 @@ class Schema:
 def _group(name: str, table: Any, source: str) -> Group:
     """The group of one table [groups.NAME]."""
     where = f"{source}: groups.{name}."
-    fields = _fields(table, where, GROUP)
+    fields = fields_of(table, where, GROUP)
     features = []
     for key, entry in fields.pop("features", {}).items():
-        entry = _fields({"kind": entry} if isinstance(entry, str) else entry, f"{where}features.{key}.", FEATURE)
+        entry = fields_of({"kind": entry} if isinstance(entry, str) else entry, f"{where}features.{key}.", FEATURE)
         kind = entry.setdefault("kind", None)
         if kind is None or (kind == "id") != (key == "object"):
             wanted = "'id'" if key == "object" else "categorical, tokens or number (id is for 'object')"
             raise DataError(f"{where}features.{key}.kind: expected {wanted}, got {kind!r}")
         # Equal names share a table between groups; ids and numbers have their own unless a table is named.
         entry.setdefault("table", f"{name}.{key}" if kind in ("id", "number") else key)
+        if kind != "tokens" and "separator" in entry:
+            raise DataError(f"{where}features.{key}.separator: only tokens have one, and this is {kind}")
         features.append(Feature(key, **entry))
     if not features:
         raise DataError(f"{where}features: expected at least one feature, got none")
@@ -184,78 +204,3 @@ def _group(name: str, table: Any, source: str) -> Group:
     if shown_with in group.negative_actions or (group.target_actions and shown_with not in (None, *group.target_actions)):
         raise DataError(f"{where}target_action: expected an action of targets, got {shown_with!r}")
     return group
-
-
-# The values that the keys of schema.toml take.
-
-
-class Rule(NamedTuple):
-    """What a value must be."""
-
-    fits: Callable[[Any], bool]
-    expected: str  # the same in words
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _are_names(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_name, value)) and len(set(value)) == len(value)
-
-
-def _is_whole(value: Any, least: int, below: int) -> bool:
-    return type(value) is int and least <= value < below  # `type`, because True is an instance of int
-
-
-def _one_of(*words: str) -> Rule:
-    return Rule(lambda value: isinstance(value, str) and value in words, "one of " + ", ".join(words))
-
-
-NAME = Rule(_is_name, "a name")
-NAMES = Rule(_are_names, "a list of different names")
-SOME_NAMES = Rule(lambda value: _are_names(value) and value != [], "a list of at least one name, all different")
-TABLE = Rule(lambda value: isinstance(value, dict), "a table")
-SIZE = Rule(lambda value: _is_whole(value, 1, 2**31), "a whole number of at least 1 and less than 2^31")
-BUCKETS = Rule(lambda value: _is_whole(value, 1, 53), "a whole number from 1 to 52")  # as far as `bucketize` is exact
-UNIT = Rule(
-    lambda value: _is_whole(value, 1, 2**62) or isinstance(value, str) and value in UNITS,
-    "ticks, at least 1, or one of " + ", ".join(UNITS),
-)
-
-# The keys of each level of schema.toml.
-TOP = {
-    "targets": SOME_NAMES,
-    "history": SOME_NAMES,
-    "history_rule": _one_of("before_event", "before_time"),
-    "target_repeats": _one_of("drop", "keep"),
-    "actions": NAMES,
-    "groups": TABLE,
-}
-GROUP = {
-    "bucket_unit": UNIT,
-    "buckets": BUCKETS,
-    "target_action": NAME,
-    "target_actions": NAMES,
-    "negative_actions": NAMES,
-    "features": TABLE,
-}
-FEATURE = {"kind": _one_of("id", "categorical", "tokens", "number"), "table": NAME, "size": SIZE}
-
-
-def _fields(table: Any, where: str, allowed: Mapping[str, Rule]) -> dict[str, Any]:
-    """The keys and values of `table`, checked against `allowed`; lists become tuples."""
-    if not isinstance(table, dict):
-        raise DataError(f"{where.rstrip('. :')}: expected a table, got {table!r}")
-    for key, value in table.items():
-        if key not in allowed:
-            raise DataError(f"{where}{key}: unknown key, expected one of {', '.join(allowed)}")
-        if not allowed[key].fits(value):
-            raise DataError(f"{where}{key}: expected {allowed[key].expected}, got {value!r}")
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-
-
-def _plain(item: object, keys: Iterable[str]) -> dict[str, Any]:
-    """The inverse of `_fields`: the attributes `keys` of item that are set, tables aside; tuples become lists."""
-    values = {key: getattr(item, key, None) for key in keys if key not in ("groups", "features")}
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items() if v is not None}

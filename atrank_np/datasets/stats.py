@@ -15,7 +15,7 @@ from ..config import Config
 from ..errors import DataError
 from ..metrics import auc
 from ..text import table
-from .folder import DataSource
+from .folder import add_flags, source_of
 from .log import Log
 from .packing import bucketize, ranges
 from .protocol import Protocol
@@ -144,9 +144,7 @@ def parser() -> ArgumentParser:
         "test samples for each target group, and how old the behaviours in the histories are.",
     )
     p.add_argument("data", metavar="DIR", help="the data folder, or its name in the folder that the variable ATRANK_DATA names")
-    p.add_argument("--features", metavar="A,B", help="use only these features of the objects")
-    p.add_argument("--history", metavar="G,H", help="groups that a history is made of (default: the schema's)")
-    p.add_argument("--target", metavar="G,H", help="groups that are ranked (default: the schema's)")
+    add_flags(p)
     p.add_argument("--cap", type=int, default=100, help="a history is its last CAP behaviours (default: %(default)s)")
     p.add_argument(
         "--ceilings",
@@ -158,21 +156,15 @@ def parser() -> ArgumentParser:
     return p
 
 
-def _names(text: str | None) -> list[str] | None:
-    """The different names in a comma-separated list."""
-    return None if text is None else list(dict.fromkeys(text.split(",")))
-
-
 def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.cap < 1:
         raise DataError(f"--cap: expected at least 1, got {options.cap}")
-    source = DataSource(options.data, _names(options.features), history=_names(options.history), target=_names(options.target))
-    log, world = source.read()
+    log, world = source_of(options.data, vars(options)).read()
     if options.ceilings and world is None:
         raise DataError(f"--ceilings: expected a simulated shop, with a world.json; {options.data} has none")
     schema, found = log.schema, statistics(log, options.cap)
-    blocks = describe(found, schema)
+    blocks = ["\n".join(log.notes), *describe(found, schema)]
     if world is not None and options.ceilings:
         found["ceilings"] = ceilings(log, world)
         rows = []

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arguments import whole
-from ..arrays import Floats, Ints, Mask
+from ..arrays import Floats, Ints, Mask, texts
 from ..backend import Backend
 from ..datasets.log import Log, not_taken, user_of_event
 from ..datasets.packing import ranges
@@ -64,7 +64,7 @@ def log_of(trained: Trained, history: Events) -> Log:
         raise ArgumentError("history: bpr_mf ranks for users of its training data, not for a history; name one of them")
     about = (trained.schema, trained.actions, trained.tables, trained.catalogues)
     counts = {"events of an object that the model does not know": int((history.object == 0).sum())}
-    log = Log(*about, np.array(["the user"]), np.array([0, len(history.time)]), *history, counts)
+    log = Log(*about, texts(["the user"]), np.array([0, len(history.time)]), *history, counts)
     check_log(log)
     return replace(log, group=log.group.astype(np.int8), object=log.object.astype(np.int32), action=log.action.astype(np.int16))
 

@@ -48,7 +48,7 @@ def report_of(
         "test_auc_by_group": by_group,
         "test_users": int(len(np.unique(task.samples.user))),
         "test_rankings": len(groups),
-        "negatives": _negatives_in_words(task),
+        "negatives": _negatives_in_words(task, protocol.config.eval_negatives_by),
         "tie_rule": "a tie counts 1/2",
         "popularity_auc": auc(popularity).mean,
         "swapped_history_auc": auc(other).mean,
@@ -61,10 +61,11 @@ def report_of(
     }
 
 
-def _negatives_in_words(task: Task) -> str:
-    words = f"{task.candidates.shape[1] - 1} per positive, uniform over objects that the user never touches"
+def _negatives_in_words(task: Task, by: str) -> str:
+    drawn = "uniform over" if by == "uniform" else "in proportion to training events, among"
+    words = f"{task.candidates.shape[1] - 1} per positive, {drawn} objects that the user never touches"
     for name, n in task.uniform.items():
-        words += f"; of {name}, first those that the user was shown and never took ({n} are uniform, as too few were shown)"
+        words += f"; of {name}, first those that the user was shown and never took ({n} are not, as too few were shown)"
     return words
 
 

@@ -27,7 +27,7 @@ from ..layers.embedding import (
 from ..layers.perceptron import perceptron_backward, perceptron_forward
 from ..parameters import Params, Shapes, has_unknown
 
-# To add a kind: read it in reading.CONVERT, embed it in `_feature_forward` and `_feature_backward` below, and give it a part
+# To add a kind: read it in numbering.py, embed it in `_feature_forward` and `_feature_backward` below, and give it a part
 # in object_shapes, kernels.embedding and NumbaBackend._features and ._collect.
 KINDS = ("id", "categorical", "tokens", "number")
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import arguments
+from ..arrays import Ints, Texts, texts
 from ..config import Config
 from ..datasets.log import Bag, Catalogue
 from ..datasets.schema import Schema
@@ -18,7 +19,7 @@ from ..optimizer import RULES
 from .files import whole
 from .trained import COLUMNS, Progress, Trained
 
-FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6); the names of users
+FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6); names are JSON
 
 
 class OtherVersion(Exception):
@@ -40,13 +41,13 @@ def save(path: str | Path, trained: Trained) -> None:
         "table_scale": trained.table_scale,
         "state": asdict(trained.state),
     }
-    arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "users": trained.users}
+    arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "users": _as_bytes(trained.users)}
     arrays |= {f"param/{name}": w for name, w in trained.params.items()}
     for moment, moments in trained.moments.items():
         arrays |= {f"{moment}/{name}": m for name, m in moments.items()}
-    arrays |= {f"table/{name}": names for name, names in trained.tables.items()}
+    arrays |= {f"table/{name}": _as_bytes(names) for name, names in trained.tables.items()}
     for group, catalogue in trained.catalogues.items():
-        arrays[f"objects/{group}"] = catalogue.objects
+        arrays[f"objects/{group}"] = _as_bytes(catalogue.objects)
         for name, values in catalogue.features.items():
             if isinstance(values, Bag):
                 arrays[f"bag/{group}/{name}"] = values.ids
@@ -73,11 +74,11 @@ def load(path: str | Path) -> Trained:
         raise DataError(f"{path}: expected a file, or a run folder that holds a model.npz")
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            if any(entry.compress_type for entry in arrays.zip.infolist()):  # it could unpack to any size
+                raise ArgumentError("its arrays are compressed")
             about = json.loads(str(arrays["about"]))
             if about["format"] != FORMAT:
                 raise OtherVersion(f"written by another version of this program ({about['format']}, not {FORMAT})")
-            if any(entry.compress_type for entry in arrays.zip.infolist()):  # it could unpack to any size
-                raise ArgumentError("its arrays are compressed")
             trained = _trained(about, arrays)
         _check(trained)
         return trained
@@ -92,6 +93,16 @@ def load(path: str | Path) -> Trained:
         raise DataError(f"{path}: not a whole model of this program ({why}); train it again") from None
 
 
+def _as_bytes(names: Texts) -> Ints:  # uint8
+    """Names as an array that an .npz can hold without pickle: a JSON list."""
+    return np.frombuffer(json.dumps(names.tolist(), ensure_ascii=False).encode(), np.uint8)
+
+
+def _as_names(array: Ints) -> Texts:
+    """The inverse of `_as_bytes`."""
+    return texts(json.loads(array.tobytes()))
+
+
 def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
     """The Trained of an archive, of which only the arrays of this format are read."""
     schema, catalogues = Schema.from_dict(about["schema"]), {}
@@ -103,7 +114,7 @@ def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
                 features[f.name] = Bag(arrays[f"bag/{at}"], arrays[f"bag offsets/{at}"])
             else:
                 features[f.name] = arrays[f"feature/{at}"]
-        catalogues[group.name] = Catalogue(arrays[f"objects/{group.name}"], features)
+        catalogues[group.name] = Catalogue(_as_names(arrays[f"objects/{group.name}"]), features)
 
     def starting_with(kind: str) -> dict[str, Any]:
         return {name.removeprefix(kind): arrays[name] for name in arrays if name.startswith(kind)}
@@ -114,13 +125,13 @@ def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
         config=config,
         schema=schema,
         actions=tuple(about["actions"]),
-        tables=starting_with("table/"),
+        tables={name: _as_names(array) for name, array in starting_with("table/").items()},
         catalogues=catalogues,
         target_actions=about["target_actions"],
         statistics=about["statistics"],
         features=about["features"],
         events=about["events"],
-        users=arrays["users"],
+        users=_as_names(arrays["users"]),
         params=starting_with("param/"),
         step=about["step"],
         table_scale=about["table_scale"],
@@ -145,8 +156,8 @@ def _check(trained: Trained) -> None:
     if not all(type(n) is int and n >= 0 for n in (trained.step, trained.state.targets)):
         raise ArgumentError("step, targets: expected whole numbers")
     np.array(trained.state.rows, float).reshape(-1, len(COLUMNS))
-    texts = (*trained.actions, trained.features, trained.events)
-    if not all(isinstance(text, str) for text in texts) or len(set(trained.actions)) < len(trained.actions):
+    words = (*trained.actions, trained.features, trained.events)
+    if not all(isinstance(word, str) for word in words) or len(set(trained.actions)) < len(trained.actions):
         raise ArgumentError("actions: expected different names")
     shapes = trained.model().shapes()
     for arrays in (trained.params, *trained.moments.values()):

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, astuple, fields, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 from ..config import Config
@@ -101,9 +101,9 @@ def settings_of(run: str | Path, data: str | None = None) -> tuple[DataSource, C
     try:
         written = json.loads(path.read_text("utf-8"))
         entry, config = written["data"], Config(**written["config"])
-        source = DataSource(**{field.name: entry[field.name] for field in fields(DataSource)})
-        folder, *lists, size = astuple(source)
-        if not (isinstance(folder, str) and all(isinstance(v, list | None) for v in lists) and isinstance(size, int | None)):
+        source = DataSource(**entry)
+        kinds = (list, list, list, int, dict, bool, bool, bool)
+        if not isinstance(source.data, str) or not all(map(isinstance, astuple(source)[1:], (kind | None for kind in kinds))):
             raise TypeError
         warm = written.get("warm_start")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Ints, Texts
+from ..arrays import Ints, Texts, texts
 from ..config import Config
 from ..datasets.log import Bag, Catalogue, Log, user_of_event, with_events
 from ..datasets.protocol import Protocol
@@ -47,7 +47,7 @@ def joined(trained: Trained, log: Log) -> Log:
     log = replace(log, schema=schema, tables=tables, catalogues=catalogues, actions=actions, object=object, action=action)
     if trained.config.model != "bpr_mf":
         return log
-    users, place = _appended(trained.users, np.array(["unknown", *log.users.tolist()]))
+    users, place = _appended(trained.users, texts(["unknown", *log.users.tolist()]))
     user = place[1 + user_of_event(log)] - 1
     order = np.argsort(user, kind="stable")
     offsets = np.append(0, np.cumsum(np.bincount(user, minlength=len(users) - 1)))
@@ -60,7 +60,7 @@ def _appended(known: Texts, names: Texts) -> tuple[Texts, Ints]:  # [V], [W] -> 
     """A vocabulary followed by the names that it lacks, and the row of each name in it. In both, row 0 is `unknown`."""
     rows = {name: row for row, name in enumerate(known[1:].tolist(), 1)}
     code = np.array([0, *(rows.setdefault(name, len(rows) + 1) for name in names[1:].tolist())], np.int32)
-    return (known if len(rows) < len(known) else np.array(["unknown", *rows])), code
+    return (known if len(rows) < len(known) else texts(["unknown", *rows])), code
 
 
 def _catalogue(group: Group, mine: Catalogue, theirs: Catalogue, codes: dict[str, Ints]) -> tuple[Catalogue, Ints]:  # -> ., [M]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Floats, Ints, Texts
+from ..arrays import Floats, Ints, Texts, texts
 from ..backend import Backend, make_backend
 from ..config import Config
 from ..datasets.log import Bag, Catalogue, Log
@@ -45,7 +45,7 @@ class Trained:
     config: Config
     schema: Schema
     actions: tuple[str, ...]
-    tables: dict[str, NDArray[np.str_]]  # table -> its vocabulary, as in Log
+    tables: dict[str, Texts]  # table -> its vocabulary, as in Log
     catalogues: dict[str, Catalogue]  # group -> its objects
     target_actions: list[int]  # of each group of the schema
     statistics: dict[str, list[float]]  # "group.feature" -> [mean, deviation] of a number
@@ -135,7 +135,7 @@ def assemble(protocol: Protocol) -> Trained:
         statistics=statistics,
         features=digest_of_features(log),
         events=digest_of_events(log),
-        users=np.array(["unknown", *(log.users.tolist() if config.model == "bpr_mf" else [])]),
+        users=texts(["unknown", *(log.users.tolist() if config.model == "bpr_mf" else [])]),
         params={},
     )
     try:

@@ -1,0 +1,279 @@
+"""From tables of names to the arrays of a log. Only here strings become dense integers.
+
+Tables are read in blocks of rows, so a log needs memory for its arrays and its vocabularies, but not for a Python object per
+event. The halves of a block with a fault are parsed again, by the same code, to find the place of the fault.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from operator import getitem
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Ints, texts
+from ..errors import DataError, checked
+from .catalogue import Bag, Catalogue
+from .cells import Numbering, Times, bags, categories, codes, numbering, numbers, refuse_empty
+from .schema import Feature, Group, Schema
+from .tables import Encoded, Table
+from .unknown_ids import unknown_ids
+
+Cells = Mapping[str, Any]  # name -> Column
+Columns = Mapping[str, str]  # user, group, action, object or time -> the column's name in the tables, if it is another
+Parsed = TypeVar("Parsed")
+EVENT = ("user", "group", "action", "object", "time")  # the columns of events
+DTYPES = {"user": np.int32, "group": np.int8, "object": np.int32, "action": np.int16, "time": np.int64}  # of no event at all
+
+
+def check_columns(columns: Columns | None) -> Columns:
+    """The columns, or none. DataError for names that events do not have."""
+    for name in sorted(set(columns or {}) - set(EVENT)):
+        raise DataError(f"columns: expected names among {', '.join(EVENT)}, got {name!r}")
+    return columns or {}
+
+
+def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, allow_unknown: bool = False) -> dict[str, Any]:
+    """The fields of a Log.
+
+    Parameters
+    ----------
+    tables : `events`, and the objects of each group by its name. A group without one has the objects of its events.
+    allow_unknown : whether more than half of the events may have an object that is not in the table of its group.
+
+    Raises
+    ------
+    DataError
+        Any fault of the data: the text says where it is, what was expected, and what was found.
+    """
+    used = [feature for group in schema.groups for feature in group.features]
+    vocabularies = {feature.table: numbering([None]) for feature in used if feature.kind != "number"}  # 0 is `unknown`
+    found: dict[str, Catalogue] = {}
+    notes: list[str] = []
+    odd: list[str] = []
+    for group in schema.groups:
+        if group.name in tables:
+            found[group.name], note = _catalogue(tables[group.name], group, vocabularies, columns)
+            notes.append(note)
+    names = [found[group.name].objects[1:].tolist() if group.name in found else [] for group in schema.groups]
+    rows_of = [numbering([None, *own]) for own in names]
+    users, actions, events, note = read_events(tables["events"], schema, rows_of, columns)
+    notes.insert(0, note)
+    for group in schema.groups:
+        for action in filter(None, (group.target_action, *group.target_actions, *group.negative_actions)):
+            if action not in actions:
+                known = ", ".join(actions)
+                raise DataError(f"schema.toml: groups.{group.name}: expected actions among {known}, got {action!r}")
+    events, repeated = in_order(events, schema.duplicates == "keep")
+    for g, group in enumerate(schema.groups):
+        if group.name not in found:
+            found[group.name] = _catalogue_of_events(tables["events"], group, list(rows_of[g])[1:], vocabularies)
+            notes.append(f"{group.name}: the objects of the events")
+        mine, size = events["group"] == g, len(found[group.name].objects)
+        unknown = mine & (events["object"] >= size)
+        events["object"][unknown] = 0
+        if unknown.any():
+            share, new = unknown.sum() / mine.sum(), list(islice(rows_of[g], size, None))
+            odd += unknown_ids(group.name, tables[group.name].name, names[g], new, share)
+    if not allow_unknown and np.count_nonzero(events["object"] == 0) > len(events["object"]) / 2:
+        raise DataError(f"{odd[0]}; more than half of all events: make the names equal, or go on with --allow-unknown")
+    lengths = np.bincount(events.pop("user"), minlength=len(users))
+    counts = {
+        "events whose object is in no group file": int(np.count_nonzero(events["object"] == 0)),
+        "users with one event": int(np.count_nonzero(lengths == 1)),
+        "events left out, equal to another one in all columns": repeated,
+    }
+    return {
+        "schema": schema,
+        "actions": actions,
+        "tables": {name: checked(texts, ["unknown", *islice(vocabulary, 1, None)]) for name, vocabulary in vocabularies.items()},
+        "catalogues": {group.name: found[group.name] for group in schema.groups},
+        "users": checked(texts, users),
+        "offsets": _offsets(lengths),
+        **events,
+        "counts": counts,
+        "notes": [f"read {'; '.join(notes)}", *odd],
+    }
+
+
+def read_events(
+    table: Table, schema: Schema, rows_of: Sequence[Numbering], columns: Columns, one_user: bool = False
+) -> tuple[list[str], tuple[str, ...], dict[str, Any], str]:
+    """users, actions, a dict of arrays [E] in the table's order (user, group, object, action, time), and what was read, in words.
+
+    rows_of: of the objects of each group; an unknown one gets the next number. one_user: no column `user` is needed.
+    """
+    groups = {group.name: g for g, group in enumerate(schema.groups)}
+    users, times = numbering(), Times()
+    actions = {name: a for a, name in enumerate(schema.actions)} or numbering()
+    needed = {"user": not one_user, "group": len(groups) > 1, "action": len(schema.actions) > 1, "object": True, "time": True}
+    if one_user and "user" in columns and not table.find(columns["user"]):
+        needed.pop("user")
+    taken = _columns(table, needed, columns)
+
+    def parse(cells: Cells, n: int) -> dict[str, Any]:
+        group = codes("group", cells["group"], groups, np.int8) if "group" in cells else np.zeros(n, np.int8)
+        return {
+            "user": codes("user", cells["user"], users, np.int32) if "user" in cells else np.zeros(n, np.int32),
+            "group": group,
+            "object": _objects(cells["object"], group, rows_of),
+            "action": codes("action", cells["action"], actions, np.int16) if "action" in cells else np.zeros(n, np.int16),
+            "time": times(cells["time"]),
+        }
+
+    blocks = list(_parsed(table, taken, {"time": "time"}, parse, may_be_empty=one_user))
+    blocks = blocks or [{name: np.zeros(0, dtype) for name, dtype in DTYPES.items()}]
+    events = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
+    if one_user and len(users) > 1:
+        raise DataError(f"{table.name}: expected the events of one user, got those of {', '.join(map(repr, list(users)[:2]))} …")
+    return list(users), tuple(actions) or ("act",), events, f"{_described(table, taken)} in {times.found})"
+
+
+def in_order(events: dict[str, Any], keep_repeats: bool) -> tuple[dict[str, Any], int]:
+    """Events sorted by (user, time), ties as they stood, without repeats of an equal event, and the number of these.
+
+    Only now times lose their fractions of a tick. `events` is emptied, which bounds the memory.
+    """
+    later = np.diff(events["user"]) * 2 + np.sign(np.diff(events["time"]))
+    order = slice(None) if (later >= 0).all() else np.lexsort((events["time"], events["user"]))
+    found = {name: events.pop(name)[order] for name in list(events)}
+    dropped = np.zeros(len(found["user"]), bool)
+    if not keep_repeats:
+        again = (found["user"][1:] == found["user"][:-1]) & (found["time"][1:] == found["time"][:-1])
+        tied = np.flatnonzero(np.append(again, False) | np.append(False, again))
+        by = tied[np.lexsort([found[name][tied] for name in found])]
+        dropped[by[1:]] = np.logical_and.reduce([column[by[1:]] == column[by[:-1]] for column in found.values()])
+        if dropped.any():
+            found = {name: column[~dropped] for name, column in found.items()}
+    found["time"] = np.floor(found["time"]).astype(np.int64)
+    return found, int(dropped.sum())
+
+
+def _objects(column: Any, group: Ints, rows_of: Sequence[Numbering]) -> Ints:  # …, [n] -> int32 [n]
+    """The rows of the events' objects in the catalogues of their groups."""
+    if len(rows_of) == 1:
+        return codes("object", column, rows_of[0], np.int32)
+    names = list(map(column.values.__getitem__, column.codes.tolist())) if isinstance(column, Encoded) else column
+    refuse_empty("object", names)
+    return np.fromiter(map(getitem, map(rows_of.__getitem__, group.tolist()), names), np.int32, len(names))
+
+
+def _catalogue(table: Table, group: Group, vocabularies: Mapping[str, Numbering], columns: Columns) -> tuple[Catalogue, str]:
+    """The objects of a group, and what was read, in words. Their values are numbered by the vocabularies, which grow."""
+    features = {feature.name: feature for feature in group.features}
+    taken = _columns(table, dict.fromkeys(["object", *features], True), {"object": table.object_name(columns)})
+
+    def parse(cells: Cells, n: int) -> tuple[Sequence[str], dict[str, Any]]:
+        values, places = cells["object"] if isinstance(cells["object"], Encoded) else (cells["object"], None)
+        refuse_empty("object", values)
+        names = values if places is None else list(map(values.__getitem__, places.tolist()))
+        return names, {name: _values(feature, cells[name], vocabularies) for name, feature in features.items()}
+
+    kinds = {f.name: f.kind for f in group.features if f.kind in ("tokens", "number")}
+    blocks = list(_parsed(table, taken, kinds, parse))
+    objects = [name for names, _ in blocks for name in names]
+    if len(set(objects)) < len(objects):
+        first = {name: row for row, name in reversed(list(enumerate(objects)))}
+        row = next(row for row, name in enumerate(objects) if first[name] < row)
+        raise DataError(f"{table.place(row)}: object: expected every object once, got {objects[row]!r} again")
+    joined = {name: _joined(feature.kind, [values[name] for _, values in blocks]) for name, feature in features.items()}
+    return Catalogue(checked(texts, ["unknown", *objects]), joined), f"{_described(table, taken)})"
+
+
+def _catalogue_of_events(table: Table, group: Group, names: list[str], vocabularies: Mapping[str, Numbering]) -> Catalogue:
+    """The catalogue of a group without a table: it can have no other feature than the id."""
+    for feature in group.features:
+        if feature.kind != "id":
+            raise DataError(f"{group.name}: expected a table of its objects, with a column {feature.name!r}; found none")
+    if not names:
+        raise DataError(f"{group.name}: expected a table of its objects, or events of it in {table.name}; found neither")
+    ids = {feature.name: _joined("id", [_values(feature, names, vocabularies)]) for feature in group.features}
+    return Catalogue(checked(texts, ["unknown", *names]), ids)
+
+
+# Columns, blocks and their faults
+
+
+def _columns(table: Table, names: Mapping[str, bool], columns: Columns) -> dict[str, str]:
+    """name -> the table's column for it. names: whether each is needed; the others are left out where they are missing."""
+    found = {}
+    for name, needed in names.items():
+        column = table.find(columns.get(name, name))
+        if column is not None:
+            found[name] = column
+        elif needed or name in columns:
+            there, hint = ", ".join(map(repr, table.columns)), f" (say which it is: --columns {name}=…)" if name in EVENT else ""
+            raise DataError(f"{table.head}: expected a column {columns.get(name, name)!r}, got {there}{hint}")
+    return found
+
+
+def _described(table: Table, taken: Mapping[str, str]) -> str:
+    columns = (name if name == column else f"{name} = {column}" for name, column in taken.items())
+    return f"{table.name} ({table.kind}: {', '.join(columns)}"
+
+
+def _parsed(
+    table: Table,
+    taken: Mapping[str, str],
+    kinds: Mapping[str, str],
+    parse: Callable[[Cells, int], Parsed],
+    may_be_empty: bool = False,
+) -> Iterator[Parsed]:
+    """Yields parse(cells, n) for each block of n rows; taken: name -> column; kinds: what is no name (see tables.Wanted).
+
+    `parse` raises a ValueError for a faulty block. For a block of one row, the text of that error describes the fault.
+    """
+    done, wanted = 0, {column: kinds.get(name, "name") for name, column in taken.items()}
+    for n, block in table.blocks(wanted):
+        cells = {name: block[column] for name, column in taken.items()}
+        try:
+            parsed = parse(cells, n)
+        except ValueError:
+            first, end = 0, n  # of rows with a fault among them, the first one of the block
+            while end - first > 1:
+                middle = (first + end) // 2
+                try:
+                    parse({name: _part(column, first, middle) for name, column in cells.items()}, middle - first)
+                    first = middle
+                except ValueError:
+                    end = middle
+            try:
+                parse({name: _part(column, first, end) for name, column in cells.items()}, 1)
+            except ValueError as fault:
+                raise DataError(f"{table.place(done + first)}: {fault}") from None
+            raise
+        yield parsed
+        done += n
+    if not done and not may_be_empty:
+        raise DataError(f"{table.head}: expected rows below the header, found none")
+
+
+def _part(column: Any, first: int, end: int) -> Any:
+    """Some rows of a column, with no other values than theirs."""
+    if isinstance(column, Encoded):
+        used, codes = np.unique(column.codes[first:end], return_inverse=True)
+        return Encoded([column.values[value] for value in used], codes)
+    return column[first:end]
+
+
+def _values(feature: Feature, column: Any, vocabularies: Mapping[str, Numbering]) -> Any:
+    """The values of a feature in a block of n rows: [n], or for tokens (ids [total], lengths [n])."""
+    if feature.kind == "number":
+        return numbers(feature.name, column)
+    if feature.kind == "tokens":
+        return bags(feature.name, column, vocabularies[feature.table], feature.separator)
+    return categories(feature.name, column, vocabularies[feature.table])
+
+
+def _joined(kind: str, blocks: Sequence[Any]) -> Bag | NDArray[Any]:
+    """The blocks of one feature as one, with row 0 in front."""
+    if kind == "tokens":
+        ids, lengths = zip(*blocks)
+        return Bag(np.concatenate(ids), _offsets(np.concatenate([[0], *lengths])))
+    first = np.array([np.nan if kind == "number" else 0], blocks[0].dtype)
+    return np.concatenate([first, *blocks])
+
+
+def _offsets(lengths: Ints) -> Ints:  # [n] -> [n+1]
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
