@@ -74,11 +74,11 @@ def load(path: str | Path) -> Trained:
         raise DataError(f"{path}: expected a file, or a run folder that holds a model.npz")
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            if any(entry.compress_type for entry in arrays.zip.infolist()):  # it could unpack to any size
+                raise ArgumentError("its arrays are compressed")
             about = json.loads(str(arrays["about"]))
             if about["format"] != FORMAT:
                 raise OtherVersion(f"written by another version of this program ({about['format']}, not {FORMAT})")
-            if any(entry.compress_type for entry in arrays.zip.infolist()):  # it could unpack to any size
-                raise ArgumentError("its arrays are compressed")
             trained = _trained(about, arrays)
         _check(trained)
         return trained
