@@ -26,6 +26,8 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=f"atrank_np {__version__}")
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: ") and not message.split()[2].startswith("-"):
+            message += "; a data folder is named with --data"
         raise DataError(f"{message} (see {self.prog} --help)")
 
 
@@ -35,6 +37,13 @@ def seed(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected at least 0, got {value}")
     return value
+
+
+def folder(text: str) -> str:
+    """The value of an --out. An empty one would be the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, got nothing")
+    return text
 
 
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:

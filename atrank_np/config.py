@@ -134,7 +134,7 @@ class Config:
             value, whole = getattr(self, field.name), field.type is int
             try:
                 object.__setattr__(self, field.name, operator.index(value) if whole else float(value))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise ValueError(f"{field.name} must be a {'whole ' * whole}number, not {value!r}") from None
         if self.split_time is not None and not (isinstance(self.split_time, int) and abs(self.split_time) <= 2**62):
             raise ValueError(f"split_time must be a time of the log, in ticks, not {self.split_time!r}")

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from . import arguments
 from .arrays import Floats
 from .backend import Backend
 from .config import PURPOSES, Config, defaults
@@ -93,11 +94,13 @@ class Recommender:
         if not hasattr(self, "trained_"):
             return "not trained"
         objects = sum(len(self.trained_.catalogues[group].objects) - 1 for group in self.trained_.schema.targets)
-        rows = self.history_
-        what = "validation" if self.config.validate or self.config.patience else "test"
-        return f"{objects:,} objects" + (
-            f", {what} AUC {rows['test_auc'][-1]:.3f} ± {rows['test_auc_se'][-1]:.3f}" if rows["step"] else ""
-        )
+        rows = [dict(zip(COLUMNS, row)) for row in self.trained_.state.rows]
+        if not rows:
+            return f"{objects:,} objects"
+        row, what = rows[-1], "validation" if self.config.validate or self.config.patience else "test"
+        if self.config.patience:  # the one that is kept
+            row = max(rows, key=lambda row: row["test_auc"])
+        return f"{objects:,} objects, {what} AUC {row['test_auc']:.3f} ± {row['test_auc_se']:.3f}"
 
     # Training
 
@@ -113,16 +116,10 @@ class Recommender:
         show : bool
             A progress bar in terminals and notebooks; where the output is a file, a line at each evaluation.
 
-        Returns
-        -------
-        Self
-
         Raises
         ------
-        DataError
-            The log leaves nothing to train or test on.
-        Diverged
-            The loss is NaN or infinite.
+        DataError, Diverged
+            The log leaves nothing to train or test on; the loss is NaN or infinite.
         """
         return self._take(fit(_checked(log), self.config, callback=callback, show=show).trained)
 
@@ -130,7 +127,7 @@ class Recommender:
         """Goes on with the training on a log that has grown: new events, users, objects, actions, values of features.
 
         What the model knows keeps its parameters; what is new starts as in a new model. The learning rate starts and falls as
-        in a new run of so many epochs.
+        in a new run of so many epochs; a lower one, such as a tenth, disturbs less of what is known.
 
         Parameters
         ----------
@@ -138,21 +135,13 @@ class Recommender:
             All events, the old ones too: they are the histories of the new ones.
         epochs : int
             Passes over the log's training samples.
-        callback, show
-            As for `fit`.
-        **settings
-            Settings of the training that differ from before, such as ``learning_rate=0.1``.
-
-        Returns
-        -------
-        Self
+        callback, show, **settings
+            As for `fit` and for the class: settings that differ from before, such as ``learning_rate=0.1``.
 
         Raises
         ------
-        ArgumentError
-            A setting that needs other parameters, such as the width.
-        DataError
-            The log has not the groups and features of the model.
+        ArgumentError, DataError
+            A setting that needs other parameters, such as the width; a log without the model's groups and features.
         """
         config = checked(replace, self._fitted().config, epochs=epochs, **settings)
         resume, numbered = warm_start(self._fitted(), _checked(log), config)
@@ -189,14 +178,14 @@ class Recommender:
             ``test_auc`` and ``test_auc_se`` (one standard error), the controls ``popularity_auc``, ``swapped_history_auc``,
             ``in_history_auc``, ``features_shared_auc``, and for each k ``hr@k``, ``recall@k``, ``ndcg@k``, and ``mrr``.
         """
-        numbered = self._known(log)
-        protocol = Protocol(numbered, self.config)
+        ks = [arguments.whole("at", k, least=1) for k in arguments.items("at", at)]
+        protocol = Protocol(self._known(log), self.config)
         with self._lock:
             backend = self._made_backend()
             scores = score(backend, protocol, protocol.task)
             report = report_of(backend, protocol, protocol.task, scores)
-            if at:
-                report |= rank_metrics(full_ranks(backend, protocol, protocol.test, show), at)
+            if ks:
+                report |= rank_metrics(full_ranks(backend, protocol, protocol.test, show), ks)
         return report
 
     def recommend(
@@ -266,21 +255,17 @@ class Recommender:
         >>> sorted(ids)
         ['i2', 'i3']
         """
-        if n < 1:
-            raise ArgumentError(f"n: expected at least 1, got {n}")
-        trained = self._fitted()
+        n, trained = arguments.whole("n", n, least=1, below=2**20), self._fitted()
         group = target_group(trained.schema, group)
         if (log is None) == (history is None):
             raise ArgumentError("recommend: expected either a log, or a history")
-        if isinstance(users, str) or isinstance(history, str):
-            raise ArgumentError("recommend: expected lists of names as users and as history, got one text")
         if log is None and users is not None or log is not None and (times is not None or actions is not None):
             raise ArgumentError("recommend: users go with a log, times and actions with a history")
-        numbered = self._known(log) if log is not None else self._log_of(list(history or ()), times, actions)
-        places = np.arange(len(numbered.users)) if users is None else places_of(numbered, users)
+        numbered = self._known(log) if log is not None else self._log_of(history, times, actions)
+        places = np.arange(len(numbered.users)) if users is None else places_of(numbered, arguments.names("users", users))
         objects, mask = trained.catalogues[group].objects, None
         if candidates is not None:
-            mask = np.isin(np.arange(len(objects)), objects_of(trained, group, candidates))
+            mask = np.isin(np.arange(len(objects)), objects_of(trained, group, arguments.names("candidates", candidates)))
         asked = moments(trained, numbered, places, group, at)
         ids, scores = np.full((len(places), n), None, object), np.full((len(places), n), -np.inf, np.float32)
         with self._lock:
@@ -295,26 +280,17 @@ class Recommender:
 
         Parameters
         ----------
-        item : str
-            The name of an object of the group.
-        n : int
-            How many.
-        group : str, optional
-            By default the first target group.
+        item, n, group
+            The name of an object, how many are wanted, and the object's group; by default the first target group.
 
         Returns
         -------
-        ids : array of object [n]
-            Names, most similar first; fewer where the group has fewer.
-        cosines : array of float [n]
-
-        Raises
-        ------
-        ArgumentError
-            An object or a group that there is not.
+        ids : array of object [n], cosines : array of float [n]
+            Names, most similar first; fewer where the group has fewer. ArgumentError for an object that there is not.
         """
-        names, cosines = zip(*nearest(self._fitted(), target_group(self.trained_.schema, group), item, n))
-        return np.array(names, object), np.array(cosines)
+        n, trained = arguments.whole("n", n, least=1), self._fitted()
+        found = nearest(trained, target_group(trained.schema, group), item, n)
+        return np.array([name for name, _ in found], object), np.array([cosine for _, cosine in found])
 
     def attention(
         self, log: Log, user: str, item: str | None = None, *, group: str | None = None, at: int | None = None
@@ -323,26 +299,15 @@ class Recommender:
 
         Parameters
         ----------
-        log : Log
+        log, user, group, at
             As for `recommend`.
-        user : str
-            A user of the log.
         item : str, optional
             The object that asks; by default the model's first choice.
-        group, at
-            As for `recommend`.
 
         Returns
         -------
-        ids : array of object [n]
-            Names of the behaviours, oldest first.
-        weights : array of float32 [K, n]
-            In each space they sum to 1.
-
-        Raises
-        ------
-        ArgumentError
-            A user, object or group that there is not, or a model without attention.
+        ids : array of object [n], weights : array of float32 [K, n]
+            Names of the behaviours, oldest first; in each space the weights sum to 1. ArgumentError without attention.
         """
         if self.model not in ("atrank", "bilstm_attention"):
             raise ArgumentError(f"attention: {type(self).__name__} has none")
@@ -391,9 +356,10 @@ class Recommender:
             self._numbered = log, numbered
         return numbered
 
-    def _log_of(self, names: list[str], times: Sequence[int] | None, actions: Sequence[str] | None) -> Log:
+    def _log_of(self, history: Any, times: Any, actions: Any) -> Log:
         """The log of one user with this history."""
-        trained, n = self.trained_, len(names)
+        names, trained = arguments.names("history", history), self.trained_
+        n = len(names)
         schema, group, rows = trained.schema, np.zeros(n, np.int8), np.zeros(n, np.int32)
         for g in map(schema.index, reversed(schema.history)):
             found = {name: row for row, name in enumerate(trained.catalogues[schema.groups[g].name].objects[1:].tolist(), 1)}
@@ -401,10 +367,11 @@ class Recommender:
             group, rows = np.where(row > 0, g, group).astype(np.int8), np.where(row > 0, row, rows)
         action = np.array(trained.target_actions, np.int16)[group]
         if actions is not None:
-            for name in set(actions) - set(trained.actions):
+            actions = arguments.names("actions", actions)
+            for name in sorted(set(actions) - set(trained.actions)):
                 raise ArgumentError(f"actions: expected some of {', '.join(trained.actions)}, got {name!r}")
             action = np.array([trained.actions.index(name) for name in actions], np.int16)
-        time = np.zeros(n, np.int64) if times is None else np.array(times, np.int64)
+        time = np.zeros(n, np.int64) if times is None else arguments.times("times", times)
         if len(time) != n or len(action) != n:
             raise ArgumentError(f"times and actions: expected one for each of the {n} objects of the history")
         return log_of(trained, Events(group, rows, action, time))

@@ -29,7 +29,7 @@ from .evaluation.plots import draw_self_attention, draw_vanilla_attention, write
 from .evaluation.ranking import objects_of, target_group
 from .runs.files import whole, write_text
 from .runs.folder import note_unfinished, open_run
-from .text import one_line
+from .text import folder_name, one_line
 
 
 def parser() -> cli.Parser:
@@ -44,7 +44,7 @@ def parser() -> cli.Parser:
     p.add_argument("--target", metavar="OBJECT", help="the object to rank (default: the model's first choice)")
     p.add_argument("--group", help="the target group of that object (default: the first)")
     p.add_argument("--at", type=int, metavar="TIME", help="the time of ranking (default: one tick after the last behaviour)")
-    p.add_argument("--out", metavar="DIR", help="the folder for pictures and tables (default: RUN/explain)")
+    p.add_argument("--out", metavar="DIR", help="the folder for pictures and tables (default: RUN/explain/USER)")
     p.add_argument("--samples", type=int, default=20000, help="rankings that Table 4 averages, 0: all (default: %(default)s)")
     p.add_argument(
         "--tick",
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     inside = look_inside(trained, log, options.user, options.target, options.at, options.group)
     if not inside.behaviours:
         raise DataError(f"user {options.user!r}: no behaviour before the time of ranking, so there is no attention to draw")
-    out = Path(options.out or Path(options.run) / "explain")
+    out = Path(options.out or Path(options.run) / "explain" / folder_name(options.user))
     out.mkdir(parents=True, exist_ok=True)
     group = target_group(trained.schema, options.group)
     targets = targets_of(trained, log, options.user, inside.target, options.at, group)

@@ -23,7 +23,7 @@ import numpy as np
 from .arrays import Floats, Ints
 from .config import Config
 from .layers.embedding import Gradient, Rows
-from .parameters import Params, has_unknown, kind
+from .parameters import Params, has_unknown, is_decayed, kind
 
 FOLD = 1000
 Moments = dict[str, Params]  # "mean", "square" -> name -> an array like the parameter
@@ -87,7 +87,7 @@ class SGD:
             w = params[name]
             own_rate = rate * self.table_rate if has_unknown(name) else rate
             scale = self.table_scale if kind(name) == "table" else 1.0
-            if kind(name) == "weight":
+            if is_decayed(name) and kind(name) != "table":
                 w *= w.dtype.type(keep)
             rows, g = _rows(name, gradient, w)
             w[rows] -= w.dtype.type(own_rate / scale) * self.direction(name, rows, g)

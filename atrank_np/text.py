@@ -19,6 +19,11 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() or c in JOINERS else ascii(c)[1:-1] for c in text)
 
 
+def folder_name(name: str) -> str:
+    """A name of the data as the name of a folder: what a path could mean otherwise is escaped."""
+    return "".join(c if c.isalnum() or c in "-_ " else f"%{ord(c):x}" for c in name)[:60]
+
+
 def shortened(text: str, most: int = 290) -> str:
     """A message on one line of at most `most` letters. What is left out is in the middle: the next step is at the end."""
     text = one_line(text)

@@ -25,6 +25,8 @@ def main(arguments: Sequence[str]) -> int:
         out, run = start_run(data, config, folder, given.get("warm_start"), show=not options.quiet)
     print(describe_run(run.report))
     print(f"written to {out}: {', '.join(name for name in FILES if (out / name).exists())}")
+    go_on = [f"python -m atrank_np.{name} {out}" for name in ("evaluate", "recommend", "explain")]
+    print(f"next: {go_on[0]}, {go_on[1]} --user U, {go_on[2]} --user U")
     return 0
 
 

@@ -264,6 +264,16 @@ ROWS = (
         "15",
     ),
     Row(
+        "Adam, Adagrad",
+        "$w \\leftarrow (1 - lr\\,\\lambda)\\, w - lr\\, \\hat m / (\\sqrt{\\hat v} + \\epsilon)$, by number",
+        "optimizer.py::Rule optimizer.py::Adaptive.direction",
+        "",
+        "kernels/optimizer.py::direction",
+        "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
+        "test_kernels.py::test_optimizers",
+        "",
+    ),
+    Row(
         "clipping",
         "the gradient's norm at most a limit",
         "optimizer.py::clip",

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from atrank_np.evaluation import attention
 from atrank_np.evaluation.plots import DAY
 from atrank_np.evaluation.ranking import first_choices
 from atrank_np.runs.checkpoint import load
+from atrank_np.text import folder_name
 
 
 def test_table_4_of_some_samples(trained_run, opened, tmp_path, monkeypatch):
@@ -96,7 +98,7 @@ def test_what_cannot_be_drawn_is_one_line(trained_run, opened, tmp_path):
     user, run = longest(opened[1]), str(trained_run)
     faults = {
         "--at 0": f"user {user!r}: no behaviour before the time of ranking, so there is no attention to draw",
-        f"--at {2**70}": f"at: expected an integer below 2^62, got {2**70}",
+        f"--at {2**70}": f"at: expected less than {2**62}, got {2**70}",
         "--tick 0": "--tick: expected seconds above 0 and at most 1e9, got 0.0",
         "--tick 1e10": "--tick: expected seconds above 0 and at most 1e9, got 10000000000.0",
         "--samples -1": "--samples: expected at least 0, got -1",
@@ -106,3 +108,13 @@ def test_what_cannot_be_drawn_is_one_line(trained_run, opened, tmp_path):
         with pytest.raises(DataError) as raised:
             explain.main([run, "--user", user, "--out", str(tmp_path / "out"), *flags.split()])
         assert str(raised.value).startswith(fault) and not (tmp_path / "out").exists()
+
+
+def test_each_user_has_a_folder(trained_run, tmp_path):
+    """Case 19: the page of one is not overwritten by that of another, and no name leads out of the run folder."""
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    for user in ("u1", "u2"):
+        explain.main([str(run), "--user", user, "--samples", "3"])
+    assert sorted(path.name for path in (run / "explain").iterdir()) == ["u1", "u2"]
+    assert data_of(run / "explain" / "u1" / "explore.html")["user"] == "u1"
+    assert [folder_name(name) for name in ("..", "a/b", "a_b", "名前", "x" * 99)] == ["%2e%2e", "a%2fb", "a_b", "名前", "x" * 60]

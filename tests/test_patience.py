@@ -51,7 +51,7 @@ def test_what_it_says(tiny, tmp_path, capsys, no_picture):
     assert (
         f"kept is step {kept['step']}, the best of {kept['evaluations']} evaluations: validation AUC " in capsys.readouterr().out
     )
-    assert "validation AUC" in repr(ATRank.load(tmp_path / "run"))
+    assert f"validation AUC {kept['validation_auc']:.3f} ± " in repr(ATRank.load(tmp_path / "run"))
 
 
 def test_no_test_event_is_known(tiny):

@@ -249,6 +249,16 @@ def test_a_history_from_a_file(trained_run, tiny, tmp_path, capsys):
     assert f"{name[0]},{category}," in (tiny / "items.csv").read_text()
 
 
+def test_a_new_user_without_a_history(trained_run, tmp_path, capsys):
+    """As a user of the log before their first event."""
+    file = tmp_path / "history.csv"
+    file.write_text("group,action,object,time\n")
+    recommend.main([str(trained_run), "--history", str(file)])
+    names = shown(capsys)
+    recommend.main([str(trained_run), "--user", "u2", "--at", "0"])
+    assert shown(capsys) == names and len(names) == 10
+
+
 def test_unknown_objects_are_counted(trained_run, tmp_path, capsys):
     file = tmp_path / "history.csv"
     file.write_text("group,action,object,time\nitems,click,i1,1\nitems,click,nobody,2\nqueries,search,i1,3\n")
@@ -270,7 +280,7 @@ def test_faults(trained_run, tmp_path):
         ("--user", "u1", "--top", "0"): "--top: expected at least 1, got 0",
         ("--user", "u1", "--group", "shops"): "group 'shops': expected one that the model ranks: items, queries",
         ("--user", "u1", "--candidates", str(gone)): "object 'i99': expected one of the model's items; none has that name",
-        ("--user", "u1", "--at", str(2**62 + 1)): f"at: expected an integer below 2^62, got {2**62 + 1}",
+        ("--user", "u1", "--at", str(2**62 + 1)): f"at: expected less than {2**62}, got {2**62 + 1}",
         ("--history", str(file)): "history.csv:2: time: expected an integer below 2^62 or a "
         "decimal below 2^53 or an ISO date, got 'soon'",
         ("--history", str(two)): "two.csv: expected the events of one user, got those of 'ann', 'bob' …",

@@ -20,6 +20,7 @@ FLOORS = [
     {"datasets"},
     {"optimizer", "cli"},
     {"layers", "parameters", "config", "metrics"},
+    {"arguments"},
     {"errors", "memory", "progress", "randomness"},
     {"arrays", "text"},
 ]

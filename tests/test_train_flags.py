@@ -61,6 +61,8 @@ FAULTS = {
     "--negatives 127": "batch_size 32 must be a multiple of 128, a positive and its negatives: 2048 are 16 histories",
     "--dropout 1": "dropout must be in [0, 1), not 1.0",
     "--learning-rate nan": "learning_rate must be a number of at least 0, not nan",
+    "--table-rate -1": "table_rate must be a number of at least 0, not -1.0",
+    "--optimizer rmsprop": "argument --optimizer: invalid choice: 'rmsprop'",
     "--l2 0.2": "the highest learning rate times l2 must be below 0.05, not 0.1: a step takes that share of a weight away",
     "--decay 0": "decay must be above 0, not 0.0",
     "--seed -1": "argument --seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",

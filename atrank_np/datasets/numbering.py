@@ -20,6 +20,8 @@ from .schema import Feature, Group, Schema
 from .tables import Cells, Columns, Encoded, Table, columns_of, described, parsed_blocks
 from .unknown_ids import unknown_ids
 
+DTYPES = {"user": np.int32, "group": np.int8, "object": np.int32, "action": np.int16, "time": np.int64}  # of no event at all
+
 
 def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, allow_unknown: bool = False) -> dict[str, Any]:
     """The fields of a Log.
@@ -109,7 +111,8 @@ def read_events(
             "time": times(cells["time"]),
         }
 
-    blocks = list(parsed_blocks(table, taken, {"time": "time"}, parse))
+    blocks = list(parsed_blocks(table, taken, {"time": "time"}, parse, may_be_empty=one_user))
+    blocks = blocks or [{name: np.zeros(0, dtype) for name, dtype in DTYPES.items()}]
     events = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
     if one_user and len(users) > 1:
         raise DataError(f"{table.name}: expected the events of one user, got those of {', '.join(map(repr, list(users)[:2]))} …")

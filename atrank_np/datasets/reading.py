@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import arguments
 from ..arrays import Ints
 from ..errors import DataError
 from .catalogue import Catalogue
@@ -42,7 +43,7 @@ def read_log(
     DataError
         Any fault of the data: the text says the file, the line, what was expected, and what was found.
     """
-    folder, columns = Path(folder), check_columns(columns)
+    folder, columns = arguments.path("folder", folder), check_columns(columns)
     if isinstance(features, str):
         raise DataError(f"features: expected a list of names, got {features!r}")
     schema = schema or Schema.load(folder, columns)

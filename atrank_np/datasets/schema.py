@@ -67,6 +67,8 @@ class Schema:
         if path.exists():
             try:
                 return cls.from_dict(tomllib.loads(path.read_text("utf-8-sig")))
+            except RecursionError:
+                raise DataError("schema.toml: expected a schema, got brackets in brackets in brackets") from None
             except (ValueError, OSError) as fault:  # not TOML, not UTF-8, not to be read
                 raise DataError(f"schema.toml: {fault}") from None
         tables = open_tables(folder, ["items"])

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError
-from .log import Bag, Catalogue, Log
-from .reading import LATEST
+from .catalogue import Bag, Catalogue
+from .cells import LATEST
+from .log import Log
 from .schema import Group
 
 

@@ -94,7 +94,11 @@ def described(table: Table, taken: Mapping[str, str]) -> str:
 
 
 def parsed_blocks(
-    table: Table, taken: Mapping[str, str], kinds: Mapping[str, str], parse: Callable[[Cells, int], Parsed]
+    table: Table,
+    taken: Mapping[str, str],
+    kinds: Mapping[str, str],
+    parse: Callable[[Cells, int], Parsed],
+    may_be_empty: bool = False,
 ) -> Iterator[Parsed]:
     """Yields parse(cells, n) for each block of n rows; taken: name -> column; kinds: what is no name (see tables.Wanted).
 
@@ -122,7 +126,7 @@ def parsed_blocks(
             raise
         yield parsed
         done += n
-    if not done:
+    if not done and not may_be_empty:
         raise DataError(f"{table.head}: expected rows below the header, found none")
 
 

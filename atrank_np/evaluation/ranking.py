@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..arguments import whole
 from ..arrays import Floats, Ints, Mask, texts
 from ..backend import Backend
 from ..datasets.log import Log, not_taken, user_of_event
@@ -36,8 +37,8 @@ def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None
 
     at: behaviours before this time count; by default all, and the time is one tick after the last one, or 0 without any.
     """
-    if at is not None and abs(at) > LATEST:
-        raise ArgumentError(f"at: expected an integer below 2^62, got {at}")
+    if at is not None:
+        at = whole("at", at, -LATEST, LATEST)
     schema = trained.schema
     seen = np.isin(log.group, [schema.index(name) for name in schema.history])
     seen &= ~not_taken(schema, log.actions, log.group, log.action)
@@ -138,8 +139,8 @@ def first_choices(trained: Trained, log: Log, user: str, n: int, group: str, at:
 
 def target_group(schema: Schema, group: str | None = None) -> str:
     """The name of a target group, by default the first. ArgumentError for one that is not ranked."""
-    group = group or schema.targets[0]
-    if group not in schema.targets:
+    group = schema.targets[0] if group is None else group
+    if not isinstance(group, str) or group not in schema.targets:
         raise ArgumentError(f"group {group!r}: expected one that the model ranks: {', '.join(schema.targets)}")
     return group
 

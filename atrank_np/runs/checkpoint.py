@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import arguments
 from ..arrays import Ints, Texts, texts
 from ..config import Config
 from ..datasets.log import Bag, Catalogue
@@ -53,7 +54,7 @@ def save(path: str | Path, trained: Trained) -> None:
                 arrays[f"bag offsets/{group}/{name}"] = values.offsets
             else:
                 arrays[f"feature/{group}/{name}"] = values
-    with whole(Path(path)) as file:
+    with whole(arguments.path("path", path)) as file:
         np.savez(file, **arrays)
 
 
@@ -66,18 +67,18 @@ def load(path: str | Path) -> Trained:
     The file is never executed: it holds arrays and JSON, no pickle. DataError if there is none, or it is not whole, or not a
     model of this program.
     """
-    path = Path(path)
+    path = arguments.path("path", path)
     path = path / "model.npz" if path.is_dir() else path
 
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: expected a file, or a run folder that holds a model.npz")
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            if any(entry.compress_type for entry in arrays.zip.infolist()):  # it could unpack to any size
+                raise ArgumentError("its arrays are compressed")
             about = json.loads(str(arrays["about"]))
             if about["format"] != FORMAT:
                 raise OtherVersion(f"written by another version of this program ({about['format']}, not {FORMAT})")
-            if any(entry.compress_type for entry in arrays.zip.infolist()):  # it could unpack to any size
-                raise ArgumentError("its arrays are compressed")
             trained = _trained(about, arrays)
         _check(trained)
         return trained

@@ -102,7 +102,7 @@ BUGS = [
             "kernel's softmax without its correction",
             "df[j] = f[j] - log_q[j] if",
             "df[j] = f[j] if",
-            "test_gradients",
+            "test_softmax_literally",
         ),
         ("kernel's softmax: the last positive alone", "dL += slope", "dL = slope", "test_gradients"),
         ("kernel's softmax a mean over pairs", "else min(negatives, 1)", "else negatives", "test_pairs_are_within_a_history"),
