@@ -153,7 +153,7 @@ def test_refusals(model, log, tiny):
         "ATRank: not trained yet; fit or load comes first": lambda: ATRank().recommend(history=[]),
         "n: expected at least 1, got 0": lambda: model.recommend(log, ["u2"], n=0),
         "recommend: expected either a log, or a history": lambda: model.recommend(log, history=["i1"]),
-        "recommend: expected lists of names as users": lambda: model.recommend(log, "u2"),
+        "users: expected a list, got 'u2'": lambda: model.recommend(log, "u2"),
         "recommend: users go with a log, times": lambda: model.recommend(log, times=[1]),
         "user 'nobody': not in the log; some of its users are 'u0', ": lambda: model.recommend(log, ["nobody"]),
         "object 'x': expected one of the model's items; none has ": lambda: model.recommend(log, ["u2"], candidates=["x"]),

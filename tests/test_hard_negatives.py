@@ -11,7 +11,9 @@ from atrank_np.datasets.negatives import Negatives
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.hard_negatives import NOTHING, draw, with_hard_negatives
+from atrank_np.runs.checkpoint import load
 from atrank_np.runs.trained import assemble
+from atrank_np.training import fit
 
 HARD = {"loss": "softmax", "negatives": 3, "pool": 5, "batch_size": 32}
 
@@ -152,3 +154,22 @@ def test_taken_objects_one_user_after_another(tmp_path):
 def test_a_pool_that_cannot_be_used_is_refused(wrong):
     with pytest.raises(ValueError, match="a pool needs the softmax loss, the ranking 'dot'"):
         Config(**HARD | wrong)
+
+
+def test_no_bit_depends_on_threads_or_on_a_stop(tiny, tmp_path):
+    """A run is stopped by a callback that raises; what it kept goes on to the same parameters."""
+    log, settings = read_log(tiny), dict(HARD, epochs=2, evaluations=3, width=16, spaces=2, optimizer="adam", learning_rate=0.01)
+
+    def stop(step, loss, auc):
+        raise KeyboardInterrupt
+
+    whole = fit(log, **settings, threads=2).trained
+    alone = fit(log, **settings, threads=1).trained
+    with pytest.raises(KeyboardInterrupt):
+        fit(log, **settings, threads=1, out=tmp_path / "run", callback=stop)
+    stopped = load(tmp_path / "run")
+    assert 0 < stopped.step < whole.step
+    resumed = fit(log, resume=stopped, threads=2).trained
+    for other in (alone, resumed):
+        assert_same(dict(other.params), dict(whole.params))
+        assert_same(dict(other.moments), dict(whole.moments))

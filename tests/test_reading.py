@@ -261,6 +261,10 @@ def test_faults_of_two_groups(tmp_path, name, old, new, expected):
 
 
 def test_missing_files(tmp_path):
+    schema = read_log(write(tmp_path, events_csv=EVENTS, items_csv=ITEMS)).schema
+    with pytest.raises(DataError, match="nowhere: expected a folder with events.csv, found none"):
+        read_log(tmp_path / "nowhere", schema=schema)
+    (tmp_path / "events.csv").unlink()
     with pytest.raises(DataError) as fault:
         read_log(write(tmp_path, items_csv=ITEMS))
     assert str(fault.value) == f"{tmp_path / 'events.csv'}: expected a readable file: No such file or directory"

@@ -1,5 +1,6 @@
 """Logs as people have them: other separators, column names and times, gzip, Parquet, data frames, doubled rows, other ids."""
 
+import doctest
 import gzip
 import importlib
 import json
@@ -141,6 +142,19 @@ def test_forms_of_time(tmp_path, monkeypatch, form, block):
         )
         log = read_log(write(tmp_path, events_csv=again))
         assert len(set(log.time)) == 1 and log.object.tolist() == [1, 1, 2][-len(log.object) :]
+
+
+def test_the_example():
+    found = doctest.testmod(importlib.import_module("atrank_np.datasets.log"))
+    assert found.attempted and not found.failed
+
+
+def test_more_users_than_sixteen_bits_can_number(tmp_path):
+    """Users 0 and 65,536 are two; their events come back to them, in time order."""
+    n = 2**16 + 2
+    log = Log.from_frame({"user": [*range(n), *range(n)], "object": [1] * n + [2] * n, "time": [5] * n + [4] * n})
+    assert log.users.tolist() == list(map(str, range(n))) and (np.diff(log.offsets) == 2).all()
+    assert log.object.reshape(n, 2).tolist() == [[2, 1]] * n
 
 
 def test_events_alone(tmp_path):

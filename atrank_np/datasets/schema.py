@@ -63,8 +63,6 @@ class Schema:
         DataError if the folder does not exist or the schema has a fault.
         """
         folder = Path(folder)
-        if not folder.is_dir():
-            raise DataError(f"{folder}: expected a folder with events.csv, found none")
         path = folder / "schema.toml"
         if path.exists():
             try:

@@ -86,6 +86,28 @@ BUGS = [
         ),
     ),
     *bugs_in(
+        "training.py",
+        "test_patience.py",
+        ("chosen by the test", "replace(config, validate=True)", "config", "test_no_test_event_is_known"),
+        ("the last is kept", "            self._return_to_best()", "            pass", "test_the_best_by_validation_is_kept"),
+    ),
+    *bugs_in(
+        "datasets/protocol.py",
+        "test_protocol.py",
+        (
+            "negatives know the future",
+            "self.negatives = Negatives(with_events(log, log.time < split))",
+            "pass",
+            "test_a_split_by_time_knows_no_future",
+        ),
+        (
+            "the event at the split is trained on",
+            "user[target & (log.time < split)]",
+            "user[target & (log.time <= split)]",
+            "test_a_split_by_time",
+        ),
+    ),
+    *bugs_in(
         "runs/growth.py",
         "test_growth.py",
         ("features of the old log", "    source[rows[1:]] = ", "    _ = ", "test_new_values_of_features"),
