@@ -26,8 +26,6 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=f"atrank_np {__version__}")
 
     def error(self, message: str) -> NoReturn:
-        if message.startswith("unrecognized arguments: ") and not message.split()[2].startswith("-"):
-            message += "; a data folder is named with --data"
         raise DataError(f"{message} (see {self.prog} --help)")
 
 

@@ -1,5 +1,6 @@
 """Trains ATRank on a behaviour log: `python -m atrank_np.train [--data DIR]`. Without arguments: on the simulated shop."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,8 +26,9 @@ def main(arguments: Sequence[str]) -> int:
         out, run = start_run(data, config, folder, given.get("warm_start"), show=not options.quiet)
     print(describe_run(run.report))
     print(f"written to {out}: {', '.join(name for name in FILES if (out / name).exists())}")
-    go_on = [f"python -m atrank_np.{name} {out}" for name in ("evaluate", "recommend", "explain")]
-    print(f"next: {go_on[0]}, {go_on[1]} --user U, {go_on[2]} --user U")
+    run_folder, drawn = shlex.quote(str(out)), run.trained.config.model == "atrank"
+    print(f"next: python -m atrank_np.evaluate {run_folder}", end="")
+    print(*(f", python -m atrank_np.{name} {run_folder} --user U" for name in ("recommend", "explain")[: 1 + drawn]), sep="")
     return 0
 
 

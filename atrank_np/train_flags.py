@@ -149,6 +149,7 @@ def _add_run_flags(run: argparse._ArgumentGroup) -> None:
     run.add_argument(
         "--out",
         metavar="DIR",
+        type=cli.folder,
         help="the run folder (default: the first free one of runs/NAME-1, -2, …)",
         default=argparse.SUPPRESS,
     )

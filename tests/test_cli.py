@@ -72,6 +72,22 @@ def test_all_commands_by_name(tiny, tmp_path):
         train_flags.parse([str(tiny), "--data", str(tiny)])
 
 
+def test_faults_say_the_next_step(trained_run, tmp_path, monkeypatch, capsys):
+    """Case 20."""
+    monkeypatch.chdir(tmp_path)
+    for arguments, fault in {
+        ("--out", ""): "argument --out: expected a folder, got nothing (see .* --help)",
+        ("--resume", "nowhere"): "nowhere: no such run; train one with python -m atrank_np.train --out nowhere",
+    }.items():
+        with pytest.raises(DataError, match=fault.replace("(", r"\(").replace(")", r"\)")):
+            train.main(list(arguments))
+    assert list(tmp_path.iterdir()) == []
+    train.main(["--resume", str(trained_run), "--quiet"])
+    commands = [f"python -m atrank_np.{name} {trained_run}" for name in ("evaluate", "recommend", "explain")]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"next: {commands[0]}, {commands[1]} --user U, {commands[2]} --user U"
+
+
 def test_output_that_nobody_reads(tiny, tmp_path, trained_run):
     """`| head -1`, also with an output that waits in the buffer until the end."""
     for arguments in (["recommend", trained_run, "--user", "u1"], ["train", "--help"], ["evaluate", trained_run, "--json"]):
@@ -102,7 +118,7 @@ def test_progress_without_a_terminal(tiny, tmp_path):
     assert re.search(
         r"(?m)^test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", result.stdout
     )
-    assert result.stdout.splitlines()[-1].startswith("written to ")
+    assert [line.split()[0] for line in result.stdout.splitlines()[-2:]] == ["written", "next:"]
 
 
 IMPORTS = """
