@@ -9,7 +9,8 @@ import pytest
 from runs import assert_fault, process, run_train
 from small_models import WORDS, a_model_of_two_groups, data_of, longest
 
-from atrank_np import explain
+from atrank_np import evaluate, explain, recommend, train
+from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 from atrank_np.evaluation import attention
 from atrank_np.evaluation.plots import DAY
@@ -42,6 +43,15 @@ def test_the_command_writes_pictures_and_numbers(trained_run, opened, tmp_path, 
     np.testing.assert_allclose([float(row[-1]) for row in rows], effect, atol=1e-7)
     rows = list(csv.reader((tmp_path / "self_attention.csv").open()))[1:]
     np.testing.assert_allclose([sum(map(float, row[2:])) for row in rows], 1, rtol=1e-5)
+
+
+def test_a_model_for_top_n_is_explained_and_goes_on(tiny, tmp_path, no_picture):
+    """All that reads a run reads one with a pool: the other commands, and a warm start with fewer epochs."""
+    out = run_train(tiny, tmp_path / "run", "--for", "top-n", "--batch-size", "34", "--pool", "5")
+    user = longest(read_log(tiny))
+    assert explain.main([str(out), "--user", user, "--out", str(tmp_path / "pictures")]) == 0
+    assert recommend.main([str(out), "--user", user]) == evaluate.main([str(out), "--full"]) == 0
+    assert train.main(["--warm-start", str(out), "--epochs", "1", "--out", str(tmp_path / "more"), "--quiet"]) == 0
 
 
 def test_the_command_means_what_it_is_asked(tmp_path, monkeypatch, capsys):

@@ -9,9 +9,9 @@ import numpy as np
 from ..arrays import Ints, Mask, Texts
 from .catalogue import Bag as Bag
 from .catalogue import Catalogue as Catalogue
-from .numbering import check_columns, log_arrays
+from .numbering import log_arrays
 from .schema import Schema
-from .tables import FrameTable
+from .tables import FrameTable, check_columns
 
 
 @dataclass

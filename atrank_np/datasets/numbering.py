@@ -1,13 +1,13 @@
 """From tables of names to the arrays of a log. Only here strings become dense integers.
 
 Tables are read in blocks of rows, so a log needs memory for its arrays and its vocabularies, but not for a Python object per
-event. The halves of a block with a fault are parsed again, by the same code, to find the place of the fault.
+event.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from operator import getitem
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +17,10 @@ from ..errors import DataError, checked
 from .catalogue import Bag, Catalogue
 from .cells import Numbering, Times, bags, categories, codes, numbering, numbers, refuse_empty
 from .schema import Feature, Group, Schema
-from .tables import Encoded, Table
+from .tables import Cells, Columns, Encoded, Table, columns_of, described, parsed_blocks
 from .unknown_ids import unknown_ids
 
-Cells = Mapping[str, Any]  # name -> Column
-Columns = Mapping[str, str]  # user, group, action, object or time -> the column's name in the tables, if it is another
-Parsed = TypeVar("Parsed")
-EVENT = ("user", "group", "action", "object", "time")  # the columns of events
 DTYPES = {"user": np.int32, "group": np.int8, "object": np.int32, "action": np.int16, "time": np.int64}  # of no event at all
-
-
-def check_columns(columns: Columns | None) -> Columns:
-    """The columns, or none. DataError for names that events do not have."""
-    for name in sorted(set(columns or {}) - set(EVENT)):
-        raise DataError(f"columns: expected names among {', '.join(EVENT)}, got {name!r}")
-    return columns or {}
 
 
 def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, allow_unknown: bool = False) -> dict[str, Any]:
@@ -110,7 +99,7 @@ def read_events(
     needed = {"user": not one_user, "group": len(groups) > 1, "action": len(schema.actions) > 1, "object": True, "time": True}
     if one_user and "user" in columns and not table.find(columns["user"]):
         needed.pop("user")
-    taken = _columns(table, needed, columns)
+    taken = columns_of(table, needed, columns)
 
     def parse(cells: Cells, n: int) -> dict[str, Any]:
         group = codes("group", cells["group"], groups, np.int8) if "group" in cells else np.zeros(n, np.int8)
@@ -122,12 +111,12 @@ def read_events(
             "time": times(cells["time"]),
         }
 
-    blocks = list(_parsed(table, taken, {"time": "time"}, parse, may_be_empty=one_user))
+    blocks = list(parsed_blocks(table, taken, {"time": "time"}, parse, may_be_empty=one_user))
     blocks = blocks or [{name: np.zeros(0, dtype) for name, dtype in DTYPES.items()}]
     events = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
     if one_user and len(users) > 1:
         raise DataError(f"{table.name}: expected the events of one user, got those of {', '.join(map(repr, list(users)[:2]))} …")
-    return list(users), tuple(actions) or ("act",), events, f"{_described(table, taken)} in {times.found})"
+    return list(users), tuple(actions) or ("act",), events, f"{described(table, taken)} in {times.found})"
 
 
 def in_order(events: dict[str, Any], keep_repeats: bool) -> tuple[dict[str, Any], int]:
@@ -135,9 +124,9 @@ def in_order(events: dict[str, Any], keep_repeats: bool) -> tuple[dict[str, Any]
 
     Only now times lose their fractions of a tick. `events` is emptied, which bounds the memory.
     """
-    later = np.diff(events["user"]) * 2 + np.sign(np.diff(events["time"]))
+    ordered = bool((np.diff(events["user"]) * 2 + np.sign(np.diff(events["time"])) >= 0).all())
     halves = [(events["user"] >> bits).astype(np.uint16) for bits in (0, 16)]  # which NumPy sorts by radix
-    order = slice(None) if (later >= 0).all() else np.lexsort((events["time"], *halves))
+    order = slice(None) if ordered else np.lexsort((events["time"], *halves))
     found = {name: events.pop(name)[order] for name in list(events)}
     dropped = np.zeros(len(found["user"]), bool)
     if not keep_repeats:
@@ -147,7 +136,8 @@ def in_order(events: dict[str, Any], keep_repeats: bool) -> tuple[dict[str, Any]
         dropped[by[1:]] = np.logical_and.reduce([column[by[1:]] == column[by[:-1]] for column in found.values()])
         if dropped.any():
             found = {name: column[~dropped] for name, column in found.items()}
-    found["time"] = np.floor(found["time"]).astype(np.int64)
+    if found["time"].dtype.kind == "f":
+        found["time"] = np.floor(found["time"]).astype(np.int64)
     return found, int(dropped.sum())
 
 
@@ -163,7 +153,7 @@ def _objects(column: Any, group: Ints, rows_of: Sequence[Numbering]) -> Ints:  #
 def _catalogue(table: Table, group: Group, vocabularies: Mapping[str, Numbering], columns: Columns) -> tuple[Catalogue, str]:
     """The objects of a group, and what was read, in words. Their values are numbered by the vocabularies, which grow."""
     features = {feature.name: feature for feature in group.features}
-    taken = _columns(table, dict.fromkeys(["object", *features], True), {"object": table.object_name(columns)})
+    taken = columns_of(table, dict.fromkeys(["object", *features], True), {"object": table.object_name(columns)})
 
     def parse(cells: Cells, n: int) -> tuple[Sequence[str], dict[str, Any]]:
         values, places = cells["object"] if isinstance(cells["object"], Encoded) else (cells["object"], None)
@@ -172,14 +162,14 @@ def _catalogue(table: Table, group: Group, vocabularies: Mapping[str, Numbering]
         return names, {name: _values(feature, cells[name], vocabularies) for name, feature in features.items()}
 
     kinds = {f.name: f.kind for f in group.features if f.kind in ("tokens", "number")}
-    blocks = list(_parsed(table, taken, kinds, parse))
+    blocks = list(parsed_blocks(table, taken, kinds, parse))
     objects = [name for names, _ in blocks for name in names]
     if len(set(objects)) < len(objects):
         first = {name: row for row, name in reversed(list(enumerate(objects)))}
         row = next(row for row, name in enumerate(objects) if first[name] < row)
         raise DataError(f"{table.place(row)}: object: expected every object once, got {objects[row]!r} again")
     joined = {name: _joined(feature.kind, [values[name] for _, values in blocks]) for name, feature in features.items()}
-    return Catalogue(checked(texts, ["unknown", *objects]), joined), f"{_described(table, taken)})"
+    return Catalogue(checked(texts, ["unknown", *objects]), joined), f"{described(table, taken)})"
 
 
 def _catalogue_of_events(table: Table, group: Group, names: list[str], vocabularies: Mapping[str, Numbering]) -> Catalogue:
@@ -191,71 +181,6 @@ def _catalogue_of_events(table: Table, group: Group, names: list[str], vocabular
         raise DataError(f"{group.name}: expected a table of its objects, or events of it in {table.name}; found neither")
     ids = {feature.name: _joined("id", [_values(feature, names, vocabularies)]) for feature in group.features}
     return Catalogue(checked(texts, ["unknown", *names]), ids)
-
-
-# Columns, blocks and their faults
-
-
-def _columns(table: Table, names: Mapping[str, bool], columns: Columns) -> dict[str, str]:
-    """name -> the table's column for it. names: whether each is needed; the others are left out where they are missing."""
-    found = {}
-    for name, needed in names.items():
-        column = table.find(columns.get(name, name))
-        if column is not None:
-            found[name] = column
-        elif needed or name in columns:
-            there, hint = ", ".join(map(repr, table.columns)), f" (say which it is: --columns {name}=…)" if name in EVENT else ""
-            raise DataError(f"{table.head}: expected a column {columns.get(name, name)!r}, got {there}{hint}")
-    return found
-
-
-def _described(table: Table, taken: Mapping[str, str]) -> str:
-    columns = (name if name == column else f"{name} = {column}" for name, column in taken.items())
-    return f"{table.name} ({table.kind}: {', '.join(columns)}"
-
-
-def _parsed(
-    table: Table,
-    taken: Mapping[str, str],
-    kinds: Mapping[str, str],
-    parse: Callable[[Cells, int], Parsed],
-    may_be_empty: bool = False,
-) -> Iterator[Parsed]:
-    """Yields parse(cells, n) for each block of n rows; taken: name -> column; kinds: what is no name (see tables.Wanted).
-
-    `parse` raises a ValueError for a faulty block. For a block of one row, the text of that error describes the fault.
-    """
-    done, wanted = 0, {column: kinds.get(name, "name") for name, column in taken.items()}
-    for n, block in table.blocks(wanted):
-        cells = {name: block[column] for name, column in taken.items()}
-        try:
-            parsed = parse(cells, n)
-        except ValueError:
-            first, end = 0, n  # of rows with a fault among them, the first one of the block
-            while end - first > 1:
-                middle = (first + end) // 2
-                try:
-                    parse({name: _part(column, first, middle) for name, column in cells.items()}, middle - first)
-                    first = middle
-                except ValueError:
-                    end = middle
-            try:
-                parse({name: _part(column, first, end) for name, column in cells.items()}, 1)
-            except ValueError as fault:
-                raise DataError(f"{table.place(done + first)}: {fault}") from None
-            raise
-        yield parsed
-        done += n
-    if not done and not may_be_empty:
-        raise DataError(f"{table.head}: expected rows below the header, found none")
-
-
-def _part(column: Any, first: int, end: int) -> Any:
-    """Some rows of a column, with no other values than theirs."""
-    if isinstance(column, Encoded):
-        used, codes = np.unique(column.codes[first:end], return_inverse=True)
-        return Encoded([column.values[value] for value in used], codes)
-    return column[first:end]
 
 
 def _values(feature: Feature, column: Any, vocabularies: Mapping[str, Numbering]) -> Any:

@@ -13,9 +13,10 @@ from .catalogue import Catalogue
 from .cells import LATEST as LATEST
 from .cells import numbering
 from .log import Log
-from .numbering import check_columns, in_order, log_arrays, read_events
+from .numbering import in_order, log_arrays, read_events
 from .schema import Schema
 from .table_files import open_table, open_tables
+from .tables import check_columns
 
 
 def read_log(

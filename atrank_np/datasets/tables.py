@@ -1,8 +1,8 @@
 """Where the columns of a log come from: a CSV file, Parquet files or a data frame. Each is a `Table`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,11 @@ class Encoded(NamedTuple):
 Column = Sequence[Any] | Encoded | NDArray[Any]
 Block = tuple[int, Mapping[str, Column]]  # n rows: column -> its cells
 Wanted = Mapping[str, str]  # column -> what it is read as: name, tokens, number or time
+
+EVENT = ("user", "group", "action", "object", "time")  # the columns of events
+Columns = Mapping[str, str]  # of EVENT -> the column's name in the tables, if it is another
+Cells = Mapping[str, Any]  # name -> Column
+Parsed = TypeVar("Parsed")
 
 
 class Table(ABC):
@@ -61,6 +66,76 @@ class Table(ABC):
         """What a table of objects calls `object`: as `columns` says for the events, or just that."""
         name = columns.get("object", "object")
         return name if self.find(name) else "object"
+
+
+def check_columns(columns: Columns | None) -> Columns:
+    """The columns, or none. DataError for names that events do not have."""
+    for name in sorted(set(columns or {}) - set(EVENT)):
+        raise DataError(f"columns: expected names among {', '.join(EVENT)}, got {name!r}")
+    return columns or {}
+
+
+def columns_of(table: Table, names: Mapping[str, bool], columns: Columns) -> dict[str, str]:
+    """name -> the table's column for it. names: whether each is needed; the others are left out where they are missing."""
+    found = {}
+    for name, needed in names.items():
+        column = table.find(columns.get(name, name))
+        if column is not None:
+            found[name] = column
+        elif needed or name in columns:
+            there, hint = ", ".join(map(repr, table.columns)), f" (say which it is: --columns {name}=…)" if name in EVENT else ""
+            raise DataError(f"{table.head}: expected a column {columns.get(name, name)!r}, got {there}{hint}")
+    return found
+
+
+def described(table: Table, taken: Mapping[str, str]) -> str:
+    columns = (name if name == column else f"{name} = {column}" for name, column in taken.items())
+    return f"{table.name} ({table.kind}: {', '.join(columns)}"
+
+
+def parsed_blocks(
+    table: Table,
+    taken: Mapping[str, str],
+    kinds: Mapping[str, str],
+    parse: Callable[[Cells, int], Parsed],
+    may_be_empty: bool = False,
+) -> Iterator[Parsed]:
+    """Yields parse(cells, n) for each block of n rows; taken: name -> column; kinds: what is no name (see tables.Wanted).
+
+    `parse` raises a ValueError for a faulty block. Then the halves of the block are parsed, to find the place of the fault. For a
+    block of one row, the text of that error describes the fault.
+    """
+    done, wanted = 0, {column: kinds.get(name, "name") for name, column in taken.items()}
+    for n, block in table.blocks(wanted):
+        cells = {name: block[column] for name, column in taken.items()}
+        try:
+            parsed = parse(cells, n)
+        except ValueError:
+            first, end = 0, n  # of rows with a fault among them, the first one of the block
+            while end - first > 1:
+                middle = (first + end) // 2
+                try:
+                    parse({name: _part(column, first, middle) for name, column in cells.items()}, middle - first)
+                    first = middle
+                except ValueError:
+                    end = middle
+            try:
+                parse({name: _part(column, first, end) for name, column in cells.items()}, 1)
+            except ValueError as fault:
+                raise DataError(f"{table.place(done + first)}: {fault}") from None
+            raise
+        yield parsed
+        done += n
+    if not done and not may_be_empty:
+        raise DataError(f"{table.head}: expected rows below the header, found none")
+
+
+def _part(column: Any, first: int, end: int) -> Any:
+    """Some rows of a column, with no other values than theirs."""
+    if isinstance(column, Encoded):
+        used, codes = np.unique(column.codes[first:end], return_inverse=True)
+        return Encoded([column.values[value] for value in used], codes)
+    return column[first:end]
 
 
 class FrameTable(Table):

@@ -99,7 +99,7 @@ def targets_of(trained: Trained, log: Log, user: str, target: str, at: int | Non
 def arrays(trained: Trained, inside: Inside) -> dict[str, Floats]:
     """name -> array: the attention weights, C and e of a ranking, every parameter ("parameter/…") and its gradient
     ("gradient/…"). Parameters are as in the formulas; the gradients are of this ranking's loss, -log σ(f)."""
-    _, gradients = trained.backend(backend="numpy", loss="point", dropout=0.0).gradients(inside.batch)
+    _, gradients = trained.backend(backend="numpy", loss="point", pool=0, dropout=0.0).gradients(inside.batch)
     found = {name: getattr(inside, name) for name in ("self_attention", "vanilla_attention", "C", "e")}
     for name, w in trained.unscaled_parameters().items():
         gradient, whole = gradients.get(name, 0.0), np.zeros_like(w)

@@ -140,7 +140,7 @@ BUGS = [
         ),
     ),
     *bugs_in(
-        "datasets/numbering.py",
+        "datasets/tables.py",
         "test_reading.py",
         ("a row in the block for one in the file", "table.place(done + first)", "table.place(first)", "test_faults"),
     ),
