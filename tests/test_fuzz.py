@@ -182,11 +182,8 @@ def case_data(rng, tiny, trained_run, here):
     log = read_log(folder)
     rows = read_plainly(folder / "events.csv")
     known = {name: {row.get("object") for row in read_plainly(folder / f"{name}.csv")} for name in log.catalogues}
-    if (
-        rows
-        and {"user", "object", "time", "group"} <= rows[0].keys()
-        and all(re.fullmatch(r"-?[0-9]+", row["time"]) for row in rows)
-    ):
+    plain = rows and {"user", "object", "time", "group"} <= rows[0].keys() and not any(None in names for names in known.values())
+    if plain and all(re.fullmatch(r"-?[0-9]+", row["time"]) for row in rows):
         expected = {
             (r["user"], r["group"], r["object"] if r["object"] in known[r["group"]] else None, int(r["time"])) for r in rows
         }
