@@ -5,7 +5,7 @@ import numpy as np
 from .log import Log, user_of_event
 from .packing import bucketize
 
-FIRST, LAST = 0.9, 0.25  # shares of a group's behaviours in the first and in the last bucket
+FIRST, LAST = 0.9, 0.4  # shares of a group's behaviours in the first and in the last bucket
 TICKS = {"nanoseconds": 10**9, "microseconds": 10**6, "milliseconds": 1000}  # of a second
 
 
