@@ -95,7 +95,7 @@ def test_a_picture_that_fails_costs_no_result(tiny, tmp_path, monkeypatch, undis
     assert outcome(out) == outcome(undisturbed) and report(out)["test_auc"] == report(undisturbed)["test_auc"]
     heard = capsys.readouterr()
     assert heard.err == f"{out / 'curve.png'}: not drawn: division by zero\n"
-    assert heard.out.splitlines()[-1].endswith("model.npz, metrics.csv, test_scores.npz, report.json, config.json")
+    assert heard.out.splitlines()[-2].endswith("model.npz, metrics.csv, test_scores.npz, report.json, config.json")
     assert sorted(path.name for path in out.iterdir()) == sorted(set(FILES) - {"curve.png"})
 
 
