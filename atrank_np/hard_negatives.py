@@ -7,6 +7,8 @@ vector e_t of every object:
     3. m negatives are drawn with the chances q = softmax(g), for each history its own.
 The loss subtracts log(m q_j) from the score of negative j. Then Σ_j exp(f_j) / (m q_j), over what was drawn, has the mean
 Σ_j exp(f_j), over the pool: so the softmax over the positive and m negatives stands for the one over the positive and R.
+
+Objects that were shown and not taken (`negative_actions`) have no part in this: the pool is uniform.
 """
 
 from collections.abc import Iterator
