@@ -115,10 +115,12 @@ def test_progress_without_a_terminal(tiny, tmp_path):
     lines = result.stderr.splitlines()
     assert len(lines) == 3 and all(re.fullmatch(r"step \d of 5: loss 0\.\d{4}, AUC 0\.\d{4}", line) for line in lines)
     assert process("train", "--data", tiny, *flags, "--out", tmp_path / "quiet", "--quiet").stderr == ""
-    assert re.search(
-        r"(?m)^test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", result.stdout
-    )
-    assert [line.split()[0] for line in result.stdout.splitlines()[-2:]] == ["written", "next:"]
+    read, *about_times = result.stdout.partition("\ntest")[0].splitlines()
+    found = result.stdout.splitlines()[1 + len(about_times) :]
+    assert len(about_times) == 2 and all("bucket_unit" in line for line in about_times)  # of the two groups
+    words = ["test", "items:", "queries:", "controls", "popularity", "trained", "counted:", "written", "next:"]
+    assert read.startswith("read events.csv ") and [line.split()[0] for line in found] == words
+    assert re.match(r"test AUC 0\.\d{4} ± 0\.\d{4} \(1 s\.e\., \d+ positives of \d+ users, negatives: 1 per ", found[0])
 
 
 IMPORTS = """
