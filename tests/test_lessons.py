@@ -128,23 +128,23 @@ def test_a_learners_day(tmp_path):
     command = lambda *words: run("-m", "lessons.exercises", *words, LESSON_ANSWERS=str(tmp_path))
     first = command()
     assert first.returncode == 0 and f"0 of {len(names())} done" in first.stdout and "check 0" in first.stdout
-    begun = command("check", "07")
+    begun = command("check", "e07_softmax")
     assert begun.returncode == 1 and "YOUR CODE" in (tmp_path / "e07_softmax.py").read_text() and "Write " in begun.stdout
     assert "hint 1 of 2" in command("hint", "07").stdout
     assert "hint 2 of 2" in command("hint", "7").stdout
     assert "hint 2 of 2" in command("hint", "e07_softmax").stdout
     (tmp_path / "e07_softmax.py").write_text(GOOD)
-    passed = command("check", "07")
+    passed = command("check", "e07_softmax")
     assert passed.returncode == 0 and "PASSED" in passed.stdout and "Why" in passed.stdout
     assert "[x] e07_softmax" in command().stdout
     assert json.loads((tmp_path / "progress.json").read_text())["e07_softmax"] == {"passed": True, "hints": 2}
-    assert "e07_softmax.py.bak" in command("reset", "07").stdout
+    assert "e07_softmax.py.bak" in command("reset", "e07_softmax").stdout
     assert (tmp_path / "e07_softmax.py.bak").read_text() == GOOD
     assert "[ ] e07_softmax" in command().stdout
     (tmp_path / "e07_softmax.py").write_text("another")
-    assert "e07_softmax.py.bak2" in command("reset", "07").stdout
+    assert "e07_softmax.py.bak2" in command("reset", "e07_softmax").stdout
     assert (tmp_path / "e07_softmax.py.bak").read_text() == GOOD
-    shown = command("solution", "07").stdout
+    shown = command("solution", "e07_softmax").stdout
     assert "def softmax_backward" in shown and "WRONG" not in shown
 
 
