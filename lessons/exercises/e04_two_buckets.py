@@ -36,8 +36,8 @@ HINTS = (
 )
 EXPLAIN = """
 Why it is so: the two factors sum to 1, so raising w takes from one row and gives to the next: the difference. At a whole p
-both ways of writing u agree (w = 0 here is w = 1 in the bucket before), so u has no jump, only a kink. The paper's claim that
-buckets beat a continuous time is one of those that this project measures (the index lists them).
+both ways of writing u agree (w = 0 here is w = 1 in the bucket before), so u has no jump, only a kink. That buckets beat a
+continuous time is a claim of the paper; lessons/RESULTS.md has the measurement.
 """
 
 
