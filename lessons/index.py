@@ -531,6 +531,11 @@ def title(number):
     return re.search(r"^# # Lesson \d\d\. (.+)$", LESSONS[number].read_text(encoding="utf-8"), re.M)[1]
 
 
+def minutes(number):
+    """How long a reader needs for a lesson, as its head says."""
+    return int(re.search(r"(?:[Aa]bout|[Ss]ome) (\d+) minutes", LESSONS[number].read_text(encoding="utf-8"))[1])
+
+
 def links(names, between="<br>"):
     """Names as Markdown links; in a table's cell each has its own line."""
     made = []
