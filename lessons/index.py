@@ -121,7 +121,7 @@ ROWS = (
         f"{PERCEPTRON}perceptron_backward {ATTENTION}attention_backward",
         "kernels/feedforward.py::project kernels/feedforward.py::project_backward",
         "test_attention.py::test_equations_2_to_5_literally",
-        "06",
+        "06 09",
     ),
     Row(
         "(3)",
@@ -129,7 +129,7 @@ ROWS = (
         *pair(ATTENTION, "softmax"),
         "kernels/attention.py::softmax_forward kernels/attention.py::softmax_backward",
         "test_attention.py::test_gradients test_attention.py::test_softmax_literally_shifted_and_without_overflow",
-        "07",
+        "07 09",
     ),
     Row(
         "(4)",
@@ -137,7 +137,7 @@ ROWS = (
         *pair(ATTENTION, "attention"),
         "kernels/attention.py::scores_forward kernels/attention.py::scores_backward",
         "test_attention.py::test_gradients test_attention.py::test_equations_2_to_5_literally",
-        "08",
+        "08 09",
     ),
     Row(
         "(5)",
