@@ -232,7 +232,17 @@ ROWS = (
         "kernels/ranking.py::softmax_loss",
         "test_ranking.py::test_gradients test_ranking.py::test_softmax_literally "
         "test_ranking.py::test_the_correction_makes_any_draw_as_good_as_a_uniform_one",
+        "27",
+    ),
+    Row(
+        "hard negatives",
+        "$q = \\mathrm{softmax}(g)$ over a pool, $\\log(m q_j)$",
+        "hard_negatives.py::draw",
         "",
+        "",
+        "test_hard_negatives.py::test_places_are_drawn_by_the_softmax_of_their_scores "
+        "test_hard_negatives.py::test_sums_over_what_is_drawn_stand_for_sums_over_the_pool",
+        "27",
     ),
     Row(
         "(1) … (8)",
