@@ -245,6 +245,16 @@ ROWS = (
         "27",
     ),
     Row(
+        "Adam, Adagrad",
+        "$w \\leftarrow w - lr\\,(m/c_1) / (\\sqrt{s/c_2} + \\epsilon)$, rows without a gradient wait",
+        "optimizer.py::Adaptive.direction optimizer.py::SGD.apply",
+        "",
+        "",
+        "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
+        "test_optimizer.py::test_a_row_without_gradient_waits",
+        "28",
+    ),
+    Row(
         "(1) … (8)",
         "the whole model",
         "models/ranker.py::Ranker.forward models/atrank.py::ATRank.user_forward",
