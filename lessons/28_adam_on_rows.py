@@ -288,10 +288,10 @@ assert (best["Adagrad"] < 0.3 * best["SGD"]).all() and (best["Adam"] < 0.4 * bes
 # the factor 10 that is drawn most: at 0.2 it ends in NaN. The rows with the factor 0.1 then learn nothing. Adagrad's rate of a
 # row falls with **its own** visits, and the factor $k_i$ cancels out.
 #
-# **Does it help ATRank?** Not here, and not by itself. On Beauty, Adam's best AUC was 0.8405 and SGD's 0.8502; on JD 0.9361 and
-# 0.9399 (validation, a run each, `atrank_np/departures/paper.py`). A likely reason, which is not proved: layer norm
-# keeps ATRank's gradients at one scale, and SGD's high rate of 0.5 serves rare rows too. The default is SGD, as in the paper. With the softmax loss of lesson 27 Adam is
-# what the preset has.
+# **Does it help ATRank?** Not here, and not by itself. On Beauty, Adam's best AUC was 0.8405 and SGD's 0.8502; on JD 0.9361
+# and 0.9399 (validation, a run each, `atrank_np/departures/paper.py`). A likely reason, which is not proved: layer norm keeps
+# ATRank's gradients at one scale, and SGD's high rate of 0.5 serves rare rows too. The default is SGD, as in the paper. With
+# the softmax loss of lesson 27, Adam is what the preset has.
 #
 # ## The price
 #
