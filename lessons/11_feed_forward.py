@@ -233,8 +233,9 @@ for mine, theirs in zip((dx, dW1, db1, dW2, db2, dgain, dbias), feed_forward_bac
 # ## What enters the block: the paper's letter, and $S$ beside it
 #
 # As printed, $X = \mathrm{concat}_k\, C_k$: row $i$ holds what behaviour $i$ looks at, but not the behaviour itself. If all
-# attention weights are equal, all rows of $X$ are equal, and no row knows which behaviour it belongs to. At the start of
-# training the weights are nearly equal.
+# attention weights are equal, all rows of $X$ are equal, and no row shows which
+# behaviour it belongs to. With small parameters, as at the start of training, all scores are near 0 and the weights are nearly
+# equal.
 #
 # The paper says that its structure is that of Vaswani et al. (2017). There the attention has a residual connection of its own,
 # and so it has here. The variant `printed` is the letter of (6).
