@@ -105,7 +105,7 @@ rng = np.random.default_rng(22)
 a, b = rng.integers(3, size=(2, 40)) / 2
 assert np.allclose(paired(a, b), paired_slow(a, b))
 scores = np.stack([a, np.full(40, 0.5)], axis=1)  # the positive first: it wins, loses or ties
-assert np.isclose(auc(scores).se, standard_error_slow(a))  # the ± beside every AUC that the package prints
+assert np.isclose(auc(scores).se, standard_error_slow(a))  # the ± of user_auc, which the package prints
 
 # %% [markdown]
 # By hand: the mean of $d$ is ⅛. The squares are $(⅞)^2 + 7 · (⅛)^2 = ⅞$, so $se = \sqrt{⅞/(8·7)} = ⅛$. One user who differs is
