@@ -243,6 +243,7 @@ for mine, theirs in zip((dx, dW1, db1, dW2, db2, dgain, dbias), feed_forward_bac
 # $$ X = S + \mathrm{concat}_k\, C_k \qquad\qquad dS = dX + \text{what the attention sends back} $$
 #
 # It is the same derivation once more. $S$ is now used three times: as query, as memory (lesson 09), and as a summand.
+# In the package, `ATRank.user_forward` adds $S$, and `ATRank.user_backward` adds $dX$.
 # (`python -m atrank_np.departures residual` shows what the model gains by it on real logs, lesson 25 what goes wrong without
 # it.)
 # %%
