@@ -34,14 +34,14 @@ def space_backward(dS, dh, group, u, q, S, h):
     return dW, db
 '''
 HINTS = (
-    "Both db are right, both dW wrong. db is a sum over rows of dz; dW multiplies rows of u with rows of dz. What could be wrong "
-    "with dz so that its sum stays right?",
+    "Both db are right, both dW wrong. db is a sum over rows of dz; dW multiplies rows of u with rows of dz. What could be "
+    "wrong with dz so that its sum stays right?",
     "Print by_group for group = [0, 1, 0, 1]. It should be 0, 2, 1, 3: the groups one after the other, each in time order.",
 )
 EXPLAIN = """
-Why it is so: the sort is stable, but it is then read backwards, so each group comes out in reversed time order. A sum over rows
-does not see the order, so db is right, and so is everything if a group has one behaviour only. In x.T @ dz row n of the one must
-meet row n of the other. Gradients of biases are the weakest test there is: check every array.
+Why it is so: the sort is stable, but it is then read backwards, so each group comes out in reversed time order. A sum over
+rows does not see the order, so db is right, and so is everything if a group has one behaviour only. In x.T @ dz row n of the
+one must meet row n of the other. Gradients of biases are the weakest test there is: check every array.
 """
 
 

@@ -25,8 +25,8 @@ HINTS = (
     "factor z_no: dc = (dy * np.minimum(z, 0)).sum(0).",
 )
 EXPLAIN = """
-Why it is so: a relu is this layer with c = 0. On the negative side y = c z has two factors, so each gets the other times dy; and
-c_o is used by many rows, so their shares add up. With c > 0 no output can be dead: something always comes back.
+Why it is so: a relu is this layer with c = 0. On the negative side y = c z has two factors, so each gets the other times dy;
+and c_o is used by many rows, so their shares add up. With c > 0 no output can be dead: something always comes back.
 """
 
 

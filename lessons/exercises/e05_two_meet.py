@@ -22,14 +22,14 @@ def glu_backward(dy, x, A, a, B, c):  # [N,O], [N,I], [I,O], [O], [I,O], [O] -> 
     ...
 """
 HINTS = (
-    "Compute p and g again. y = p g gives dp and dg; σ has the slope g (1 - g). Then both products are as in the lesson. x is "
-    "used in both.",
-    "dp = dy * g; dg = dy * p; dz = dg * g * (1 - g). dx = dp @ A.T + dz @ B.T; dA = x.T @ dp; da = dp.sum(0); dB = x.T @ dz; "
-    "dc = dz.sum(0).",
+    "Compute p and g again. y = p g gives dp and dg; σ has the slope g (1 - g). Then both products are as in the lesson. x "
+    "is used in both.",
+    "dp = dy * g; dg = dy * p; dz = dg * g * (1 - g). dx = dp @ A.T + dz @ B.T; dA = x.T @ dp; da = dp.sum(0); dB = x.T @ "
+    "dz; dc = dz.sum(0).",
 )
 EXPLAIN = """
-Why it is so: in y = p g each factor gets dy times the other one. x reaches y by two ways, so two products add up in dx. A relu
-layer is a gate of the same kind, g = [z > 0], whose own slope is 0: there only the first of the two ways is left.
+Why it is so: in y = p g each factor gets dy times the other one. x reaches y by two ways, so two products add up in dx. A
+relu layer is a gate of the same kind, g = [z > 0], whose own slope is 0: there only the first of the two ways is left.
 """
 
 

@@ -23,8 +23,8 @@ HINTS = (
 )
 EXPLAIN = """
 Why it is so: raising one score multiplies its e^x, and through the denominator takes something away from everybody. The
-weights of a row sum to 1 whatever the scores, so the gradients of its scores sum to 0: weight can only be moved around.
-<a, da> is the mean of da under the weights; the gradient of a score is positive exactly if its da is above that mean.
+weights of a row sum to 1 whatever the scores, so the gradients of its scores sum to 0: weight can only be moved around. <a,
+da> is the mean of da under the weights; the gradient of a score is positive exactly if its da is above that mean.
 """
 
 

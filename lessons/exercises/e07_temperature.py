@@ -30,8 +30,8 @@ def masked_softmax_backward(da, x, mask, tau, a):  # [n,m], [n,m], [n,m] bool, n
 HINTS = (
     "Forward: give the masked scores the value -inf and think of a row without any True before you subtract its maximum. "
     "Backward: with u = x/τ the weights are a softmax of u. What is da worth where a is 0?",
-    "du = a (da - <a, da>), row by row; masked places have a = 0, so du is 0 there by itself. Then x has the factor 1/τ in u, "
-    "and τ is used by every entry: the derivative of x/τ by τ is -x/τ², so dtau = -Σ du x / τ², over all rows.",
+    "du = a (da - <a, da>), row by row; masked places have a = 0, so du is 0 there by itself. Then x has the factor 1/τ in "
+    "u, and τ is used by every entry: the derivative of x/τ by τ is -x/τ², so dtau = -Σ du x / τ², over all rows.",
 )
 EXPLAIN = """
 Why it is so: a mask takes behaviours out of both the numerator and the sum, so what is left is a softmax over fewer scores;

@@ -22,15 +22,15 @@ def scores_backward(dscores, x, A, m, B):  # [q,n], [q,E], [E,d], [n,D], [D,d] -
     ...
 """
 HINTS = (
-    "Three steps forward: s = x A, key = m B, scores = s keyᵀ / √d. Back: ds and dkey from dscores, both with the factor 1/√d; "
-    "then each product by itself.",
-    "The shapes decide: ds [q,d] is dscores times key; dkey [n,d] is dscoresᵀ times s; dA [E,d] can only be xᵀ ds, dx [q,E] only "
-    "ds Aᵀ; m and B go the same way. d is A.shape[1].",
+    "Three steps forward: s = x A, key = m B, scores = s keyᵀ / √d. Back: ds and dkey from dscores, both with the factor "
+    "1/√d; then each product by itself.",
+    "The shapes decide: ds [q,d] is dscores times key; dkey [n,d] is dscoresᵀ times s; dA [E,d] can only be xᵀ ds, dx [q,E] "
+    "only ds Aᵀ; m and B go the same way. d is A.shape[1].",
 )
 EXPLAIN = """
-Why it is so: the formula is linear in each of its four factors, so the rule of the lesson gives all of them. With W = A Bᵀ/√d it
-is the paper's bilinear form, for a W of rank d at most; here dW = xᵀ dscores m, and dA = dW B/√d, dB = dWᵀ A/√d. The factor
-1/√d keeps scores of random rows near the size 1, where a softmax still learns.
+Why it is so: the formula is linear in each of its four factors, so the rule of the lesson gives all of them. With W = A Bᵀ/√d
+it is the paper's bilinear form, for a W of rank d at most; here dW = xᵀ dscores m, and dA = dW B/√d, dB = dWᵀ A/√d. The
+factor 1/√d keeps scores of random rows near the size 1, where a softmax still learns.
 """
 
 

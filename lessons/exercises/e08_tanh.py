@@ -27,15 +27,15 @@ def tanh_scores_backward(dscores, s, key, w):  # [q,n], [q,d], [n,d], [d] -> [q,
     ...
 """
 HINTS = (
-    "t has three letters: t = np.tanh(s[:, None] + key) is [q,n,d]. The derivative of tanh is 1 - tanh². What is dz_ijp, for the "
-    "z inside the tanh? Each of s and key then sums over the letter that it has not.",
-    "dz = dscores[:, :, None] * w * (1 - t**2), [q,n,d]. s_ip is used by every j: ds = dz.sum(1). key_jp is used by every i. w_p "
-    "is used by every pair: dw_p = Σ_ij dscores_ij t_ijp.",
+    "t has three letters: t = np.tanh(s[:, None] + key) is [q,n,d]. The derivative of tanh is 1 - tanh². What is dz_ijp, "
+    "for the z inside the tanh? Each of s and key then sums over the letter that it has not.",
+    "dz = dscores[:, :, None] * w * (1 - t**2), [q,n,d]. s_ip is used by every j: ds = dz.sum(1). key_jp is used by every "
+    "i. w_p is used by every pair: dw_p = Σ_ij dscores_ij t_ijp.",
 )
 EXPLAIN = """
-Why it is so: no product of s and key any more, yet who asks matters: tanh bends, so the two do not simply add. The rule stays:
-what is used by every j sums over j. The price: the tanh stands inside the pair, so nothing can be computed beforehand, and
-q · n · d values of tanh are needed where the bilinear form has one matrix product. That is why the product won.
+Why it is so: no product of s and key any more, yet who asks matters: tanh bends, so the two do not simply add. The rule
+stays: what is used by every j sums over j. The price: the tanh stands inside the pair, so nothing can be computed beforehand,
+and q · n · d values of tanh are needed where the bilinear form has one matrix product. That is why the product won.
 """
 
 
