@@ -1,21 +1,22 @@
 import numpy as np
 
 
-def pairwise_gradient(f, positive, negative):  # [T], [X], [X] -> [T]
-    margin = f[positive] - f[negative]
-    dmargin = -1 / (1 + np.exp(margin)) / len(margin)
+def margin_gradient(f, positive, negative, w, mu):  # [T], [X], [X], [X], number -> [T], number
+    missing = np.maximum(0, mu - (f[positive] - f[negative]))
+    dmissing = 2 * w * missing / w.sum()
     df = np.zeros(len(f))
-    np.add.at(df, positive, dmargin)
-    np.add.at(df, negative, -dmargin)
-    return df
+    np.add.at(df, positive, -dmissing)
+    np.add.at(df, negative, dmissing)
+    return df, dmissing.sum()
 
 
 WRONG = [
-    ("np.add.at(df, positive, dmargin)", "df[positive] += dmargin", "lost repeats"),
-    ("np.add.at(df, negative, -dmargin)", "df[negative] -= dmargin", "lost repeats of negatives"),
-    ("    np.add.at(df, negative, -dmargin)\n", "", "negatives forgotten"),
-    (" / len(margin)", "", "mean"),
-    (" / len(margin)", " / len(f)", "mean over the targets"),
-    ("dmargin = -1", "dmargin = 1", "sign"),
-    ("np.exp(margin)", "np.exp(-margin)", "σ of the wrong side"),
+    ("np.add.at(df, positive, -dmissing)", "df[positive] -= dmissing", "lost repeats of positives"),
+    ("np.add.at(df, negative, dmissing)", "df[negative] += dmissing", "lost repeats of negatives"),
+    ("    np.add.at(df, negative, dmissing)\n", "", "negatives forgotten"),
+    ("2 * w * missing", "w * missing", "the factor 2"),
+    (" / w.sum()", " / len(w)", "mean over the pairs"),
+    ("np.maximum(0, mu - (f[positive] - f[negative]))", "mu - (f[positive] - f[negative])", "no maximum"),
+    ("dmissing.sum()", "dmissing.mean()", "dμ a mean"),
+    ("missing = np.maximum(0, mu - (", "missing = np.maximum(0, mu + (", "the margin's sign"),
 ]
