@@ -238,7 +238,7 @@ for mine, theirs in zip((dx, dW1, db1, dW2, db2, dgain, dbias), feed_forward_bac
 # equal.
 #
 # The paper says that its structure is that of Vaswani et al. (2017). There the attention has a residual connection of its own,
-# and so it has here. The variant `printed` is the letter of (6).
+# and so has ATRank here. The variant `printed` is the letter of (6).
 #
 # $$ X = S + \mathrm{concat}_k\, C_k \qquad\qquad dS = dX + \text{what the attention sends back} $$
 #
