@@ -180,7 +180,8 @@ for rate in (0.4, 0.5, 0.6):
 # How large is it? $\sigma(1 - \sigma) \le ¼$, and a largest eigenvalue is at most the sum of the diagonal. So `bend` is at
 # most a quarter of the mean $\lVert e_t \rVert^2$. And $e_t$ comes out of a layer norm: $D$ numbers of variance 1, times the
 # gain. So $\lVert e_t \rVert^2 = D · gain^2$. With $D = 128$ and gain 1, `bend` is at most 32. With gain 0.1 it is at most
-# 0.32. The package starts the gain of $F_{vanilla}$ at 0.1 for this reason.
+# 0.32. The package starts the gain of $F_{vanilla}$ at 0.1 for this reason
+# (`parameters.initialise`).
 # %%
 wide = toy_problem(np.random.default_rng(1), width=128, spaces=8, item_bias=False)
 SEEDS, STEPS = range(4), 25
