@@ -121,7 +121,7 @@ ROWS = (
         f"{PERCEPTRON}perceptron_backward {ATTENTION}attention_backward",
         "kernels/feedforward.py::project kernels/feedforward.py::project_backward",
         "test_attention.py::test_equations_2_to_5_literally",
-        "06",
+        "06 09",
     ),
     Row(
         "(3)",
@@ -129,7 +129,7 @@ ROWS = (
         *pair(ATTENTION, "softmax"),
         "kernels/attention.py::softmax_forward kernels/attention.py::softmax_backward",
         "test_attention.py::test_gradients test_attention.py::test_softmax_literally_shifted_and_without_overflow",
-        "07",
+        "07 09",
     ),
     Row(
         "(4)",
@@ -137,7 +137,7 @@ ROWS = (
         *pair(ATTENTION, "attention"),
         "kernels/attention.py::scores_forward kernels/attention.py::scores_backward",
         "test_attention.py::test_gradients test_attention.py::test_equations_2_to_5_literally",
-        "08",
+        "08 09",
     ),
     Row(
         "(5)",
@@ -232,7 +232,27 @@ ROWS = (
         "kernels/ranking.py::softmax_loss",
         "test_ranking.py::test_gradients test_ranking.py::test_softmax_literally "
         "test_ranking.py::test_the_correction_makes_any_draw_as_good_as_a_uniform_one",
+        "27",
+    ),
+    Row(
+        "hard negatives",
+        "$q = \\mathrm{softmax}(g)$ over a pool, $\\log(m q_j)$",
+        "hard_negatives.py::draw",
         "",
+        "",
+        "test_hard_negatives.py::test_places_are_drawn_by_the_softmax_of_their_scores "
+        "test_hard_negatives.py::test_sums_over_what_is_drawn_stand_for_sums_over_the_pool",
+        "27",
+    ),
+    Row(
+        "Adam, Adagrad",
+        "$w \\leftarrow w - lr\\,(m/c_1) / (\\sqrt{s/c_2} + \\epsilon)$, rows without a gradient wait",
+        "optimizer.py::Adaptive.direction optimizer.py::SGD.apply",
+        "",
+        "",
+        "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
+        "test_optimizer.py::test_a_row_without_gradient_waits",
+        "28",
     ),
     Row(
         "(1) … (8)",
@@ -529,6 +549,11 @@ def place(name):
 def title(number):
     """Lesson 07. Softmax and its Jacobian (3) -> the words behind the number."""
     return re.search(r"^# # Lesson \d\d\. (.+)$", LESSONS[number].read_text(encoding="utf-8"), re.M)[1]
+
+
+def minutes(number):
+    """How long a reader needs for a lesson, as its head says."""
+    return int(re.search(r"(?:[Aa]bout|[Ss]ome) (\d+) minutes", LESSONS[number].read_text(encoding="utf-8"))[1])
 
 
 def links(names, between="<br>"):

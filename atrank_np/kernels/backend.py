@@ -19,7 +19,7 @@ from ..optimizer import FOLD, RULES
 from ..parameters import kind
 from ..randomness import Dropout as Masks
 from . import atrank, bilstm, bpr_mf, cnn
-from .catalogue import object_side, score_catalogue, work_for_history, work_for_objects
+from .catalogue import object_side, room_for_objects, score_catalogue, work_for_history, work_for_objects
 from .context import CHUNK, Context, Room, Rule, Settings, Vectors, make_shard
 from .embedding import Groups
 from .feedforward import Dropout
@@ -162,13 +162,15 @@ class NumbaBackend:
         own = self.packed_threads[0]
         new = self.objects is None or self.objects[0] != state
         if new:  # kept until the parameters change
-            self.objects = state, work_for_objects(objects, self.parameters)
+            width = self.model.space.groups[group].width
+            rooms = [pack(room_for_objects(width, self.parameters)) for _ in range(self.threads)]
+            self.objects = state, pack(work_for_objects(objects, self.parameters)), rooms
         buffers = next(buffers for buffers, chunk in zip(self.buffers, self.chunks) if chunk.count)
-        f, n = np.empty(objects, self.dtype), int(batch.offsets[-1])
-        width = self.model.space.groups[group].width
+        (_, sides, rooms), f, n = self.objects, np.empty(objects, self.dtype), int(batch.offsets[-1])
 
         def job(thread, _):
-            work = pack(work_for_history(self.objects[1], buffers.key_C[:n], buffers.value_C[:n], f, width, self.parameters))
+            key, value = buffers.key_C[:n], buffers.value_C[:n]
+            work = pack(work_for_history(sides, key, value, f, rooms[thread], self.parameters))
             part = [objects * t // self.threads for t in (thread, thread + 1)]
             if new:
                 object_side(self.context, own, work, group, *part)
