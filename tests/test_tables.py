@@ -13,8 +13,9 @@ from logs import HEAD, ITEMS, NEGATIVE, SHOP, one_group, write
 
 from atrank_np import DataError
 from atrank_np.datasets import csv_files, stats
+from atrank_np.datasets.catalogue import Bag
 from atrank_np.datasets.folder import DataSource
-from atrank_np.datasets.log import Bag, Log, without_full_users
+from atrank_np.datasets.log import Log, without_full_users
 from atrank_np.datasets.negatives import Negatives
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_history, read_log
