@@ -7,7 +7,8 @@ from kernel_twins import empty_matrix, from_matrix, in_strips, run
 from atrank_np.kernels.elementwise import add_scaled
 from atrank_np.kernels.embedding import take_square
 from atrank_np.kernels.layout import Flat
-from atrank_np.kernels.products import add_product, add_product_of_transpose, from_strips, product, to_strips, transpose
+from atrank_np.kernels.matrices import from_strips, to_strips
+from atrank_np.kernels.products import add_product, add_product_of_transpose, product, transpose
 from atrank_np.kernels.simd import STRIP
 
 

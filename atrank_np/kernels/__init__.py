@@ -28,9 +28,10 @@ common space and its gradient; the entry `step`. And it needs a `KernelSpec` in 
 
 The modules, in the order in which they call each other:
     cache               where compiled code is kept
-    jit progress        how numba compiles them, and what a terminal sees
-    simd packed         Vector; View, packed arguments
-    products            matrix products and transposes
+    llvm simd           LLVM instructions; Vector, and what can be computed with it
+    jit progress        how numba compiles kernels, and what a terminal sees
+    views packed        View in compiled code; packed arguments in Python
+    matrices products   matrices in strips; their products and transposes
     layout              aligned arrays, the order of columns
     elementwise         loops over rows and over numbers
     embedding feedforward attention lstm convolution ranking      twins of the layers
@@ -50,7 +51,7 @@ Tricks, and what each is worth in the training step (AVX-512, alternating runs w
     space index innermost         the softmax of all spaces in one register     (ladder)          lesson 17, rung 3
     queries in pairs              what is loaded serves two                     (ladder)          lesson 17
     tiles of up to 6 rows         sums stay in registers                        45 % (32 x 1)     products.TALLEST = 1
-    matrices in strips            no 512-byte steps, memory fetched ahead       6 to 8 %          products.in_strips: return False
+    matrices in strips            no 512-byte steps, memory fetched ahead       6 to 8 %          matrices.in_strips: return False
     gap between rows              rows at 512 bytes share places of the cache   3 % (256 x 1)     layout.GAP = 0
     barrier in compiled code      no way back to Python before the update       4 % (32 x 2)      two runs of the team
     a copy of P for each thread   lines that another core wrote are slow        5 % (32 x 2)      one copy, one thread updates it
