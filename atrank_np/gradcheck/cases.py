@@ -7,7 +7,7 @@ import numpy as np
 
 from ..arrays import Floats
 from ..config import Config, defaults
-from ..datasets.log import Bag
+from ..datasets.catalogue import Bag
 from ..datasets.packing import Batch
 from ..layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
 from ..models import Model, make_model, make_space

@@ -53,15 +53,25 @@ BUGS = [
             "scale of features ignored",
             "return scale * value, cache",
             "return value, cache",
-            "test_stored_scale_of_the_tables_does_not_matter",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
         ),
-        ("scale of time ignored", "+ scale * time", "+ time", "test_stored_scale_of_the_tables_does_not_matter"),
-        ("scale of actions ignored", "+ scale * act", "+ act", "test_stored_scale_of_the_tables_does_not_matter"),
+        (
+            "scale of time ignored",
+            "+ scale * time",
+            "+ time",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
+        ),
+        (
+            "scale of actions ignored",
+            "+ scale * act",
+            "+ act",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
+        ),
         (
             "action of the positive",
             "np.full(len(places), g.target_action, batch.action.dtype)",
             "(g.target_action * (batch.label[places] > 0)).astype(batch.action.dtype)",
-            "test_scores_do_not_depend_on_the_labels",
+            "test_invariance.py::test_scores_do_not_depend_on_the_labels",
         ),
         (
             "target's action is 0",
@@ -250,13 +260,13 @@ BUGS = [
             "scale of users ignored",
             "dot_forward(scale * row",
             "dot_forward(row",
-            "test_stored_scale_of_the_tables_does_not_matter",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
         ),
         (
             "scale of objects ignored",
             "object_forward(params, g, objects, scale)",
             "object_forward(params, g, objects, dtype.type(1))",
-            "test_stored_scale_of_the_tables_does_not_matter",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
         ),
         ("bias lost", "f = f + bias", "pass", "test_scores_are_the_equations_literally"),
         (
@@ -265,6 +275,6 @@ BUGS = [
             "batch.user[np.arange(len(batch.label)) % len(batch.user)]",
             "test_scores_are_the_equations_literally",
         ),
-        ("one user for all", "user[places])", "0 * user[places] + 1)", "test_scores_depend_on_the_user"),
+        ("one user for all", "user[places])", "0 * user[places] + 1)", "test_invariance.py::test_scores_depend_on_the_user"),
     ),
 ]
