@@ -239,7 +239,7 @@ def test_whole_numbers_are_names():
         (FRAME | {"user": ["a", "b", None, "d", "e"]}, "events: row 2: user: expected a name, got an empty cell"),
         (
             {"user": ["a"], "time": [1]},
-            "events: expected a column 'object', got 'user', 'time' (say which it is: --columns object=…)",
+            "events: expected a column 'object', got 'user', 'time' (say which it is: `columns` object=…)",
         ),
         ({name: [] for name in FRAME}, "events: expected rows below the header, found none"),
     ],
@@ -347,7 +347,8 @@ def test_ids_that_do_not_match(tmp_path, change):
     assert line == f"25.0% of the events of items have an unknown object: {change('x')!r} is not in items.csv, 'x' is"
     most = [row if n % 4 == 0 else row.replace(row.split(",")[1], change(row.split(",")[1])) for n, row in enumerate(rows)]
     write(tmp_path, events_csv=HEAD + "\n".join(most) + "\n")
-    with pytest.raises(DataError, match=r"^75.0% of the events .*, 'y' is; .*, 'z' is; .* go on with --allow-unknown$"):
+    end = "; so have 75.0% of all: make the names equal, or go on with `allow_unknown`$"
+    with pytest.raises(DataError, match=rf"^75.0% of the events .*, 'y' is; .*, 'z' is{end}"):
         read_log(tmp_path)
     assert np.count_nonzero(read_log(tmp_path, allow_unknown=True).object == 0) == 15
     source = DataSource(str(tmp_path), allow_unknown=True)
