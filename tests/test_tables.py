@@ -384,6 +384,13 @@ def test_times_in_another_unit(tmp_path, capsys, ticks, text):
         assert lines[0].endswith("Then bucket_unit = 86400000 in schema.toml")
 
 
+def test_dates_without_dashes(tmp_path):
+    """They are whole numbers; what they seem to be is said."""
+    rows = "".join(f"u{u},x,202401{day:02}\n" for u in range(5) for day in range(1, 14))
+    (line,) = time_units(read_log(write(tmp_path, events_csv=HEAD + rows, items_csv=OBJECTS)))
+    assert line.endswith("than one bucket_unit (86,400 ticks): is 20240113 a date? Then write 2024-01-13")
+
+
 def test_a_user_near_the_whole_catalogue(monkeypatch):
     """What is left is looked up once, not row by row, and drawn uniformly."""
     n = 1500
