@@ -57,7 +57,7 @@ def test_a_user_who_touches_everything(tmp_path):
     with pytest.raises(DataError) as fault:
         Negatives(log).draw(stream(0, "negatives", 0), moments([0, 1]))
     assert str(fault.value) == (
-        "1 users ('u') act on every object of items, so no negative is left for them; leave them out with --drop-full-users"
+        "1 users ('u') act on every object of items, so no negative is left for them; leave them out with `drop_full_users`"
     )
     assert (Negatives(log).draw(stream(0, "negatives", 0), moments([0, 0])) > a).all()
 

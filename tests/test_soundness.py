@@ -106,6 +106,7 @@ LOGS = {
     "floats": lambda log: setattr(log, "object", log.object.astype(float)),
     "too short": lambda log: setattr(log, "object", log.object[:-1]),
     "a list": lambda log: setattr(log, "object", log.object.tolist()),
+    "a number": lambda log: setattr(log, "group", np.array(0, np.int8)),
 }
 
 

@@ -236,7 +236,7 @@ def test_whole_numbers_are_names():
         (FRAME | {"user": ["a", "b", None, "d", "e"]}, "events: row 2: user: expected a name, got an empty cell"),
         (
             {"user": ["a"], "time": [1]},
-            "events: expected a column 'object', got 'user', 'time' (say which it is: --columns object=…)",
+            "events: expected a column 'object', got 'user', 'time' (say which it is: `columns` object=…)",
         ),
         ({name: [] for name in FRAME}, "events: expected rows below the header, found none"),
     ],

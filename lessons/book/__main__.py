@@ -28,6 +28,7 @@ from lessons import index
 
 HERE = Path(__file__).resolve().parent
 PAGES = {"RESULTS": "lessons/RESULTS.md", "SPEED": "lessons/SPEED.md", "data/README": "data/README.md"}  # in the book: their file
+SESSION = HERE.parent / "session.py"  # a notebook too, though no lesson
 LINK = re.compile(r"\[`([\w.]+)`\]\(\.\./(\w+)/([\w/]+)\.py\)")  # as lessons.index writes it: name, folder, file
 
 
@@ -97,10 +98,11 @@ def write_home(source, code_pages):
         "letters, the departures from the paper and the common errors of gradient checks. Each lesson is also a notebook, in "
         "the folder `notebooks`.\n\n"
         "How well the models rank is on the page [Results](RESULTS.md), how fast they are on the page [Speed](SPEED.md), and "
-        "how to bring a log of one's own on the page [The format of a data set](data/README.md).\n\n"
+        "how to bring a log of one's own on the page [The format of a data set](data/README.md). The page [A session in "
+        "Python](/session.ipynb) shows the package in use.\n\n"
     )
     text += tree("The course", ["INDEX", *(script.stem for script in index.LESSONS.values())], ":maxdepth: 1")
-    text += tree("Results, speed, data", list(PAGES), ":maxdepth: 1")
+    text += tree("Use, results, speed, data", [SESSION.stem, *PAGES], ":maxdepth: 1")
     text += tree("Functions and tests", code_pages, ":hidden:")
     (source / "index.md").write_text(text, encoding="utf-8")
     (source / "INDEX.md").write_text(in_book(index.page()), encoding="utf-8")
@@ -124,6 +126,7 @@ def main():
             roads = "".join(road(row) for row in index.ROWS if number in row.lessons.split())
             notebook.cells.append(nbformat.v4.new_markdown_cell(in_book(f"## Its functions and tests\n\n{roads}")))
             nbformat.write(notebook, source / f"{script.stem}.ipynb")
+        nbformat.write(run(SESSION, notebooks), source / f"{SESSION.stem}.ipynb")
         write_pages(source)
         write_home(source, write_code_pages(source))
         return sphinx(["-q", "-W", "--keep-going", "-d", str(source / "doctrees"), "-c", str(HERE), temporary, str(out)])
