@@ -121,7 +121,7 @@ ROWS = (
         f"{PERCEPTRON}perceptron_backward {ATTENTION}attention_backward",
         "kernels/feedforward.py::project kernels/feedforward.py::project_backward",
         "test_attention.py::test_equations_2_to_5_literally",
-        "06",
+        "06 09",
     ),
     Row(
         "(3)",
@@ -129,7 +129,7 @@ ROWS = (
         *pair(ATTENTION, "softmax"),
         "kernels/attention.py::softmax_forward kernels/attention.py::softmax_backward",
         "test_attention.py::test_gradients test_attention.py::test_softmax_literally_shifted_and_without_overflow",
-        "07",
+        "07 09",
     ),
     Row(
         "(4)",
@@ -137,7 +137,7 @@ ROWS = (
         *pair(ATTENTION, "attention"),
         "kernels/attention.py::scores_forward kernels/attention.py::scores_backward",
         "test_attention.py::test_gradients test_attention.py::test_equations_2_to_5_literally",
-        "08",
+        "08 09",
     ),
     Row(
         "(5)",
@@ -179,7 +179,7 @@ ROWS = (
         "$F_{self}(S + \\mathrm{concat}_k\\, C_k)$: not printed, a departure",
         "models/atrank.py::ATRank.user_forward",
         "models/atrank.py::ATRank.user_backward",
-        "kernels/atrank.py::shard_step",
+        "kernels/atrank.py::chunk_step",
         "test_model.py::test_scores_are_the_equations_literally test_variants.py::test_the_equations_as_printed",
         "11 14 25",
     ),
@@ -259,7 +259,7 @@ ROWS = (
         "the whole model",
         "models/ranker.py::Ranker.forward models/atrank.py::ATRank.user_forward",
         "models/ranker.py::Ranker.backward models/atrank.py::ATRank.user_backward",
-        "kernels/atrank.py::shard_step",
+        "kernels/atrank.py::chunk_step",
         "test_model.py::test_directions_and_entries_of_every_parameter "
         "test_model.py::test_scores_are_the_equations_literally test_torch.py::test_all_gradients_are_those_of_autograd "
         "test_kernels.py::test_float64",
@@ -370,7 +370,7 @@ ROWS = (
         "both final states, one vector for all targets",
         f"{LSTM}ends_forward {RANKING}broadcast_user_forward models/bilstm.py::BiLSTM.user_forward",
         f"{LSTM}ends_backward {RANKING}broadcast_user_backward models/bilstm.py::BiLSTM.user_backward",
-        "kernels/bilstm.py::shard_step",
+        "kernels/bilstm.py::chunk_step",
         "test_lstm.py::test_ends_are_the_last_row_forwards_and_the_first_backwards "
         "test_ranking.py::test_broadcast_user_repeats_and_adds_up test_model.py::test_order_of_a_history_matters",
         "20",
@@ -380,7 +380,7 @@ ROWS = (
         "with attention: (7) over its outputs",
         "models/bilstm.py::BiLSTMAttention.user_forward",
         "models/bilstm.py::BiLSTMAttention.user_backward",
-        "kernels/bilstm.py::attention_shard_step",
+        "kernels/bilstm.py::attention_chunk_step",
         "test_model.py::test_scores_are_the_equations_literally",
         "",
     ),
@@ -549,6 +549,11 @@ def place(name):
 def title(number):
     """Lesson 07. Softmax and its Jacobian (3) -> the words behind the number."""
     return re.search(r"^# # Lesson \d\d\. (.+)$", LESSONS[number].read_text(encoding="utf-8"), re.M)[1]
+
+
+def minutes(number):
+    """How long a reader needs for a lesson, as its head says."""
+    return int(re.search(r"(?:[Aa]bout|[Ss]ome) (\d+) minutes", LESSONS[number].read_text(encoding="utf-8"))[1])
 
 
 def links(names, between="<br>"):
