@@ -68,7 +68,7 @@ from atrank_np.optimizer import clip, learning_rate
 # $$ s_{ip} = \mathrm{relu}\Big(\sum_q x_{iq} A_{qp}\Big) \qquad t_{jp} = \mathrm{relu}\Big(\sum_q x_{jq} B_{qp}\Big) \qquad
 #    z_{ij} = \tfrac{1}{\sqrt d} \sum_p s_{ip}\, t_{jp} $$
 #
-# The slow version, then forward with numbers:
+# The slow version, then forward with numbers F1 to F3. In the backward pass B3 is the step back through F3, and so on:
 # %%
 
 
@@ -257,10 +257,10 @@ for change in AUTHORS:
         print(f"{change.what:22} {change.effect}")
 
 # %% [markdown]
-# The relus of the score (1), the form of the time (2) and $F_M$ (10) cost 0.002 to 0.003 each: no more than hints, as other seeds
-# move a single run by up to 0.008. (The ± is over users, for these seeds.) L2 on activations (6) and the query without $F_M$ (5)
-# cost more. So do negatives that are drawn once (9): 0.013, in the list of departures. The residual (3) is the only gain, and it
-# is the default now. All ten together lose 0.02.
+# The relus of the score (1), the form of the time (2) and $F_M$ (10) cost 0.002 to 0.003 each: no more than hints, as other
+# seeds move a single run by up to 0.008. (The ± is over users, for these seeds.) L2 on activations (6) and the query without
+# $F_M$ (5) cost more. So do negatives that are drawn once (9): 0.013, in the list of departures. The residual (3) is the only
+# gain, and it is the default now. All ten together lose 0.02.
 #
 # And the authors' own program? On the test events of Beauty, one seed, its best moment picked on the test: **0.7925**. The
 # paper's equations with the item bias, in this package, three seeds, at the end of 20 epochs: **0.8267**. Their program's

@@ -83,7 +83,9 @@ def loss_slow(_=None):  # the scoreboard moves one of the tables in place, so it
 
 
 # %% [markdown]
-# ## Forward, a row for each triple, every line with a number
+# ## Forward, a row for each triple
+#
+# Every line has a number, F1 to F4. In the backward pass B4 is the step back through F4, and so on.
 # %%
 u, i, j = np.array(triples).T
 X = len(triples)
@@ -183,8 +185,20 @@ for name, ours in zip(params, (duser, ditem, dcategory, dbias)):
 # %% [markdown]
 # ## Why pairs
 #
-# The AUC counts the same triples, by $\delta(x > 0)$ (lesson 16). It has no slope. $\log \sigma$ has one everywhere, and
-# $\delta(x \le 0) \le -\log \sigma(x)/\ln 2$.
+# A point-wise loss asks: was object $i$ taken, yes or no? For that it must know how often anything is taken at all. A list
+# needs less: only the order. The pair-wise loss asks only for the order, and a number that is added to all scores of a user
+# changes nothing.
+#
+# It also fits the test. The AUC counts the same triples, by $\delta(x > 0)$ (lesson 16). That has no slope. $-\log \sigma(x)$
+# has one everywhere and lies above it: $\delta(x \le 0) \le -\log \sigma(x)/\ln 2$. The picture below shows both.
+#
+# The name's "Bayesian" stands for one more thing. Rendle et al. ask for the most probable parameters, given the triples, and
+# take a normal distribution around 0 as what is believed before. The logarithm of that is a sum of squares: the L2 term of
+# lesson 15.
+#
+# In the paper's Table 3, BPR-MF has 0.7982 on Electronics, where ATRank has 0.8921. It is by far the fastest: a step reads
+# and writes three rows, and no history. So it is a good first thing to try on a new log, and a number that a slower model
+# must beat.
 #
 # ## What a bias learns: popularity
 #
@@ -253,7 +267,9 @@ assert rows["the best possible"].mean > known + 0.05 and known > unknown + 0.1
 assert abs(unknown - popular) < 3 * rows["popularity"].se and other < unknown
 
 # %% [markdown]
-# For an unknown user it is as good as popularity, as derived. Another person's row was worse than none in this run.
+# A user's row knows what they like, from few events: the AUC is far above popularity. It is far below the ceiling too, and
+# the next section says why. For an unknown user it is as good as popularity, as derived. Another person's row was worse than
+# none in this run.
 #
 # **It does not know time or order.** It has one answer for a user's whole life. The best possible ranking changes with what
 # was just searched. We rank the same ten candidates for 50 users, at their first sample and at the last:

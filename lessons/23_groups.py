@@ -64,6 +64,17 @@ print("the shared table gets:", *(f"{word} {value}" for word, value in zip(WORDS
 assert pencil.tolist() == [0, 7, 5, 2]
 
 # %% [markdown]
+# ## Why not one width for all?
+#
+# One could give every behaviour all features of all groups, and fill what is missing with zeros. Then a query would have an
+# empty shop and a coupon empty words. Each row would be as wide as all features together, and one matrix would have to suit a
+# coupon and a query. With a matrix per group nothing is empty. Groups then meet in $S$; before that, they share only what the
+# tables hold.
+#
+# And why is a time table never shared? "Three hours ago" says much about a click and little about a coupon, which lives for a
+# week. The row of a bucket is added to all numbers of $u$, and these mean something else in each group; even the widths
+# differ.
+#
 # ## Three groups
 #
 # | group | features: table (width) | $b_i$ | clock |

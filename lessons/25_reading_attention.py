@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Lesson 25. Reading attention: columns, squares, and what the weights earn
 #
-# *Before it: lessons 06 (spaces), 09 and 12 (the two attentions), 16 (AUC). About 50 minutes. It trains nine small models: some
-# 20 seconds.*
+# *Before it: lessons 06 (spaces), 09 and 12 (the two attentions), 16 (AUC). About 50 minutes. It trains nine small models:
+# some 20 seconds.*
 #
 # The paper looks into a trained model (Figures 3 and 4, Table 4) and reports three things. Latent spaces differ. Some spaces
 # attend **in columns**: all behaviours look at the same few. Some attend **in dense squares**: behaviours of one kind look at
@@ -117,6 +117,8 @@ assert np.allclose([read(A, ab)[1:] for A in known.values()], [(0, 0), (1, 0), (
 # $s$. It reads rows $C_j$ that are **nearly alike**: $C_j = m + \epsilon\,\delta_j$, the same $m$ for all, and small
 # differences. As in lesson 09, $dZ$ is the derivative of the loss by $Z$, and $dc$ is a random upstream gradient, so $L = dc
 # \cdot c$:
+#
+# (F1 to F4 number the lines below; B4 is the step back through F4, and so on.)
 #
 # $$ x_j = s\, W C_j \qquad a = \mathrm{softmax}(x) \qquad v_j = \mathrm{relu}(C_j Q) \qquad c = \sum_j a_j v_j $$
 # %%
