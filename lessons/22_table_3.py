@@ -112,8 +112,8 @@ assert np.isclose(auc(scores).se, standard_error_slow(a))  # the ± of user_auc,
 # one standard error: no proof of anything, but half of the unpaired 0.25.
 #
 # **Users on whom both agree hardly count.** Add a thousand users whom both models get right. The difference becomes small,
-# and the standard error too; their ratio stays. If A alone wins $n_+$ users and B alone wins $n_-$, the ratio is about $(n_+
-# - n_-)/\sqrt{n_+ + n_-}$ (McNemar's test).
+# and the standard error too; their ratio stays. If A alone wins $n_+$ users and B alone wins $n_-$, the ratio is about
+# $(n_+ - n_-)/\sqrt{n_+ + n_-}$ (McNemar's test).
 # %%
 a01, b01 = (rng.random((2, 60)) < [[0.8], [0.6]]).astype(float)
 only_a, only_b = (a01 > b01).sum(), (a01 < b01).sum()
