@@ -35,8 +35,8 @@
 # * $dZ$ (in code `dZ`), for any array $Z$, is the derivative of the loss $L$ by $Z$. It has the shape of $Z$.
 # * Nothing is above the scores here, so we make a loss of our own: $L = \sum_{ij} dz_{ij} z_{ij}$ with random numbers $dz$,
 #   drawn once. Random, for with equal numbers some wrong gradients would look right.
-# * $A \circ B$ is the product entry by entry; $[\,\cdot\,]$ is 1 where the condition holds, else 0; $\mathrm{relu}(y) =
-#   \max(y, 0)$.
+# * $A \circ B$ is the product entry by entry; $[\,\cdot\,]$ is 1 where the condition holds, else 0;
+#   $\mathrm{relu}(y) = \max(y, 0)$.
 # * In code, `relative_error(A, B)` is the largest difference of two arrays, divided by their largest entry. `scoreboard` takes
 #   rows of four: a name, our gradient, its array, and the rest of the computation as a function of this array, up to $L$.
 #   It moves each entry by a little and says whether our gradient agrees.

@@ -12,8 +12,8 @@
 # Let rows have two numbers. Ann's row is $u = (1, 2)$. She took object $i = (2, 0)$ and never touched object $j = (0, 2)$. The
 # scores are $u \cdot i = 2$ and $u \cdot j = 4$: the wrong order. The margin is $x = 2 - 4 = -2$.
 #
-# The loss of lesson 13, $-\log \sigma(x)$, pulls with the force $\sigma(-x) = \sigma(2) = 0.88$. Ann's row moves towards $i -
-# j = (2, -2)$; object $i$ moves towards Ann's row, object $j$ away from it. Had the margin been $+2$, the force would be
+# The loss of lesson 13, $-\log \sigma(x)$, pulls with the force $\sigma(-x) = \sigma(2) = 0.88$. Ann's row moves towards
+# $i - j = (2, -2)$; object $i$ moves towards Ann's row, object $j$ away from it. Had the margin been $+2$, the force would be
 # 0.12. A pair whose order is right is nearly left alone.
 #
 # ## The equation
@@ -203,8 +203,8 @@ for name, ours in zip(params, (duser, ditem, dcategory, dbias)):
 # ## What a bias learns: popularity
 #
 # Forget the users, keep the biases alone. Object $i$ was taken $n_i$ times, and negatives are drawn uniformly. In how many
-# pairs does $i$ stand above $j$? In proportion to $n_i$. Below it? In proportion to $n_j$. Descent rests where $\sigma(b_i -
-# b_j)$ is the share of the first, $n_i/(n_i + n_j)$. That holds for all pairs at once if
+# pairs does $i$ stand above $j$? In proportion to $n_i$. Below it? In proportion to $n_j$. Descent rests where
+# $\sigma(b_i - b_j)$ is the share of the first, $n_i/(n_i + n_j)$. That holds for all pairs at once if
 #
 # $$ b_i = \ln n_i \qquad\text{since}\qquad \sigma(\ln n_i - \ln n_j) = \frac{1}{1 + n_j/n_i} = \frac{n_i}{n_i + n_j} $$
 #

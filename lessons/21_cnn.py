@@ -18,8 +18,8 @@
 # | 2 | 2, 2 | 0 | 0 |
 #
 # The output is the maximum, 2. Now backwards, with an upstream gradient of 5. Only place 1 was used: move $x_0$ or $x_3$ by a
-# little and the output stays. Place 1 holds 4 and 2 with the weights 1 and −1. So $dx = (0, 5, -5, 0)$ and $dW = (5 · 4, 5 ·
-# 2)$. **A maximum sends the gradient to one place.** That is the new rule; the rest is a perceptron.
+# little and the output stays. Place 1 holds 4 and 2 with the weights 1 and −1. So $dx = (0, 5, -5, 0)$ and
+# $dW = (5 · 4, 5 · 2)$. **A maximum sends the gradient to one place.** That is the new rule; the rest is a perceptron.
 #
 # ## The equation
 #
@@ -38,8 +38,8 @@
 # * In the model, layers above hand down the **upstream gradient** $dy$. Here nothing is above, so we make a loss of our own,
 #   $L = \sum_f dy_f\, y_f$ with random numbers $dy$, drawn once. Random, for with equal numbers some wrong gradients would
 #   look right.
-# * $A \circ B$ is the product entry by entry; $[\,\cdot\,]$ is 1 where the condition holds, else 0; $\mathrm{relu}(s) =
-#   \max(s, 0)$.
+# * $A \circ B$ is the product entry by entry; $[\,\cdot\,]$ is 1 where the condition holds, else 0;
+#   $\mathrm{relu}(s) = \max(s, 0)$.
 # * In code, `relative_error(A, B)` is the largest difference of two arrays, divided by their largest entry. `scoreboard` takes
 #   rows of four: a name, our gradient, its array, and the rest of the computation as a function of this array, up to $L$.
 #   It moves each entry by a little and says whether our gradient agrees.

@@ -263,9 +263,10 @@ assert flattered > 4 * flattered_se
 #
 # ## A Table 3 in seconds
 #
-# 240 users of the shop, width 32, two epochs. **Read the columns, not the order**: each model deserves settings of its own, and
-# with so few users a lead of 0.06 is two standard errors. One column has other negatives: popular objects, drawn in proportion
-# to how often they were taken. Against these, popularity alone falls below ½, and what a model has learned of the user is left.
+# 240 users of the shop, width 32, two epochs. **Read the columns, not the order**: each model deserves settings of its own,
+# and with so few users a lead of 0.06 is two standard errors. One column has other negatives: popular objects, drawn in
+# proportion to how often they were taken. Against these, popularity alone falls below ½, and what a model has learned of the
+# user is left.
 # %%
 log = shop(240)
 log.schema = log.schema.choose(history=["items", "queries"])

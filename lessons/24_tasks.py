@@ -244,6 +244,7 @@ for name, of_seeds in runs.items():
 gains = {name: [difference(runs["one2one"][seed], runs[name][seed])[0] for seed in SEEDS] for name in ("all2one", "all2all")}
 for found in gains.values():
     assert min(found) > 0 and np.mean(found) > 0.005
+    assert max(found) < difference(ceilings["items", "one"], ceilings["items", "all"])[0]
 
 # %% [markdown]
 # With both seeds, both tasks find a part of the planted 0.049. They find less than a perfect reader, as the models are small

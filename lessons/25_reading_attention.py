@@ -115,8 +115,8 @@ assert np.allclose([read(A, ab)[1:] for A in known.values()], [(0, 0), (1, 0), (
 #
 # Before we read trained weights, one question: what makes a layer learn to look at anything? Take one reader with the query
 # $s$. It reads rows $C_j$ that are **nearly alike**: $C_j = m + \epsilon\,\delta_j$, the same $m$ for all, and small
-# differences. As in lesson 09, $dZ$ is the derivative of the loss by $Z$, and $dc$ is a random upstream gradient, so $L = dc
-# \cdot c$:
+# differences. As in lesson 09, $dZ$ is the derivative of the loss by $Z$, and $dc$ is a random upstream gradient, so
+# $L = dc \cdot c$:
 #
 # (F1 to F4 number the lines below; B4 is the step back through F4, and so on.)
 #

@@ -252,9 +252,9 @@ assert relative_error(softmax_loss_backward(1.0, softmax_cache), pairwise_backwa
 # Dividing by $m q_j$ is the same as subtracting $\log(m q_j)$ from the score. So the sum is right on average, **whatever the
 # draw**. An object that is drawn three times as often as its share counts a third each time.
 #
-# With a pencil: $e^f = (1, 9)$, $Z = 10$, $m = 1$. Uniform, $q = (½, ½)$: the sum is 2 or 18, 10 on average. With $q = (0.1,
-# 0.9)$: the sum is $1/0.1 = 10$ or $9/0.9 = 10$. It is 10 **always**. The best draw is $q_j = e^{f_j}/Z$, the model's own
-# softmax: each term is then $e^{f_j}/(m e^{f_j}/Z) = Z/m$, and $m$ of them are $Z$ exactly.
+# With a pencil: $e^f = (1, 9)$, $Z = 10$, $m = 1$. Uniform, $q = (½, ½)$: the sum is 2 or 18, 10 on average. With
+# $q = (0.1, 0.9)$: the sum is $1/0.1 = 10$ or $9/0.9 = 10$. It is 10 **always**. The best draw is $q_j = e^{f_j}/Z$, the
+# model's own softmax: each term is then $e^{f_j}/(m e^{f_j}/Z) = Z/m$, and $m$ of them are $Z$ exactly.
 #
 # The average is right, but the loss holds a logarithm of the sum, and the mean of a logarithm is below the logarithm of the
 # mean. So a sample makes $\log Z$ too small. How much? 300 objects, $m$ = 1, 4, 16, 64, three ways to draw:
