@@ -112,8 +112,11 @@ def loss_from_st(s, t):
 assert scoreboard(("s", ds, s, lambda s: loss_from_st(s, t)), ("t", dt, t, lambda t: loss_from_st(s, t)))
 
 # %% [markdown]
-# **B2, B1.** Through the relus, and the products: $dA_{qp} = \sum_i x_{iq}\, dys_{ip}$. $x$ has **two uses**, as query and as
-# key, and so two gradients that add up.
+# **B2, B1.** Through the relus, and then through the two products. Write $ys = xA$ and $yt = xB$. $x$ has **two uses**, as
+# query and as key, and so two gradients that add up:
+#
+# $$ dys = ds \circ [s > 0] \qquad dyt = dt \circ [t > 0] \qquad dA_{qp} = \sum_i x_{iq}\, dys_{ip} \qquad
+#    dx_{iq} = \sum_p dys_{ip} A_{qp} + \sum_p dyt_{ip} B_{qp} $$
 # %%
 dys = ds * (s > 0)
 dyt = dt * (t > 0)

@@ -274,8 +274,8 @@ assert (np.abs(unknown - popular) < 3 * rows["popularity"].se).all()
 
 # %% [markdown]
 # A user's row knows what they like, from few events: the AUC is far above popularity. It is far below the ceiling too, and
-# the next section says why. For an unknown user it is as good as popularity, as derived. Another person's row was worse than
-# none in this run.
+# the next section says why. For an unknown user it is as good as popularity, as derived. Another person's row is worse than
+# none, with each seed.
 #
 # **It does not know time or order.** It has one answer for a user's whole life. The best possible ranking changes with what
 # was just searched. We rank the same ten candidates for 50 users, at their first sample and at the last:
