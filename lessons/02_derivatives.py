@@ -102,9 +102,9 @@ assert typical(typical_two, 1e-13) > 1e5 * typical(typical_two, STEP)  # roundin
 assert typical(two.T, STEP).max() < 1e-9  # h = 1e-5, the package's step, is safe at every one of the points
 
 # %% [markdown]
-# In the picture both axes are logarithmic, so a power of $h$ is a straight line. Follow the blue line from the right: it falls
-# twice as steeply as the orange one, and at about $10^{-5}$ it meets the grey line of rounding and goes up again. The project
-# uses $h = 10^{-5}$ everywhere: at the bottom of the valley, not too near to either side.
+# In the picture both axes are logarithmic, so a power of $h$ is a straight line. Follow the blue line from the right: it
+# falls twice as steeply as the orange one, and at about $10^{-5}$ it meets the grey line of rounding and goes up again. The
+# project uses $h = 10^{-5}$ everywhere: at the bottom of the valley, not too near to either side.
 # %%
 with figure("02_error_versus_h", size=(8, 4.6)) as (fig, axes):
     axes.loglog(steps, typical_one, "s-", ms=4, color="C1", label="one-sided (f(x+h) − f(x)) / h")
@@ -165,22 +165,23 @@ assert np.allclose(numeric_slow(sum_of_squares, small), numeric_gradient(sum_of_
 # $$ \mathrm{error} = \frac{\max_i |\mathrm{analytic}_i - \mathrm{numeric}_i|}
 #    {\max(\max_i|\mathrm{analytic}_i|,\ \max_i|\mathrm{numeric}_i|)} \le 10^{-7}: $$
 #
-# the largest difference, divided by the largest entry. In code it is `relative_error`. Example: (3, 4) against (3, 5) has
-# the largest difference 1 and the largest entry 5, so the error is 0.2. (Two arrays with no entry above $10^{-10}$ count
-# as zeros, with error 0.)
+# the largest difference, divided by the largest entry. In code it is `relative_error`. Example: (3, 4) against (3, 5) has the
+# largest difference 1 and the largest entry 5, so the error is 0.2. (Two arrays with no entry above $10^{-10}$ count as
+# zeros, with error 0.)
 # %%
 assert relative_error(np.array([3.0, 4]), np.array([3.0, 5])) == 0.2
 
 # %% [markdown]
 # ## The chain rule, and a number that is used twice
 #
-# Let $y = 3x + 1$ and $L = y^2$, at $x = 1$. So $y = 4$, $L = 16$. We go back from the end. If $y$ grows by a little, $L$ grows
-# by $2y = 8$ times as much: $dy = 8$. If $x$ grows by a little, $y$ grows by 3 times as much, so $dx = 3 \cdot dy = 24$.
+# Let $y = 3x + 1$ and $L = y^2$, at $x = 1$. So $y = 4$, $L = 16$. We go back from the end. If $y$ grows by a little, $L$
+# grows by $2y = 8$ times as much: $dy = 8$. If $x$ grows by a little, $y$ grows by 3 times as much, so
+# $dx = 3 \cdot dy = 24$.
 #
-# Now let $x$ have two uses: $p = 2x$, $q = x^2$, $L = p\,q$, at $x = 3$. So $p = 6$, $q = 9$, $L = 54$. Back: $dp = q = 9$ and
-# $dq = p = 6$. If $x$ grows a little, $p$ grows (by 2 per unit) *and* $q$ grows (by $2x = 6$ per unit). Both change $L$, and the
-# changes add up: $dx = 2 \cdot 9 + 6 \cdot 6 = 54$. (Indeed $L = 2x^3$, with the derivative $6x^2 = 54$.) In general, if $L$
-# depends on $x$ through some numbers $y_1, y_2, \dots$:
+# Now let $x$ have two uses: $p = 2x$, $q = x^2$, $L = p\,q$, at $x = 3$. So $p = 6$, $q = 9$, $L = 54$. Back: $dp = q = 9$
+# and $dq = p = 6$. If $x$ grows a little, $p$ grows (by 2 per unit) *and* $q$ grows (by $2x = 6$ per unit). Both change $L$,
+# and the changes add up: $dx = 2 \cdot 9 + 6 \cdot 6 = 54$. (Indeed $L = 2x^3$, with the derivative $6x^2 = 54$.) In general,
+# if $L$ depends on $x$ through some numbers $y_1, y_2, \dots$:
 #
 # $$ dx = \sum_i dy_i\, \frac{\partial y_i}{\partial x} $$
 #
@@ -190,12 +191,12 @@ assert relative_error(np.array([3.0, 4]), np.array([3.0, 5])) == 0.2
 # ## A layer alone: the upstream gradient
 #
 # A layer is a step inside a model: array in, array out, such as $y = g(x)$. What comes after it turns $y$ into $L$. The layer
-# does not know what that is. It is *given* $dy$, the **upstream gradient**, and must return $dx$. In the package each layer is
-# a pair of functions: `g_forward(x)` returns $y$ and a cache, which holds what the way back needs; `g_backward(dy, cache)`
+# does not know what that is. It is *given* $dy$, the **upstream gradient**, and must return $dx$. In the package each layer
+# is a pair of functions: `g_forward(x)` returns $y$ and a cache, which holds what the way back needs; `g_backward(dy, cache)`
 # returns $dx$.
 #
-# To test a layer alone there must be a loss. We invent one: $L = \sum_{ij} dy_{ij}\, y_{ij}$ with fixed numbers $dy_{ij}$ that
-# we draw at random. Its derivative by $y_{ij}$ is $dy_{ij}$, so $dy$ is the upstream gradient, as it should be. With
+# To test a layer alone there must be a loss. We invent one: $L = \sum_{ij} dy_{ij}\, y_{ij}$ with fixed numbers $dy_{ij}$
+# that we draw at random. Its derivative by $y_{ij}$ is $dy_{ij}$, so $dy$ is the upstream gradient, as it should be. With
 # $A \circ B$ for the product entry by entry (`A * B` in NumPy), $L$ is the sum of all entries of $dy \circ y$.
 #
 # ## A first layer, one rule at a time
@@ -218,8 +219,8 @@ def loss(y):
 # %% [markdown]
 # **B2, by s.** In F2 the factor beside $s_{ij}$ is $x_{ij}$. So $ds_{ij} = dy_{ij}\, x_{ij}$.
 #
-# We check each step as soon as we have it. `scoreboard` takes rows of four: a name, our gradient, the array it belongs
-# to, and the rest of the computation as a function of this array, up to the number $L$. It moves every entry of the array by
+# We check each step as soon as we have it. `scoreboard` takes rows of four: a name, our gradient, the array it belongs to,
+# and the rest of the computation as a function of this array, up to the number $L$. It moves every entry of the array by
 # $10^{-5}$ to both sides, watches $L$, and compares.
 # %%
 ds = dy * x  # B2, by s
@@ -237,8 +238,8 @@ assert scoreboard(("s", ds, s, loss_from_s))
 #
 # $$ \sigma' = \frac{u - 1}{u^2} = \frac{1}{u} - \frac{1}{u^2} = s - s^2 = s\,(1 - s). $$
 #
-# **By x.** $x_{ij}$ has two uses. In F1 it makes $s_{ij}$, and $ds_{ij}$ comes back. In F2 it is a factor beside $s_{ij}$. The
-# sum:
+# **By x.** $x_{ij}$ has two uses. In F1 it makes $s_{ij}$, and $ds_{ij}$ comes back. In F2 it is a factor beside $s_{ij}$.
+# The sum:
 #
 # $$ dx_{ij} = ds_{ij}\, s_{ij}(1 - s_{ij}) + dy_{ij}\, s_{ij} $$
 # %%
@@ -257,10 +258,10 @@ assert not scoreboard(("x, wrong", dy * s, x, loss_from_x))
 # %% [markdown]
 # ## Why the upstream gradient is random
 #
-# It would be simpler to take ones: then $L = \sum y$. But ones can hide a mistake. Take a layer that subtracts from each row its
-# mean, $y_{ij} = x_{ij} - \frac{1}{m}\sum_p x_{ip}$. The row (1, 2, 6) becomes (−2, −1, 3). Now the *sum* of a row of $y$ is
-# always 0, whatever $x$ is. With ones, $L$ is always 0, so the true gradient is 0. And each wrong backward pass that happens to
-# give 0 looks right.
+# It would be simpler to take ones: then $L = \sum y$. But ones can hide a mistake. Take a layer that subtracts from each row
+# its mean, $y_{ij} = x_{ij} - \frac{1}{m}\sum_p x_{ip}$. The row (1, 2, 6) becomes (−2, −1, 3). Now the *sum* of a row of $y$
+# is always 0, whatever $x$ is. With ones, $L$ is always 0, so the true gradient is 0. And each wrong backward pass that
+# happens to give 0 looks right.
 #
 # The true one is $dx_{ij} = dy_{ij} - \frac{1}{m}\sum_p dy_{ip}$ ($x_{ij}$ has a use of its own, and it is in the mean of its
 # row). We compare it with one that takes the mean of the *columns* in place of the rows, for ten seeds.
@@ -351,7 +352,7 @@ assert integers[0] == 3
 # %% [markdown]
 # ## Your turn
 #
-# Extend the instrument to functions that return arrays, hunt a mistake with it, and derive a layer that is not in this lesson:
-# `python -m lessons.exercises check 02` (from the repository's root).
+# Extend the instrument to functions that return arrays, hunt a mistake with it, and derive a layer that is not in this
+# lesson: `python -m lessons.exercises check 02` (from the repository's root).
 # %%
 print("lesson 02 done: central differences with h = 1e-5, a random upstream gradient, error ≤ 1e-7 of the largest entry")

@@ -181,7 +181,7 @@ ROWS = (
         "$F_{self}(S + \\mathrm{concat}_k\\, C_k)$: not printed, a departure",
         "models/atrank.py::ATRank.user_forward",
         "models/atrank.py::ATRank.user_backward",
-        "kernels/atrank.py::shard_step",
+        "kernels/atrank.py::chunk_step",
         "test_model.py::test_scores_are_the_equations_literally test_variants.py::test_the_equations_as_printed",
         "11 14 25",
     ),
@@ -261,7 +261,7 @@ ROWS = (
         "the whole model",
         "models/ranker.py::Ranker.forward models/atrank.py::ATRank.user_forward",
         "models/ranker.py::Ranker.backward models/atrank.py::ATRank.user_backward",
-        "kernels/atrank.py::shard_step",
+        "kernels/atrank.py::chunk_step",
         "test_model.py::test_directions_and_entries_of_every_parameter "
         "test_model.py::test_scores_are_the_equations_literally test_torch.py::test_all_gradients_are_those_of_autograd "
         "test_kernels.py::test_float64",
@@ -372,7 +372,7 @@ ROWS = (
         "both final states, one vector for all targets",
         f"{LSTM}ends_forward {RANKING}broadcast_user_forward models/bilstm.py::BiLSTM.user_forward",
         f"{LSTM}ends_backward {RANKING}broadcast_user_backward models/bilstm.py::BiLSTM.user_backward",
-        "kernels/bilstm.py::shard_step",
+        "kernels/bilstm.py::chunk_step",
         "test_lstm.py::test_ends_are_the_last_row_forwards_and_the_first_backwards "
         "test_ranking.py::test_broadcast_user_repeats_and_adds_up test_model.py::test_order_of_a_history_matters",
         "20",
@@ -382,7 +382,7 @@ ROWS = (
         "with attention: (7) over its outputs",
         "models/bilstm.py::BiLSTMAttention.user_forward",
         "models/bilstm.py::BiLSTMAttention.user_backward",
-        "kernels/bilstm.py::attention_shard_step",
+        "kernels/bilstm.py::attention_chunk_step",
         "test_model.py::test_scores_are_the_equations_literally",
         "",
     ),

@@ -129,7 +129,7 @@ def test_a_learners_day(tmp_path):
     command = lambda *words: run("-m", "lessons.exercises", *words, LESSON_ANSWERS=str(tmp_path))
     first = command()
     assert first.returncode == 0 and f"0 of {len(names())} done" in first.stdout and "check 0" in first.stdout
-    begun = command("check", "07")
+    begun = command("check", "e07_softmax")
     stub = (tmp_path / "e07_softmax.py").read_text()
     assert begun.returncode == 1 and "YOUR CODE" in stub and exercise("e07_softmax").TASK.strip() in begun.stdout
     assert stub.startswith('"""') and exercise("e07_softmax").TASK.strip() in stub, "the task stays in the file"
@@ -139,15 +139,15 @@ def test_a_learners_day(tmp_path):
     assert "hint 2 of 2" in command("hint", "7").stdout
     assert "hint 2 of 2" in command("hint", "e07_softmax").stdout
     (tmp_path / "e07_softmax.py").write_text(GOOD)
-    passed = command("check", "07")
+    passed = command("check", "e07_softmax")
     assert passed.returncode == 0 and "PASSED" in passed.stdout and "Why" in passed.stdout
     assert "[x] e07_softmax" in command().stdout
     assert json.loads((tmp_path / "progress.json").read_text())["e07_softmax"] == {"passed": True, "hints": 2}
-    assert "e07_softmax.py.bak" in command("reset", "07").stdout
+    assert "e07_softmax.py.bak" in command("reset", "e07_softmax").stdout
     assert (tmp_path / "e07_softmax.py.bak").read_text() == GOOD
     assert "[ ] e07_softmax" in command().stdout
     (tmp_path / "e07_softmax.py").write_text("another")
-    assert "e07_softmax.py.bak2" in command("reset", "07").stdout
+    assert "e07_softmax.py.bak2" in command("reset", "e07_softmax").stdout
     assert (tmp_path / "e07_softmax.py.bak").read_text() == GOOD
     shown = command("solution", "07").stdout
     assert "def softmax_backward" in shown and "WRONG" not in shown

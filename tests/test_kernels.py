@@ -15,7 +15,8 @@ from atrank_np.gradcheck import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.attention import KEPT
 from atrank_np.kernels.catalogue import OBJECTS
-from atrank_np.kernels.embedding import add_scaled, take_square
+from atrank_np.kernels.elementwise import add_scaled
+from atrank_np.kernels.embedding import take_square
 from atrank_np.kernels.layout import Flat
 from atrank_np.kernels.packed import Packed
 from atrank_np.kernels.products import add_product, add_product_of_transpose, from_strips, product, to_strips, transpose
@@ -62,6 +63,14 @@ def assert_close(a, b, tolerance):
     assert a.shape == b.shape and a.dtype == b.dtype
     scale = max(np.abs(a).max(initial=0), np.abs(b).max(initial=0), 1e-3)
     assert np.abs(a - b).max(initial=0) <= tolerance * scale, f"differ by {np.abs(a - b).max() / scale:.1e}\n{a}\n{b}"
+
+
+def arrays_in(packed):
+    """All arrays that packed arguments, or tuples of arrays, point to."""
+    if isinstance(packed, np.ndarray):
+        return [packed]
+    inside = packed.keep.values() if isinstance(packed, Packed) else packed if isinstance(packed, (list, tuple)) else ()
+    return [array for part in inside for array in arrays_in(part)]
 
 
 COMPETITORS = [name for name in MODELS if name != "atrank"]
@@ -165,8 +174,7 @@ def test_what_lay_in_the_workspace_is_not_read(lengths):
     numpy, numba = both(problem)
     numba.gradients(batch)
     for shard in numba.shards:
-        work = shard.keep["attention"]
-        for rows in (*numba.buffers[0], *numba.buffers[1], *map(work.keep.get, ("weight", "dscore"))):
+        for rows in arrays_in([numba.buffers, shard.keep["attention"]]):
             rows[:] = np.nan
     (_, wanted), (_, gradients) = numpy.gradients(batch), numba.gradients(batch)
     for name, w in numpy.params.items():
@@ -327,14 +335,6 @@ def test_products_and_matrices_in_strips(rows, inner, columns):
     np.testing.assert_array_equal(from_matrix(W_T), W.T)
 
 
-def nbytes(packed):
-    """Of all arrays that packed arguments point to."""
-    if isinstance(packed, np.ndarray):
-        return packed.nbytes
-    inside = packed.keep.values() if isinstance(packed, Packed) else packed if isinstance(packed, (list, tuple)) else ()
-    return sum(map(nbytes, inside))
-
-
 def test_workspace_is_linear_in_the_longest_history():
     problem = toy_problem(np.random.default_rng(14))
     sizes = []
@@ -342,7 +342,7 @@ def test_workspace_is_linear_in_the_longest_history():
         _, numba = both(problem)
         batch = random_batch(np.random.default_rng(15), problem.model.space.groups, [length], [2])
         numba.scores(batch)
-        sizes.append(nbytes(numba.context))
+        sizes.append(sum(array.nbytes for array in arrays_in(numba.context)))
     assert sizes[1] < 2.05 * sizes[0]
 
 

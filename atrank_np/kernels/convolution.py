@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .feedforward import add_rows
+from .elementwise import add_rows
 from .jit import ZERO, inline, kernel
 from .packed import Matrix
 from .products import add_product_of_transpose, numbers_of_matrix, product, rows_from

@@ -16,11 +16,14 @@ import importlib
 
 import llvmlite.binding
 import numpy as np
+from llvmlite import ir
 from numba import njit
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
-from numba.core.imputils import lower_builtin, user_function
+from numba.core.imputils import lower_builtin, lower_constant, user_function
 from numba.core.registry import CPUDispatcher
+from numba.core.types import Dispatcher
+from numba.extending import models, register_model, typeof_impl
 
 # Kernels make no arrays, so they do without numba's runtime that counts who holds one (`_nrt`): two threads would write
 # to the same counters all the time.
@@ -28,6 +31,8 @@ ENTRY = {"error_model": "numpy", "cache": True, "nogil": True, "_nrt": False, "n
 # Helpers are not cached alone: one from the cache would not tell its callers which kernels they must load first.
 INNER = {"error_model": "numpy", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 entry, inline = njit(**ENTRY), njit(**INNER)
+
+NOTHING = ir.Constant(ir.IntType(8).as_pointer(), None)  # the value of what has none, because its type says all
 
 # Constants with their types: for a bare 0 or True numba compiles a function anew.
 ZERO = np.int64(0)
@@ -74,6 +79,15 @@ class Kernel(CPUDispatcher):
 
     def get_overload(self, types):  # what numba looks for when it compiles a call
         return self.symbol(types)
+
+
+class KernelType(Dispatcher):
+    """Of a kernel that is handed to an @inline function. numba's own type would put an address into what is cached."""
+
+
+typeof_impl.register(Kernel)(lambda kernel, context: KernelType(kernel))
+register_model(KernelType)(models.OpaqueModel)
+lower_constant(KernelType)(lambda context, builder, kind, kernel: NOTHING)
 
 
 def _load(module, name, types):

@@ -5,7 +5,8 @@ has a hundred arrays. So what stays the same from step to step is packed once: `
 words, and compiled code gets its address. There `own.P_W` reads the field P_W. Fields may be
 
     a 1-d array          View: x[i] is a number
-    a 2-d array [n, D]   View: x[i] is a Vector of D numbers, the whole row (`simd`); D is known to the compiler
+    a 2-d array [n, D]   View: x[i] is a Vector of D numbers, the whole row (`simd`), and x[i, j] a number of it; D is known
+                         to the compiler
     Matrix               a matrix with any distance between rows and columns (`products`)
     a number             can be written, too, on both sides
     None                 an option that is not in use: `if x is None` is decided when a kernel is compiled, for an
@@ -29,7 +30,8 @@ from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr, signature
 from numba.extending import NativeValue, intrinsic, make_attribute_wrapper, models, register_model, unbox
 
-from .simd import NOTHING, WORD, Vector, instruction, operation, read, word, write
+from .jit import NOTHING
+from .simd import WORD, Vector, operation, read, word, write
 
 
 class Words(types.Type):
@@ -218,7 +220,14 @@ def _(context, builder, sig, args, name):
     builder.store(value, _pointer(builder, args[0], place, value.type))
 
 
-# x[i], x[a:b], x[i] = …, len(x)
+# x[i], x[i, j], x[a:b], x[i] = …, x[i, j] = …, len(x)
+
+
+PLACE = types.UniTuple(types.intp, 2)
+
+
+def _pair(builder, ij):
+    return builder.extract_value(ij, 0), builder.extract_value(ij, 1)
 
 
 @operation(len)
@@ -239,6 +248,8 @@ def _(x, index):
         return x, part
     if isinstance(x, ViewType) and isinstance(index, types.Integer):
         return x.item, lambda builder, view, i: read(builder, x, view, i, word(0), x.item)
+    if isinstance(x, ViewType) and isinstance(index, types.UniTuple):
+        return signature(x.dtype, x, PLACE), lambda builder, view, ij: read(builder, x, view, *_pair(builder, ij), x.dtype)
     if isinstance(x, ListType) and isinstance(index, types.Integer):
         struct = lambda builder, items, i: builder.load(builder.gep(builder.extract_value(items, 0), [i]))
         return x.item, lambda builder, *values: builder.inttoptr(struct(builder, *values), cgutils.voidptr_t)
@@ -249,17 +260,9 @@ def _(x, index, value):
     if isinstance(x, ViewType) and isinstance(index, types.Integer):
         code = lambda builder, view, i, value: write(builder, x, view, i, word(0), x.item, value)
         return signature(types.none, x, types.intp, x.item), code
-
-
-@instruction
-def numbers_of(x):
-    """The numbers of all rows as a View; row i begins at i · apart(x)."""
-
-    def code(builder, view):
-        n = builder.mul(builder.extract_value(view, 1), word(x.row))
-        return cgutils.make_anonymous_struct(builder, [builder.extract_value(view, 0), n])
-
-    return ViewType(x.dtype), code
+    if isinstance(x, ViewType) and isinstance(index, types.UniTuple):
+        code = lambda builder, view, ij, value: write(builder, x, view, *_pair(builder, ij), x.dtype, value)
+        return signature(types.none, x, PLACE, x.dtype), code
 
 
 @intrinsic

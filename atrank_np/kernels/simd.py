@@ -20,8 +20,9 @@ from numba.core.imputils import lower_constant
 from numba.core.typing.templates import Signature, infer_global, make_intrinsic_template, signature
 from numba.extending import intrinsic, models, register_model, typeof_impl
 
+from .jit import NOTHING
+
 WORD, INT32 = ir.IntType(64), ir.IntType(32)
-NOTHING = ir.Constant(ir.IntType(8).as_pointer(), None)  # the value of what has none
 FLOATS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 
 
@@ -220,12 +221,6 @@ def columns(x):
 def size(n):
     """Lanes as a number."""
     return n.n
-
-
-@instruction
-def apart(x):
-    """How many numbers lie from a row of x to the next."""
-    return x.row
 
 
 @instruction

@@ -44,8 +44,8 @@ HINTS = (
 )
 EXPLAIN = """
 Why it is so: dsize/dq = 1/(2 size) and dq/dw = 2w, so the two 2 cancel and w / size stays. On the way through the lengths of
-x the same two steps are written as two lines, each with its 2, which makes the wrong line look right beside them. Naming every
-number, and checking every one, is what finds such a fault; reading does not.
+x the same two steps are written as two lines, each with its 2, which makes the wrong line look right beside them. Naming
+every number, and checking every one, is what finds such a fault; reading does not.
 """
 
 

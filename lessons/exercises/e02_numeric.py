@@ -22,8 +22,8 @@ def jacobian(g, x, h):  # [M] of [...], [...], number -> [M, size of x]
 """
 HINTS = (
     "One call of g to each side tells a whole column of J: all M results answer to the same entry of x.",
-    "Collect the columns in a list, (g(up) - g(down)) / (2 * h) for each place of np.ndindex(x.shape), with fresh copies up and "
-    "down; np.stack(columns, axis=1) puts them side by side.",
+    "Collect the columns in a list, (g(up) - g(down)) / (2 * h) for each place of np.ndindex(x.shape), with fresh copies up "
+    "and down; np.stack(columns, axis=1) puts them side by side.",
 )
 EXPLAIN = """
 Why it is so: a row of J belongs to a result, a column to an entry that moves. If L = Σ r_i g_i, its gradient is r times J:

@@ -200,7 +200,12 @@ BUGS = [
     *bugs_in(
         "datasets/parquet.py",
         "test_tables.py",
-        ("names in the order of the file's dictionary", "order = np.argsort(first, kind=\"stable\")", "order = np.arange(len(names))", "test_parquet"),
+        (
+            "names in the order of the file's dictionary",
+            'order = np.argsort(first, kind="stable")',
+            "order = np.arange(len(names))",
+            "test_parquet",
+        ),
         ("names that no row has", "np.count_nonzero(first < len(codes))", "len(names)", "test_parquet"),
     ),
 ]

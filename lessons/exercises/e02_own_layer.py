@@ -23,8 +23,8 @@ def gate_backward(dy, x, beta):  # [N,D], [N,D], number -> [N,D], number
     ...
 """
 HINTS = (
-    "Steps: z = beta x, p = log(1 + e^z), t = tanh(p), y = x t. Back: dt = dy x; dp from dt, with the derivative 1 - t² of tanh; "
-    "dz from dp, with the derivative σ(z) of p by z. x has a use in z and a use in y. beta is used by every entry.",
+    "Steps: z = beta x, p = log(1 + e^z), t = tanh(p), y = x t. Back: dt = dy x; dp from dt, with the derivative 1 - t² of "
+    "tanh; dz from dp, with the derivative σ(z) of p by z. x has a use in z and a use in y. beta is used by every entry.",
     "dz = dy * x * (1 - t**2) / (1 + np.exp(-z)). Then dx = dy * t + dz * beta and dbeta = (dz * x).sum().",
 )
 EXPLAIN = """
