@@ -65,7 +65,7 @@ def lesson_line(number):
     """An item of a list: a lesson with its minutes and how many exercises it has."""
     count = sum(name[1:3] == number for name in names())
     about = f"{index.minutes(number)} minutes, {count} exercise{'s' if count > 1 else ''}"
-    return f'- {index.links(number)} {index.title(number)} <span class="about">{about}</span>\n'
+    return f'- [{number} {index.title(number)}]({index.LESSONS[number].name}) <span class="about">{about}</span>\n'
 
 
 def home():
