@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,20 +28,28 @@ from .packed import pack
 from .parameters import FlatParameters
 from .progress import PROGRESS
 from .ranking import PAIR, SOFTMAX
-from .spec import KernelSpec
 from .step import begin, gradient_norm, sum_tables, transpose_matrices
 from .threads import team
 
-ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=81)
+
+class KernelSpec(NamedTuple):
+    """What the backend must know of a model's kernels."""
+
+    step: Any  # the entry
+    parameters: type  # the NamedTuple of its parameters
+    make_buffers: Callable[..., Any]  # (model, R, dtype) -> its rows of a chunk of up to R
+    functions: int  # that are compiled for the defaults, about
+    alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
+
+
+ATRANK = KernelSpec(atrank.step, atrank.Parameters, atrank.make_buffers, 81)
 SPECS = {
     ATRank: ATRANK,
     Printed: ATRANK,
-    BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=84),
-    BiLSTMAttention: KernelSpec(
-        bilstm.attention_step, bilstm.attention_parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=106
-    ),
-    CNN: KernelSpec(cnn.step, cnn.parameters_of, cnn.Buffers, cnn.other_buffers, functions=67),
-    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.parameters_of, bpr_mf.Buffers, functions=38, alone=True),
+    BiLSTM: KernelSpec(bilstm.step, bilstm.Parameters, bilstm.make_buffers, 84),
+    BiLSTMAttention: KernelSpec(bilstm.attention_step, bilstm.AttentionParameters, bilstm.make_buffers, 106),
+    CNN: KernelSpec(cnn.step, cnn.Parameters, cnn.make_buffers, 67),
+    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.Parameters, bpr_mf.make_buffers, 38, alone=True),
 }
 SPACES = (CommonSpace, NoTime)
 

@@ -7,13 +7,13 @@ import numpy as np
 from .attention import Operands, attend_forward
 from .context import make_deep_cache
 from .embedding import embed
-from .feedforward import FeedForwardCache, project, relu_forward, rows_of_cache, second_layer
+from .feedforward import FeedForwardCache, new_cache, project, relu_forward, rows_of_cache, second_layer
 from .jit import ZERO, entry, kernel
 from .layout import aligned, rows
-from .packed import numbers_of
-from .products import product, rows_of
+from .matrices import rows_of
+from .products import product
 from .ranking import score_forward
-from .simd import apart, columns, half, load, size, store, zeros
+from .simd import columns, half, load, size, store, zeros
 
 OBJECTS = 120  # that are scored at a time: their rows stay in the cache
 
@@ -58,7 +58,7 @@ def room_for_objects(width, parameters):
     block, numbers = (lambda: rows(OBJECTS, D, dtype)), (lambda *shape: aligned(shape, dtype))
     return CatalogueRoom(
         u=numbers(OBJECTS * width),
-        cache=FeedForwardCache(block(), block(), block(), block(), numbers(OBJECTS), block()),
+        cache=new_cache(OBJECTS, D, dtype),
         e=block(),
         mixture=numbers(OBJECTS * D),
         values=rows(D, D, dtype),
@@ -77,7 +77,7 @@ def work_for_history(objects, key, value, f, room, parameters):
 def object_side(context, thread, work, group, first, last):
     """h_t = F_M(q_t) and the vanilla attention's queries F_P(h_t) of objects first … last-1."""
     own, objects = thread.own, context.groups[group]
-    parameters, vanilla, width = own.groups[group], own.vanilla_attention, objects.width
+    parameters, vanilla, width = own.groups[group], own.vanilla, objects.width
     for start in range(first, last, OBJECTS):
         m = min(OBJECTS, last - start)
         for i in range(m):
@@ -91,11 +91,10 @@ def object_side(context, thread, work, group, first, last):
 @kernel
 def by_space(value, K, y):  # [n, D] -> [n K, D]
     """Row j·K + k of y is value_j in the columns of space k, and 0 in the others."""
-    numbers, out = numbers_of(value), numbers_of(y)
     for i in range(len(y)):
         y[i] = zeros(y)
         for c in range(i % K, columns(y), K):
-            out[i * apart(y) + c] = numbers[i // K * apart(value) + c]
+            y[i, c] = value[i // K, c]
 
 
 @kernel
@@ -113,7 +112,7 @@ def score_catalogue(context, thread, work, group, first, last):
     An object's X is a mixture of few values: X = Σ_j a_j value_j. So for short histories X W1 = Σ_j a_j (value_j W1), with
     the values multiplied by W1 once for all objects: a product n K numbers deep in place of one D deep.
     """
-    own, layer, n, K, room = thread.own, thread.own.vanilla_feed_forward, len(work.value_C), half(work.weight), work.room
+    own, layer, n, K, room = thread.own, thread.own.vanilla.F, len(work.value_C), half(work.weight), work.room
     depth, item_bias = n * size(K), context.groups[group].item_bias
     short, values = 0 < depth < min(columns(room.e), OBJECTS), room.values_W1[:depth]
     if short:

@@ -85,6 +85,8 @@ class Shard(NamedTuple):
     buffers: object  # the model's rows of a chunk
     attention: object  # AttentionWork
     deep: object  # DeepCache, or None
+    spare: np.ndarray  # [R, D] two spares where the rows stand group by group, if there are several groups
+    spare2: np.ndarray
 
 
 class Thread(NamedTuple):
@@ -153,8 +155,6 @@ def make_shard(room, parameters, dP):
     ints, numbers = (lambda *shape: np.zeros(shape, np.int64)), (lambda *shape: aligned(shape, dtype))
     width, places = max(group.width for group in model.space.groups), max(room.rows, 2 * room.targets)  # BPR-MF: with users
     chunk = Chunk(ints(B), ints(B + 1), ints(B + 1), ints(R), ints(R), ints(places), numbers(places * width))
-    others = parameters.spec.other_buffers(model, R, dtype) | {"rstd": numbers(R)}
-    buffers = {name: others[name] if name in others else rows(R, D, dtype) for name in parameters.spec.buffers._fields}
     attention = AttentionWork(
         # A history with kept weights has at most (q + n + 2) / 2 pairs of queries, behaviours and targets, of KEPT keys.
         weight=numbers(n + (KEPT // 2 + 1) * max(CHUNK, KEPT + q), 2 * K),
@@ -167,9 +167,11 @@ def make_shard(room, parameters, dP):
         df=numbers(R),
         gradients=parameters.tuple_of(dP),
         dP=dP,
-        buffers=parameters.spec.buffers(**buffers),
+        buffers=parameters.spec.make_buffers(model, R, dtype),
         attention=attention,
         deep=make_deep_cache(R, parameters),
+        spare=rows(R, D, dtype),
+        spare2=rows(R, D, dtype),
     )
 
 

@@ -19,8 +19,12 @@ import numpy as np
 from numba import njit
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
-from numba.core.imputils import lower_builtin, user_function
+from numba.core.imputils import lower_builtin, lower_constant, user_function
 from numba.core.registry import CPUDispatcher
+from numba.core.types import Dispatcher
+from numba.extending import models, register_model, typeof_impl
+
+from .llvm import NOTHING
 
 # Kernels make no arrays, so they do without numba's runtime that counts who holds one (`_nrt`): two threads would write
 # to the same counters all the time.
@@ -74,6 +78,15 @@ class Kernel(CPUDispatcher):
 
     def get_overload(self, types):  # what numba looks for when it compiles a call
         return self.symbol(types)
+
+
+class KernelType(Dispatcher):
+    """Of a kernel that is handed to an @inline function. numba's own type would put an address into what is cached."""
+
+
+typeof_impl.register(Kernel)(lambda kernel, context: KernelType(kernel))
+register_model(KernelType)(models.OpaqueModel)
+lower_constant(KernelType)(lambda context, builder, kind, kernel: NOTHING)
 
 
 def _load(module, name, types):

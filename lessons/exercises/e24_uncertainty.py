@@ -8,7 +8,7 @@ from lessons.exercises import Case
 TITLE = "groups that are weighted by a learned number"
 TRANSFER = True
 TASK = """
-In all2all a group counts by its number of targets. Another way (Kendall et al., 2018) learns a number c_g for each group, and says
+In all2all a group counts by its number of targets. Another way (Kendall et al., 2018) learns a number c_g for each group:
 how sure the model may be of it. Over the groups that the batch has targets of,
     L = sum over g of ( exp(-c_g) L_g + c_g / 2 )        L_g = mean over the targets t of g of softplus(f_t) - y_t f_t
 Write weighted(f, y, group, c) (about 10 lines).
@@ -24,14 +24,14 @@ def weighted(f, y, group, c):  # [T], [T], [T], [G] -> number, [T], [G]
     ...
 """
 HINTS = (
-    "A loop over the groups. For one group: which targets are its own, what is L_g, and by which number is its part of the gradient "
-    "multiplied? c_g stands in two places of L.",
+    "A loop over the groups. For one group: which targets are its own, what is L_g, and by which number is its part of the "
+    "gradient multiplied? c_g stands in two places of L.",
     "df[own] = exp(-c_g) (s(f) - y) / T_g with T_g = own.sum(); dc_g = -exp(-c_g) L_g + 1/2. Skip a group with T_g = 0.",
 )
 EXPLAIN = """
-Why it is so: where dc_g = 0, exp(c_g) = 2 L_g: a group with a large loss gets a large c and a small weight. A group that is hard because
-it is noise then disturbs the others less. The term c_g / 2 is what keeps c from growing for ever. Within a group nothing is new:
-each target pulls with its share 1/T_g, however many targets the other groups have.
+Why it is so: where dc_g = 0, exp(c_g) = 2 L_g: a group with a large loss gets a large c and a small weight. A group that is
+hard because it is noise then disturbs the others less. The term c_g / 2 is what keeps c from growing for ever. Within a
+group nothing is new: each target pulls with its share 1/T_g, however many targets the other groups have.
 """
 
 
