@@ -241,13 +241,14 @@ print(f"{min(waste_of_scores):.1f} to {max(waste_of_scores):.1f} times the score
 assert min(waste_of_rows) > 1.2
 assert all(scores > rows for scores, rows in zip(waste_of_scores, waste_of_rows))
 
+# %%
 draw = np.random.default_rng(7)  # a batch with a waste in the middle of the ten
 lengths = np.minimum(5 + np.exp(0.4 + 1.2 * draw.standard_normal(12)), 40).astype(int)
 offsets = np.append(0, np.cumsum(lengths))
 longest = lengths.max()
 with figure("01_packed", size=(11, 3.2)) as (fig, axes):
     for b, m in enumerate(lengths):
-        left, colour = b * longest, f"C{b % 10}"
+        left, colour = b * longest, f"C{b % 7}"  # C7 is grey, as the padding
         axes.bar(left, longest, longest - 0.6, 10, align="edge", color="0.88")
         axes.bar(left, m, m - 0.6, 10 + longest - m, align="edge", color=colour)
         axes.barh(4, longest - 0.6, 3, left, align="edge", color="0.88")
