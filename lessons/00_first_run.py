@@ -149,7 +149,10 @@ def auc_slow(scores, labels, users):
         wins = 0.0
         for p in positives:
             for m in negatives:
-                wins += 1.0 if p > m else 0.5 if p == m else 0.0
+                if p > m:
+                    wins += 1
+                elif p == m:
+                    wins += 0.5
         of_users.append(wins / (len(positives) * len(negatives)))
     return sum(of_users) / len(of_users)
 
