@@ -308,7 +308,8 @@ ROWS = (
         "datasets/protocol.py::Protocol datasets/shop_ceiling.py::ceiling",
         "",
         "",
-        "test_protocol.py::test_history_groups_and_target_groups test_shop_ceiling.py::test_a_group_that_is_seen_raises_the_ceiling",
+        "test_protocol.py::test_history_groups_and_target_groups "
+        "test_shop_ceiling.py::test_a_group_that_is_seen_raises_the_ceiling",
         "24",
     ),
     Row(
