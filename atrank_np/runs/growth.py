@@ -16,7 +16,7 @@ from ..errors import ArgumentError, DataError
 from ..models.common_space import bags_of
 from .trained import Trained, assemble
 
-KEPT = ("model", "variant", "width", "spaces", "ranking", "item_bias")  # settings that say which parameters there are
+KEPT = ("model", "variant", "width", "spaces", "ranking", "item_bias", "places")  # settings that say which parameters there are
 
 
 def joined(trained: Trained, log: Log) -> Log:

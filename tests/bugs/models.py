@@ -209,6 +209,23 @@ BUGS = [
         ),
     ),
     *bugs_in(
+        "models/common_space.py",
+        "test_places.py",
+        (
+            "places from the start",
+            "np.repeat(batch.offsets[1:], length) - np.arange(len(batch.action))",
+            "np.arange(len(batch.action)) - np.repeat(batch.offsets[:-1], length) + 1",
+            "test_rows_by_hand",
+        ),
+        (
+            "places of the whole batch",
+            "np.repeat(batch.offsets[1:], length)",
+            "batch.offsets[-1]",
+            "test_rows_by_hand",
+        ),
+        ("the action forgotten", "astype(np.int32) * self.places +", "astype(np.int32) * 0 +", "test_rows_by_hand"),
+    ),
+    *bugs_in(
         "models/variants.py",
         "test_variants.py",
         ("key's share of dm lost", "return dx, dm_key + dm_value", "return dx, dm_value", entries("scaled_scores")),
