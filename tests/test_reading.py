@@ -9,7 +9,7 @@ import pytest
 from logs import HEAD, write
 
 from atrank_np.datasets import csv_files
-from atrank_np.datasets.log import Bag
+from atrank_np.datasets.catalogue import Bag
 from atrank_np.datasets.reading import read_history, read_log
 from atrank_np.errors import DataError
 

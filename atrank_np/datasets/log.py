@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Ints, Mask, Texts
-from .catalogue import Bag as Bag
-from .catalogue import Catalogue as Catalogue
+from .catalogue import Catalogue
 from .numbering import log_arrays
 from .schema import Schema
 from .tables import FrameTable, check_columns

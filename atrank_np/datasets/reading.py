@@ -10,7 +10,6 @@ from .. import arguments
 from ..arrays import Ints
 from ..errors import DataError
 from .catalogue import Catalogue
-from .cells import LATEST as LATEST
 from .cells import numbering
 from .log import Log, without_full_users
 from .numbering import in_order, log_arrays, read_events
