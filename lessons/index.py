@@ -11,12 +11,14 @@ import ast
 import re
 import sys
 import textwrap
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import atrank_np.layers
 from atrank_np import departures
+from lessons.parts import PARTS, parts, routes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "lessons" / "INDEX.md"
@@ -308,7 +310,8 @@ ROWS = (
         "datasets/protocol.py::Protocol datasets/shop_ceiling.py::ceiling",
         "",
         "",
-        "test_protocol.py::test_history_groups_and_target_groups test_shop_ceiling.py::test_a_group_that_is_seen_raises_the_ceiling",
+        "test_protocol.py::test_history_groups_and_target_groups "
+        "test_shop_ceiling.py::test_a_group_that_is_seen_raises_the_ceiling",
         "24",
     ),
     Row(
@@ -553,7 +556,11 @@ def title(number):
 
 def minutes(number):
     """How long a reader needs for a lesson, as its head says."""
-    return int(re.search(r"(?:[Aa]bout|[Ss]ome) (\d+) minutes", LESSONS[number].read_text(encoding="utf-8"))[1])
+    return int(re.search(r"About (\d+) minutes", LESSONS[number].read_text(encoding="utf-8"))[1])
+
+
+def total(numbers):
+    return sum(map(minutes, numbers))
 
 
 def links(names, between="<br>"):
@@ -587,7 +594,12 @@ def page():
         equation = row.equation if "$" in row.equation else f"**{row.equation}**"
         cells = map(links, (row.lessons, row.forward, row.backward, row.kernel, row.tests))
         rows.append((f"{equation} {row.formula}", *cells))
-    course = [(f"[{number}]({path.name})", title(number)) for number, path in LESSONS.items()]
+    course = [
+        (part if number == numbers[0] else "", links(number), title(number), f"{minutes(number)}")
+        for part, numbers in parts(LESSONS)
+        for number in numbers
+    ]
+    ways = "\n".join(f"- {wish}: {links(' '.join(way), ' → ')}, {total(way)} minutes" for wish, way in routes(LESSONS))
     faults = "\n".join(
         f"{i}. **{fault.symptom}.** {fault.cause}\n   *What to do:* {fault.remedy} See {links(fault.see, ', ')}."
         for i, fault in enumerate(ERRORS, 1)
@@ -605,7 +617,11 @@ The layers' tests also run over the kernels that have a twin of the same shape; 
 
 ## The lessons
 
-{table("", "lesson", rows=course)}
+{table("part", "", "lesson", "minutes", rows=course)}
+
+Shorter routes:
+
+{ways}
 
 Exercises to them: `python -m lessons.exercises`.
 
@@ -666,6 +682,9 @@ def _missing():
                 yield f"layers/{path.name}::{name} is not in the index"
     for number in LESSONS.keys() - set(" ".join(row.lessons for row in ROWS).split()):
         yield f"lesson {number} is not in the index"
+    for number, times in Counter(" ".join(PARTS.values()).split() + list(LESSONS)).items():
+        if times != 2 and number in LESSONS:
+            yield f"lesson {number} is not in one part of the course"
     for equation in {f"({i})" for i in range(1, 9)} - {row.equation for row in ROWS}:
         yield f"equation {equation} is not in the index"
 
