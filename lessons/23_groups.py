@@ -50,7 +50,7 @@
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np.datasets.log import Bag
+from atrank_np.datasets.catalogue import Bag
 from atrank_np.datasets.packing import bucketize
 from atrank_np.gradcheck import dense, random_batch, relative_error
 from atrank_np.models.common_space import CommonSpace, FeatureColumn, Gradients, GroupSpace

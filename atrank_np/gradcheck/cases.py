@@ -7,13 +7,14 @@ import numpy as np
 
 from ..arrays import Floats
 from ..config import Config, defaults
-from ..datasets.log import Bag
+from ..datasets.catalogue import Bag
 from ..datasets.packing import Batch
 from ..layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
 from ..models import Model, make_model, make_space
 from ..models.cnn import CNN
 from ..models.common_space import FeatureColumn, GroupSpace
-from ..models.variants import CLASSES, RawQuery
+from ..models.spaces import RawQuery
+from ..models.variants import CLASSES
 from ..parameters import Params, has_unknown, kind
 
 MODULES = (perceptron, embedding, attention, feedforward, ranking, lstm, convolution)

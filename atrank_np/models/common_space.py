@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import Floats, Ints
-from ..datasets.log import Bag
+from ..datasets.catalogue import Bag
 from ..datasets.packing import Batch, bucketize
 from ..layers.embedding import (
     Gradient,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..arrays import Floats, Ints, Texts, texts
 from ..backend import Backend, make_backend
 from ..config import Config
-from ..datasets.log import Bag, Catalogue, Log
+from ..datasets.catalogue import Bag, Catalogue
+from ..datasets.log import Log
 from ..datasets.protocol import Protocol
 from ..datasets.schema import Feature, Schema
 from ..errors import DataError, checked

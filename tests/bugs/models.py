@@ -53,15 +53,25 @@ BUGS = [
             "scale of features ignored",
             "return scale * value, cache",
             "return value, cache",
-            "test_stored_scale_of_the_tables_does_not_matter",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
         ),
-        ("scale of time ignored", "+ scale * time", "+ time", "test_stored_scale_of_the_tables_does_not_matter"),
-        ("scale of actions ignored", "+ scale * act", "+ act", "test_stored_scale_of_the_tables_does_not_matter"),
+        (
+            "scale of time ignored",
+            "+ scale * time",
+            "+ time",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
+        ),
+        (
+            "scale of actions ignored",
+            "+ scale * act",
+            "+ act",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
+        ),
         (
             "action of the positive",
             "np.full(len(places), g.target_action, batch.action.dtype)",
             "(g.target_action * (batch.label[places] > 0)).astype(batch.action.dtype)",
-            "test_scores_do_not_depend_on_the_labels",
+            "test_invariance.py::test_scores_do_not_depend_on_the_labels",
         ),
         (
             "target's action is 0",
@@ -186,6 +196,19 @@ BUGS = [
         ("CNN's last bias lost", 'params["user.b"])', '0 * params["user.b"])', "test_scores_are_the_equations_literally"),
     ),
     *bugs_in(
+        "models/spaces.py",
+        "test_variants.py",
+        ("F_M for a raw query", "np.zeros_like(dh), dbias", "dh, dbias", entries("raw_query")),
+        ("buckets left", "np.zeros_like(batch.bucket)", "batch.bucket", "test_no_time_is_one_bucket"),
+        ("natural logarithm", "np.log2(1 + elapsed)", "np.log(1 + elapsed)", "test_continuous_time_is_a_time_table_on_a_line"),
+        (
+            "elapsed without gradient",
+            '"wb", number_backward(du, time_cache)',
+            '"wb", (0 * du[0], 0 * du[0])',
+            entries("continuous_time"),
+        ),
+    ),
+    *bugs_in(
         "models/common_space.py",
         "test_places.py",
         (
@@ -213,16 +236,7 @@ BUGS = [
         ("residual's dx lost", "return dx + dsum, dm", "return dx, dm", entries("attention_residual")),
         ("residual lost", "layer_norm_forward(x + c,", "layer_norm_forward(c,", "test_attention_residual_literally"),
         ("full hidden width", "self.space.width // 4)", "self.space.width)", "test_attention_residual_literally"),
-        ("F_M for a raw query", "np.zeros_like(dh), dbias", "dh, dbias", entries("raw_query")),
         ("penalty on e twice", "return dh + self.L2 * h,", "return dh + self.L2 * e,", entries("activation_l2")),
-        ("buckets left", "np.zeros_like(batch.bucket)", "batch.bucket", "test_no_time_is_one_bucket"),
-        ("natural logarithm", "np.log2(1 + elapsed)", "np.log(1 + elapsed)", "test_continuous_time_is_a_time_table_on_a_line"),
-        (
-            "elapsed without gradient",
-            '"wb", number_backward(du, time_cache)',
-            '"wb", (0 * du[0], 0 * du[0])',
-            entries("continuous_time"),
-        ),
         (
             "S twice without attention",
             "return np.zeros_like(x), NoAttentionCache(",
@@ -250,13 +264,13 @@ BUGS = [
             "scale of users ignored",
             "dot_forward(scale * row",
             "dot_forward(row",
-            "test_stored_scale_of_the_tables_does_not_matter",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
         ),
         (
             "scale of objects ignored",
             "object_forward(params, g, objects, scale)",
             "object_forward(params, g, objects, dtype.type(1))",
-            "test_stored_scale_of_the_tables_does_not_matter",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
         ),
         ("bias lost", "f = f + bias", "pass", "test_scores_are_the_equations_literally"),
         (
@@ -265,6 +279,6 @@ BUGS = [
             "batch.user[np.arange(len(batch.label)) % len(batch.user)]",
             "test_scores_are_the_equations_literally",
         ),
-        ("one user for all", "user[places])", "0 * user[places] + 1)", "test_scores_depend_on_the_user"),
+        ("one user for all", "user[places])", "0 * user[places] + 1)", "test_invariance.py::test_scores_depend_on_the_user"),
     ),
 ]
