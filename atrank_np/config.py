@@ -36,6 +36,7 @@ PURPOSES: dict[str, Settings] = {
         "l2": 0.2,
         "dropout": 0.3,
         "gain_init": 0.3,
+        "places": 8,
         "epochs": 7,
         "clip": 0.0,
     },
@@ -67,7 +68,8 @@ VARIANTS = {
 }
 
 # Fields that are whole numbers from 1 to 2^31 - 1, and fields with a choice of values.
-COUNTS = ("width", "spaces", "epochs", "batch_size", "negatives", "cap", "eval_negatives", "evaluations", "shards", "threads")
+MACHINE = ("shards", "threads")
+COUNTS = ("width", "spaces", "places", "epochs", "batch_size", "negatives", "eval_negatives", "cap", "evaluations", *MACHINE)
 CHOICES: dict[str, tuple[str, ...]] = {
     "model": tuple(MODELS),
     "variant": tuple(VARIANTS),
@@ -92,6 +94,7 @@ class Config:
     ranking: str = "dot"  # f of (8): "dot" or "deep"
     loss: str = "point"  # (8) "point", or "pair", or "softmax"
     item_bias: bool = True  # a number per object added to f
+    places: int = 1  # from the end of the history, that the action's embedding tells apart: `models.common_space`
     dropout: float = 0.0  # in F_self and F_vanilla
     dense_init: float = 0.088  # standard deviation of weight matrices: 1/sqrt(128)
     table_init: float = 0.1  # of embedding, time and action tables

@@ -8,8 +8,8 @@
 # stops a program: the model trains, only worse. So before we derive anything we build the instrument that finds mistakes. It
 # needs no calculus, only the function itself.
 #
-# The lesson also introduces the signs that all later lessons use: $dZ$, the upstream gradient, $A \circ B$, `relative_error`
-# and `scoreboard`.
+# The lesson also introduces the conventions that all later lessons use: $dZ$, the upstream gradient, $A \circ B$,
+# `relative_error` and `scoreboard`.
 
 # %%
 import numpy as np
@@ -68,7 +68,7 @@ assert central(cube, 3, 1) == 28
 # Two errors work against each other.
 #
 # **Truncation.** Taylor's series writes $f(x+h)$ as $f + hf' + \frac{h^2}{2}f'' + \frac{h^3}{6}f''' + \dots$ In
-# $f(x+h) - f(x-h)$ the even terms cancel, so the first term that stays behind $f'$ is the third:
+# $f(x+h) - f(x-h)$ the even terms cancel, so the first term that is left beside $f'$ is the third:
 #
 # $$ \frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \dots $$
 #
@@ -263,8 +263,12 @@ assert not scoreboard(("x, wrong", dy * s, x, loss_from_x))
 # is always 0, whatever $x$ is. With ones, $L$ is always 0, so the true gradient is 0. And each wrong backward pass that
 # happens to give 0 looks right.
 #
-# The true one is $dx_{ij} = dy_{ij} - \frac{1}{m}\sum_p dy_{ip}$ ($x_{ij}$ has a use of its own, and it is in the mean of its
-# row). We compare it with one that takes the mean of the *columns* in place of the rows, for ten seeds.
+# What is the true one? $x_{ij}$ stands in $y_{ij}$ with the factor 1. It stands also in the mean of its row, so in every
+# $y_{ip}$ of the row, with the factor $-\frac{1}{m}$. The uses add up:
+#
+# $$ dx_{ij} = dy_{ij} - \frac{1}{m} \sum_p dy_{ip} $$
+#
+# We compare it with a wrong one that takes the mean down the *columns* in place of the rows, for ten seeds.
 # %%
 def centre(x):
     return x - x.mean(1, keepdims=True)
@@ -278,16 +282,21 @@ def centre_backward_wrong(dy):
     return dy - dy.mean(0, keepdims=True)
 
 
+def measured(upstream, rows):
+    def loss_of_rows(rows):
+        return (upstream * centre(rows)).sum()
+
+    return numeric_gradient(loss_of_rows, rows)
+
+
 for seed in range(10):
     draw = np.random.default_rng(seed)
     rows = draw.standard_normal((4, 6))
     random = draw.standard_normal((4, 6))
     ones = np.ones((4, 6))
-    true = numeric_gradient(lambda rows, random=random: (random * centre(rows)).sum(), rows)
-    assert relative_error(centre_backward(random), true) < LIMIT
-    assert relative_error(centre_backward_wrong(random), true) > 0.05  # random numbers find the fault
-    true = numeric_gradient(lambda rows, ones=ones: (ones * centre(rows)).sum(), rows)
-    assert relative_error(centre_backward_wrong(ones), true) == 0  # ones do not
+    assert relative_error(centre_backward(random), measured(random, rows)) < LIMIT
+    assert relative_error(centre_backward_wrong(random), measured(random, rows)) > 0.05  # random numbers find the fault
+    assert relative_error(centre_backward_wrong(ones), measured(ones, rows)) == 0  # ones do not: 0 and 0
 print("wrong axis: never found with ones, found ten times of ten with random numbers")
 
 # %% [markdown]
@@ -297,8 +306,9 @@ print("wrong axis: never found with ones, found ten times of ten with random num
 # ## The package's version
 #
 # `check_layer` does all of this for a pair of functions: it draws the upstream gradient, measures every entry of every input,
-# and prints a line for each. Here for relu, $y = \max(x, 0)$. Its slope is 1 where $x > 0$ and 0 where $x < 0$, so
-# $dx = dy \circ [y > 0]$. **$[\,\cdot\,]$ around a condition is 1 where it holds and 0 elsewhere**, in NumPy `(y > 0)`.
+# and returns a line for each. (The dictionary holds the inputs; the list names those that get a gradient.) Here for relu,
+# $y = \max(x, 0)$. Its slope is 1 where $x > 0$ and 0 where $x < 0$, so $dx = dy \circ [y > 0]$. **$[\,\cdot\,]$ around a
+# condition is 1 where it holds and 0 elsewhere**, in NumPy `(y > 0)`.
 # %%
 relu_y, relu_cache = relu_forward(x)
 assert np.array_equal(relu_backward(dy, relu_cache), dy * (relu_y > 0))
@@ -311,8 +321,8 @@ for check in check_layer(relu_forward, relu_backward, {"x": x}, ["x"], rng):
 # ## What people get wrong
 #
 # 1. **"A smaller h is better."** You saw the table above: at $10^{-13}$ the digits have cancelled.
-# 2. **Checking in float32.** It holds 7 digits, so the quotient with $h = 10^{-5}$ is wrong in its second. Check in float64;
-#    afterwards compare a float32 result with the float64 one.
+# 2. **Checking in float32.** It holds 7 digits, so the quotient with $h = 10^{-5}$ is wrong from its second digit on. Check
+#    in float64; afterwards compare a float32 result with the float64 one.
 # 3. **An error for each entry, divided by that entry.** Where the true gradient is nearly 0, rounding alone makes a large
 #    quotient. Divide by the array's largest entry.
 # 4. **A kink.** At $x = 0$ relu has the slope 0 on the left and 1 on the right. The central difference says ½, which is

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 08. Scores of pairs: the bilinear form (4)
 #
-# *Before it: lesson 07 (softmax). Lesson 02 explains numeric derivatives; the signs are repeated below. About 40 minutes.*
+# *Before it: lessons 07 (softmax) and 02 (numeric derivatives; its conventions are repeated below). About 40 minutes.*
 #
 # Softmax makes weights from scores (lesson 07). Where do the scores come from? This lesson computes them. Each behaviour $i$
 # of a user looks at each behaviour $j$, and the score says how well $j$ fits $i$. We call $i$ the one that *asks* (its row is
@@ -13,10 +13,11 @@
 # scores are 5, 7, 6. Query B has 1: its scores are 1, 3, 2. Both rows have the same differences, and a softmax sees
 # differences only. So A and B would get the same weights, whoever they are. A sum cannot make the answer depend on who asks.
 #
-# So the rows must be *multiplied*. Let query A be the row (1, 2), and keys the rows (1, 1) and (2, −1). Their scalar products
-# are $1·1 + 2·1 = 3$ and $1·2 + 2·(−1) = 0$: A prefers the first key. Query B = (2, −1) has $1$ and $5$: B prefers the
-# second. Now it matters who asks. To let the model learn which number of the one should meet which number of the other, and
-# to allow rows of different length, there is a matrix $W$ between them.
+# Something must bring the two rows together before they are added up. There are several ways (an exercise at the end puts the
+# sum into a tanh). The paper takes the simplest: it *multiplies*. Let query A be the row (1, 2), and keys the rows (1, 1) and
+# (2, −1). Their scalar products are $1·1 + 2·1 = 3$ and $1·2 + 2·(−1) = 0$: A prefers the first key. Query B = (2, −1) has
+# $1$ and $5$: B prefers the second. Now it matters who asks. To let the model learn which number of the one should meet which
+# number of the other, and to allow rows of different length, there is a matrix $W$ between them.
 #
 # ## The equation
 #
@@ -32,7 +33,7 @@
 # given lengths $d$ and $D$ every such form can be written with a matrix $W$: its entry $W_{pq}$ is the score of the $p$-th
 # unit row with the $q$-th. There is no factor $1/\sqrt{d}$ as in a transformer; below we see what follows from that.
 #
-# ## The signs
+# ## The conventions
 #
 # $L$ is the loss, one number. **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**: its entry says how much $L$
 # grows, per unit, if this entry of $Z$ grows a little. What comes after the scores gives us $G = d\text{score}$, the
@@ -45,7 +46,13 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np.gradcheck import relative_error
-from atrank_np.layers.attention import attention_backward, attention_forward, attention_weights, softmax_backward, softmax_forward
+from atrank_np.layers.attention import (
+    attention_backward,
+    attention_forward,
+    attention_weights,
+    softmax_backward,
+    softmax_forward,
+)
 
 
 # %% [markdown]
@@ -188,7 +195,9 @@ pencil_m = np.array([[1.0, 1, 0], [0, 2, 1]])
 pencil_G = np.array([[1.0, -1]])
 pencil_key = pencil_m @ pencil_W.T
 pencil_dkey = pencil_G.T @ pencil_s
-print("keys", pencil_key.tolist(), " scores", (pencil_s @ pencil_key.T).tolist(), " ds", (pencil_G @ pencil_key).tolist())
+print("keys", pencil_key.tolist())
+print("scores", (pencil_s @ pencil_key.T).tolist())
+print("ds", (pencil_G @ pencil_key).tolist())
 assert (pencil_s @ pencil_key.T).tolist() == [[3, 4]]
 assert (pencil_G @ pencil_key).tolist() == [[-1, 0]]
 assert (pencil_dkey @ pencil_W).tolist() == [[1, 2, 0], [-1, -2, 0]]
@@ -289,11 +298,11 @@ with figure("08_bilinear_scores", columns=2, size=(11, 4)) as (fig, axes):
 # 1. **A transpose is forgotten**: $m\,W$ in place of $m\,W^\top$. With $K = 1$ the matrix is square, every shape fits, and
 #    every number is wrong. (So tests use sizes that all differ.)
 # 2. **$G$ is not transposed** in $dm$ or $dkey$. It is $[n, n]$, so no shape complains.
-# 3. **The score is taken as symmetric.** In general $\text{score}_{ij} \ne \text{score}_{ji}$: what a phone asks of its cover
-#    is not what the cover asks of the phone.
-# 4. **W starts too large.** Nothing divides by $\sqrt{d}$. A score is a sum of $d \cdot D = 2048$ products, so with entries
-#    of size 1 it is about $\sqrt{2048} \approx 45$: then one weight of a row is nearly 1, and the softmax hardly learns
-#    (lesson 07).
+# 3. **The score is taken as symmetric.** In general $\text{score}_{ij} \ne \text{score}_{ji}$: after a phone, a cover is a
+#    likely next step; after a cover, a phone hardly is.
+# 4. **W starts too large.** Nothing divides by $\sqrt{d}$. A score is a sum of $d \cdot D = 2048$ products, and a sum of so
+#    many random numbers of size 1 is about $\sqrt{2048} \approx 45$. Then one weight of a row is nearly 1, and the softmax
+#    hardly learns (lesson 07).
 # %%
 for seed in range(10):
     draw = np.random.default_rng(seed)
@@ -318,9 +327,7 @@ for size in (1, 0.1, 0.01):
         W_k = size * draw.standard_normal((16, 128))
         weights, _ = softmax_forward(queries @ W_k @ rows.T)
         largest.append(weights.max(1).mean())
-    print(
-        f"4. W of size {size}: the largest weight of a row is {min(largest):.2f} to {max(largest):.2f} in ten draws (even: 0.05)"
-    )
+    print(f"4. W of size {size}: largest weight of a row {min(largest):.2f} to {max(largest):.2f} in ten draws (even: 0.05)")
     if size == 1:
         assert min(largest) > 0.8
     if size == 0.01:

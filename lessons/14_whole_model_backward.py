@@ -5,8 +5,7 @@
 #
 # All layers are derived. To train the model we need the gradient of every parameter, and that is the chain of all their
 # backward passes, from the loss (8) back to the embedding tables. No new derivative is needed. New is the bookkeeping: the
-# order, and
-# **what is used more than once**. Most faults of a hand-written backward pass are there.
+# order, and **what is used more than once**. That is where it is easy to make a mistake.
 #
 # **Conventions.** $dZ$ is $\partial L/\partial Z$, where $L$ is the loss, one number: it has the shape of $Z$, and $dZ_{ij}$
 # says how fast $L$ grows with the one number $Z_{ij}$. In the lessons before, $L$ was made up, with a random upstream

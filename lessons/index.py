@@ -53,7 +53,7 @@ ROWS = (
         "datasets/protocol.py::Protocol datasets/negatives.py::Negatives.draw",
         "",
         "",
-        "test_protocol.py::test_the_protocol test_protocol.py::test_negatives_are_never_touched_and_uniform",
+        "test_protocol.py::test_the_protocol test_negatives.py::test_negatives_are_never_touched_and_uniform",
         "01 16",
     ),
     Row(
@@ -191,7 +191,7 @@ ROWS = (
         f"{ATTENTION}attention_forward {FEED_FORWARD}feed_forward_forward",
         f"{ATTENTION}attention_backward {FEED_FORWARD}feed_forward_backward",
         "kernels/attention.py::attend_forward kernels/attention.py::attend_backward",
-        "test_attention.py::test_empty_history_gives_zeros_and_no_gradient test_model.py::test_a_target_may_be_given_twice",
+        "test_attention.py::test_empty_history_gives_zeros_and_no_gradient test_invariance.py::test_a_target_may_be_given_twice",
         "12",
     ),
     Row(
@@ -310,7 +310,8 @@ ROWS = (
         "datasets/protocol.py::Protocol datasets/shop_ceiling.py::ceiling",
         "",
         "",
-        "test_protocol.py::test_history_groups_and_target_groups test_shop.py::test_a_group_that_is_seen_raises_the_ceiling",
+        "test_protocol.py::test_history_groups_and_target_groups "
+        "test_shop_ceiling.py::test_a_group_that_is_seen_raises_the_ceiling",
         "24",
     ),
     Row(
@@ -374,7 +375,7 @@ ROWS = (
         f"{LSTM}ends_backward {RANKING}broadcast_user_backward models/bilstm.py::BiLSTM.user_backward",
         "kernels/bilstm.py::chunk_step",
         "test_lstm.py::test_ends_are_the_last_row_forwards_and_the_first_backwards "
-        "test_ranking.py::test_broadcast_user_repeats_and_adds_up test_model.py::test_order_of_a_history_matters",
+        "test_ranking.py::test_broadcast_user_repeats_and_adds_up test_invariance.py::test_order_of_a_history_matters",
         "20",
     ),
     Row(
@@ -401,7 +402,7 @@ ROWS = (
         "models/bpr_mf.py::BPRMF.forward",
         "models/bpr_mf.py::BPRMF.backward",
         "kernels/bpr_mf.py::shard_step",
-        "test_model.py::test_scores_depend_on_the_user test_checkpoint.py::test_users_without_training_stay_unknown",
+        "test_invariance.py::test_scores_depend_on_the_user test_checkpoint.py::test_users_without_training_stay_unknown",
         "19",
     ),
 )
@@ -491,7 +492,7 @@ ERRORS = (
         "An array is changed in place: `x += …` in a forward pass, `dy *= …` in a backward pass, or a cache refers to an "
         "array that is overwritten later.",
         "Assert that inputs, upstream gradient and cache are as before.",
-        "test_attention.py::test_inputs_unchanged test_model.py::test_parameters_and_batch_unchanged",
+        "test_attention.py::test_inputs_unchanged test_invariance.py::test_parameters_and_batch_unchanged",
     ),
     Fault(
         "Every layer passes, a parameter of the whole model fails",

@@ -70,9 +70,9 @@ FAULTS = {
     "--cap 0": "cap must be at least 1, not 0",
     f"--shards {10**24}": f"shards must be below 2^31, not {10**24}",
     f"--batch-size {2**31}": f"batch_size must be below 2^31, not {2**31}",
-    "--embedding-size 0": "--embedding-size: expected at least 1, got 0",
-    "--features color": "--features: expected features among object, category, price, words, got 'color'",
-    "--history shops": "--history and --target: expected groups among items, queries, got 'shops'",
+    "--embedding-size 0": "`embedding_size`: expected at least 1, got 0",
+    "--features color": "`features`: expected features among object, category, price, words, got 'color'",
+    "--history shops": "`history` and `target`: expected groups among items, queries, got 'shops'",
     "--target": "argument --target: expected one argument (see python -m atrank_np.train --help)",
 }
 

@@ -9,10 +9,10 @@ import numpy as np
 from ..arguments import whole
 from ..arrays import Floats, Ints, Mask, texts
 from ..backend import Backend
+from ..datasets.cells import LATEST
 from ..datasets.log import Log, not_taken, user_of_event
 from ..datasets.packing import ranges
 from ..datasets.protocol import Protocol
-from ..datasets.reading import LATEST
 from ..datasets.samples import Events, Samples
 from ..datasets.schema import Schema
 from ..datasets.soundness import check_log

@@ -8,8 +8,9 @@ from .convolution import ConvolutionCache, convolution_backward, convolution_for
 from .elementwise import clear
 from .jit import entry, kernel
 from .layout import aligned, rows
+from .matrices import J
 from .packed import Matrix
-from .products import J, add_product_of_transpose, product
+from .products import add_product_of_transpose, product
 from .ranking import broadcast_user_backward, broadcast_user_forward
 from .step import rank_targets, run
 from .workspace import offsets_of

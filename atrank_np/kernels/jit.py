@@ -16,7 +16,6 @@ import importlib
 
 import llvmlite.binding
 import numpy as np
-from llvmlite import ir
 from numba import njit
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -25,14 +24,14 @@ from numba.core.registry import CPUDispatcher
 from numba.core.types import Dispatcher
 from numba.extending import models, register_model, typeof_impl
 
+from .llvm import NOTHING
+
 # Kernels make no arrays, so they do without numba's runtime that counts who holds one (`_nrt`): two threads would write
 # to the same counters all the time.
 ENTRY = {"error_model": "numpy", "cache": True, "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
 # Helpers are not cached alone: one from the cache would not tell its callers which kernels they must load first.
 INNER = {"error_model": "numpy", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 entry, inline = njit(**ENTRY), njit(**INNER)
-
-NOTHING = ir.Constant(ir.IntType(8).as_pointer(), None)  # the value of what has none, because its type says all
 
 # Constants with their types: for a bare 0 or True numba compiles a function anew.
 ZERO = np.int64(0)

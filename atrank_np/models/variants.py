@@ -60,7 +60,7 @@ class NoTime(CommonSpace):
     """All behaviours fall into bucket 0, that of the target, as with buckets = 1 in the schema."""
 
     def seen(self, batch: Batch) -> Batch:
-        return batch._replace(bucket=np.zeros_like(batch.bucket))
+        return super().seen(batch)._replace(bucket=np.zeros_like(batch.bucket))
 
 
 class ContinuousTime(CommonSpace):
@@ -74,7 +74,7 @@ class ContinuousTime(CommonSpace):
         return super().shapes() | own
 
     def seen(self, batch: Batch) -> Batch:
-        return batch._replace(bucket=cast(Ints, batch.elapsed))  # a time instead of a bucket
+        return super().seen(batch)._replace(bucket=cast(Ints, batch.elapsed))  # a time instead of a bucket
 
     def behaviour_forward(
         self, params: Params, g: GroupSpace, objects: Ints, bucket: Ints, action: Ints, scale: np.floating
@@ -221,8 +221,8 @@ class RawQuery(CommonSpace):
     ValueError for a group whose embeddings are not as wide as the model.
     """
 
-    def __init__(self, groups: Sequence[GroupSpace], width: int, actions: int, tables: dict[str, int], item_bias: bool) -> None:
-        super().__init__(groups, width, actions, tables, item_bias)
+    def __init__(self, groups: Sequence[GroupSpace], width: int, *rest: Any) -> None:
+        super().__init__(groups, width, *rest)
         for g in groups:
             if g.width != width:
                 raise ValueError(f"{g.name}: embeddings are {g.width} wide; raw queries must be as wide as the model, {width}")

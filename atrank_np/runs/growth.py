@@ -7,7 +7,8 @@ import numpy as np
 
 from ..arrays import Ints, Texts, texts
 from ..config import Config
-from ..datasets.log import Bag, Catalogue, Log, user_of_event, with_events
+from ..datasets.catalogue import Bag, Catalogue
+from ..datasets.log import Log, user_of_event, with_events
 from ..datasets.protocol import Protocol
 from ..datasets.schema import Group
 from ..datasets.soundness import check_log
@@ -15,7 +16,7 @@ from ..errors import ArgumentError, DataError
 from ..models.common_space import bags_of
 from .trained import Trained, assemble
 
-KEPT = ("model", "variant", "width", "spaces", "ranking", "item_bias")  # settings that say which parameters there are
+KEPT = ("model", "variant", "width", "spaces", "ranking", "item_bias", "places")  # settings that say which parameters there are
 
 
 def joined(trained: Trained, log: Log) -> Log:

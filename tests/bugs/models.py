@@ -53,15 +53,25 @@ BUGS = [
             "scale of features ignored",
             "return scale * value, cache",
             "return value, cache",
-            "test_stored_scale_of_the_tables_does_not_matter",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
         ),
-        ("scale of time ignored", "+ scale * time", "+ time", "test_stored_scale_of_the_tables_does_not_matter"),
-        ("scale of actions ignored", "+ scale * act", "+ act", "test_stored_scale_of_the_tables_does_not_matter"),
+        (
+            "scale of time ignored",
+            "+ scale * time",
+            "+ time",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
+        ),
+        (
+            "scale of actions ignored",
+            "+ scale * act",
+            "+ act",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
+        ),
         (
             "action of the positive",
             "np.full(len(places), g.target_action, batch.action.dtype)",
             "(g.target_action * (batch.label[places] > 0)).astype(batch.action.dtype)",
-            "test_scores_do_not_depend_on_the_labels",
+            "test_invariance.py::test_scores_do_not_depend_on_the_labels",
         ),
         (
             "target's action is 0",
@@ -186,6 +196,23 @@ BUGS = [
         ("CNN's last bias lost", 'params["user.b"])', '0 * params["user.b"])', "test_scores_are_the_equations_literally"),
     ),
     *bugs_in(
+        "models/common_space.py",
+        "test_places.py",
+        (
+            "places from the start",
+            "np.repeat(batch.offsets[1:], length) - np.arange(len(batch.action))",
+            "np.arange(len(batch.action)) - np.repeat(batch.offsets[:-1], length) + 1",
+            "test_rows_by_hand",
+        ),
+        (
+            "places of the whole batch",
+            "np.repeat(batch.offsets[1:], length)",
+            "batch.offsets[-1]",
+            "test_rows_by_hand",
+        ),
+        ("the action forgotten", "astype(np.int32) * self.places +", "astype(np.int32) * 0 +", "test_rows_by_hand"),
+    ),
+    *bugs_in(
         "models/variants.py",
         "test_variants.py",
         ("key's share of dm lost", "return dx, dm_key + dm_value", "return dx, dm_value", entries("scaled_scores")),
@@ -233,13 +260,13 @@ BUGS = [
             "scale of users ignored",
             "dot_forward(scale * row",
             "dot_forward(row",
-            "test_stored_scale_of_the_tables_does_not_matter",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
         ),
         (
             "scale of objects ignored",
             "object_forward(params, g, objects, scale)",
             "object_forward(params, g, objects, dtype.type(1))",
-            "test_stored_scale_of_the_tables_does_not_matter",
+            "test_invariance.py::test_stored_scale_of_the_tables_does_not_matter",
         ),
         ("bias lost", "f = f + bias", "pass", "test_scores_are_the_equations_literally"),
         (
@@ -248,6 +275,6 @@ BUGS = [
             "batch.user[np.arange(len(batch.label)) % len(batch.user)]",
             "test_scores_are_the_equations_literally",
         ),
-        ("one user for all", "user[places])", "0 * user[places] + 1)", "test_scores_depend_on_the_user"),
+        ("one user for all", "user[places])", "0 * user[places] + 1)", "test_invariance.py::test_scores_depend_on_the_user"),
     ),
 ]
