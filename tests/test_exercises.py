@@ -41,6 +41,18 @@ def test_verdict_names_what_is_wrong(change, words):
     assert "exercises" not in verdict.text, "only the learner's own lines"
 
 
+def test_too_few_arrays_come_back():
+    def check(answer, rng):
+        dx, dW, db = answer.backward()
+        yield Case("dx", dx, dx)
+
+    source = "def backward():\n    return 1, 2\n"
+    verdict = judge(types.SimpleNamespace(check=check, STUB="", TASK=""), source, "answer.py")
+    assert verdict.text == "what your function returns does not fit the task: fewer arrays than the 3 asked for"
+    verdict = judge(types.SimpleNamespace(check=check, STUB="", TASK=""), source.replace("2", "2, 3, 4"), "answer.py")
+    assert verdict.text == "what your function returns does not fit the task: more arrays than the 3 asked for"
+
+
 def test_verdict_of_a_right_answer():
     assert (
         judge(exercise("e07_softmax"), GOOD, "answer.py").text == f"{3 * DRAWS} comparisons on {DRAWS} random inputs, all right"

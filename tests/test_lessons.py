@@ -124,7 +124,7 @@ def solution(name):
 def test_solution_passes(name):
     for seed in range(3):
         verdict = judge(exercise(name), solution(name)[0], "answer.py", seed)
-        assert verdict.passed and not verdict.text.startswith("0 "), verdict.text
+        assert verdict.passed and not verdict.text.startswith("0 ") and "it calls" not in verdict.text, verdict.text
 
 
 @pytest.mark.parametrize("name", names())
