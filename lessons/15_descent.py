@@ -151,9 +151,9 @@ assert np.isclose(s, (1 - rate * l2) ** 1500)
 # ## How large may a step be? First a bowl
 #
 # Take the loss ½ $c\, w^2$, a bowl with its minimum at 0. Its slope is $c\,w$, and the slope of the slope is $c$. We call
-# $c$ the **bend**. A step is $w \leftarrow w - lr\, c\, w = (1 - lr\, c)\, w$: each step multiplies $w$ by the same number. $w$ goes
-# to 0 if this number is between −1 and 1, and that is $lr < 2/c$. For a bowl this is exact: below $2/c$ every rate works,
-# above it none.
+# $c$ the **bend**. A step is $w \leftarrow w - lr\, c\, w = (1 - lr\, c)\, w$: each step multiplies $w$ by the same number.
+# $w$ goes to 0 if this number is between −1 and 1, and that is $lr < 2/c$. For a bowl this is exact: below $2/c$ every rate
+# works, above it none.
 # %%
 for rate in (0.4, 0.5, 0.6):
     path = (1 - rate * 4) ** np.arange(5)
