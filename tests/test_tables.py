@@ -261,6 +261,9 @@ def test_parquet(tmp_path):
     odd = pa.DictionaryArray.from_arrays([2, 1, 2, 2, 0], ["c", "a", "b", "nobody"])  # another order, and a name of no event
     pq.write_table(pa.table(FRAME | {"user": odd}), tmp_path / "events.parquet")
     same(read_log(tmp_path), log)
+    odd = pa.DictionaryArray.from_arrays([2, 1, 2, 2, 0], ["c", "a", "b", "nobody"])  # another order, and a name of no event
+    pq.write_table(pa.table(FRAME | {"user": odd}), tmp_path / "events.parquet")
+    same(read_log(tmp_path), log)
     (tmp_path / "events.parquet").unlink()
     (tmp_path / "events.parquet" / "day=1").mkdir(parents=True)
     for part, rows in ((2, slice(0, 3)), (10, slice(3, 5))):
