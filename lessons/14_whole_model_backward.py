@@ -27,7 +27,7 @@ from atrank_np.layers.attention import attention_backward, attention_forward
 from atrank_np.layers.embedding import Rows
 from atrank_np.layers.feedforward import feed_forward_backward, feed_forward_forward
 from atrank_np.layers.ranking import dot_backward, dot_forward, pointwise_backward, pointwise_forward
-from atrank_np.models.common_space import Gradients
+from atrank_np.models.gradients import Gradients
 from atrank_np.models.ranker import ATTENTION, FEED_FORWARD
 from atrank_np.models.variants import Printed
 from atrank_np.optimizer import learning_rate
