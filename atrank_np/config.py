@@ -44,7 +44,7 @@ PURPOSES: dict[str, Settings] = {
 
 
 class Variant(NamedTuple):
-    """ATRank with one thing changed; its classes are in `models.variants`."""
+    """ATRank with one thing changed; its classes are in `models.variants` and `models.spaces`."""
 
     what: str
     settings: Settings = {}  # the defaults in which it differs from ATRank

@@ -166,6 +166,9 @@ assert scoreboard(("C (6)", dC, C, from_C), ("h (1)", dh, h, from_h))
 
 # %% [markdown]
 # ## B4. $F_{self}$
+#
+# The same block as in B6, with its own parameters and its own cache. Here it runs over the $N$ behaviours, there over the $T$
+# targets.
 # %%
 def from_X(X):
     C, _ = feed_forward_forward(X, *net["self"])
@@ -195,8 +198,9 @@ assert scoreboard(("S (1)", dS, S, from_S))
 # %% [markdown]
 # ## B1. $F_M$, the tables, the item bias
 #
-# They are used by the history and by the targets. So this step waits until $dS$ **and** $dh$ are known. `space.backward` runs
-# the rows of both through one backward pass, and `Gradients` adds what meets in one row of a table.
+# This is the example from the beginning. They are used by the history and by the targets. So this step waits until $dS$
+# **and** $dh$ are known. `space.backward` runs the rows of both through one backward pass, and `Gradients` adds what meets in
+# one row of a table.
 # %%
 gradients = Gradients()
 model.space.backward(dS, dh, df, space_cache, gradients)

@@ -13,7 +13,8 @@ from ..layers import attention, convolution, embedding, feedforward, lstm, perce
 from ..models import Model, make_model, make_space
 from ..models.cnn import CNN
 from ..models.common_space import FeatureColumn, GroupSpace
-from ..models.variants import CLASSES, RawQuery
+from ..models.spaces import RawQuery
+from ..models.variants import CLASSES
 from ..parameters import Params, has_unknown, kind
 
 MODULES = (perceptron, embedding, attention, feedforward, ranking, lstm, convolution)

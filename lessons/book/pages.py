@@ -12,7 +12,7 @@ from .links import LINK, NOT_IN_THE_LIST, in_book, label, road
 
 # A further page is one line: its name in the book, its file (Markdown, or a percent script, which is run), what it is.
 PAGES = {
-    "session": ("lessons/session.py", "[A session in Python](session.py): the package in use"),
+    "session": ("lessons/session.py", "[A session in Python](/session.ipynb): the package in use"),
     "RESULTS": ("lessons/RESULTS.md", "[Results](RESULTS.md): how well the models rank"),
     "SPEED": ("lessons/SPEED.md", "[Speed](SPEED.md): how fast they are"),
     "data/README": ("data/README.md", "[The format of a data set](data/README.md): how to bring a log of one's own"),

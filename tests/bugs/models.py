@@ -196,6 +196,19 @@ BUGS = [
         ("CNN's last bias lost", 'params["user.b"])', '0 * params["user.b"])', "test_scores_are_the_equations_literally"),
     ),
     *bugs_in(
+        "models/spaces.py",
+        "test_variants.py",
+        ("F_M for a raw query", "np.zeros_like(dh), dbias", "dh, dbias", entries("raw_query")),
+        ("buckets left", "np.zeros_like(batch.bucket)", "batch.bucket", "test_no_time_is_one_bucket"),
+        ("natural logarithm", "np.log2(1 + elapsed)", "np.log(1 + elapsed)", "test_continuous_time_is_a_time_table_on_a_line"),
+        (
+            "elapsed without gradient",
+            '"wb", number_backward(du, time_cache)',
+            '"wb", (0 * du[0], 0 * du[0])',
+            entries("continuous_time"),
+        ),
+    ),
+    *bugs_in(
         "models/common_space.py",
         "test_places.py",
         (
@@ -223,16 +236,7 @@ BUGS = [
         ("residual's dx lost", "return dx + dsum, dm", "return dx, dm", entries("attention_residual")),
         ("residual lost", "layer_norm_forward(x + c,", "layer_norm_forward(c,", "test_attention_residual_literally"),
         ("full hidden width", "self.space.width // 4)", "self.space.width)", "test_attention_residual_literally"),
-        ("F_M for a raw query", "np.zeros_like(dh), dbias", "dh, dbias", entries("raw_query")),
         ("penalty on e twice", "return dh + self.L2 * h,", "return dh + self.L2 * e,", entries("activation_l2")),
-        ("buckets left", "np.zeros_like(batch.bucket)", "batch.bucket", "test_no_time_is_one_bucket"),
-        ("natural logarithm", "np.log2(1 + elapsed)", "np.log(1 + elapsed)", "test_continuous_time_is_a_time_table_on_a_line"),
-        (
-            "elapsed without gradient",
-            '"wb", number_backward(du, time_cache)',
-            '"wb", (0 * du[0], 0 * du[0])',
-            entries("continuous_time"),
-        ),
         (
             "S twice without attention",
             "return np.zeros_like(x), NoAttentionCache(",
