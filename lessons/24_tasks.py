@@ -251,8 +251,8 @@ for found in gains.values():
 # and trained for a short time. (`lessons/RESULTS.md` has the full runs.) all2all even takes more steps, because it has more
 # samples.
 #
-# Look at all2all's two gains. They differ by more than the ± of each. That ± speaks of other **users**; another **seed** is
-# another model (lesson 22). A table of tasks needs several seeds before it says "comparable".
+# Look at all2all's two gains. In this run they differ by more than the ± of each. That ± speaks of other **users**; another
+# **seed** is another model (lesson 22). A table of tasks needs several seeds before it says "comparable".
 #
 # ## The picture
 #

@@ -326,7 +326,8 @@ for corrected in (True, False):
 # The pencil example said which draw is best: the model's own softmax. But to draw from it one needs the scores, and they
 # were too expensive. The way out of `atrank_np/hard_negatives.py`, in three steps:
 #
-# 1. Draw a **pool** of $R = 1024$ objects, uniformly, the same for the batch.
+# 1. Draw a **pool** of $R = 1024$ objects, uniformly, the same for the batch. What a user takes gets the score $-\infty$ for
+#    them.
 # 2. Score the pool with a cheap formula: take the user vector $e$ of the *positive* for all, $g_j = h_j \cdot e + bias_j$.
 #    That is one matrix product, in place of $R$ attentions.
 # 3. Draw $m = 16$ of the pool with the chances $q = \mathrm{softmax}(g)$, and subtract $\log(m q_j)$ in the loss.

@@ -53,8 +53,12 @@ def opened(browser):
         one.close()
 
 
-@pytest.mark.parametrize("width", [420, 1280])
-@pytest.mark.parametrize("name", PAGES)
+OTHERS = [script.stem for script in index.LESSONS.values() if script.stem != NINE]
+
+
+@pytest.mark.parametrize(
+    "name, width", [(name, width) for name in PAGES for width in (420, 1280)] + [(name, 420) for name in OTHERS]
+)
 def test_a_page_fits_and_is_without_faults(name, width, opened):
     page = opened(name, width)
     assert page.faults == []

@@ -71,7 +71,7 @@ def test_a_run(tiny, tmp_path):
     out = run_train(tiny, tmp_path / "run", "--places", "4")
     assert json.loads((out / "report.json").read_text())["config"]["places"] == 4
     fault = process("train", "--data", tiny, "--places", "0", "--quiet", cwd=tmp_path)
-    assert_fault(fault, "places must be at least 1, not 0")
+    assert_fault(fault, "--places must be at least 1, not 0")
 
 
 def test_update_keeps_them(tiny):

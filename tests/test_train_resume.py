@@ -179,7 +179,7 @@ def test_resume_refuses_other_choices(trained_run, tmp_path):
             train.main(["--resume", str(trained_run), *flag.split()])
     with pytest.raises(DataError, match="nowhere: no such run; train one with"):
         train.main(["--resume", str(tmp_path / "nowhere")])
-    with pytest.raises(DataError, match="^threads must be at least 1, not 0$"):
+    with pytest.raises(DataError, match="^`threads` must be at least 1, not 0$"):
         train.main(["--resume", str(trained_run), "--threads", "0"])
 
 

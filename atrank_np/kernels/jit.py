@@ -5,8 +5,7 @@
     @inline   small helpers, which LLVM places into their callers
 
 numba copies the code of every function into each of its callers, and optimises and translates it there again: at the fifth
-level of calls for the fifth time. Half of the time of a first run went there, so kernels are called by symbol. And LLVM
-optimises each kernel once, not three times (`Once`).
+level of calls for the fifth time. Half of the time of a first run went there, so kernels are called by symbol.
 """
 
 import copy
@@ -17,8 +16,6 @@ import importlib
 import llvmlite.binding
 import numpy as np
 from numba import njit
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
 from numba.core.imputils import lower_builtin, lower_constant, user_function
 from numba.core.registry import CPUDispatcher
 from numba.core.types import Dispatcher
@@ -36,24 +33,6 @@ entry, inline = njit(**ENTRY), njit(**INNER)
 # Constants with their types: for a bare 0 or True numba compiles a function anew.
 ZERO = np.int64(0)
 SET, ADD = np.bool_(False), np.bool_(True)  # what a product does with its result: y = …, or y += …
-
-
-class Once(JITCodeLibrary):
-    """Code that LLVM optimises once, where numba has it do so three times: alone, quickly, and with what it calls."""
-
-    def _optimize_functions(self, module):
-        module.data_layout = self.codegen._data_layout
-
-    def _optimize_final_module(self):
-        manager, builder = self.codegen._module_pass_manager()
-        manager.run(self._final_module, builder)
-
-
-class Pipeline(Compiler):
-    def compile_extra(self, function):
-        self.state.library = Once(self.state.targetctx.codegen(), function.__qualname__)
-        self.state.library.enable_object_caching()
-        return super().compile_extra(function)
 
 
 class Kernel(CPUDispatcher):
@@ -94,6 +73,6 @@ def _load(module, name, types):
 
 
 def kernel(function):
-    made = Kernel(function, targetoptions=INNER | {"nopython": True, "boundscheck": None}, pipeline_class=Pipeline)
+    made = Kernel(function, targetoptions=INNER | {"nopython": True, "boundscheck": None})
     made.enable_caching()
     return made

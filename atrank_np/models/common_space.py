@@ -27,8 +27,8 @@ from ..layers.embedding import (
 from ..layers.perceptron import perceptron_backward, perceptron_forward
 from ..parameters import Params, Shapes, has_unknown
 
-# To add a kind: read it in numbering.py, embed it in `_feature_forward` and `_feature_backward` below, and give it a part
-# in object_shapes, kernels.embedding and NumbaBackend._features and ._collect.
+# To add a kind: read it in datasets/numbering.py, embed it in `_feature_forward` and `_feature_backward` below, and give it a
+# part in `object_shapes`, in `kernels.embedding`, and in `groups` and `Named.group` of `kernels.parameters`.
 KINDS = ("id", "categorical", "tokens", "number")
 
 

@@ -15,7 +15,7 @@ def label(folder, file, name):
 
 def in_book(text):
     text = LINK.sub(lambda m: f"[`{m[1]}`](#{label(m[2], m[3], m[1])})", text)
-    text = re.sub(r"\]\((\d\d_\w+)\.py\)", r"](/\1.ipynb)", text)
+    text = re.sub(r"\]\((\w+)\.py\)", r"](/\1.ipynb)", text)
     text = re.sub(r"(?<![\[`])\b(lesson (\d\d))\b(?![`\]])", to_lesson, text)
     return re.sub(r"\]\(\.\./(?:lessons/|(?=data/))", "](/", text)  # what stands in lessons/ is at the top of the book
 

@@ -7,8 +7,15 @@ TITLE = "bug hunt: the cosine of rows with a direction"
 TASK = """
 The layer measures how well each row of x points in the direction of w: y_n = <x_n, w> / (|x_n| |w|). One line of the backward
 pass is wrong. Do not look for it by reading: let numbers find it. For each named number, write the rest of the computation
-from it on as a function, and give both to the scoreboard of lesson 02 (from lessons._common import scoreboard). The first
-result that is wrong stands behind the wrong line. Mend it.
+from it on as a function, and give both to the scoreboard of lesson 02. The first result that is wrong stands behind the wrong
+line. Mend it. A start, for Python in the repository's root:
+    import numpy as np
+    from atrank_np.gradcheck import check_layer
+    from lessons.answers.e02_hunt import cosine_backward, cosine_forward
+    rng = np.random.default_rng(0)
+    inputs = {"x": rng.standard_normal((3, 5)), "w": rng.standard_normal(5)}
+    print(*check_layer(cosine_forward, cosine_backward, inputs, ["x", "w"], rng), sep="\\n")
+The functions:
     cosine_forward(x, w)       [N,D], [D] -> y [N], cache
     cosine_backward(dy, cache) [N] -> dx [N,D], dw [D]
 """
