@@ -1,12 +1,13 @@
 # %% [markdown]
 # # Lesson 09. Self-attention, (2) to (5), and its whole backward pass
 #
-# *Before it: lesson 07 (softmax) and 08 (scores); lesson 02 for numeric derivatives. About 60 minutes. If you want to derive the
-# backward pass of attention and nothing else, this lesson can be read alone.*
+# *Before it: lesson 07 (softmax) and 08 (scores); lesson 02 for numeric derivatives. About 60 minutes. If you want to derive
+# the backward pass of attention and nothing else, this lesson can be read alone.*
 #
 # A history is what a user did so far: $n$ behaviours, such as clicks. Each behaviour is a row of $D$ numbers, and the $n$ rows
-# make the array $S$. In self-attention every behaviour asks: which behaviours of this history matter to me? It gives each of
-# them a weight, and takes the weighted sum of what they offer.
+# make the array $S$. Self-attention compares each behaviour with all behaviours of its history. The comparison gives each of
+# them a weight, and the result is a weighted sum: a new row for each behaviour, which holds what matters to it in the others.
+# We say that a behaviour *asks*, and that the others *answer*; in the field's words there are queries, keys and values.
 #
 # At the end of this lesson you can derive the gradients on paper, for this attention and for a changed one that you have not
 # seen before. We go slowly: one rule at a time, one line of code for each rule, and one numeric check for each line.
@@ -23,9 +24,9 @@
 # * $[\,\cdot\,]$ around a condition is 1 where it holds and 0 where it does not: $[y > 0]$ is `(y > 0)`.
 # * $\mathrm{relu}(z) = \max(z, 0)$, entry by entry.
 # * `relative_error(A, B)` is the largest difference of two arrays, divided by the largest entry.
-# * `scoreboard` takes rows of four: a name, our gradient, the array it belongs to, and the rest of the computation as a function
-#   of this array, up to the number $L$. It moves each entry a little up and down, watches $L$, and says whether our gradient
-#   agrees.
+# * `scoreboard` takes rows of four: a name, our gradient, the array it belongs to, and the rest of the computation as a
+#   function of this array, up to the number $L$. It moves each entry a little up and down, watches $L$, and says whether our
+#   gradient agrees.
 
 # %%
 import numpy as np
@@ -44,7 +45,8 @@ from atrank_np.layers.attention import attention_backward, attention_forward, so
 # * The weights are $e^{score}$, divided by their sum: 1 and 3, divided by 4. So they are ¼ and ¾.
 # * The result is the weighted sum of the values: $c$ = ¼ · 8 + ¾ · 4 = 5.
 #
-# Now backward. Let $L = c$, so $dc = 1$. If the first value grows by 1, $c$ grows by its weight: $dv$ = (¼, ¾). And if the first
+# Now backward. Let $L = c$, so $dc = 1$. If the first value grows by 1, $c$ grows by its weight: $dv$ = (¼, ¾). And if the
+# first
 # *score* grows? Then weight moves from the second value to the first. The first value, 8, is 3 above the result 5; the second,
 # 4, is 1 below. We shall see that $c$ grows by weight times this distance: $dx$ = (¼ · 3, ¾ · (−1)) = (¾, −¾). Let us try it:
 # %%
@@ -77,7 +79,8 @@ for j in range(2):
 # $$ (2)\ S_k = F_{P_k}(S) \qquad (4)\ \text{scores} = S_k W_k S^\top \qquad (3)\ A_k = \mathrm{softmax}(\text{scores})
 #    \qquad (5)\ C_k = A_k\, F_{Q_k}(S) $$
 #
-# with the perceptron $F_\theta(x) = \mathrm{relu}(x\,\theta_W + \theta_b)$. We take one space, and give each array a short name:
+# with the perceptron $F_\theta(x) = \mathrm{relu}(x\,\theta_W + \theta_b)$. We take one space, and give each array a short
+# name:
 #
 # | name | what it is | shape | in the paper |
 # |---|---|---|---|
@@ -147,8 +150,9 @@ assert relative_error(c, space_slow(S, P_W, P_b, W, Q_W, Q_b)) < 1e-14
 #
 # $$ dz = \sum_i dy_i\, \frac{\partial y_i}{\partial z} $$
 #
-# If $z$ grows a little, each $y_i$ grows by its slope times that, each moves $L$ by $dy_i$ times its growth, and the changes add
-# up. We go through the lines from F8 to F1. At each line we know the gradient of its result, and ask for that of its inputs.
+# If $z$ grows a little, each $y_i$ grows by its slope times that, each moves $L$ by $dy_i$ times its growth, and the changes
+# add up. We go through the lines from F8 to F1. At each line we know the gradient of its result, and ask for that of its
+# inputs.
 #
 # ## B8. A product: $c = a\,v$
 #
@@ -162,7 +166,8 @@ assert relative_error(c, space_slow(S, P_W, P_b, W, Q_W, Q_b)) < 1e-14
 # $$ dv_{jp} = \sum_i a_{ij}\, dc_{ip} \qquad\text{that is}\qquad dv = a^\top dc $$
 #
 # **Rule 1, for every product $Y = A B$: $dA = dY\, B^\top$ and $dB = A^\top dY$.** You need not remember the order: $dA$ must
-# have the shape of $A$, and only one order gives it. (If all sizes are equal, no shape warns you. Then the index notation must.)
+# have the shape of $A$, and only one order gives it. (If all sizes are equal, every order has the right
+# shape. Then only the index notation tells.)
 # %%
 def from_c(c):
     return (dc * c).sum()
@@ -196,8 +201,8 @@ assert scoreboard(("a", da, a, from_a), ("v", dv, v, from_v))
 # $$ dx_j = \sum_i da_i\, \big([i = j]\, a_i - a_i a_j\big) = a_j\, da_j - a_j \sum_i a_i\, da_i
 #    = a_j\,(da_j - \langle a, da\rangle) $$
 #
-# **Rule 2: $dx_j = a_j\,(da_j - \langle a, da\rangle)$ in each row.** This is the distance from the mean that we met above: there
-# $da$ was (8, 4), and $\langle a, da \rangle$ was 5.
+# **Rule 2: $dx_j = a_j\,(da_j - \langle a, da\rangle)$ in each row.** This is the distance from the mean that we met above:
+# there $da$ was (8, 4), and $\langle a, da \rangle$ was 5.
 # %%
 def from_x(x):
     return from_a(softmax(x))
@@ -357,8 +362,8 @@ assert relative_error(dv_lean, dv) < 1e-13
 # %% [markdown]
 # ## The package: all spaces, all histories
 #
-# The spaces do not meet: space $k$ has the columns $kd$ to $(k+1)d - 1$ of queries, keys, values and of the result. The gradient
-# of $S$ adds up over the spaces, by rule 4. The histories do not meet either: history $b$ has the rows `offsets[b]` to
+# The spaces do not meet: space $k$ has the columns $kd$ to $(k+1)d - 1$ of queries, keys, values and of the result. The
+# gradient of $S$ adds up over the spaces, by rule 4. The histories do not meet either: history $b$ has the rows `offsets[b]` to
 # `offsets[b+1] - 1`, and the gradients of the parameters add up over the histories. The second of our four histories is empty.
 #
 # `attention_backward` returns $dS$ in two parts: `dx`, as the one who asks, and `dm`, as those who are asked (key and value).
