@@ -54,7 +54,8 @@ def scoreboard(*rows):
     """
     checks = []
     for name, analytic, x, f in rows:
-        x = x if isinstance(x, np.ndarray) else np.array(x, np.float64)
+        if not isinstance(x, np.ndarray):
+            analytic, x = float(analytic), np.array(x, np.float64)
         checks.append(compare(name, dense(analytic, x.shape), partial(numeric_gradient, f, x)))
     for check in checks:
         place = f" at {list(check.entry)}" if check.entry else ""

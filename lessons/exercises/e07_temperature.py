@@ -52,31 +52,32 @@ def check(answer, rng):
     for n, m, tau in ((5, 7, 0.7), (4, 3, 2.5), (6, 6, 1.3)):
         x, r, temperature = rng.standard_normal((n, m)), rng.standard_normal((n, m)), np.array(tau)
         mask = rng.random((n, m)) < 0.7
-        mask[0], mask[1], mask[2:, 0] = False, True, True  # nothing is allowed in row 0, and in row 0 only
+        mask[0], mask[1:-1, 0], mask[-1] = True, True, False  # nothing is allowed in the last row, and in no other
         shape = f"[{n},{m}], τ = {tau}"
         right = forward(x, mask, tau)
         yours = np.asarray(answer.masked_softmax(x, mask, tau))
-        yield Case(f"the row of a where nothing is allowed, {shape}", yours[0], right[0])
+        yield Case(f"the last row of a, where nothing is allowed, {shape}", yours[-1], right[-1])
         yield Case(
-            f"the other rows of a {shape}",
-            yours[1:],
-            right[1:],
+            f"the rows of a before it, {shape}",
+            yours[:-1],
+            right[:-1],
             {
-                "masked behaviours still stand in the denominator": (mask * forward(x, mask | True, tau))[1:],
-                "the mask is ignored": forward(x, mask | True, tau)[1:],
-                "the temperature is ignored": forward(x, mask, 1.0)[1:],
-                "the temperature divides the scores": forward(x, mask, 1 / tau)[1:],
+                "masked behaviours still stand in the denominator": (mask * forward(x, mask | True, tau))[:-1],
+                "the mask is ignored": forward(x, mask | True, tau)[:-1],
+                "the temperature is ignored": forward(x, mask, 1.0)[:-1],
+                "the temperature divides the scores": forward(x, mask, 1 / tau)[:-1],
             },
         )
         large = 10000 * x
-        u = np.where(mask, np.exp((large - large.max(1, keepdims=True)) / tau), 0)  # less the maximum of all
+        u = mask * np.exp((large - large.max(1, keepdims=True)) / tau)  # less the maximum of all
         yield Case(
             f"a of large scores, {shape}",
-            np.asarray(answer.masked_softmax(large, mask, tau))[1:],
-            forward(large, mask, tau)[1:],
+            np.asarray(answer.masked_softmax(large, mask, tau))[:-1],
+            forward(large, mask, tau)[:-1],
             {
-                "the maximum to subtract is that of the allowed scores: below a larger one, all their powers are 0": u[1:]
-                / np.maximum(u.sum(1, keepdims=True), 1e-300)[1:]
+                "the maximum to subtract is that of the allowed scores: below a larger one, all their powers are 0": (
+                    u / np.maximum(u.sum(1, keepdims=True), 1e-300)
+                )[:-1]
             },
         )
 
