@@ -5,6 +5,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -77,7 +78,8 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
 
 
 def _say(text: str, code: int) -> int:
-    """Prints how a command ends, as one line. -> its exit code."""
+    """Prints how a command ends, as one line. -> its exit code. An argument that a fault names, `in_quotes`, is a flag here."""
+    text = re.sub(r"`(\w+)`", lambda argument: "--" + argument[1].replace("_", "-"), text)
     with contextlib.suppress(OSError):
         print(shortened(text, 300), file=sys.stderr)
     return code

@@ -16,7 +16,7 @@
 #
 # To judge a model, we take for each user the object that came next (the *positive*) and some that they never touched (the
 # *negatives*), and count how often the positive has the higher score. A tie counts ½. Example: the positive has the score 2,
-# two negatives have 0.5 and 2. It wins once and ties once: $(1 + ½)/2 = 0.75$. The mean over all users is the **AUC**: 1 is
+# two negatives have 0.5 and 2. It wins once and ties once: (1 + ½)/2 = 0.75. The mean over all users is the **AUC**: 1 is
 # perfect, 0.5 is what guessing gets.
 #
 # ## The model in one line
@@ -115,7 +115,7 @@ for trained in models:
 # taken costs 0.105. A bad one costs much: $p = 0.1$ costs 2.303. The column `loss` is the mean over the targets, equation
 # (8).
 #
-# A model that knows nothing says $p = ½$ for everything. That costs $\ln 2 = 0.6931$, always. So **0.6931 is the mark for the
+# A model that knows nothing says ½ for everything. That costs $\ln 2 = 0.6931$, always. So **0.6931 is the mark for the
 # loss**, as 0.5 is for the AUC. In the table above, the loss begins near this mark and falls.
 # %%
 nothing_known = np.zeros(6)  # scores of six targets

@@ -105,7 +105,8 @@ def name_of(group, row):
 
 print("users  ", log.users.tolist())
 print("offsets", log.offsets.tolist())
-print("ann's objects", [name_of(g, o) for g, o in zip(log.group[:5], log.object[:5])], "are the rows", log.object[:5].tolist())
+anns = [name_of(group, row) for group, row in zip(log.group[:5], log.object[:5])]
+print("ann's objects", anns, "are the rows", log.object[:5].tolist())
 assert log.offsets.tolist() == [0, 5, 8, 9]
 assert log.object[:5].tolist() == [1, 2, 1, 3, 4]  # q1 is row 1 of the catalogue of queries
 assert log.group[:5].tolist() == [0, 0, 1, 0, 0]

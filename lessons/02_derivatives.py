@@ -8,7 +8,7 @@
 # stops a program: the model trains, only worse. So before we derive anything we build the instrument that finds mistakes. It
 # needs no calculus, only the function itself.
 #
-# The lesson also introduces the notation that all later lessons use: $dZ$, the upstream gradient, $A \circ B$,
+# The lesson also introduces the conventions that all later lessons use: $dZ$, the upstream gradient, $A \circ B$,
 # `relative_error` and `scoreboard`.
 
 # %%

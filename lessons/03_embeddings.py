@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 03. Embeddings: rows of a table, and how they learn
 #
-# *Before it: lesson 02 (numeric derivatives; the signs are repeated below). About 40 minutes.*
+# *Before it: lesson 02 (numeric derivatives; its conventions are repeated below). About 40 minutes.*
 #
 # An object is a name, such as "shoes". A model computes with numbers. The simplest way from one to the other is a **table**:
 # each name has a row of $E$ numbers, at first random, and training changes the rows until they serve. Such a row is called an
@@ -28,7 +28,7 @@
 # as its category (a row of a table); several values, such as the words of a query (a *bag*: the mean of their rows); or a
 # number, such as a price.
 #
-# ## The signs
+# ## The conventions
 #
 # $L$ is the loss, one number. **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**: its entry says how much $L$
 # grows, per unit, if this entry of $Z$ grows a little. $dy$ is given by the layers above, the *upstream gradient*; to test a
@@ -42,7 +42,14 @@ import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np.gradcheck import dense, relative_error
-from atrank_np.layers.embedding import bag_backward, bag_forward, lookup_backward, lookup_forward, number_backward, number_forward
+from atrank_np.layers.embedding import (
+    bag_backward,
+    bag_forward,
+    lookup_backward,
+    lookup_forward,
+    number_backward,
+    number_forward,
+)
 
 
 # %% [markdown]
@@ -245,7 +252,11 @@ with figure("03_scatter_add", columns=3, size=(11, 4.2)) as (fig, axes):
         axes[0].text(6.15, v + 1, f"row {v}", va="center", color="C3" if v == 2 else "k")
     axes[0].set(xlim=(-2.6, 7.6), ylim=(7, -1), title="scatter-add: shares of one row are added")
     axes[0].axis("off")
-    for axis, gradient, title in ((axes[1], dtable, "right: the sum over all uses"), (axes[2], lost, "wrong: dtable[ids] += dy")):
+    panels = (
+        (axes[1], dtable, "right: the sum over all uses"),
+        (axes[2], lost, "wrong: dtable[ids] += dy"),
+    )
+    for axis, gradient, title in panels:
         axis.imshow(gradient, cmap="RdBu", vmin=-limit, vmax=limit)
         for v, e in np.ndindex(V, E):
             bad = abs(gradient[v, e] - dtable[v, e]) > 1e-12

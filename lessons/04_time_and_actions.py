@@ -31,14 +31,14 @@
 # $$ [0,1) \to 0, \quad [1,2) \to 1, \quad [2,4) \to 2, \quad \dots, \quad [2^k, 2^{k+1}) \to k+1, \quad
 #    \text{the last bucket is open} $$
 #
-# ## The signs
+# ## The conventions
 #
 # $L$ is the loss, one number. **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**: its entry says how much $L$
 # grows, per unit, if this entry of $Z$ grows a little. $du$ is given by the layers above, the *upstream gradient*; to test
 # this layer alone we draw it at random and take $L = \sum du \circ u$, where $\circ$ is the product entry by entry, `*`.
 # $[\text{condition}]$ is 1 where the condition holds, else 0. `relative_error` is the largest difference of two arrays
 # divided by their largest entry. `scoreboard((name, gradient, array, f))` compares a gradient with numeric derivatives of
-# `f(array)`. (All of lesson 02.)
+# `f(array)`. (Lesson 02 explains all of this.)
 
 # %%
 import numpy as np
@@ -224,12 +224,14 @@ with figure("04_time_buckets", columns=2, size=(10.5, 4)) as (fig, axes):
         axes[0].axvline(2**k, color="0.85", lw=1, zorder=0)
     for k in (2, 3, 4):
         axes[0].text(2**k * 1.5, k + 1.12, f"[{2**k}, {2 ** (k + 1)})", ha="center", fontsize=8)
-    axes[0].set(xlabel="days from the behaviour to the ranking", ylabel="bucket", title="each bucket is as long as all before it")
+    axes[0].set(xlabel="days from the behaviour to the ranking", ylabel="bucket")
+    axes[0].set_title("each bucket is as long as all before it")
     axes[0].text(1.6, 0.1, "bucket 0: targets, and the last 24 hours", fontsize=8, va="center")
     axes[0].set(xticks=[0, 2, 4, 8, 16, 32], ylim=(-0.3, 6.8))
     axes[1].bar(np.arange(14) - 0.2, doubling, 0.4, label="buckets that double")
     axes[1].bar(np.arange(14) + 0.2, equal, 0.4, color="C1", label="equal buckets of 100 days")
-    axes[1].set(xlabel="bucket", xticks=range(14), ylabel="share of behaviours", title="how often each row of the table is read")
+    axes[1].set(xlabel="bucket", xticks=range(14), ylabel="share of behaviours")
+    axes[1].set_title("how often each row of the table is read")
     axes[1].legend()
 assert doubling.max() < 0.3
 assert equal.max() > 0.8

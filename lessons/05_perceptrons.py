@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 05. Perceptrons: one space for all groups (1)
 #
-# *Before it: lesson 02 (numeric derivatives; the signs are repeated below) and 04 (the sum u). About 45 minutes.*
+# *Before it: lesson 02 (numeric derivatives; its conventions are repeated below) and 04 (the sum u). About 45 minutes.*
 #
 # Attention will compare behaviours with each other. But behaviours of different groups are rows of different length: an item
 # may have 256 numbers (object, category, shop, brand, 64 each), a coupon 192, a query 64. Before anything is compared, all
@@ -34,7 +34,7 @@
 # with $W$ of shape $[b_i, D]$: as many rows as the group's $u$ is wide (the paper calls this width $b_i$; it is not the
 # bias), and always $D$ columns. "concat" puts the rows of all groups *below* each other; each stays at its place in time.
 #
-# ## The signs
+# ## The conventions
 #
 # $L$ is the loss, one number. **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**: its entry says how much $L$
 # grows, per unit, if this entry of $Z$ grows a little. $dy$ comes from the layers above, the *upstream gradient*. To test a
@@ -53,7 +53,7 @@ from atrank_np.models.common_space import Gradients
 
 
 # %% [markdown]
-# ## The slow version, sign by sign
+# ## The slow version, as the formula says
 #
 # For row $n$ and output $o$: $\ z_{no} = b_o + \sum_i x_{ni} W_{io}$ (F1), then $y_{no} = \max(z_{no}, 0)$ (F2).
 # %%

@@ -29,14 +29,14 @@
 # space $k$. (The paper counts spaces from 1; we, as Python, from 0.) The paper allows spaces of different widths; the package
 # has equal ones.
 #
-# ## The signs
+# ## The conventions
 #
 # $L$ is the loss, one number. **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**: its entry says how much $L$
 # grows, per unit, if this entry of $Z$ grows a little. $dS_k$ is given by the layers above, the *upstream gradient*; to test
 # this layer alone we draw it at random and take $L = \sum dS_k \circ S_k$, where $\circ$ is the product entry by entry, `*`.
 # $[\text{condition}]$ is 1 where the condition holds, else 0. `relative_error` is the largest difference of two arrays
 # divided by their largest entry. `scoreboard((name, gradient, array, f))` compares a gradient with numeric derivatives of
-# `f(array)`. (All of lesson 02.)
+# `f(array)`. (Lesson 02 explains all of this.)
 
 # %%
 import numpy as np
@@ -146,7 +146,7 @@ assert not scoreboard(("S", dz[K - 1] @ W[K - 1].T, S, loss_from_S))
 #
 # Column $j$ of a product $A B$ depends on column $j$ of $B$ only. So put the $K$ matrices side by side,
 # $P = [W_0 \mid W_1 \mid \dots]$, of shape $[D, K d] = [D, D]$: then $S P$ holds all $S W_k$ side by side. **Space $k$ is the
-# columns $k d$ to $(k+1) d - 1$.** One large product is faster than $K$ small ones, and it is the perceptron of lesson 05,
+# columns $k d$ to $(k+1) d - 1$.** So one large product stands for $K$ small ones, and it is the perceptron of lesson 05,
 # forward and backward. Nothing is left to derive.
 #
 # The package stores $P$ and its bias so, and looks at the spaces with two functions: `split_spaces` makes $[K, n, d]$ of
@@ -228,7 +228,7 @@ assert together[0, 0, 5] < 0.05
 #
 # Each panel is a table of weights: the row is the behaviour that reads, the column the one that is read, and each row sums to
 # 1. (Weights below 0.005 are not written.) Left: blocks of the same category. Middle: one column, the same for all readers.
-# Right: the two questions mixed.
+#    Right: the two questions mixed.
 # %%
 with figure("06_latent_spaces", columns=3, size=(12, 4.3)) as (fig, axes):
     words = ("tea", "book", "bike")
@@ -288,4 +288,4 @@ assert refused
 # The backward pass of all spaces at once, then of spaces that differ in width and strength:
 # `python -m lessons.exercises check 06` (from the repository's root).
 # %%
-print("lesson 06 done: K projections are one product; space k is the columns k d to (k+1) d − 1; S gets the sum over the spaces")
+print("lesson 06 done: one product for all spaces; space k is the columns k d to (k+1) d − 1; S gets the sum over the spaces")

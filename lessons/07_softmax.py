@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 07. Softmax and its derivative (3)
 #
-# *Before it: lesson 02 (numeric derivatives; its notation is repeated below). About 40 minutes.*
+# *Before it: lesson 02 (numeric derivatives; its conventions are repeated below). About 40 minutes.*
 #
 # Attention asks for every behaviour of a user: how much of each other behaviour shall I take? The answer must be *weights*:
 # none is negative, and their sum is 1. But what a model computes first are *scores*, and they can be any numbers. Softmax
@@ -23,7 +23,7 @@
 # (The number 3 is the paper's. $k$ counts the paper's latent spaces: it makes attention several times side by side. Here one
 # table of scores is enough.)
 #
-# ## The notation
+# ## The conventions
 #
 # * $L$ is one number, the loss. For an array $Z$, **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**; its entry
 #   says how much $L$ grows, per unit, if this entry of $Z$ grows a little. In code it is `dZ`. Each $d$ before a name means this.
@@ -181,8 +181,8 @@ assert scoreboard(("x", dx, x, loss_from_x))
 # $\sum_i a_i\,da_i - \langle a, da \rangle \sum_i a_i = \langle a, da \rangle - \langle a, da \rangle = 0$, because the weights
 # sum to 1: what one behaviour gains, others lose. (And with it $dt = 0$.)
 #
-# With a pencil: the weights ¼, ½, ¼ from above, and $da = (4, 0, 8)$. The mean is $¼·4 + ½·0 + ¼·8 = 3$. The differences are
-# 1, −3, 5. So $dx = (¼·1,\ ½·(−3),\ ¼·5) = (0.25, −1.5, 1.25)$, with sum 0.
+# With a pencil: the weights ¼, ½, ¼ from above, and $da = (4, 0, 8)$. The mean is ¼ · 4 + ½ · 0 + ¼ · 8 = 3. The differences
+# are 1, −3, 5. So $dx$ = (¼ · 1, ½ · (−3), ¼ · 5) = (0.25, −1.5, 1.25), with sum 0.
 # %%
 one_line = a * (da - (a * da).sum(1, keepdims=True))
 assert relative_error(one_line, dx) < 1e-14

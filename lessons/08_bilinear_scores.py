@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 08. Scores of pairs: the bilinear form (4)
 #
-# *Before it: lesson 07 (softmax). Lesson 02 explains numeric derivatives; its notation is repeated below. About 40 minutes.*
+# *Before it: lesson 07 (softmax). Lesson 02 explains numeric derivatives; its conventions are repeated below. About 40 minutes.*
 #
 # Softmax makes weights from scores (lesson 07). Where do the scores come from? This lesson computes them. Each behaviour of a
 # user is compared with each one, and the score says how well they fit. The two have different parts: behaviour $i$ asks, and
@@ -33,7 +33,7 @@
 # The form is called *bilinear*: with $S$ held fixed it is linear in $s$, and with $s$ held fixed it is linear in $S$. There is
 # no factor $1/\sqrt{d}$, which other attention models have; below we see what follows from that.
 #
-# ## The notation
+# ## The conventions
 #
 # $L$ is the loss, one number. **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**: its entry says how much $L$
 # grows, per unit, if this entry of $Z$ grows a little. ($d$ before a name always means this; $d$ alone is the length of a
@@ -204,7 +204,9 @@ pencil_S = np.array([[1.0, 1, 0], [0, 2, 1]])
 pencil_dx = np.array([[1.0, -1]])
 pencil_key = pencil_S @ pencil_W.T
 pencil_dkey = pencil_dx.T @ pencil_s
-print("keys", pencil_key.tolist(), " scores", (pencil_s @ pencil_key.T).tolist(), " ds", (pencil_dx @ pencil_key).tolist())
+print("keys", pencil_key.tolist())
+print("scores", (pencil_s @ pencil_key.T).tolist())
+print("ds", (pencil_dx @ pencil_key).tolist())
 assert (pencil_s @ pencil_key.T).tolist() == [[3, 4]]
 assert (pencil_dx @ pencil_key).tolist() == [[-1, 0]]
 assert (pencil_dkey @ pencil_W).tolist() == [[1, 2, 0], [-1, -2, 0]]

@@ -176,7 +176,8 @@ assert relative_error(c, space_slow(S, P_W, P_b, W, Q_W, Q_b)) < 1e-14
 # as a matrix product.
 #
 # **Rule 1, for every product $Y = A B$: $dA = dY\, B^\top$ and $dB = A^\top dY$.** You need not remember the order: $dA$ must
-# have the shape of $A$, and only one order gives it. (If all sizes are equal, no shape warns you. Then the index notation must.)
+# have the shape of $A$, and only one order gives it. (If all sizes are equal, every order has the right shape. Then only the
+# index notation tells.)
 # %%
 def from_c(c):
     return (dc * c).sum()
@@ -414,7 +415,7 @@ def residual_backward(dy, cache):  # -> by S, P_W, P_b, W, Q_W, Q_b
 
 
 M = np.tri(n, k=-1)  # [j < i]: query i may use the keys before it; the first row is empty
-V_W = 0.5 * rng.standard_normal((D, D))
+V_W = 0.5 * rng.standard_normal((D, D))  # Q_W and Q_b of this layer
 V_b = rng.standard_normal(D)
 dy = rng.standard_normal((n, D))
 y, residual_cache = residual_forward(S, M, P_W, P_b, W, V_W, V_b)

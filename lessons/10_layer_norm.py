@@ -7,6 +7,11 @@
 # $F_{self}$ in (6). It shifts and scales every row so that its numbers have mean 0 and variance 1. Then each column gets a
 # factor and a summand of its own, which are trained.
 #
+# Note what is normalised: a row by its own numbers. Nothing depends on the other rows of the batch, so a user gets the same
+# scores alone and among others, in training and in use. (Batch normalisation takes the means down the columns, and does not
+# have this property.) It also fixes how long a row can be: $D$ numbers of variance 1 have the squared length $D$, and lesson
+# 15 builds on that.
+#
 # Its gradient has three terms. The third one is often forgotten, and a careless check does not notice.
 #
 # **Conventions.** $dZ$ is $\partial L/\partial Z$: it has the shape of $Z$, and $dZ_{ij}$ says how fast the loss $L$ grows

@@ -3,8 +3,11 @@
 #
 # *Before it: lesson 05 (perceptrons) and 10 (layer norm). About 40 minutes.*
 #
-# After the attention each behaviour has a row $X$. Now every row goes through a small network of its own. Rows do not meet
-# here. The paper names the parts and their order: one hidden layer with a relu, then **dropout, then the residual connection,
+# After the attention each behaviour has a row $X$. Now every row goes through a small network. Rows do not meet here: the
+# attention takes sums over the rows of a history, this block works within each row. All rows share the parameters of the
+# block, so the gradients of the parameters are sums over the rows.
+#
+# The paper names the parts and their order: one hidden layer with a relu, then **dropout, then the residual connection,
 # then layer normalisation**. (7) uses the same block with other parameters. You know all the parts but two:
 #
 # * **Dropout** sets numbers to 0 at random while training.
@@ -223,6 +226,8 @@ assert scoreboard(("x", dx, x, whole), ("gain", dgain, gain, whole), ("bias", db
 
 # %% [markdown]
 # ## The package's version
+#
+# It is called `feed_forward_forward`. Without a mask nothing is dropped, as when a trained model ranks.
 # %%
 y_package, cache = feed_forward_forward(x, W1, b1, W2, b2, gain, bias, mask)
 assert relative_error(y_package, y) < 1e-13

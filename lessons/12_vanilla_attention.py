@@ -5,7 +5,8 @@
 #
 # After (6) every behaviour of a history has a vector, a row of $C$ $[n, D]$. To rank a target, an object that the user might
 # choose, the history must become **one** vector. Which one depends on the target: what a user did says one thing about a pair
-# of shoes, and another about a book. So the target asks, and the behaviours answer. This is called vanilla attention.
+# of shoes, and another about a book. So the target is compared with the behaviours: it asks, and they answer. This is called
+# vanilla attention.
 #
 # You know all the parts from lesson 09. New is who asks: not the history itself, but $q$ targets, and they **share one
 # history**. This lesson shows what sharing does to the gradients.
@@ -132,6 +133,8 @@ assert scoreboard(("a", da, a, from_a), ("v", dv, v, from_v))
 # %% [markdown]
 # ## B7. Softmax, a row for each target
 #
+# The rule of lesson 09 (and 07), in each row: the weight, times the distance of its gradient from the weighted mean.
+#
 # $$ dx_{tj} = a_{tj}\,\big(da_{tj} - \langle a_t, da_t \rangle\big) $$
 # %%
 def from_x(x):
@@ -171,8 +174,11 @@ assert scoreboard(("s", ds, s, from_s), ("key", dkey, key, from_key))
 # %% [markdown]
 # ## B5 to B1. The relus, the history, the targets, the parameters
 #
-# These lines are those of lesson 09. $C$ has two uses, as key and as value. $h$ has one: it asks. (In lesson 09 both were $S$,
-# and so $dS$ was a sum of three.) Each row of $dh$ is the target's own, for $dzs$ is.
+# The rules are those of lesson 09. A relu passes on what belongs to a positive number: $dzv = dv \circ [v > 0]$. A product
+# $Y = A B$ gives $dA = dY B^\top$ and $dB = A^\top dY$. A bias is used in every row, so it gets the sum over the rows. And
+# $key_{jp} = \sum_m C_{jm}\, W_{pm}$ gives $dW_{pm} = \sum_j dkey_{jp}\, C_{jm}$, that is $dW = dkey^\top C$. $C$ has two
+# uses, as key and as value. $h$ has one: it asks. (In lesson 09 both were $S$, and so $dS$ was a sum of three.) Each row of
+# $dh$ is the target's own, for $dzs$ is.
 #
 # $$ dC = dkey\; W + dzv\; Q_W^\top \qquad\qquad dh = dzs\; P_W^\top $$
 # %%

@@ -181,6 +181,12 @@ assert scoreboard(("h", dh, h, from_h), ("e", de, e, from_e))
 assert relative_error((p - y) / T, df) < 1e-13
 
 # %% [markdown]
+# Some numbers to read it by, without the factor $1/T$. A positive with the probability 0.9 gets −0.1, so a step lifts its
+# score a little. One with 0.5 gets −0.5, one with 0.01 gets −0.99: nearly as much as possible. Negatives mirror this: with the
+# probability 0.9 one gets 0.9, with 0.01 only 0.01. So most of what is learned comes from the targets that are wrong. At the
+# start the parameters are small, all scores are near 0, all probabilities near ½, and the loss is near $\ln 2 = 0.693$: the
+# loss of a model that knows nothing. If yours starts elsewhere, look for a fault before you train.
+#
 # ## The loss without overflow
 #
 # The loss itself can also be written safely. $-\log \sigma(f) = \log(1 + e^{-f})$ and $-\log(1 - \sigma(f)) = \log(1 + e^f)$.
@@ -204,6 +210,10 @@ assert relative_error(dh_package, dh) < 1e-14 and relative_error(de_package, de)
 #
 # The paper says that a pair-wise loss is easy, and leaves it away. It asks only for the right order: for a positive $i$ and a
 # negative $j$ of the same history the loss is $-\log\sigma(f_i - f_j)$, and we take the mean over all $X$ pairs.
+#
+# This is near to what is measured in the end. The AUC (lesson 16) counts the pairs in the right order. That count has no useful
+# slope: it jumps. $-\log\sigma$ of the difference is small for a pair in the right order and grows steadily for one in the
+# wrong order, so it can be descended.
 #
 # Let $m_x = f_i - f_j$ be the margin of pair $x$. $-\log \sigma(m) = \mathrm{softplus}(-m)$, and the slope of softplus is
 # $\sigma$, so

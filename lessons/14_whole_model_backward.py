@@ -5,8 +5,7 @@
 #
 # All layers are derived. To train the model we need the gradient of every parameter, and that is the chain of all their
 # backward passes, from the loss (8) back to the embedding tables. No new derivative is needed. New is the bookkeeping: the
-# order, and
-# **what is used more than once**. Most faults of a hand-written backward pass are there.
+# order, and **what is used more than once**. That is where it is easy to make a mistake.
 #
 # **Conventions.** $dZ$ is $\partial L/\partial Z$, where $L$ is the loss, one number: it has the shape of $Z$, and $dZ_{ij}$
 # says how fast $L$ grows with the one number $Z_{ij}$. In the lessons before, $L$ was made up, with a random upstream
@@ -167,6 +166,9 @@ assert scoreboard(("C (6)", dC, C, from_C), ("h (1)", dh, h, from_h))
 
 # %% [markdown]
 # ## B4. $F_{self}$
+#
+# The same block as in B6, with its own parameters and its own cache. Here it runs over the $N$ behaviours, there over the $T$
+# targets.
 # %%
 def from_X(X):
     C, _ = feed_forward_forward(X, *net["self"])
@@ -196,8 +198,9 @@ assert scoreboard(("S (1)", dS, S, from_S))
 # %% [markdown]
 # ## B1. $F_M$, the tables, the item bias
 #
-# They are used by the history and by the targets. So this step waits until $dS$ **and** $dh$ are known. `space.backward` runs
-# the rows of both through one backward pass, and `Gradients` adds what meets in one row of a table.
+# This is the example from the beginning. They are used by the history and by the targets. So this step waits until $dS$
+# **and** $dh$ are known. `space.backward` runs the rows of both through one backward pass, and `Gradients` adds what meets in
+# one row of a table.
 # %%
 gradients = Gradients()
 model.space.backward(dS, dh, df, space_cache, gradients)

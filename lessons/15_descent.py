@@ -54,9 +54,10 @@ assert (s * v).tolist() == [3, 2]
 #
 # What is minimised is the loss plus a price for large weights:
 #
-# $$ J = L + \frac{\lambda}{2} \lVert w \rVert^2 \qquad\qquad dJ = dL + \lambda w $$
+# $$ J = L + \frac{\lambda}{2} \lVert w \rVert^2 \qquad\qquad
+#    \frac{\partial J}{\partial w} = g + \lambda w \qquad\text{with}\qquad g = dw = \frac{\partial L}{\partial w} $$
 #
-# The derivative of $\frac\lambda2 w_i^2$ is $\lambda w_i$: that is why the ½ stands there. With $g = dL$ a step is
+# The derivative of $\frac\lambda2 w_i^2$ is $\lambda w_i$: that is why the ½ stands there. A step is
 #
 # $$ w \leftarrow w - lr\,(g + \lambda w) = (1 - lr\,\lambda)\, w - lr\, g $$
 # %%
@@ -149,11 +150,10 @@ assert np.isclose(s, (1 - rate * l2) ** 1500)
 # %% [markdown]
 # ## How large may a step be? First a bowl
 #
-# Take the loss ½ $c\, w^2$, a bowl with its minimum at 0. Its slope is $c\,w$, and the slope of the slope is $c$. We call $c$
-# the
-# **bend**. A step is $w \leftarrow w - lr\, c\, w = (1 - lr\, c)\, w$: each step multiplies $w$ by the same number. $w$ goes
-# to 0 if this number is between −1 and 1, and that is $lr < 2/c$. For a bowl this is exact: below $2/c$ every rate works,
-# above it none.
+# Take the loss ½ $c\, w^2$, a bowl with its minimum at 0. Its slope is $c\,w$, and the slope of the slope is $c$. We call
+# $c$ the **bend**. A step is $w \leftarrow w - lr\, c\, w = (1 - lr\, c)\, w$: each step multiplies $w$ by the same number.
+# $w$ goes to 0 if this number is between −1 and 1, and that is $lr < 2/c$. For a bowl this is exact: below $2/c$ every rate
+# works, above it none.
 # %%
 for rate in (0.4, 0.5, 0.6):
     path = (1 - rate * 4) ** np.arange(5)

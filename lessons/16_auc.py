@@ -4,7 +4,7 @@
 # *Before it: lessons 01 (samples and negatives) and 13 (losses). About 40 minutes.*
 #
 # The paper judges a model by one number, its average user AUC. On Electronics ATRank has 0.8921. Is that much? It depends on
-# what other numbers stand beside it. This lesson says what the number counts, and which four numbers it needs for company.
+# what other numbers stand beside it. This lesson says what the number counts, and which four things must be said beside it.
 #
 # ## The idea with two users
 #
@@ -87,7 +87,7 @@ print("Ann and Bob: by user", by_user, "  in one pot", one_pot)
 assert by_user == 0.375 and one_pot == 0.625
 
 # %% [markdown]
-# ## Nobody can train on it
+# ## It has no useful gradient
 #
 # Move a score by a little, and no pair changes its order. So the AUC stays, and its derivative is 0: there is nothing to
 # descend along. That is why models are trained with a loss. The pair-wise loss of lesson 13 lies above the AUC's own. A pair
@@ -110,7 +110,7 @@ for seed in range(20):
     assert 1 - auc_of_scores(scores) <= loss / math.log(2)
 
 # %% [markdown]
-# ## First company: the ceiling, the coin, popularity, swapped histories
+# ## Say beside it, first: the ceiling and the controls
 #
 # In the package's simulated shop the probability of the next object, given all that is visible, is a formula. No model can
 # rank better on average, so the AUC of this formula is the **ceiling**. Real logs have none; here we may let it play the
@@ -184,7 +184,7 @@ assert best.mean > rows["the perfect model, histories swapped"].mean + 0.1
 # Read the table from above. A score that knows nothing of tastes has 0.5 and more, by the leak alone. A clever model finds
 # such a leak by itself, and its number then says little.
 #
-# ## Second company: the standard error
+# ## Second: the standard error
 #
 # With one negative a user says 0, ½ or 1. The mean of $S$ such numbers has the standard error $\sqrt{AUC (1 - AUC)/S}$. For
 # 22,363 users at 0.8 that is 0.0027. So a third decimal place means little there.
@@ -214,7 +214,7 @@ print(f"spread over draws: 1 negative {draws[1].std():.4f}, 20 negatives {draws[
 assert abs(draws[1].mean() - exact) < 0.003 and draws[20].std() < 0.4 * draws[1].std()
 
 # %% [markdown]
-# ## Third company: which negatives?
+# ## Third: which negatives?
 #
 # A uniform negative is mostly an object that few people take. So a score that knows only what is popular gets something for
 # it. Draw negatives in proportion to how often they are taken, and it gets nothing: popularity then has an AUC below ½. A
@@ -239,7 +239,7 @@ assert against_popular < exact
 assert exact_auc(popularity_beats, weight) < 0.5 < exact_auc(popularity_beats, allowed)
 
 # %% [markdown]
-# ## Fourth company: what is the number for?
+# ## Fourth: what is the number for?
 #
 # The AUC averages over the whole catalogue. A shop shows ten objects. Take 320 objects and two models. The first always has
 # the positive in place 32. The second has it in place 4 for one half of the users, and in place 60 for the other. The mean

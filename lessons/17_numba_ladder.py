@@ -4,15 +4,17 @@
 # *Before it: lessons 09 (attention) and 10 (layer norm). About 50 minutes. The first run compiles for about a minute; later
 # runs find most of it in a cache, and take some 10 seconds.*
 #
-# A training step in plain Python would take minutes. The package takes about a millisecond. This lesson goes the whole way with
-# one layer, the layer norm, and every loop stands here: Python loops, NumPy, compiled loops, loops in the machine's width, and
-# the package's way to write a kernel. Then the same for attention, where the order of the numbers in memory decides.
+# A training step of a small batch is some 100 million multiplications and additions. In plain Python they take seconds, in the
+# package about a millisecond. This lesson goes the whole way with one layer, the layer norm, and every loop stands here: Python
+# loops, NumPy, compiled loops, sums in lanes, and the package's way to write a kernel. Then the same for attention, where the
+# order of the numbers in memory decides.
 #
 # All versions give the same numbers. The NumPy version is the definition; a fast version that is not equal to it is not fast,
 # it is wrong. The times are printed and not asserted, because they are those of your machine, and of what else it does.
 #
 # **Conventions.** Arrays are float32, 4 bytes a number, as in training. `relative_error(A, B)` is the largest difference
-# divided by the largest entry. One thread each, so that we compare like with like. There is no gradient in this lesson.
+# divided by the largest entry. All versions use one thread, so that the comparison is fair. There is no gradient in this
+# lesson.
 
 # %%
 import os
@@ -72,7 +74,8 @@ def thousand_additions():
         a + b
 
 
-print(f"Python: {1e6 * seconds(thousand_additions):.0f} ns for one addition")
+addition = seconds(thousand_additions) / 1000
+print(f"Python: {1e9 * addition:.0f} ns for one addition")
 row, other, result = np.ones((3, 128), np.float32)
 print(f"NumPy: {1e9 * seconds(lambda: np.add(row, other, out=result), 201):.0f} ns for 128 additions, most of it for the call")
 
@@ -278,9 +281,9 @@ assert (in_place == relu_expected).all()
 
 # %% [markdown]
 # `x` is an array of rows, `b` has one row. `x[i] = maximum(x[i] + bias, zero)` adds the bias to a whole row and takes the
-# maximum with zero. The result stands where the input stood, for nobody needs the input again. The package's own layer norm is
-# our version 5 with three additions: it takes the residual connection's sum first, keeps `normed` and `rstd` for the backward
-# pass, and numbers its lines as the NumPy version does.
+# maximum with zero. The result stands where the input stood, because the input is not needed again. The package's own layer
+# norm is our version 5 with three additions: it takes the residual connection's sum first, keeps `normed` and `rstd` for the
+# backward pass, and numbers its lines as the NumPy version does.
 # %%
 print(inspect.getsource(feedforward_kernels.layer_norm_forward))
 
@@ -411,8 +414,8 @@ for theirs, ours in zip(gradients, attend_backward(dc, cache), strict=True):
 # %% [markdown]
 # ## The compiled step
 #
-# A training step has about forty products and as many small loops. If each were called from Python, the calls would take
-# longer than the work. So the package compiles the whole step: one call from Python. Same batch, same parameters, same
+# A training step has about forty products and many small loops between them. Called one by one from Python, each would cost its
+# call, and passes over memory. So the package compiles the whole step: one call from Python. Same batch, same parameters, same
 # gradients, to the rounding of float32:
 # %%
 model, params, _, _, config = toy_problem(rng, width=D, spaces=K, shards=1, threads=1, backend="numba")
@@ -438,6 +441,8 @@ step = {
     "compiled": seconds(lambda: fast.train_step(batch, 0.1), 51),
 }
 behaviours, targets = len(batch.object), len(batch.label)
+operations = 3 * 2 * D * D * (7 * behaviours + 3 * targets)  # the D × D products: one forward, two backward
+print(f"{operations / 1e6:.0f} million operations; in Python, at {1e9 * addition:.0f} ns each, {operations * addition:.0f} s")
 print(f"a step of {behaviours} behaviours and {targets} targets; compiling, or loading from the cache: {compile_seconds:.1f} s")
 for name, time_taken in step.items():
     print(f"    {name:9} {1e3 * time_taken:6.2f} ms")

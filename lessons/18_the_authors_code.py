@@ -35,8 +35,8 @@
 # * $dZ$ (in code `dZ`), for any array $Z$, is the derivative of the loss $L$ by $Z$. It has the shape of $Z$.
 # * Nothing is above the scores here, so we make a loss of our own: $L = \sum_{ij} dz_{ij} z_{ij}$ with random numbers $dz$,
 #   drawn once. Random, for with equal numbers some wrong gradients would look right.
-# * $A \circ B$ is the product entry by entry; $[\,\cdot\,]$ is 1 where the condition holds, else 0; $\mathrm{relu}(y) =
-#   \max(y, 0)$.
+# * $A \circ B$ is the product entry by entry; $[\,\cdot\,]$ is 1 where the condition holds, else 0;
+#   $\mathrm{relu}(y) = \max(y, 0)$.
 # * In code, `relative_error(A, B)` is the largest difference of two arrays, divided by their largest entry. `scoreboard` takes
 #   rows of four: a name, our gradient, its array, and the rest of the computation as a function of this array, up to $L$.
 #   It moves each entry by a little and says whether our gradient agrees.
@@ -68,7 +68,7 @@ from atrank_np.optimizer import clip, learning_rate
 # $$ s_{ip} = \mathrm{relu}\Big(\sum_q x_{iq} A_{qp}\Big) \qquad t_{jp} = \mathrm{relu}\Big(\sum_q x_{jq} B_{qp}\Big) \qquad
 #    z_{ij} = \tfrac{1}{\sqrt d} \sum_p s_{ip}\, t_{jp} $$
 #
-# The slow version, then forward with numbers:
+# The slow version, then forward with numbers F1 to F3. In the backward pass B3 is the step back through F3, and so on:
 # %%
 
 
@@ -112,8 +112,11 @@ def loss_from_st(s, t):
 assert scoreboard(("s", ds, s, lambda s: loss_from_st(s, t)), ("t", dt, t, lambda t: loss_from_st(s, t)))
 
 # %% [markdown]
-# **B2, B1.** Through the relus, and the products: $dA_{qp} = \sum_i x_{iq}\, dys_{ip}$. $x$ has **two uses**, as query and as
-# key, and so two gradients that add up.
+# **B2, B1.** Through the relus, and then through the two products. Write $ys = xA$ and $yt = xB$. $x$ has **two uses**, as
+# query and as key, and so two gradients that add up:
+#
+# $$ dys = ds \circ [s > 0] \qquad dyt = dt \circ [t > 0] \qquad dA_{qp} = \sum_i x_{iq}\, dys_{ip} \qquad
+#    dx_{iq} = \sum_p dys_{ip} A_{qp} + \sum_p dyt_{ip} B_{qp} $$
 # %%
 dys = ds * (s > 0)
 dyt = dt * (t > 0)
@@ -257,10 +260,10 @@ for change in AUTHORS:
         print(f"{change.what:22} {change.effect}")
 
 # %% [markdown]
-# The relus of the score (1), the form of the time (2) and $F_M$ (10) cost 0.002 to 0.003 each: no more than hints, as other seeds
-# move a single run by up to 0.008. (The ± is over users, for these seeds.) L2 on activations (6) and the query without $F_M$ (5)
-# cost more. So do negatives that are drawn once (9): 0.013, in the list of departures. The residual (3) is the only gain, and it
-# is the default now. All ten together lose 0.02.
+# The relus of the score (1), the form of the time (2) and $F_M$ (10) cost 0.002 to 0.003 each: no more than hints, as other
+# seeds move a single run by up to 0.008. (The ± is over users, for these seeds.) L2 on activations (6) and the query without
+# $F_M$ (5) cost more. So do negatives that are drawn once (9): 0.013, in the list of departures. The residual (3) is the only
+# gain, and it is the default now. All ten together lose 0.02.
 #
 # And the authors' own program? On the test events of Beauty, one seed, its best moment picked on the test: **0.7925**. The
 # paper's equations with the item bias, in this package, three seeds, at the end of 20 epochs: **0.8267**. Their program's

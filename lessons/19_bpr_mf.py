@@ -12,8 +12,8 @@
 # Let rows have two numbers. Ann's row is $u = (1, 2)$. She took object $i = (2, 0)$ and never touched object $j = (0, 2)$. The
 # scores are $u \cdot i = 2$ and $u \cdot j = 4$: the wrong order. The margin is $x = 2 - 4 = -2$.
 #
-# The loss of lesson 13, $-\log \sigma(x)$, pulls with the force $\sigma(-x) = \sigma(2) = 0.88$. Ann's row moves towards $i -
-# j = (2, -2)$; object $i$ moves towards Ann's row, object $j$ away from it. Had the margin been $+2$, the force would be
+# The loss of lesson 13, $-\log \sigma(x)$, pulls with the force $\sigma(-x) = \sigma(2) = 0.88$. Ann's row moves towards
+# $i - j = (2, -2)$; object $i$ moves towards Ann's row, object $j$ away from it. Had the margin been $+2$, the force would be
 # 0.12. A pair whose order is right is nearly left alone.
 #
 # ## The equation
@@ -83,7 +83,9 @@ def loss_slow(_=None):  # the scoreboard moves one of the tables in place, so it
 
 
 # %% [markdown]
-# ## Forward, a row for each triple, every line with a number
+# ## Forward, a row for each triple
+#
+# Every line has a number, F1 to F4. In the backward pass B4 is the step back through F4, and so on.
 # %%
 u, i, j = np.array(triples).T
 X = len(triples)
@@ -183,14 +185,26 @@ for name, ours in zip(params, (duser, ditem, dcategory, dbias)):
 # %% [markdown]
 # ## Why pairs
 #
-# The AUC counts the same triples, by $\delta(x > 0)$ (lesson 16). It has no slope. $\log \sigma$ has one everywhere, and
-# $\delta(x \le 0) \le -\log \sigma(x)/\ln 2$.
+# A point-wise loss asks: was object $i$ taken, yes or no? For that it must know how often anything is taken at all. A list
+# needs less: only the order. The pair-wise loss asks only for the order, and a number that is added to all scores of a user
+# changes nothing.
+#
+# It also fits the test. The AUC counts the same triples, by $\delta(x > 0)$ (lesson 16). That has no slope. $-\log \sigma(x)$
+# has one everywhere and lies above it: $\delta(x \le 0) \le -\log \sigma(x)/\ln 2$. The picture below shows both.
+#
+# The name's "Bayesian" stands for one more thing. Rendle et al. ask for the most probable parameters, given the triples, and
+# take a normal distribution around 0 as what is believed before. The logarithm of that is a sum of squares: the L2 term of
+# lesson 15.
+#
+# In the paper's Table 3, BPR-MF has 0.7982 on Electronics, where ATRank has 0.8921. It is by far the fastest: a step reads
+# and writes three rows, and no history. So it is a good first thing to try on a new log, and a number that a slower model
+# must beat.
 #
 # ## What a bias learns: popularity
 #
 # Forget the users, keep the biases alone. Object $i$ was taken $n_i$ times, and negatives are drawn uniformly. In how many
-# pairs does $i$ stand above $j$? In proportion to $n_i$. Below it? In proportion to $n_j$. Descent rests where $\sigma(b_i -
-# b_j)$ is the share of the first, $n_i/(n_i + n_j)$. That holds for all pairs at once if
+# pairs does $i$ stand above $j$? In proportion to $n_i$. Below it? In proportion to $n_j$. Descent rests where
+# $\sigma(b_i - b_j)$ is the share of the first, $n_i/(n_i + n_j)$. That holds for all pairs at once if
 #
 # $$ b_i = \ln n_i \qquad\text{since}\qquad \sigma(\ln n_i - \ln n_j) = \frac{1}{1 + n_j/n_i} = \frac{n_i}{n_i + n_j} $$
 #
@@ -226,34 +240,42 @@ with tempfile.TemporaryDirectory() as folder:
     write(world, 1200, folder)
     log = read_log(folder)
 parts = Protocol(log)
-run = fit(log, model="bpr_mf", epochs=6, batch_size=128, learning_rate=4.0, evaluations=1, backend="numpy")
-trained = run.trained
-net = trained.model()
+SEEDS = (0, 1, 2)
+SETTINGS = dict(epochs=6, batch_size=128, learning_rate=4.0, evaluations=1, backend="numpy")
+models = [fit(log, model="bpr_mf", seed=seed, **SETTINGS).trained for seed in SEEDS]
 samples, candidates = parts.task.samples, parts.task.candidates
 
 
-def scores_of(batch):
-    return net.forward(trained.params, batch, trained.table_scale)[0].reshape(len(batch.user), -1)
+def scores_of(batch, trained=models[0]):
+    f, _ = trained.model().forward(trained.params, batch, trained.table_scale)
+    return f.reshape(len(batch.user), -1)
 
 
 batch = pack(log.schema, parts.events, samples, candidates)
-nobody = batch._replace(user=np.zeros_like(batch.user))
-somebody_else = batch._replace(user=np.roll(batch.user, -1))
+WHO = {
+    "BPR-MF": batch.user,
+    "BPR-MF, unknown user": np.zeros_like(batch.user),
+    "BPR-MF, another's row": np.roll(batch.user, -1),
+}
 rows = {
     "the best possible": auc(ceiling(world, log, samples.user, samples.time, samples.group, candidates)),
-    "BPR-MF": auc(scores_of(batch)),
-    "BPR-MF, unknown user": auc(scores_of(nobody)),
-    "BPR-MF, another's row": auc(scores_of(somebody_else)),
     "popularity": auc(parts.popularity[0][candidates]),
 }
-for name, row in rows.items():
-    print(f"{name:22} AUC {row.mean:.3f} ± {row.se:.3f}")
-known, unknown, other, popular = (rows[name].mean for name in list(rows)[1:])
-assert rows["the best possible"].mean > known + 0.05 and known > unknown + 0.1
-assert abs(unknown - popular) < 3 * rows["popularity"].se and other < unknown
+best, popular = rows["the best possible"].mean, rows["popularity"].mean
+by_seed = {}
+for name, users in WHO.items():
+    found = [auc(scores_of(batch._replace(user=users), trained)) for trained in models]
+    rows[name], by_seed[name] = found[0], np.array([row.mean for row in found])
+    print(f"{name:22} AUC of three seeds {by_seed[name].round(3)}")
+print(f"the best possible {best:.3f}, popularity {popular:.3f}, one standard error {rows['popularity'].se:.3f}")
+known, unknown, other = by_seed.values()
+assert (known < best - 0.05).all() and (known > unknown + 0.1).all() and (other < unknown).all()
+assert (np.abs(unknown - popular) < 3 * rows["popularity"].se).all()
 
 # %% [markdown]
-# For an unknown user it is as good as popularity, as derived. Another person's row was worse than none in this run.
+# A user's row knows what they like, from few events: the AUC is far above popularity. It is far below the ceiling too, and
+# the next section says why. For an unknown user it is as good as popularity, as derived. Another person's row is worse than
+# none, with each seed.
 #
 # **It does not know time or order.** It has one answer for a user's whole life. The best possible ranking changes with what
 # was just searched. We rank the same ten candidates for 50 users, at their first sample and at the last:
@@ -275,7 +297,7 @@ assert (scores_early == scores_late).all() and changed > 25
 # biases after 6 epochs beside $\ln n$. They are on their way to it (the other parameters learn popularity too). Right: a row
 # is as good as the events that trained it. The best possible score reads the history instead.
 # %%
-times_chosen, learned = 1 + parts.popularity[0][1:], trained.params["bias.items"][1:]
+times_chosen, learned = 1 + parts.popularity[0][1:], models[0].params["bias.items"][1:]
 alike = np.corrcoef(learned, np.log(times_chosen))[0, 1]
 assert alike > 0.7
 trained_on = np.bincount(parts.train.user, minlength=len(log.users))[samples.user]
@@ -313,7 +335,7 @@ print(f"1. repeated rows lost: error {relative_error(lost, demb):.2f}")
 with_user_bias = f + np.repeat(rng.standard_normal(A)[u], 2)
 change = abs(pairwise_forward(with_user_bias, *pairs)[0] - loss)
 print(f"2. a bias per user changes the loss by {change:.0e}")
-print(f"3. another's row {other:.3f}, zeros {unknown:.3f}")
+print(f"3. another's row {other.round(3)}, zeros {unknown.round(3)}")
 assert relative_error(lost, demb) > 0.1 and change < 1e-14
 
 # %% [markdown]

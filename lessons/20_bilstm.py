@@ -94,7 +94,8 @@ b = 0.8 * rng.standard_normal(4 * H)
 # %% [markdown]
 # ## One step, forward, each line with a number
 #
-# We take three histories at once, a row each. Rows do not meet. Old cell `c`, new cell `new`.
+# We take three histories at once, a row each. Rows do not meet. Old cell `c`, new cell `new`. F1 to F4 number the lines; in
+# the backward pass B4 is the step back through F4, and so on.
 # %%
 A = 3
 z, c = rng.standard_normal((A, 4 * H)), rng.standard_normal((A, H))

@@ -18,8 +18,8 @@
 # | 2 | 2, 2 | 0 | 0 |
 #
 # The output is the maximum, 2. Now backwards, with an upstream gradient of 5. Only place 1 was used: move $x_0$ or $x_3$ by a
-# little and the output stays. Place 1 holds 4 and 2 with the weights 1 and −1. So $dx = (0, 5, -5, 0)$ and $dW = (5 · 4, 5 ·
-# 2)$. **A maximum sends the gradient to one place.** That is the new rule; the rest is a perceptron.
+# little and the output stays. Place 1 holds 4 and 2 with the weights 1 and −1. So $dx = (0, 5, -5, 0)$ and
+# $dW = (5 · 4, 5 · 2)$. **A maximum sends the gradient to one place.** That is the new rule; the rest is a perceptron.
 #
 # ## The equation
 #
@@ -38,8 +38,8 @@
 # * In the model, layers above hand down the **upstream gradient** $dy$. Here nothing is above, so we make a loss of our own,
 #   $L = \sum_f dy_f\, y_f$ with random numbers $dy$, drawn once. Random, for with equal numbers some wrong gradients would
 #   look right.
-# * $A \circ B$ is the product entry by entry; $[\,\cdot\,]$ is 1 where the condition holds, else 0; $\mathrm{relu}(s) =
-#   \max(s, 0)$.
+# * $A \circ B$ is the product entry by entry; $[\,\cdot\,]$ is 1 where the condition holds, else 0;
+#   $\mathrm{relu}(s) = \max(s, 0)$.
 # * In code, `relative_error(A, B)` is the largest difference of two arrays, divided by their largest entry. `scoreboard` takes
 #   rows of four: a name, our gradient, its array, and the rest of the computation as a function of this array, up to $L$.
 #   It moves each entry by a little and says whether our gradient agrees.
@@ -81,8 +81,9 @@ b = 1 + rng.standard_normal(F)  # large enough that every map finds something; a
 # %% [markdown]
 # ## Forward, every line with a number
 #
-# Lay each window out as one long row: $P = n - w + 1$ rows of $wD$ numbers. Then the convolution is **one matrix product**, a
-# perceptron that is shown overlapping pieces of the history.
+# F1 to F4 number the lines; in the backward pass B4 is the step back through F4, and so on. Lay each window out as one long
+# row: $P = n - w + 1$ rows of $wD$ numbers. Then the convolution is **one matrix product**, a perceptron that is shown
+# overlapping pieces of the history.
 # %%
 P = n - w + 1
 rows = np.arange(P)[:, None] + np.arange(w)  # [P, w], the behaviours in each window
@@ -201,6 +202,17 @@ print("the four numbers: y", pencil_y[0], "  dx", pencil_dx[:, 0], "  dW", penci
 assert pencil_y == 2 and pencil_dx[:, 0].tolist() == [0, 5, -5, 0] and pencil_dW.ravel().tolist() == [20, 10]
 
 # %% [markdown]
+# ## How large is it?
+#
+# With $D = 128$, windows of 1 to 10 and 32 maps each there are $(1 + 2 + … + 10) · 128 · 32 = 225,280$ weights in the
+# patterns, and $320 · 128 = 40,960$ more that map the maxima to the user vector. Most of them belong to the large windows,
+# and a pattern of ten behaviours in a row is seen rarely. The laid-out windows are $w$ times the size of $x$: the price of
+# one plain product is memory.
+#
+# The user vector does not depend on the target. One vector is computed for a history, and all candidates are multiplied with
+# it. That makes ranking cheap. ATRank's vanilla attention has another vector for each target, which costs more and can say
+# more.
+#
 # ## What it can say, and what not
 #
 # A maximum says "there is such a place". It does not say where, and not how often. So for $w = 1$ the output is the same if

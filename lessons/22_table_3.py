@@ -112,8 +112,8 @@ assert np.isclose(auc(scores).se, standard_error_slow(a))  # the ± of user_auc,
 # one standard error: no proof of anything, but half of the unpaired 0.25.
 #
 # **Users on whom both agree hardly count.** Add a thousand users whom both models get right. The difference becomes small,
-# and the standard error too; their ratio stays. If A alone wins $n_+$ users and B alone wins $n_-$, the ratio is about $(n_+
-# - n_-)/\sqrt{n_+ + n_-}$ (McNemar's test).
+# and the standard error too; their ratio stays. If A alone wins $n_+$ users and B alone wins $n_-$, the ratio is about
+# $(n_+ - n_-)/\sqrt{n_+ + n_-}$ (McNemar's test).
 # %%
 a01, b01 = (rng.random((2, 60)) < [[0.8], [0.6]]).astype(float)
 only_a, only_b = (a01 > b01).sum(), (a01 < b01).sum()
@@ -263,9 +263,10 @@ assert flattered > 4 * flattered_se
 #
 # ## A Table 3 in seconds
 #
-# 240 users of the shop, width 32, two epochs. **Read the columns, not the order**: each model deserves settings of its own, and
-# with so few users a lead of 0.06 is two standard errors. One column has other negatives: popular objects, drawn in proportion
-# to how often they were taken. Against these, popularity alone falls below ½, and what a model has learned of the user is left.
+# 240 users of the shop, width 32, two epochs. **Read the columns, not the order**: each model deserves settings of its own,
+# and with so few users a lead of 0.06 is two standard errors. One column has other negatives: popular objects, drawn in
+# proportion to how often they were taken. Against these, popularity alone falls below ½, and what a model has learned of the
+# user is left.
 # %%
 log = shop(240)
 log.schema = log.schema.choose(history=["items", "queries"])

@@ -31,15 +31,16 @@
 # $$ u_{ij} = \mathrm{emb}_i(o_j) + \mathrm{lookup}^t_i(\mathrm{bucketize}_i(t_j)) + \mathrm{lookup}^a_i(a_j) \quad [b_i]
 #    \qquad (1)\ S = \mathrm{concat}_i\, F_{M_i}(u_{bg_i}), \quad F_{M_i}: [b_i] \to [D] $$
 #
-# $\mathrm{emb}_i(o)$ puts the embeddings of the object's features side by side. $F_\theta(u) = \mathrm{relu}(u\,\theta_W +
-# \theta_b)$. Tables of common features are shared; time tables never are. A target may be of any group. It goes the same way
-# as the behaviours of its group, with elapsed time 0: $h_t = F_{M_g}(q_t)$.
+# $\mathrm{emb}_i(o)$ puts the embeddings of the object's features side by side.
+# $F_\theta(u) = \mathrm{relu}(u\,\theta_W + \theta_b)$. Tables of common features are shared; time tables never are. A target
+# may be of any group. It goes the same way as the behaviours of its group, with elapsed time 0: $h_t = F_{M_g}(q_t)$.
 #
 # ## What the signs mean
 #
 # * $dZ$ (in code `dZ`), for any array $Z$, is the derivative of the loss $L$ by $Z$. It has the shape of $Z$.
-# * Attention stands above $S$ and $h$. Here it does not, so we make a loss of our own, $L = \sum dS \circ S + \sum dh \circ
-#   h$ with random numbers $dS$ and $dh$, drawn once. Random, for with equal numbers some wrong gradients would look right.
+# * Attention stands above $S$ and $h$. Here it does not, so we make a loss of our own,
+#   $L = \sum dS \circ S + \sum dh \circ h$ with random numbers $dS$ and $dh$, drawn once. Random, for with equal numbers some
+#   wrong gradients would look right.
 # * $A \circ B$ is the product entry by entry; $[\,\cdot\,]$ is 1 where the condition holds, else 0.
 # * In code, `relative_error(A, B)` is the largest difference of two arrays, divided by their largest entry. `scoreboard` takes
 #   rows of four: a name, our gradient, its array, and the rest of the computation as a function of this array, up to $L$.
@@ -49,7 +50,7 @@
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np.datasets.log import Bag
+from atrank_np.datasets.catalogue import Bag
 from atrank_np.datasets.packing import bucketize
 from atrank_np.gradcheck import dense, random_batch, relative_error
 from atrank_np.models.common_space import CommonSpace, FeatureColumn, Gradients, GroupSpace
@@ -64,6 +65,17 @@ print("the shared table gets:", *(f"{word} {value}" for word, value in zip(WORDS
 assert pencil.tolist() == [0, 7, 5, 2]
 
 # %% [markdown]
+# ## Why not one width for all?
+#
+# One could give every behaviour all features of all groups, and fill what is missing with zeros. Then a query would have an
+# empty shop and a coupon empty words. Each row would be as wide as all features together, and one matrix would have to suit a
+# coupon and a query. With a matrix per group nothing is empty. Groups then meet in $S$; before that, they share only what the
+# tables hold.
+#
+# And why is a time table never shared? "Three hours ago" says much about a click and little about a coupon, which lives for a
+# week. The row of a bucket is added to all numbers of $u$, and these mean something else in each group; even the widths
+# differ.
+#
 # ## Three groups
 #
 # | group | features: table (width) | $b_i$ | clock |

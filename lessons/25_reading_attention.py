@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Lesson 25. Reading attention: columns, squares, and what the weights earn
 #
-# *Before it: lessons 06 (spaces), 09 and 12 (the two attentions), 16 (AUC). About 50 minutes. It trains nine small models: some
-# 20 seconds.*
+# *Before it: lessons 06 (spaces), 09 and 12 (the two attentions), 16 (AUC). About 50 minutes. It trains nine small models:
+# some 20 seconds.*
 #
 # The paper looks into a trained model (Figures 3 and 4, Table 4) and reports three things. Latent spaces differ. Some spaces
 # attend **in columns**: all behaviours look at the same few. Some attend **in dense squares**: behaviours of one kind look at
@@ -115,8 +115,10 @@ assert np.allclose([read(A, ab)[1:] for A in known.values()], [(0, 0), (1, 0), (
 #
 # Before we read trained weights, one question: what makes a layer learn to look at anything? Take one reader with the query
 # $s$. It reads rows $C_j$ that are **nearly alike**: $C_j = m + \epsilon\,\delta_j$, the same $m$ for all, and small
-# differences. As in lesson 09, $dZ$ is the derivative of the loss by $Z$, and $dc$ is a random upstream gradient, so $L = dc
-# \cdot c$:
+# differences. As in lesson 09, $dZ$ is the derivative of the loss by $Z$, and $dc$ is a random upstream gradient, so
+# $L = dc \cdot c$:
+#
+# (F1 to F4 number the lines below; B4 is the step back through F4, and so on.)
 #
 # $$ x_j = s\, W C_j \qquad a = \mathrm{softmax}(x) \qquad v_j = \mathrm{relu}(C_j Q) \qquad c = \sum_j a_j v_j $$
 # %%
@@ -303,9 +305,11 @@ for name, models in studies.items():
 #
 # * **Columns are found where they were planted**: in the first log a space has a share of columns above 0.7.
 # * **Squares are found where they were planted**: in the second log the largest share is three times and more what shuffled
-#   kinds give. But columns are there as well, and larger, and nobody planted them. A column in a picture proves nothing.
-# * **As printed, the self-attention does the work.** Its choice earns 0.01 and more. The vanilla weights of the first log stay
-#   nearly even (above 0.95) and earn nothing: this is the layer without a choice, as derived above.
+#   kinds give. But columns are there as well, larger on average, and nobody planted them. A column in a picture proves
+#   nothing.
+# * **As printed, the self-attention does the work.** Its choice earns something with each seed, and more than 0.01 on
+#   average. (How much depends on the seed: with eight seeds it was 0.002 to 0.083 in the first log.) The vanilla weights of
+#   the first log stay nearly even (above 0.95) and earn nothing: this is the layer without a choice, as derived above.
 # * **With S added it is the other way round.** The vanilla attention's choice earns 0.05 and more, that of the self-attention
 #   nothing (less than 0.01). The AUC rises by 0.05 and more: each behaviour still says what it is.
 # * **So a picture does not tell which layer works.** The self-attention *with S* has columns and squares as clear as the one
@@ -316,13 +320,14 @@ for name, models in studies.items():
 # %%
 for one in studies["bought, as printed"]:
     assert one.measures["columns"].max() > 0.7 and one.measures["vanilla: evenness"].min() > 0.95
-assert (earned("bought, as printed", "self")[:, 0] > 0.01).all()
+for name in ("bought, as printed", "kind, as printed"):
+    of_self = earned(name, "self")[:, 0]
+    assert of_self.min() > 0 and of_self.mean() > 0.01
 assert (np.abs(earned("bought, as printed", "vanilla")[:, 0]) < 0.005).all()
-assert (earned("kind, as printed", "self")[:, 0] > 0.01).all()
 for name in ("kind, as printed", "kind, with S"):
     for one in studies[name]:
         assert one.measures["squares"].max() > 3 * one.measures["squares, kinds shuffled"].max()
-        assert one.measures["columns"].mean() > one.measures["squares"].mean()
+    assert over_seeds(name, "columns").mean() > over_seeds(name, "squares").mean()
 assert (earned("kind, with S", "vanilla")[:, 0] > 0.05).all()
 assert (np.abs(earned("kind, with S", "self")[:, 0]) < 0.01).all()
 for with_S, printed in zip(studies["kind, with S"], studies["kind, as printed"]):

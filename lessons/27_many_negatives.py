@@ -9,17 +9,18 @@
 # * **The AUC says yes.** Of the 999 other objects 19 stand above it, so 980 of 999 pairs are right: 0.981.
 # * **The list says no.** Place 20 is not among the first ten, so the user never sees the object.
 #
-# Training with one uniform negative has the same view as the AUC. The negative is one of the 19 objects above with a chance of
-# 19/999. In 98 steps of 100 the pair is already right, and its gradient is small. What the list needs is to push down those 19,
-# and they are rarely drawn.
+# Training with one uniform negative has the same view as the AUC. The negative is one of the 19 objects above with a chance
+# of 19/999. In 98 steps of 100 the pair is already right, and its gradient is small. What the list needs is to push down
+# those 19, and they are rarely drawn.
 #
 # This lesson has three answers, each built on the one before: a loss with **all** objects as negatives; the same with a
-# **sample** of them; and a sample that is **hard**, drawn where the model itself gives high scores. `train --for top-n` does the
-# last one.
+# **sample** of them; and a sample that is **hard**, drawn where the model itself gives high scores. `train --for top-n` does
+# the last one.
 #
 # ## What the signs mean
 #
-# * $f_j$ is the score of object $j$, a logit. $p$ is the place of the positive: the object that was taken.
+# * $f_j$ is the score of object $j$, a logit. $p$ is the number of the positive, the object that was taken: its score is
+#   $f_p$.
 # * $dZ$ (in code `dZ`) is the derivative of the loss by $Z$. It has the shape of $Z$: $dZ_j = \partial L/\partial Z_j$.
 # * $\sigma(x) = 1/(1 + e^{-x})$ and $\mathrm{softplus}(x) = \log(1 + e^x)$. The derivative of softplus is $\sigma$.
 # * $[i = j]$ is 1 where the condition holds, else 0.
@@ -54,8 +55,8 @@ from atrank_np.optimizer import ADAM, Adaptive
 #
 # $$ L = -\log a_p = \log \sum_j e^{f_j} - f_p $$
 #
-# Its gradient takes two short rules. The derivative of $\log z$ is $1/z$, and $z = \sum_i e^{f_i}$ grows by $e^{f_j}$ when $f_j$
-# grows. The term $-f_p$ adds $-1$ at $p$ alone:
+# Its gradient takes two short rules. The derivative of $\log z$ is $1/z$, and $z = \sum_i e^{f_i}$ grows by $e^{f_j}$ when
+# $f_j$ grows. The term $-f_p$ adds $-1$ at $p$ alone:
 #
 # $$ df_j = \frac{e^{f_j}}{\sum_i e^{f_i}} - [j = p] = a_j - [j = p] $$
 #
@@ -78,10 +79,10 @@ assert scoreboard(("f", df, f, full_softmax))
 assert np.allclose(df, [-0.75, 0.5, 0.25])
 
 # %% [markdown]
-# **This is what a list needs.** In a list of 1,000 scores the objects at the top have nearly all of the probability. So they get
-# nearly all of the push. A uniform negative gets the push $\sigma(f_j - f_p)$ of the pair-wise loss (lesson 13), if it is drawn,
-# and each has the same chance to be drawn. Let us count whose push reaches the first 20 places. The scores are normal, with a
-# spread of 2, and the positive stands at place 20. Ten seeds:
+# **This is what a list needs.** In a list of 1,000 scores the objects at the top have nearly all of the probability. So they
+# get nearly all of the push. A uniform negative gets the push $\sigma(f_j - f_p)$ of the pair-wise loss (lesson 13), if it is
+# drawn, and each has the same chance to be drawn. Let us count whose push reaches the first 20 places. The scores are normal,
+# with a spread of 2, and the positive stands at place 20. Ten seeds:
 # %%
 at_the_top = {"full softmax": [], "one uniform negative, on average": []}
 for seed in range(10):
@@ -141,8 +142,9 @@ log_q = np.where(label == 0, rng.standard_normal(10), 0.0)
 #
 # $$ L_p = \log(1 + e^{G - f_p}) = \mathrm{softplus}(-r_p) \qquad r_p = f_p - G $$
 #
-# $G$ is one number for all negatives together. It works as one negative that is as hard as all of them.
-# We take the third history alone: two positives, three negatives, and $X = 2$ terms in the mean.
+# $G$ is one number for all negatives together. It works as one negative that is as hard as all of them. We take the third
+# history alone: two positives, three negatives, and $X = 2$ terms in the mean. F1 to F4 number the lines of the forward pass;
+# B4 is the step back through F4, and so on.
 # %%
 pos = np.array([5, 6])
 neg = np.array([7, 8, 9])
@@ -213,8 +215,9 @@ assert math.isclose(share.sum(), 1) and abs(df_pos.sum() + df_neg.sum()) < 1e-15
 # %% [markdown]
 # ## The package's version
 #
-# `softmax_loss_forward` does F1 to F4 for all histories at once. For F2 it uses `np.logaddexp.at`, which adds under the logarithm
-# and takes exp of differences alone. So a score of 1,000 does not overflow. (Its code calls our $G$ by the name `L`.)
+# `softmax_loss_forward` does F1 to F4 for all histories at once. For F2 it uses `np.logaddexp.at`, which adds under the
+# logarithm and takes exp of differences alone. So a score of 1,000 does not overflow. (Its code calls our $G$ by the name
+# `L`.)
 # %%
 package_loss, cache = softmax_loss_forward(f, log_q, label, offsets)
 package_df = softmax_loss_backward(1.0, cache)
@@ -249,12 +252,12 @@ assert relative_error(softmax_loss_backward(1.0, softmax_cache), pairwise_backwa
 # Dividing by $m q_j$ is the same as subtracting $\log(m q_j)$ from the score. So the sum is right on average, **whatever the
 # draw**. An object that is drawn three times as often as its share counts a third each time.
 #
-# With a pencil: $e^f = (1, 9)$, $Z = 10$, $m = 1$. Uniform, $q = (½, ½)$: the sum is 2 or 18, 10 on average. With $q = (0.1,
-# 0.9)$: the sum is $1/0.1 = 10$ or $9/0.9 = 10$. It is 10 **always**. The best draw is $q_j = e^{f_j}/Z$, the model's own
-# softmax: each term is then $e^{f_j}/(m e^{f_j}/Z) = Z/m$, and $m$ of them are $Z$ exactly.
+# With a pencil: $e^f = (1, 9)$, $Z = 10$, $m = 1$. Uniform, $q = (½, ½)$: the sum is 2 or 18, 10 on average. With
+# $q = (0.1, 0.9)$: the sum is $1/0.1 = 10$ or $9/0.9 = 10$. It is 10 **always**. The best draw is $q_j = e^{f_j}/Z$, the
+# model's own softmax: each term is then $e^{f_j}/(m e^{f_j}/Z) = Z/m$, and $m$ of them are $Z$ exactly.
 #
-# The average is right, but the loss holds a logarithm of the sum, and the mean of a logarithm is below the logarithm of the mean.
-# So a sample makes $\log Z$ too small. How much? 300 objects, $m$ = 1, 4, 16, 64, three ways to draw:
+# The average is right, but the loss holds a logarithm of the sum, and the mean of a logarithm is below the logarithm of the
+# mean. So a sample makes $\log Z$ too small. How much? 300 objects, $m$ = 1, 4, 16, 64, three ways to draw:
 # %%
 M = 300
 scores = np.random.default_rng(1).standard_normal(M) * 2
@@ -323,13 +326,14 @@ for corrected in (True, False):
 # The pencil example said which draw is best: the model's own softmax. But to draw from it one needs the scores, and they
 # were too expensive. The way out of `atrank_np/hard_negatives.py`, in three steps:
 #
-# 1. Draw a **pool** of $R = 1024$ objects, uniformly, the same for the batch.
-# 2. Score the pool with a cheap formula: take the user vector $e$ of the *positive* for all, $g_j = h_j \cdot e + bias_j$. That
-#    is one matrix product, in place of $R$ attentions.
+# 1. Draw a **pool** of $R = 1024$ objects, uniformly, the same for the batch. What a user takes gets the score $-\infty$ for
+#    them.
+# 2. Score the pool with a cheap formula: take the user vector $e$ of the *positive* for all, $g_j = h_j \cdot e + bias_j$.
+#    That is one matrix product, in place of $R$ attentions.
 # 3. Draw $m = 16$ of the pool with the chances $q = \mathrm{softmax}(g)$, and subtract $\log(m q_j)$ in the loss.
 #
-# The scores of step 2 are not the true ones, as each object would have its own $e$. That costs a little precision, no more: the
-# correction is right for any $q$. `draw` does step 3 by inversion: place $j$ owns a piece of $[0, 1)$ as long as $q_j$; a
+# The scores of step 2 are not the true ones, as each object would have its own $e$. That costs a little precision, no more:
+# the correction is right for any $q$. `draw` does step 3 by inversion: place $j$ owns a piece of $[0, 1)$ as long as $q_j$; a
 # uniform number falls into one piece. Its chances and its `log_q`, tested:
 # %%
 pool_scores = np.array([[0.0, np.log(2), np.log(3), -np.inf]])  # q = 1/6, 2/6, 3/6, and one object that may not be drawn
@@ -354,9 +358,10 @@ assert math.isclose(hard_loss, full_loss) and np.allclose(hard_df[1:], hard_df[1
 # %% [markdown]
 # ## Does a list gain? A world where the truth is known
 #
-# 200 users, 500 objects. User $u$ takes object $j$ with probability $c_{uj}$. It is a softmax of true scores, which have a part
-# by the user's taste and a part by popularity. Each user takes 12 objects, and these are the training data. The model is a row
-# per user, a row per object, and a bias. Only the negatives change: 1 uniform, 16 uniform, 16 hard. (The pool is all 500.)
+# 200 users, 500 objects. User $u$ takes object $j$ with probability $c_{uj}$. It is a softmax of true scores, which have a
+# part by the user's taste and a part by popularity. Each user takes 12 objects, and these are the training data. The model is
+# a row per user, a row per object, and a bias. Only the negatives change: 1 uniform, 16 uniform, 16 hard. (The pool is all
+# 500.) Each model is trained by Adam with decay. How Adam works does not matter here; it is the subject of lesson 28.
 #
 # No test events are needed, as we know $c$. **Hit** is the probability that the next object is among the model's first ten.
 # **AUC** is the probability that it is ranked above a uniform other object. Objects already taken are left out of both.
@@ -435,10 +440,11 @@ print("16 hard over 1 uniform, hit@10:", gain.round(2))
 assert (gain > 1.1).all()
 
 # %% [markdown]
-# In all three seeds the order of hit@10 is the same: one uniform negative, 16 uniform, 16 hard. In this world the AUC gains too.
-# **That need not be so.** On Amazon's Beauty, `--for top-n` took NDCG@10 from 0.051 to 0.072, and the AUC fell from 0.850 to
-# 0.846. (A run each, `atrank_np/departures/paper.py`. The preset also has Adam and dropout, which have their part in it.) What a
-# loss pushes is what gets better. If you show a list, take the softmax loss. If you sort a few given objects, take the default.
+# In all three seeds the order of hit@10 is the same: one uniform negative, 16 uniform, 16 hard. In this world the AUC gains
+# too. **That need not be so.** On Amazon's Beauty, `--for top-n` took NDCG@10 from 0.051 to 0.072, and the AUC fell from
+# 0.850 to 0.846. (A run each, `atrank_np/departures/paper.py`. The preset also has Adam and dropout, which have their part in
+# it.) What a loss pushes is what gets better. If you show a list, take the softmax loss. If you sort a few given objects,
+# take the default.
 #
 # ## The picture
 #
@@ -472,9 +478,9 @@ with figure("27_many_negatives", columns=3, size=(13, 4)) as (fig, axes):
 # %% [markdown]
 # ## What people get wrong
 #
-# 1. **Hard negatives without the correction.** Objects at the top are then counted twice: once as they are drawn more often, and
-#    once more by their large share. Below, the mean gradient over 2,000 draws beside the gradient of the softmax over the whole
-#    pool, for three seeds.
+# 1. **Hard negatives without the correction.** Objects at the top are then counted twice: once as they are drawn more often,
+#    and once more by their large share. Below, the mean gradient over 2,000 draws beside the gradient of the softmax over the
+#    whole pool, for three seeds.
 # 2. **The positive among its own negatives.** Then the loss cannot fall below log 2, and the object is pulled both ways.
 # 3. **One sum for the whole batch.** Negatives of another history come in; their scores belong to another user.
 # 4. **exp of a raw score.** It overflows from 710 on (in float32 from 89).
@@ -508,7 +514,7 @@ assert math.isclose(own_negative, np.log(2)) and together > package_loss + 0.1
 # ## Your turn
 #
 # Another loss with many negatives, and another sampler: `python -m lessons.exercises check 27` (from the repository's root).
-# The first is gBCE, a point-wise loss that corrects for having few negatives. The second draws from two sources at once. What is
-# $q$ then?
+# The first is gBCE, a point-wise loss that corrects for having few negatives. The second draws from two sources at once. What
+# is $q$ then?
 # %%
 print("lesson 27 done: the softmax pushes what stands above; a sample needs log q; the hardest sample is the most exact")

@@ -4,12 +4,12 @@
 # *Before it: lessons 03 (tables and the sum over repeated ids) and 15 (descent, lazy decay). About 40 minutes.*
 #
 # Plain descent (SGD) moves every number by its gradient times one rate for all. Two rows of an item table show where that is
-# hard. Row 1 belongs to a best-seller and is in every batch: 1,000 gradients in 1,000 steps. Row 2 belongs to a rare object and
-# is in one batch: one gradient. A rate that is right for row 1 teaches row 2 next to nothing. A rate that is right for row 2
-# makes row 1 jump about.
+# hard. Row 1 belongs to a best-seller and is in every batch: 1,000 gradients in 1,000 steps. Row 2 belongs to a rare object
+# and is in one batch: one gradient. A rate that is right for row 1 teaches row 2 next to nothing. A rate that is right for
+# row 2 makes row 1 jump about.
 #
-# **Adagrad** (Duchi et al., 2011) and **Adam** (Kingma and Ba, 2015) give each number a rate of its own. They remember how large
-# its gradients have been, and divide by that. `--optimizer adam` and `--optimizer adagrad` do it in this package, and
+# **Adagrad** (Duchi et al., 2011) and **Adam** (Kingma and Ba, 2015) give each number a rate of its own. They remember how
+# large its gradients have been, and divide by that. `--optimizer adam` and `--optimizer adagrad` do it in this package, and
 # `--for top-n` (lesson 27) trains with Adam.
 #
 # There is no backward pass in this lesson. An optimiser takes gradients that are ready, and its question is what to do with
@@ -38,8 +38,9 @@ from atrank_np.optimizer import ADAGRAD, ADAM, SGD, Adaptive, unscaled
 # $\epsilon$ = 1e-10 only keeps us from dividing 0 by 0.
 #
 # With a pencil: the gradient is always 4. Step 1: $s = 16$, and $4/\sqrt{16} = 1$. Step 2: $s = 32$, and
-# $4/\sqrt{32} = 1/\sqrt 2$. Step $t$: $1/\sqrt t$. So the step begins at the rate and falls with the **number of gradients that
-# this one number has had**. Let the gradient be always 4,000: the steps are the same. Only its change counts, not its scale.
+# $4/\sqrt{32} = 1/\sqrt 2$. Step $t$: $1/\sqrt t$. So the step begins at the rate and falls with the **number of gradients
+# that this one number has had**. Let the gradient be always 4,000: the steps are the same. Only its change counts, not its
+# scale.
 # %%
 
 
@@ -103,9 +104,12 @@ assert np.isclose(adam_slow([4], 1.0, corrected=False)[0], np.sqrt(10))
 #
 # ## The package's version
 #
-# Both are one `Rule` with other constants: $m \leftarrow \beta_1 m + (1 - \beta_1) g$ and $s \leftarrow \beta_2 s + \gamma g^2$.
-# Adagrad is the rule with $\beta_1 = 0$ (the "mean" is the gradient itself) and $\beta_2 = \gamma = c_2 = 1$ (a sum).
-# `Adaptive` follows a rule. We give it random gradients, and the slow versions the same, number by number.
+# Both are one `Rule` with other constants: $m \leftarrow \beta_1 m + (1 - \beta_1) g$ and
+# $s \leftarrow \beta_2 s + \gamma g^2$. Adagrad is the rule with $\beta_1 = 0$ (the "mean" is the gradient itself) and
+# $\beta_2 = \gamma = c_2 = 1$ (a sum). `Adaptive(rule, params, 0, 1.0, 1.0, {})` follows a rule: from step 0, with a table
+# scale of 1 (below), the same rate for tables as for the rest, and no moments yet. A parameter's name says what it is: rows
+# of `table.…` may wait (below), `self.F.b1` is a plain bias. We give it random gradients, and the slow versions the same,
+# number by number.
 # %%
 print(ADAM, ADAGRAD, sep="\n")
 rng = np.random.default_rng(28)
@@ -123,7 +127,8 @@ for rule, slow in ((ADAM, adam_slow), (ADAGRAD, adagrad_slow)):
 #
 # A table has 63,001 rows and a batch touches some 50. For all others $g = 0$. What should happen to them?
 #
-# **Adagrad**: nothing. $s + 0^2 = s$, and the step is $0/\sqrt{s} = 0$. So leaving out the rows without a gradient is **exact**.
+# **Adagrad**: nothing. $s + 0^2 = s$, and the step is $0/\sqrt{s} = 0$. So leaving out the rows without a gradient is
+# **exact**.
 #
 # **Adam**: the formula still wants work. $m$ becomes $0.9\,m$, not 0, and so $w$ moves on, for many steps after the gradient.
 # That is the momentum. Done by the letter, each step writes the whole table and both moments: 63,001 rows in place of 50.
@@ -158,8 +163,8 @@ print(f"one gradient, 200 steps without: the lazy row has moved by {waits[-1]:.2
 assert np.isclose(waits[-1], -1) and once[-1] < -3
 
 # %% [markdown]
-# The same over a random history: six rows, of which each batch has one to three. The package against the lazy loop, and the lazy
-# loop against the dense one. With Adagrad's rule, lazy and dense must agree.
+# The same over a random history: six rows, of which each batch has one to three. The package against the lazy loop, and the
+# lazy loop against the dense one. With Adagrad's rule, lazy and dense must agree.
 # %%
 V, steps = 6, 60
 ids = [np.sort(rng.permutation(V)[: rng.integers(1, 4)]) for _ in range(steps)]
@@ -185,9 +190,9 @@ assert relative_error(of_rows["table.item"], of_all["self.W"]) < 1e-14
 print("Adagrad: rows alone and the whole table agree")
 
 # %% [markdown]
-# One detail. $c_1$ and $c_2$ go by the number of **all** steps, also for a row that is seen for the first time. At a late first
-# visit they are near 1, so nothing is corrected: that row's first step is up to 3.16 times the rate. PyTorch's SparseAdam does
-# the same. For a rare object this is no bad start.
+# One detail. $c_1$ and $c_2$ go by the number of **all** steps, also for a row that is seen for the first time. At a late
+# first visit they are near 1, so nothing is corrected: that row's first step is up to 3.16 times the rate. PyTorch's
+# SparseAdam does the same. For a rare object this is no bad start.
 # %%
 late = {"table.item": np.zeros((2, 1))}
 optimizer = Adaptive(ADAM, late, 10_000, 1.0, 1.0, {})
@@ -198,16 +203,16 @@ assert abs(-late["table.item"][1, 0] - np.sqrt(10)) < 0.01
 # %% [markdown]
 # ## Decay: beside the gradient, not in it
 #
-# With SGD it makes no difference whether $\lambda w$ is added to the gradient or $w$ is multiplied by $1 - rate\,\lambda$. With
-# Adam it does. In the gradient, $\lambda w$ would be divided by $\sqrt s$ as well. So numbers with large gradients would hardly
-# decay. And each row would have a gradient in every step, so no row could wait. The package multiplies (Loshchilov and Hutter,
-# 2019, call it **decoupled**):
+# With SGD it makes no difference whether $\lambda w$ is added to the gradient or $w$ is multiplied by $1 - rate\,\lambda$.
+# With Adam it does. In the gradient, $\lambda w$ would be divided by $\sqrt s$ as well. So numbers with large gradients would
+# hardly decay. And each row would have a gradient in every step, so no row could wait. The package multiplies (Loshchilov and
+# Hutter, 2019, call it **decoupled**):
 #
 # $$ w \leftarrow (1 - rate\,\lambda)\, w - rate \cdot \text{direction} $$
 #
-# Lesson 15's trick works again. The table is stored as $v = w/s$ with one number $s$ (`table_scale`, not the square here). All
-# rows decay by one multiplication, and a row of the batch gets $v \leftarrow v - (rate/s')\,\cdot$ direction. The moments are of
-# gradients by $w$, so they do not know of the scale.
+# Lesson 15's trick works again. The table is stored as $v = w/s$ with one number $s$ (`table_scale`, not the square here).
+# All rows decay by one multiplication, and a row of the batch gets $v \leftarrow v - (rate/s')\,\cdot$ direction. The moments
+# are of gradients by $w$, so they do not know of the scale.
 # %%
 stored, meant = {"table.item": np.ones((V, 1))}, {"table.item": np.ones((V, 1))}
 scaled, plain = (Adaptive(ADAM, params, 0, 1.0, 1.0, {}) for params in (stored, meant))
@@ -244,14 +249,14 @@ for place, by_size in left_over.items():
 # ## What it brings: rare rows
 #
 # 200 rows, and row $i$ is drawn in proportion to $1/i$, as objects in a shop are. Each has a target, and its gradient is
-# $k_i\,(w_i - target_i + noise)$. The factor $k_i$ is 0.1, 1 or 10: some features matter more to the loss than others. 20 draws
-# a step, 1,000 steps. Each optimiser gets the best of its own rates, by the error over all rows; four seeds.
+# $k_i\,(w_i - target_i + noise)$. The factor $k_i$ is 0.1, 1 or 10: some features matter more to the loss than others. 20
+# draws a step, 1,000 steps. Each optimiser gets the best of its own rates, by the error over all rows; four seeds.
 # %%
 ROWS, DRAWS, STEPS = 200, 20, 1000
 RATES = {"SGD": (0.01, 0.03, 0.1, 0.2), "Adagrad": (0.1, 0.3, 1.0, 3.0), "Adam": (0.003, 0.01, 0.03, 0.1)}
 
 
-def rare_rows(name, rate, seed):  # -> the error of each row [ROWS], how often each was drawn [ROWS]
+def rare_rows(name, rate, seed):  # -> of each row [ROWS]: its error, how often it was drawn, its factor
     rng = np.random.default_rng([28, seed])
     target, factor = rng.standard_normal(ROWS), rng.choice([0.1, 1, 10], ROWS)
     often = 1 / np.arange(1.0, ROWS + 1)
@@ -263,7 +268,7 @@ def rare_rows(name, rate, seed):  # -> the error of each row [ROWS], how often e
     for rows, noises in zip(draws, noise):
         g = factor[rows] * (params["table.row"][rows, 0] - target[rows] + 0.5 * noises)
         optimizer.apply(params, {"table.row": sum_rows(rows, g[:, None])}, rate, 0.0)
-    return (params["table.row"][:, 0] - target) ** 2, np.bincount(draws.ravel(), minlength=ROWS)
+    return (params["table.row"][:, 0] - target) ** 2, np.bincount(draws.ravel(), minlength=ROWS), factor
 
 
 SEEDS = range(4)
@@ -273,20 +278,23 @@ for name, rates in RATES.items():
     for rate in rates:
         with np.errstate(all="ignore"):  # a rate that is too high ends in NaN
             runs[rate] = [rare_rows(name, rate, seed) for seed in SEEDS]
-        means[rate] = np.nan_to_num(np.mean([error.mean() for error, _ in runs[rate]]), nan=np.inf)
+        means[rate] = np.nan_to_num(np.mean([error.mean() for error, _, _ in runs[rate]]), nan=np.inf)
     rate = min(means, key=means.get)
-    best[name] = np.array([error.mean() for error, _ in runs[rate]])
-    by_row[name] = np.mean([error for error, _ in runs[rate]], axis=0)
+    best[name] = np.array([error.mean() for error, _, _ in runs[rate]])
+    by_row[name] = np.mean([error for error, _, _ in runs[rate]], axis=0)
     print(f"{name:8} rate {rate:5}: mean squared error by seed {best[name].round(3)}")
     assert name != "SGD" or np.isinf(means[0.2])
+    small, large = (np.array([error[factor == k].mean() for error, _, factor in runs[rate]]) for k in (0.1, 1))
+    print(f"         of the rows with the factor 0.1: {small.round(3)}, with the factor 1: {large.round(3)}")
+    assert name != "SGD" or (small > 3 * large).all()
     assert rate not in (rates[0], rates[-1])  # so the best rate is inside the range that was tried
-visits = np.mean([count for _, count in runs[rate]], axis=0)
+visits = np.mean([count for _, count, _ in runs[rate]], axis=0)
 assert (best["Adagrad"] < 0.3 * best["SGD"]).all() and (best["Adam"] < 0.4 * best["SGD"]).all()
 
 # %% [markdown]
-# In all four seeds the error of SGD is more than twice Adam's and three times Adagrad's. SGD's rate is held down by the row with
-# the factor 10 that is drawn most: at 0.2 it ends in NaN. The rows with the factor 0.1 then learn nothing. Adagrad's rate of a
-# row falls with **its own** visits, and the factor $k_i$ cancels out.
+# In all four seeds the error of SGD is more than twice Adam's and three times Adagrad's. SGD's rate is held down by the row
+# with the factor 10 that is drawn most: at 0.2 it ends in NaN. The rows with the factor 0.1 then learn little. Adagrad's
+# rate of a row falls with **its own** visits, and the factor $k_i$ cancels out.
 #
 # **Does it help ATRank?** Not here, and not by itself. On Beauty, Adam's best AUC was 0.8405 and SGD's 0.8502; on JD 0.9361
 # and 0.9399 (validation, a run each, `atrank_np/departures/paper.py`). A likely reason, which is not proved: layer norm keeps
@@ -295,13 +303,13 @@ assert (best["Adagrad"] < 0.3 * best["SGD"]).all() and (best["Adam"] < 0.4 * bes
 #
 # ## The price
 #
-# SGD keeps nothing. Adagrad keeps one number beside each parameter, Adam two. So with Adam a table takes three times its memory,
-# and a step reads and writes three rows where SGD has one.
+# SGD keeps nothing. Adagrad keeps one number beside each parameter, Adam two. So with Adam a table takes three times its
+# memory, and a step reads and writes three rows where SGD has one.
 #
 # ## The picture
 #
-# Left: the gradient is always the same; how far each rule has gone, in rates. (SGD's line depends on the gradient, here 0.25; the
-# others' do not.) Middle: one gradient and then none, by Adam. Right: the error of each row by its visits, as a mean over
+# Left: the gradient is always the same; how far each rule has gone, in rates. (SGD's line depends on the gradient, here 0.25;
+# the others' do not.) Middle: one gradient and then none, by Adam. Right: the error of each row by its visits, as a mean over
 # rows with about the same number of visits.
 # %%
 with figure("28_adam_on_rows", columns=3, size=(13, 4)) as (fig, axes):
@@ -334,11 +342,11 @@ with figure("28_adam_on_rows", columns=3, size=(13, 4)) as (fig, axes):
 #
 # 1. **Squares of the parts in place of the square of the sum.** A row that stands three times in a batch has ONE gradient, the
 #    sum. Its square is not the sum of the three squares. So `sum_rows` comes before the rule.
-# 2. **$\epsilon$ inside the root.** $\sqrt{s + \epsilon}$ with $\epsilon$ = 1e-8 is at least 1e-4. That is no tiny number: a mean
-#    loss gives gradients below it.
+# 2. **$\epsilon$ inside the root.** $\sqrt{s + \epsilon}$ with $\epsilon$ = 1e-8 is at least 1e-4. That is no tiny number:
+#    the gradient of a mean loss by one row may well be below it.
 # 3. **No correction**, or $t$ that begins at 0: then $c_1 = 0$, and the first step is a division by 0.
-# 4. **Adam's rate taken from SGD.** An SGD step is rate × gradient; an Adam step is about the rate itself, whatever the gradient.
-#    Of 0.5, the default for SGD, each number would move by 0.5 a step. Tables begin with a spread of 0.1.
+# 4. **Adam's rate taken from SGD.** An SGD step is rate × gradient; an Adam step is about the rate itself, whatever the
+#    gradient. With 0.5, the default for SGD, each number would move by 0.5 a step. Tables begin with a spread of 0.1.
 # %%
 parts = np.array([1.0, 1, 1])
 together = sum_rows(np.zeros(3, int), parts[:, None]).values[0, 0]

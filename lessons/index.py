@@ -11,12 +11,14 @@ import ast
 import re
 import sys
 import textwrap
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import atrank_np.layers
 from atrank_np import departures
+from lessons.parts import PARTS, parts, routes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "lessons" / "INDEX.md"
@@ -51,7 +53,7 @@ ROWS = (
         "datasets/protocol.py::Protocol datasets/negatives.py::Negatives.draw",
         "",
         "",
-        "test_protocol.py::test_the_protocol test_protocol.py::test_negatives_are_never_touched_and_uniform",
+        "test_protocol.py::test_the_protocol test_negatives.py::test_negatives_are_never_touched_and_uniform",
         "01 16",
     ),
     Row(
@@ -189,7 +191,7 @@ ROWS = (
         f"{ATTENTION}attention_forward {FEED_FORWARD}feed_forward_forward",
         f"{ATTENTION}attention_backward {FEED_FORWARD}feed_forward_backward",
         "kernels/attention.py::attend_forward kernels/attention.py::attend_backward",
-        "test_attention.py::test_empty_history_gives_zeros_and_no_gradient test_model.py::test_a_target_may_be_given_twice",
+        "test_attention.py::test_empty_history_gives_zeros_and_no_gradient test_invariance.py::test_a_target_may_be_given_twice",
         "12",
     ),
     Row(
@@ -308,7 +310,8 @@ ROWS = (
         "datasets/protocol.py::Protocol datasets/shop_ceiling.py::ceiling",
         "",
         "",
-        "test_protocol.py::test_history_groups_and_target_groups test_shop.py::test_a_group_that_is_seen_raises_the_ceiling",
+        "test_protocol.py::test_history_groups_and_target_groups "
+        "test_shop_ceiling.py::test_a_group_that_is_seen_raises_the_ceiling",
         "24",
     ),
     Row(
@@ -372,7 +375,7 @@ ROWS = (
         f"{LSTM}ends_backward {RANKING}broadcast_user_backward models/bilstm.py::BiLSTM.user_backward",
         "kernels/bilstm.py::chunk_step",
         "test_lstm.py::test_ends_are_the_last_row_forwards_and_the_first_backwards "
-        "test_ranking.py::test_broadcast_user_repeats_and_adds_up test_model.py::test_order_of_a_history_matters",
+        "test_ranking.py::test_broadcast_user_repeats_and_adds_up test_invariance.py::test_order_of_a_history_matters",
         "20",
     ),
     Row(
@@ -399,7 +402,7 @@ ROWS = (
         "models/bpr_mf.py::BPRMF.forward",
         "models/bpr_mf.py::BPRMF.backward",
         "kernels/bpr_mf.py::shard_step",
-        "test_model.py::test_scores_depend_on_the_user test_checkpoint.py::test_users_without_training_stay_unknown",
+        "test_invariance.py::test_scores_depend_on_the_user test_checkpoint.py::test_users_without_training_stay_unknown",
         "19",
     ),
 )
@@ -489,7 +492,7 @@ ERRORS = (
         "An array is changed in place: `x += …` in a forward pass, `dy *= …` in a backward pass, or a cache refers to an "
         "array that is overwritten later.",
         "Assert that inputs, upstream gradient and cache are as before.",
-        "test_attention.py::test_inputs_unchanged test_model.py::test_parameters_and_batch_unchanged",
+        "test_attention.py::test_inputs_unchanged test_invariance.py::test_parameters_and_batch_unchanged",
     ),
     Fault(
         "Every layer passes, a parameter of the whole model fails",
@@ -553,7 +556,11 @@ def title(number):
 
 def minutes(number):
     """How long a reader needs for a lesson, as its head says."""
-    return int(re.search(r"(?:[Aa]bout|[Ss]ome) (\d+) minutes", LESSONS[number].read_text(encoding="utf-8"))[1])
+    return int(re.search(r"About (\d+) minutes", LESSONS[number].read_text(encoding="utf-8"))[1])
+
+
+def total(numbers):
+    return sum(map(minutes, numbers))
 
 
 def links(names, between="<br>"):
@@ -587,7 +594,12 @@ def page():
         equation = row.equation if "$" in row.equation else f"**{row.equation}**"
         cells = map(links, (row.lessons, row.forward, row.backward, row.kernel, row.tests))
         rows.append((f"{equation} {row.formula}", *cells))
-    course = [(f"[{number}]({path.name})", title(number)) for number, path in LESSONS.items()]
+    course = [
+        (part if number == numbers[0] else "", links(number), title(number), f"{minutes(number)}")
+        for part, numbers in parts(LESSONS)
+        for number in numbers
+    ]
+    ways = "\n".join(f"- {wish}: {links(' '.join(way), ' → ')}, {total(way)} minutes" for wish, way in routes(LESSONS))
     faults = "\n".join(
         f"{i}. **{fault.symptom}.** {fault.cause}\n   *What to do:* {fault.remedy} See {links(fault.see, ', ')}."
         for i, fault in enumerate(ERRORS, 1)
@@ -605,7 +617,11 @@ The layers' tests also run over the kernels that have a twin of the same shape; 
 
 ## The lessons
 
-{table("", "lesson", rows=course)}
+{table("part", "", "lesson", "minutes", rows=course)}
+
+Shorter routes:
+
+{ways}
 
 Exercises to them: `python -m lessons.exercises`.
 
@@ -666,6 +682,9 @@ def _missing():
                 yield f"layers/{path.name}::{name} is not in the index"
     for number in LESSONS.keys() - set(" ".join(row.lessons for row in ROWS).split()):
         yield f"lesson {number} is not in the index"
+    for number, times in Counter(" ".join(PARTS.values()).split() + list(LESSONS)).items():
+        if times != 2 and number in LESSONS:
+            yield f"lesson {number} is not in one part of the course"
     for equation in {f"({i})" for i in range(1, 9)} - {row.equation for row in ROWS}:
         yield f"equation {equation} is not in the index"
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from atrank_np.kernels import attention, convolution, feedforward, lstm, ranking
 from atrank_np.kernels.layout import SpaceOrder
+from atrank_np.kernels.matrices import J, from_strips, matrix, to_strips
 from atrank_np.kernels.packed import Matrix, pack, ready
-from atrank_np.kernels.products import J, from_strips, matrix, to_strips
 
 
 def run(kernel, *arguments):

@@ -41,6 +41,18 @@ def test_verdict_names_what_is_wrong(change, words):
     assert "exercises" not in verdict.text, "only the learner's own lines"
 
 
+def test_too_few_arrays_come_back():
+    def check(answer, rng):
+        dx, dW, db = answer.backward()
+        yield Case("dx", dx, dx)
+
+    source = "def backward():\n    return 1, 2\n"
+    verdict = judge(types.SimpleNamespace(check=check, STUB="", TASK=""), source, "answer.py")
+    assert verdict.text == "what your function returns does not fit the task: fewer arrays than the 3 asked for"
+    verdict = judge(types.SimpleNamespace(check=check, STUB="", TASK=""), source.replace("2", "2, 3, 4"), "answer.py")
+    assert verdict.text == "what your function returns does not fit the task: more arrays than the 3 asked for"
+
+
 def test_verdict_of_a_right_answer():
     assert (
         judge(exercise("e07_softmax"), GOOD, "answer.py").text == f"{3 * DRAWS} comparisons on {DRAWS} random inputs, all right"
@@ -237,18 +249,20 @@ def test_keys_of_a_terminal():
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
     script = "from lessons.exercises.watch import keyboard\nwith keyboard() as key:\n    print('ready', flush=True)\n"
-    script += "    print(key(60), key(0))"
+    script += "    print(key(60), flush=True)\n    print(key(60), key(0))"
     pipes = {"stdin": theirs, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, **pipes) as process:
         assert process.stdout.readline() == "ready\n"
+        os.write(ours, b"\x1b[H")  # Home is no h
+        assert process.stdout.readline() == "\n"
         os.write(ours, b"q")
         assert process.stdout.readline() == "q \n"
     assert termios.tcgetattr(theirs) == before
 
 
 def test_keys_on_windows(monkeypatch):
-    pressed = ["h"]
-    fake = types.SimpleNamespace(kbhit=lambda: bool(pressed), getwch=lambda: pressed.pop())
+    pressed = ["\xe0", "H", "h"]  # the arrow up, and a key
+    fake = types.SimpleNamespace(kbhit=lambda: bool(pressed), getwch=lambda: pressed.pop(0))
     monkeypatch.setitem(sys.modules, "msvcrt", fake)
     with watch.keyboard() as key:
         assert key(60) == "h" and key(0.01) == ""

@@ -53,10 +53,8 @@ def chunk_step(context, thread, shard):
     own, own_T, d_own, train = thread.own, thread.own_T, shard.gradients, settings.train
     n, end, (offsets, target_offsets) = chunk.n, chunk.n + chunk.q, offsets_of(chunk)
     S, h, C, e = B.S[:n], B.S[n:end], B.C[:n], B.C[n:end]
-    operands, target_operands = (
-        Operands(B.query[:n], B.key[:n], B.value[:n]),
-        Operands(B.query[n:end], B.key_C[:n], B.value_C[:n]),
-    )
+    operands = Operands(B.query[:n], B.key[:n], B.value[:n])
+    target_operands = Operands(B.query[n:end], B.key_C[:n], B.value_C[:n])
     cache, target_cache = rows_of_cache(B.cache, ZERO, n), rows_of_cache(B.cache, n, end)
     mask = mask_of(settings.dropout, 0, chunk.number, ZERO)
     target_mask = mask_of(settings.dropout, 1, chunk.number[n:end], len(context.batch.object))
@@ -73,10 +71,8 @@ def chunk_step(context, thread, shard):
     rank_targets(context, thread, shard, h, e, dh, de)  # (8)
 
     if train:
-        gradients, target_gradients = (
-            Operands(B.dquery[:n], B.dkey[:n], B.dvalue[:n]),
-            Operands(B.dquery[n:end], B.dkey[:n], B.dvalue[:n]),
-        )
+        gradients = Operands(B.dquery[:n], B.dkey[:n], B.dvalue[:n])
+        target_gradients = Operands(B.dquery[n:end], B.dkey[:n], B.dvalue[:n])
         feed_forward_backward(de, own_T.vanilla.F, d_own.vanilla.F, target_mask, target_cache)
         attend_back(de, target_operands, target_offsets, offsets, work, kept, target_gradients)
         project_operands_backward(target_gradients, target_operands, h, C, own_T.vanilla, d_own.vanilla, dh, dC)

@@ -14,7 +14,8 @@ from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
 from ..models.common_space import CommonSpace
 from ..models.one_vector import has_one_vector, object_vectors, user_vectors
-from ..models.variants import NoTime, Printed
+from ..models.spaces import NoTime
+from ..models.variants import Printed
 from ..optimizer import FOLD, RULES
 from ..parameters import kind
 from ..randomness import Dropout as Masks

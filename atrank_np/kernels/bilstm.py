@@ -102,19 +102,13 @@ def bilstm_backward(own_T, d_own, B, dS):  # -> [n, D]
 def chunk_step(context, thread, shard):
     """Bi-LSTM: forward, and in training backward, between the common space and its gradient."""
     chunk, own, own_T, d_own, B = shard.chunk, thread.own, thread.own_T, shard.gradients, shard.buffers
-    n, q, end, histories, (offsets, target_offsets) = (
-        chunk.n,
-        chunk.q,
-        chunk.n + chunk.q,
-        chunk.last - chunk.first,
-        offsets_of(chunk),
-    )
-    S, h, e, user, ends = B.S[:n], B.S[n:end], B.e[:q], B.user[:histories], B.ends.both[:histories]
+    n, q, histories, (offsets, target_offsets) = chunk.n, chunk.q, chunk.last - chunk.first, offsets_of(chunk)
+    S, h, e, user, ends = B.S[:n], B.S[n : n + q], B.e[:q], B.user[:histories], B.ends.both[:histories]
     bilstm_forward(S, own, offsets, B)  # F1
     ends_forward(B.Y, offsets, B.ends)  # F2
     product(ends, own.user_W, user)  # F3
     broadcast_user_forward(user, own.user_b, target_offsets, e)  # F3, F4
-    dS, dh, de = B.dS[:n], B.dS[n:end], B.de[:q]
+    dS, dh, de = B.dS[:n], B.dS[n : n + q], B.de[:q]
     rank_targets(context, thread, shard, h, e, dh, de)  # (8)
 
     if context.settings.train:

@@ -10,7 +10,8 @@ from .embedding import embed
 from .feedforward import FeedForwardCache, new_cache, project, relu_forward, rows_of_cache, second_layer
 from .jit import ZERO, entry, kernel
 from .layout import aligned, rows
-from .products import product, rows_of
+from .matrices import rows_of
+from .products import product
 from .ranking import score_forward
 from .simd import columns, half, load, size, store, zeros
 

@@ -8,8 +8,9 @@ from .convolution import ConvolutionCache, convolution_backward, convolution_for
 from .elementwise import clear
 from .jit import entry, kernel
 from .layout import aligned, rows
+from .matrices import J
 from .packed import Matrix
-from .products import J, add_product_of_transpose, product
+from .products import add_product_of_transpose, product
 from .ranking import broadcast_user_backward, broadcast_user_forward
 from .step import rank_targets, run
 from .workspace import offsets_of
@@ -53,19 +54,13 @@ def make_buffers(model, R, dtype):
 def chunk_step(context, thread, shard):
     """Forward, and in training backward, between the common space and its gradient."""
     chunk, own, own_T, d_own, B = shard.chunk, thread.own, thread.own_T, shard.gradients, shard.buffers
-    n, q, end, histories, (offsets, target_offsets) = (
-        chunk.n,
-        chunk.q,
-        chunk.n + chunk.q,
-        chunk.last - chunk.first,
-        offsets_of(chunk),
-    )
-    S, h, e, features, user = B.S[:n], B.S[n:end], B.e[:q], B.features[:histories], B.user[:histories]
+    n, q, histories, (offsets, target_offsets) = chunk.n, chunk.q, chunk.last - chunk.first, offsets_of(chunk)
+    S, h, e, features, user = B.S[:n], B.S[n : n + q], B.e[:q], B.features[:histories], B.user[:histories]
     for i in range(len(own.windows)):
         convolution_forward(S, own.windows[i], offsets, B.windows[i])  # F1, F2
     product(features, own.user_W, user)  # F3
     broadcast_user_forward(user, own.user_b, target_offsets, e)  # F4
-    dS, dh, de = B.dS[:n], B.dS[n:end], B.de[:q]
+    dS, dh, de = B.dS[:n], B.dS[n : n + q], B.de[:q]
     rank_targets(context, thread, shard, h, e, dh, de)  # (8)
 
     if context.settings.train:

@@ -124,31 +124,26 @@ def feed_forward(F, mask, cache, y):  # -> [n, D]
 def second_layer(F, mask, cache, y):  # -> [n, D]
     """F2 to F4 of the feed-forward net, from cache.hidden on."""
     product(cache.hidden, F.W2, cache.out)  # F2
-    if mask is None:
-        layer_norm_forward(cache.x, cache.out, F.b2, F, cache, y)  # F4
-    else:
+    shift = F.b2
+    if mask is not None:
         dropout(cache.out, F.b2, mask)  # F3
-        layer_norm_forward(cache.x, cache.out, mask.nothing, F, cache, y)  # F4
+        shift = mask.nothing
+    layer_norm_forward(cache.x, cache.out, shift, F, cache, y)  # F4
 
 
 @kernel
 def feed_forward_backward(dy, F_T, dF, mask, cache):  # [n, D]
     """dy becomes dx in place; adds to dF. F_T: F with its matrices transposed."""
     layer_norm_backward(dy, F_T, dF, cache)  # B4
-    if mask is None:
-        second_layer_backward(dy, F_T, dF, cache)
-    else:
+    dout = dy
+    if mask is not None:
         copy(dy, cache.out)
         dropout(cache.out, mask.nothing, mask)  # B3
-        second_layer_backward(cache.out, F_T, dF, cache)
-    project_backward(cache.dhidden, cache.hidden, cache.x, F_T.W1, dF.W1, dF.b1, dy)  # B1, beside the residual connection
-
-
-@inline
-def second_layer_backward(dout, F_T, dF, cache):  # [n, D]
+        dout = cache.out
     add_rows(dout, dF.b2)  # B2
     add_product_of_transpose(cache.hidden, dout, dF.W2)
     product(dout, F_T.W2, cache.dhidden)
+    project_backward(cache.dhidden, cache.hidden, cache.x, F_T.W1, dF.W1, dF.b1, dy)  # B1, beside the residual connection
 
 
 class Dropout(NamedTuple):

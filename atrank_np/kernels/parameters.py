@@ -9,8 +9,8 @@ from .context import Piece, Thread, TransposedPair
 from .convolution import Convolution
 from .embedding import Column, Group, GroupParameters, Number, NumberParameters
 from .layout import Flat, SpaceOrder, aligned
+from .matrices import from_strips, matrix, to_strips
 from .packed import Items, Matrix
-from .products import from_strips, matrix, to_strips
 from .ranking import Deep
 from .step import DECAYED, REST, TABLE
 

@@ -12,11 +12,11 @@ import numpy as np
 from .embedding import scatter, take_squares
 from .jit import entry, inline, kernel
 from .optimizer import descend_object, direction
-from .packed import fill
 from .products import transpose
 from .ranking import count_terms, loss_of_history, score_backward, score_forward
 from .simd import STRIP, load, size, splat, store, total
 from .threads import barrier
+from .views import fill
 from .workspace import (
     assign_to_shards,
     begin_shard,

@@ -12,7 +12,8 @@ from .elementwise import clear
 from .embedding import dense_backward, embed
 from .feedforward import project, relu_backward
 from .jit import inline, kernel
-from .products import add_product_of_transpose, product, rows_of
+from .matrices import rows_of
+from .products import add_product_of_transpose, product
 
 
 @inline

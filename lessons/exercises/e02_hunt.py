@@ -9,7 +9,14 @@ The layer measures how well each row of x points in the direction of w: y_n = <x
 pass is wrong. Do not look for it by reading: let numbers find it. For each named number, write the rest of the computation
 from it on as a function of it, and give its gradient and this function to the scoreboard of lesson 02 (from lessons._common
 import scoreboard). Go through the lines in their order, from B5 down to B1. The line that makes the first wrong gradient is the
-wrong one. Mend it.
+wrong one. Mend it. A start, for Python in the repository's root:
+    import numpy as np
+    from atrank_np.gradcheck import check_layer
+    from lessons.answers.e02_hunt import cosine_backward, cosine_forward
+    rng = np.random.default_rng(0)
+    inputs = {"x": rng.standard_normal((3, 5)), "w": rng.standard_normal(5)}
+    print(*check_layer(cosine_forward, cosine_backward, inputs, ["x", "w"], rng), sep="\\n")
+The functions:
     cosine_forward(x, w)       [N,D], [D] -> y [N], cache
     cosine_backward(dy, cache) [N] -> dx [N,D], dw [D]
 """

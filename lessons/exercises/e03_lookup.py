@@ -39,9 +39,13 @@ def check(answer, rng):
         minus[: N // 3] = plus[: N // 3]
         table, dy = rng.standard_normal((V, E)), rng.standard_normal((N, E))
         expected = numeric_gradient(lambda t, p=plus, m=minus, r=dy: (r * (t[p] - 2 * t[m])).sum(), table)
-        last, signs, ones, first = np.zeros((4, V, E))
+        last, signs, ones, first, half_plus, half_minus = np.zeros((6, V, E))
         last[plus] += dy
         last[minus] -= 2 * dy
+        half_plus[plus] += dy
+        np.add.at(half_plus, minus, -2 * dy)
+        np.add.at(half_minus, plus, dy)
+        half_minus[minus] -= 2 * dy
         for gradient, factor in ((signs, 2), (ones, -1), (first, 0)):
             np.add.at(gradient, plus, dy)
             np.add.at(gradient, minus, factor * dy)
@@ -51,6 +55,8 @@ def check(answer, rng):
             expected,
             {
                 "repeats are lost: an id that stands there twice must get the sum": last,
+                "repeats in plus are lost": half_plus,
+                "repeats in minus are lost": half_minus,
                 "the sign of the second row is lost": signs,
                 "the factor 2 of the second row is lost": ones,
                 "the second row is used as well": first,

@@ -64,6 +64,7 @@ def check(answer, rng):
             "the slope of z σ(z) has two terms: σ is forgotten": z * s * (1 - s),
             "the slope of z σ(z) has two terms: z σ (1 − σ) is forgotten": s,
             "that is the slope of a relu": (z > 0) * 1.0,
+            "that is the slope of σ, not of z σ(z)": s * (1 - s),
         }
         of_x = {words: residual + dhidden * u * wrong @ A.T + by_u for words, wrong in short.items()}
         of_x |= {

@@ -58,14 +58,20 @@ def wrong_ones(s, r, key, v, lam, dc):
     dw = dc @ v.T
     dx = a * (dw - (a * dw).sum(1, keepdims=True))
     dy = b * (dw - (b * dw).sum(1, keepdims=True))
+    dkey, dv = dx.T @ s - lam[0] * dy.T @ r, (a - lam[0] * b).T @ dc
     return (
         {"the softmax lacks its second term": a * dw @ key},
         {"b stands in c with the factor −λ: so does its gradient": dy @ key, "the sign: b is subtracted": lam[0] * dy @ key},
         {
             "r looks at the keys too: its share is missing": dx.T @ s,
             "s looks at the keys too: its share is missing": -lam[0] * dy.T @ r,
+            "dkey and dv are swapped": dv,
         },
-        {"v is weighted with a − λ b, not with a": a.T @ dc, "the sign: b is subtracted": (a + lam[0] * b).T @ dc},
+        {
+            "v is weighted with a − λ b, not with a": a.T @ dc,
+            "the sign: b is subtracted": (a + lam[0] * b).T @ dc,
+            "dkey and dv are swapped": dkey,
+        },
         {"the sign: b is subtracted": (dw * b).sum(), "a mean for the sum: λ stands in every entry": -(dw * b).mean()},
     )
 

@@ -73,15 +73,22 @@ def check(answer, rng):
 
         missing = np.maximum(0, 1 - f[positive] + f[negative])
         d = 2 * w * missing / w.sum()
-        lost = np.zeros(T)
+        lost, half = np.zeros(T), np.zeros(T)
         lost[positive] -= d
         lost[negative] += d
+        np.add.at(half, positive, -d)
+        half_lost, all_of_negatives = half.copy(), shares(d) - half
+        half_lost[negative] += d
         yield Case(
             f"df [{T}] from {X} pairs",
             yours[0],
             numeric_gradient(loss, f),
             {
                 "repeated places are lost: `df[places] += …` keeps one share of each place": lost,
+                "repeated negatives are lost: `df[places] += …` keeps one share of each place": half_lost,
+                "repeated positives are lost: `df[places] += …` keeps one share of each place": lost * (half != 0)
+                + all_of_negatives,
+                "the negatives get nothing": half,
                 "the sign: a positive must be lifted, so its gradient is negative": -shares(d),
                 "the factor 2 of the square is missing": shares(d / 2),
                 "the weights are missing": shares(2 * missing / w.sum()),

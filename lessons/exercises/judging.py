@@ -93,7 +93,9 @@ def own_traceback(error, filename):
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == filename]
     last = "".join(traceback.format_exception_only(error)).strip()
     if not frames and not isinstance(error, SyntaxError):
-        return f"what your function returns does not fit the task: {last}"
+        count = re.search(r"(not enough|too many) values to unpack \(expected (\d+)", last)
+        fault = f"{'fewer' if count[1] == 'not enough' else 'more'} arrays than the {count[2]} asked for" if count else last
+        return f"what your function returns does not fit the task: {fault}"
     return "your code stops with an error:\n" + "".join(traceback.format_list(frames[-3:])) + last
 
 

@@ -63,7 +63,10 @@ def keyboard():
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if msvcrt.kbhit():
-                return msvcrt.getwch()
+                pressed = msvcrt.getwch()
+                if pressed not in "\x00\xe0":
+                    return pressed
+                msvcrt.getwch()  # an arrow or the like is two letters, of which the second means nothing here
             time.sleep(0.05)
         return ""
 
@@ -84,9 +87,9 @@ def posix_keyboard():
         if closed:
             time.sleep(seconds)
         elif select.select([number], [], [], seconds)[0]:
-            pressed = os.read(number, 1).decode("ascii", "replace")
+            pressed = os.read(number, 8).decode("ascii", "replace")
             closed = not pressed
-            return pressed
+            return "" if pressed.startswith("\x1b") else pressed[:1]  # an arrow or the like is several letters
         return ""
 
     kept = termios.tcgetattr(number) if os.isatty(number) else None

@@ -138,19 +138,19 @@ BUGS = [
             "kernel: product forgets what it adds to",
             'y += x W"""\n    multiply(as_matrix(x), as_matrix(W), as_matrix(y), ADD',
             'y += x W"""\n    multiply(as_matrix(x), as_matrix(W), as_matrix(y), SET',
-            "test_products_and_matrices_in_strips",
+            "test_products.py::test_products_and_matrices_in_strips",
         ),
         (
             "kernel: rows of a block all the first 128",
             "rows_from(b, first, m)",
             "rows_from(b, 0, m)",
-            "test_products_and_matrices_in_strips",
+            "test_products.py::test_products_and_matrices_in_strips",
         ),
         (
             "kernel: block not transposed",
             "set_number(B, jj, ii, number(A, ii, jj))",
             "set_number(B, ii, jj, number(A, ii, jj))",
-            "test_products_and_matrices_in_strips",
+            "test_products.py::test_products_and_matrices_in_strips",
         ),
     ),
     *bugs_in(
@@ -198,7 +198,7 @@ BUGS = [
             "kernel: rest of a strip lost",
             "while j < len(y):\n        y[j] += a",
             "while j < 0:\n        y[j] += a",
-            "test_add_scaled",
+            "test_products.py::test_add_scaled",
         ),
     ),
     *bugs_in(
@@ -206,7 +206,7 @@ BUGS = [
         "test_kernels.py",
         ("kernel: row 0 trains", "if codes[i] > 0:", "if codes[i] >= 0:", "test_float64[{}]"),
         ("kernel: a bag is a sum", "scale / len(codes)", "scale", "test_float64[{}]"),
-        ("kernel: squares stay", "    clear(y)\n    return square", "    return square", "test_take_square"),
+        ("kernel: squares stay", "    clear(y)\n    return square", "    return square", "test_products.py::test_take_square"),
     ),
     *bugs_in(
         "kernels/step.py",
