@@ -499,7 +499,7 @@ ERRORS = (
         "It is used twice, and the second gradient replaces the first: F_M serves behaviours and targets, a table may serve "
         "several features, S is query and memory.",
         "Accumulate in one place, and add.",
-        "14 models/common_space.py::Gradients test_model.py::test_a_parameter_used_twice_gets_the_sum",
+        "14 models/gradients.py::Gradients test_model.py::test_a_parameter_used_twice_gets_the_sum",
     ),
     Fault(
         "Only some rows of a table are wrong",
