@@ -83,8 +83,19 @@ assert central(cube, 3, 1) == 28
 # %%
 steps = 10.0 ** np.arange(-13, 0.1, 0.25)
 points = np.random.default_rng(0).uniform(-2, 2, size=20)
-two = np.array([[abs(central(softplus, x, h) - sigmoid(x)) for h in steps] for x in points])  # [20, steps]
-one = np.array([[abs(one_sided(softplus, x, h) - sigmoid(x)) for h in steps] for x in points])
+
+
+def errors_of(quotient):  # -> [points, steps]
+    errors = np.zeros((len(points), len(steps)))
+    for i in range(len(points)):
+        for j in range(len(steps)):
+            measured = quotient(softplus, points[i], steps[j])
+            errors[i, j] = abs(measured - sigmoid(points[i]))
+    return errors
+
+
+two = errors_of(central)
+one = errors_of(one_sided)
 typical_two = np.median(two, axis=0)  # over the 20 points
 typical_one = np.median(one, axis=0)
 

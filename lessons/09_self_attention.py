@@ -325,7 +325,8 @@ assert scoreboard(("S", dS, S, whole))
 # 3. Go through the lines from the last to the first. Write the line in index notation, ask in which entries of the result an
 #    input stands, and with which slope. Sum over those entries.
 # 4. A constant needs no gradient. If it is added, the other summand gets the gradient unchanged; if it is multiplied with, the
-#    other factor's gradient is multiplied with it.
+#    other factor's gradient is multiplied with it. An entry that is always 0, whatever the inputs are, passes nothing back.
+# 5. Check each line with numbers before you go on.
 #
 # A small example: if a fixed number $t_{ij}$ is added to each score, $x = s\,key^\top + t$, then F6 has one more summand, a
 # constant. No backward line changes. If the scores are divided by $\sqrt d$, then $ds$ and $dkey$ are divided by it too.
