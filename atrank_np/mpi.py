@@ -184,9 +184,7 @@ def ranks() -> Ranks:
         mpi4py.rc.thread_level = "serialized"  # one thread at a time calls MPI
         from mpi4py import MPI
     except (ImportError, RuntimeError) as fault:
-        raise _unable(
-            f"mpiexec: its ranks need mpi4py, and this one does not find it ({fault}): pip install mpi4py mpich"
-        ) from None
+        raise _unable(f"mpiexec: its ranks need mpi4py: pip install mpi4py mpich ({fault})") from None
     if MPI.COMM_WORLD.size < size:
         raise _unable(f"mpiexec: started {size} ranks, and mpi4py knows of {MPI.COMM_WORLD.size}: it belongs to another MPI")
     return Ranks(MPI) if MPI.COMM_WORLD.size > 1 else Ranks()
