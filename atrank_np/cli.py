@@ -4,6 +4,7 @@ import argparse
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -83,8 +84,13 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         own.leave(traceback.format_exc(), 1)  # the other ranks would wait for this one
         code = 1
     if text:
-        own.leave(shortened(text, 300), code)
+        own.leave(_words(text), code)
     sys.exit(code)
+
+
+def _words(text: str) -> str:
+    """How a command ends, as one line. An argument that a fault names, `in_quotes`, is a flag here."""
+    return shortened(re.sub(r"`(\w+)`", lambda argument: "--" + argument[1].replace("_", "-"), text), 300)
 
 
 def _drop_output() -> None:

@@ -36,6 +36,7 @@ PURPOSES: dict[str, Settings] = {
         "l2": 0.2,
         "dropout": 0.3,
         "gain_init": 0.3,
+        "places": 8,
         "epochs": 7,
         "clip": 0.0,
     },
@@ -43,7 +44,7 @@ PURPOSES: dict[str, Settings] = {
 
 
 class Variant(NamedTuple):
-    """ATRank with one thing changed; its classes are in `models.variants`."""
+    """ATRank with one thing changed; its classes are in `models.variants` and `models.spaces`."""
 
     what: str
     settings: Settings = {}  # the defaults in which it differs from ATRank
@@ -67,7 +68,8 @@ VARIANTS = {
 }
 
 # Fields that are whole numbers from 1 to 2^31 - 1, and fields with a choice of values.
-COUNTS = ("width", "spaces", "epochs", "batch_size", "negatives", "cap", "eval_negatives", "evaluations", "shards", "threads")
+MACHINE = ("shards", "threads")
+COUNTS = ("width", "spaces", "places", "epochs", "batch_size", "negatives", "eval_negatives", "cap", "evaluations", *MACHINE)
 CHOICES: dict[str, tuple[str, ...]] = {
     "model": tuple(MODELS),
     "variant": tuple(VARIANTS),
@@ -92,6 +94,7 @@ class Config:
     ranking: str = "dot"  # f of (8): "dot" or "deep"
     loss: str = "point"  # (8) "point", or "pair", or "softmax"
     item_bias: bool = True  # a number per object added to f
+    places: int = 1  # from the end of the history, that the action's embedding tells apart: `models.common_space`
     dropout: float = 0.0  # in F_self and F_vanilla
     dense_init: float = 0.088  # standard deviation of weight matrices: 1/sqrt(128)
     table_init: float = 0.1  # of embedding, time and action tables
@@ -137,43 +140,43 @@ class Config:
             try:
                 object.__setattr__(self, field.name, operator.index(value) if whole else float(value))
             except (TypeError, ValueError, OverflowError):
-                raise ValueError(f"{field.name} must be a {'whole ' * whole}number, not {value!r}") from None
+                raise ValueError(f"`{field.name}` must be a {'whole ' * whole}number, not {value!r}") from None
         if self.split_time is not None and not (isinstance(self.split_time, int) and abs(self.split_time) <= 2**62):
-            raise ValueError(f"split_time must be a time of the log, in ticks, not {self.split_time!r}")
+            raise ValueError(f"`split_time` must be a time of the log, in ticks, not {self.split_time!r}")
         for name in COUNTS:
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise ValueError(f"`{name}` must be at least 1, not {getattr(self, name)}")
             if getattr(self, name) >= 2**31:
-                raise ValueError(f"{name} must be below 2^31, not {getattr(self, name)}")
+                raise ValueError(f"`{name}` must be below 2^31, not {getattr(self, name)}")
         if self.model in ("atrank", "bilstm_attention") and self.width % self.spaces:
-            raise ValueError(f"width {self.width} does not divide into {self.spaces} equal spaces")
+            raise ValueError(f"`width` {self.width} does not divide into {self.spaces} equal spaces")
         if self.batch_size < 1 + self.negatives or self.batch_size % (1 + self.negatives):
             raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of {1 + self.negatives}, a positive and its negatives: "
+                f"`batch_size` {self.batch_size} must be a multiple of {1 + self.negatives}, a positive and its negatives: "
                 f"{16 * (1 + self.negatives)} are 16 histories"
             )
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
+            raise ValueError(f"`dropout` must be in [0, 1), not {self.dropout}")
         for name, values in CHOICES.items():
             if getattr(self, name) not in values:
-                raise ValueError(f"{name} must be one of {', '.join(filter(None, values))}, not {getattr(self, name)!r}")
+                raise ValueError(f"`{name}` must be one of {', '.join(filter(None, values))}, not {getattr(self, name)!r}")
         if not 0 <= self.pool < 2**31:
-            raise ValueError(f"pool must be from 0 to 2^31 - 1, not {self.pool}")
+            raise ValueError(f"`pool` must be from 0 to 2^31 - 1, not {self.pool}")
         if self.pool and (self.loss != "softmax" or self.ranking != "dot" or self.model == "bpr_mf" or not self.fresh_negatives):
             raise ValueError(
                 "a pool needs the softmax loss, the ranking 'dot', fresh negatives, and a model that reads histories"
             )
         if self.model == "bpr_mf" and self.ranking == "deep":
-            raise ValueError("bpr_mf ranks by the product of user and object: ranking must be 'dot'")
+            raise ValueError("bpr_mf ranks by the product of user and object: `ranking` must be 'dot'")
         if self.variant and self.model != "atrank":
-            raise ValueError(f"variant {self.variant!r} is one of atrank, not of {self.model}")
+            raise ValueError(f"`variant` {self.variant!r} is one of atrank, not of {self.model}")
         if self.backend != "numpy" and not VARIANTS[self.variant].compiled:
-            raise ValueError(f"variant {self.variant!r} is computed by the backend 'numpy' alone, not by {self.backend!r}")
+            raise ValueError(f"`variant` {self.variant!r} is computed by the backend 'numpy' alone, not by {self.backend!r}")
         for name in ("seed", "eval_seed", "patience"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+                raise ValueError(f"`{name}` must be at least 0, not {getattr(self, name)}")
         if not self.decay > 0:
-            raise ValueError(f"decay must be above 0, not {self.decay}")
+            raise ValueError(f"`decay` must be above 0, not {self.decay}")
         decrease = self.learning_rate * max(1.0, self.decay) * self.l2
         if decrease >= 0.05:  # below that the tables' scale does not underflow within FOLD steps (optimizer)
             raise ValueError(
@@ -181,7 +184,7 @@ class Config:
             )
         for name in ("learning_rate", "table_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be a number of at least 0, not {getattr(self, name)}")
+                raise ValueError(f"`{name}` must be a number of at least 0, not {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -197,7 +200,7 @@ def own_settings(model: str = "atrank", variant: str = "", purpose: str = "ranki
 def defaults(model: str = "atrank", variant: str = "", purpose: str = "ranking") -> Config:
     """The default Config of a model, or of a variant of ATRank, for one of PURPOSES. ValueError for another name."""
     if purpose not in PURPOSES:
-        raise ValueError(f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}")
+        raise ValueError(f"`purpose` must be one of {', '.join(PURPOSES)}, not {purpose!r}")
     own = own_settings(model, variant, purpose) if model in MODELS and variant in VARIANTS else {}
     settings: dict[str, Any] = {"model": model, "variant": variant} | own
     return Config(**settings)

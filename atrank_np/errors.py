@@ -10,7 +10,10 @@ T = TypeVar("T")
 
 
 class AtrankError(Exception):
-    """The base of this package's exceptions. The text of each is one line."""
+    """The base of this package's exceptions. The text of each is one line.
+
+    An argument stands in it `in_quotes`, in the words of Python; a command shows the flag of that name.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(shortened(text))  # it may quote names of the input

@@ -1,36 +1,32 @@
 """The five models as classes with one set of methods, for scripts and notebooks."""
 
-import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import arguments
 from .arrays import Floats
-from .backend import Backend
-from .config import PURPOSES, Config, defaults
 from .datasets.log import Log
 from .datasets.protocol import Protocol
-from .datasets.samples import Events
 from .errors import ArgumentError, checked
 from .evaluation.attention import look_inside, nearest
-from .evaluation.ranking import full_ranks, log_of, moments, objects_of, places_of, ranked, target_group
+from .evaluation.ranking import full_ranks, moments, named_history, objects_of, places_of, ranked, target_group
 from .evaluation.report import report_of
 from .evaluation.scoring import score
+from .holder import Holder, checked_log
 from .metrics import rank_metrics
 from .runs import checkpoint
-from .runs.growth import known, warm_start
-from .runs.trained import COLUMNS, Trained
+from .runs.growth import warm_start
 from .training import Callback, fit
 
 Names = NDArray[np.object_]
 
 
-class Recommender:
+class Recommender(Holder):
     """What the five models share. Use one of `ATRank`, `BPRMF`, `BiLSTM`, `BiLSTMAttention`, `CNN`.
 
     After `fit`, `update` or `load`, several threads may use the same object.
@@ -66,44 +62,6 @@ class Recommender:
     [0.5, 1.0]
     """
 
-    model: ClassVar[str] = ""  # its name in Config
-    trained_: Trained
-
-    def __init__(self, purpose: str = "ranking", **settings: Any) -> None:
-        known = {field.name for field in fields(Config)} - {"model"}
-        for name in settings.keys() - known:
-            raise ArgumentError(f"{name}: no setting of that name; there are {', '.join(sorted(known))}")
-        self.config: Config = checked(replace, checked(defaults, self.model, settings.get("variant", ""), purpose), **settings)
-        self._lock = threading.Lock()  # a backend has one workspace
-        self._backend: Backend | None = None
-        self._numbered: tuple[Log, Log] | None = None  # the log that was given last, and the same as the model reads it
-
-    def __repr__(self) -> str:
-        """One line: settings that are not the defaults, how many objects are ranked, and the AUC of the last evaluation."""
-
-        def settings(purpose: str) -> list[str]:
-            own = defaults(self.model, self.config.variant, purpose).to_dict()
-            mine = sorted(self.config.to_dict().items())
-            words = [f"{purpose=}"] if purpose != "ranking" else []
-            return words + [f"{name}={v!r}" for name, v in mine if v != own[name] or name == "variant" and v]
-
-        shortest = min(map(settings, PURPOSES), key=len)
-        return f"{type(self).__name__}({', '.join(shortest)}): {self._state()}"
-
-    def _state(self) -> str:
-        if not hasattr(self, "trained_"):
-            return "not trained"
-        objects = sum(len(self.trained_.catalogues[group].objects) - 1 for group in self.trained_.schema.targets)
-        rows = [dict(zip(COLUMNS, row)) for row in self.trained_.state.rows]
-        if not rows:
-            return f"{objects:,} objects"
-        row, what = rows[-1], "validation" if self.config.validate or self.config.patience else "test"
-        if self.config.patience:  # the one that is kept
-            row = max(rows, key=lambda row: row["test_auc"])
-        return f"{objects:,} objects, {what} AUC {row['test_auc']:.3f} ± {row['test_auc_se']:.3f}"
-
-    # Training
-
     def fit(self, log: Log, *, callback: Callback | None = None, show: bool = False) -> Self:
         """Trains a new model on a log, and tests it on each user's last event.
 
@@ -121,7 +79,7 @@ class Recommender:
         DataError, Diverged
             The log leaves nothing to train or test on; the loss is NaN or infinite.
         """
-        return self._take(fit(_checked(log), self.config, callback=callback, show=show).trained)
+        return self._take(fit(checked_log(log), self.config, callback=callback, show=show).trained)
 
     def update(self, log: Log, *, epochs: int = 1, callback: Callback | None = None, show: bool = False, **settings: Any) -> Self:
         """Goes on with the training on a log that has grown: new events, users, objects, actions, values of features.
@@ -132,9 +90,10 @@ class Recommender:
         Parameters
         ----------
         log : Log
-            All events, the old ones too: they are the histories of the new ones.
+            All events, the old ones too: they are the histories of the new ones, and they are trained on again. A log of new
+            events alone is taken as it is: its users have no other history, and the model forgets the old ones.
         epochs : int
-            Passes over the log's training samples.
+            Passes over all training samples of the log.
         callback, show, **settings
             As for `fit` and for the class: settings that differ from before, such as ``learning_rate=0.1``.
 
@@ -144,21 +103,8 @@ class Recommender:
             A setting that needs other parameters, such as the width; a log without the model's groups and features.
         """
         config = checked(replace, self._fitted().config, epochs=epochs, **settings)
-        resume, numbered = warm_start(self._fitted(), _checked(log), config)
+        resume, numbered = warm_start(self._fitted(), checked_log(log), config)
         return self._take(fit(numbered, config, resume=resume, callback=callback, show=show).trained)
-
-    def _take(self, trained: Trained) -> Self:
-        with self._lock:
-            self.trained_, self.config, self._backend, self._numbered = trained, trained.config, None, None
-        return self
-
-    @property
-    def history_(self) -> dict[str, list[float]]:
-        """The evaluations of the training: column -> values, such as ``step``, ``epoch``, ``loss``, ``test_auc``, ``seconds``."""
-        rows = self._fitted().state.rows
-        return {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
-
-    # Use
 
     def evaluate(self, log: Log, *, at: Sequence[int] = (5, 10, 20), show: bool = False) -> dict[str, Any]:
         """The test figures on a log: each user's last event of a target group is ranked from the events before it.
@@ -261,7 +207,7 @@ class Recommender:
             raise ArgumentError("recommend: expected either a log, or a history")
         if log is None and users is not None or log is not None and (times is not None or actions is not None):
             raise ArgumentError("recommend: users go with a log, times and actions with a history")
-        numbered = self._known(log) if log is not None else self._log_of(history, times, actions)
+        numbered = self._known(log) if log is not None else named_history(trained, history, times, actions)
         places = np.arange(len(numbered.users)) if users is None else places_of(numbered, arguments.names("users", users))
         objects, mask = trained.catalogues[group].objects, None
         if candidates is not None:
@@ -335,47 +281,6 @@ class Recommender:
             raise ArgumentError(f"{path}: expected a model of the class {cls.__name__}, found {of.__name__}")
         return of()._take(trained)
 
-    # Inside
-
-    def _fitted(self) -> Trained:
-        if not hasattr(self, "trained_"):
-            raise ArgumentError(f"{type(self).__name__}: not trained yet; fit or load comes first")
-        return self.trained_
-
-    def _made_backend(self) -> Backend:
-        """The backend that scores; `_lock` must be held."""
-        if self._backend is None:
-            self._backend = self.trained_.backend()
-        return self._backend
-
-    def _known(self, log: Log) -> Log:
-        """The log as the model reads it; that of the last call is kept."""
-        of, numbered = self._numbered or (None, None)
-        if numbered is None or of is not log:
-            numbered = known(self._fitted(), _checked(log))
-            self._numbered = log, numbered
-        return numbered
-
-    def _log_of(self, history: Any, times: Any, actions: Any) -> Log:
-        """The log of one user with this history."""
-        names, trained = arguments.names("history", history), self.trained_
-        n = len(names)
-        schema, group, rows = trained.schema, np.zeros(n, np.int8), np.zeros(n, np.int32)
-        for g in map(schema.index, reversed(schema.history)):
-            found = {name: row for row, name in enumerate(trained.catalogues[schema.groups[g].name].objects[1:].tolist(), 1)}
-            row = np.array([found.get(name, 0) for name in names], np.int32)
-            group, rows = np.where(row > 0, g, group).astype(np.int8), np.where(row > 0, row, rows)
-        action = np.array(trained.target_actions, np.int16)[group]
-        if actions is not None:
-            actions = arguments.names("actions", actions)
-            for name in sorted(set(actions) - set(trained.actions)):
-                raise ArgumentError(f"actions: expected some of {', '.join(trained.actions)}, got {name!r}")
-            action = np.array([trained.actions.index(name) for name in actions], np.int16)
-        time = np.zeros(n, np.int64) if times is None else arguments.times("times", times)
-        if len(time) != n or len(action) != n:
-            raise ArgumentError(f"times and actions: expected one for each of the {n} objects of the history")
-        return log_of(trained, Events(group, rows, action, time))
-
 
 class ATRank(Recommender):
     """ATRank (Zhou et al., AAAI 2018); see `Recommender` for arguments and methods."""
@@ -405,9 +310,3 @@ class CNN(Recommender):
     """Convolutions over the history with max pooling; see `Recommender`."""
 
     model = "cnn"
-
-
-def _checked(log: Log) -> Log:
-    if not isinstance(log, Log):
-        raise ArgumentError(f"log: expected a Log, as read_log and Log.from_frame make it, got {type(log).__name__}")
-    return log

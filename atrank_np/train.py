@@ -16,8 +16,10 @@ def main(arguments: Sequence[str]) -> int:
     options, given = parse(arguments), given_flags(arguments)
     if "resume" in options:
         if others := given.keys() - {"resume", "data", "threads", "quiet"}:
-            name = min(others).replace("_", "-")
-            raise DataError(f"--resume: goes on with the settings of the run; {name} cannot be chosen again")
+            raise DataError(
+                f"`resume`: goes on with the settings of the run; `{min(others)}` cannot be chosen again, but a new run "
+                "can begin where this one ends, with --warm-start"
+            )
         out = Path(given["resume"])
         run = resume_run(out, given.get("data"), given.get("threads"), show=not options.quiet)
     else:

@@ -29,6 +29,7 @@ SETTINGS = {
         "spaces": "K of (2), the number of latent semantic spaces (atrank, bilstm_attention)",
         "ranking": "f of (8)",
         "loss": "(8), its pair-wise form, or a softmax over a positive and its negatives",
+        "places": "embed an action by its place from the end, too: the last, the 2 before, the 4 before … (1: no)",
         "dropout": "rate in F_self (6) and F_vanilla (7), where a model has them",
         "item_bias": "no bias per object in f; the paper's formula has none, the authors' code has one",
     },

@@ -1,80 +1,159 @@
 # %% [markdown]
-# # Lesson 03. Embeddings, and why their gradient is a scatter-ADD
+# # Lesson 03. Embeddings: rows of a table, and how they learn
 #
-# *Before it: lesson 02 (upstream gradient, scoreboard). About 20 minutes.*
+# *Before it: lesson 02 (numeric derivatives; its conventions are repeated below). About 40 minutes.*
 #
-# A behaviour's object is a name, such as "shoes"; a model needs numbers. An **embedding table** has one row of $E$
-# numbers for each of $V$ values, and looking up is nothing but taking rows. Section "behaviour embedding" of the paper:
+# An object is a name, such as "shoes". A model computes with numbers. The simplest way from one to the other is a **table**:
+# each name has a row of $E$ numbers, at first random, and training changes the rows until they serve. Such a row is called an
+# *embedding*. The forward pass is nothing but reading rows. The gradient is easy as well, and still it is the part that is
+# written wrong most often, because of names that occur twice.
+#
+# ## The idea, with small numbers
+#
+# A table has 4 rows of 2 numbers. A batch reads the rows 2, 0, 2: three rows come out, and the first and the third are equal.
+#
+# Say more of the outputs' numbers would raise the loss by (1, 10), (2, 20), (3, 30) per unit: one pair for each of the three
+# outputs. What is the gradient of the table? Row 0 was read once, by the second output: it gets (2, 20). Row 2 was read
+# *twice*. If its first number grows a little, both the first and the third output grow, and both change the loss. So it gets
+# the sum, (1, 10) + (3, 30) = (4, 40). Rows 1 and 3 were not read and get nothing.
+#
+# ## The equation
+#
+# In the paper, behaviour $j$ of group $i$ becomes
 #
 # $$ u_{ij} = \mathrm{emb}_i(o_j) + \mathrm{lookup}^t_i(\dots) + \mathrm{lookup}^a_i(a_j), \qquad
-#    \mathrm{emb}_i(o) = \text{its features' embeddings, side by side} $$
+#    \mathrm{emb}_i(o) = \text{the embeddings of its features, side by side} $$
 #
-# This lesson is about $\mathrm{emb}_i$. A feature is one value (a row), a bag of values (the mean of its rows), or a
-# number.
+# This lesson is about $\mathrm{emb}_i$; lesson 04 adds the other two. A feature of an object is one of three: one value, such
+# as its category (a row of a table); several values, such as the words of a query (a *bag*: the mean of their rows); or a
+# number, such as a price.
+#
+# ## The conventions
+#
+# $L$ is the loss, one number. **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**: its entry says how much $L$
+# grows, per unit, if this entry of $Z$ grows a little. $dy$ is given by the layers above, the *upstream gradient*; to test a
+# layer alone we draw it at random and take $L = \sum dy \circ y$, where $\circ$ is the product entry by entry, `*` (lesson 02
+# shows why random). $[\text{condition}]$ is 1 where the condition holds, else 0. `relative_error` is the largest difference
+# of two arrays divided by their largest entry. `scoreboard((name, gradient, array, f))` compares a gradient with numeric
+# derivatives of `f(array)`.
 
 # %%
 import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np.gradcheck import dense, relative_error
-from atrank_np.layers.embedding import bag_backward, bag_forward, lookup_backward, lookup_forward, number_backward, number_forward
+from atrank_np.layers.embedding import (
+    bag_backward,
+    bag_forward,
+    lookup_backward,
+    lookup_forward,
+    number_backward,
+    number_forward,
+)
+
 
 # %% [markdown]
-# ## The slow version: a lookup is a matrix product
+# ## One value: the slow version
 #
-# Give value $v$ the row vector $(0, …, 1, …, 0)$ with the 1 at place $v$. Then $y = \text{one-hot} \cdot \text{table}$:
-# all the products are by 0 but one.
+# $N$ outputs, a table of $V$ rows, $E$ numbers each. `ids[n]` says which row output $n$ reads:
+#
+# $$ y_{ne} = \text{table}_{ids_n,\, e} $$
 # %%
+def lookup_slow(table, ids):  # [V,E], [N] -> [N,E]
+    y = np.zeros((len(ids), table.shape[1]))
+    for n in range(len(ids)):
+        for e in range(table.shape[1]):
+            y[n, e] = table[ids[n], e]
+    return y
+
+
 rng = np.random.default_rng(3)
 N, V, E = 7, 5, 3
-table, ids = rng.standard_normal((V, E)), np.array([2, 0, 2, 4, 1, 2, 4])  # 2 stands there three times, 3 never
-one_hot = np.zeros((N, V))
-one_hot[np.arange(N), ids] = 1
-y, cache = lookup_forward(table, ids)
-assert np.array_equal(one_hot @ table, y) and np.array_equal(table[ids], y)
+table = rng.standard_normal((V, E))
+ids = np.array([2, 0, 2, 4, 1, 2, 4])  # 2 stands there three times, 4 twice, 3 never
+y = table[ids]  # NumPy reads all rows at once
+assert np.array_equal(y, lookup_slow(table, ids))
 
 # %% [markdown]
-# ## The gradient
+# ## Its gradient
 #
-# Symbol by symbol, $y_{ne} = \sum_v \text{one-hot}_{nv}\, \text{table}_{ve}$. The entry $\text{table}_{ve}$ stands in
-# every row $n$ with $\text{ids}_n = v$, each time with factor 1. A number with several uses gets the **sum** of what
-# flows back:
+# Which outputs hold one chosen number $\text{table}_{ve}$? All $y_{ne}$ with $ids_n = v$, each with the factor 1. A number
+# with several uses gets the sum of what comes back from them:
 #
-# $$ d\text{table}_{ve} = \sum_n \text{one-hot}_{nv}\, dy_{ne} = \sum_{n:\ \text{ids}_n = v} dy_{ne} $$
+# $$ dtable_{ve} = \sum_n [ids_n = v]\; dy_{ne} $$
 #
-# Row $v$ collects the upstream rows of all its uses; this is called scatter-add. A value that is not there gets nothing.
+# In words: each upstream row goes back to the row of the table that it was read from, and where several arrive they are
+# added. This is called *scatter-add*.
 # %%
-dy = rng.standard_normal((N, E))
+dy = rng.standard_normal((N, E))  # the upstream gradient
+
+
+def loss(y):
+    return (dy * y).sum()
+
+
+def loss_from_table(table):
+    return loss(lookup_slow(table, ids))
+
+
 dtable = np.zeros((V, E))
 for n in range(N):
-    dtable[ids[n]] += dy[n]  # one n after the other: here += is right
-assert relative_error(dtable, one_hot.T @ dy) < 1e-15
-
-rows = lookup_backward(dy, cache)  # the package's version
-print("touched rows", rows.ids, "of a table of", V, " their gradients", rows.values.shape)
-assert relative_error(dense(rows, table.shape), dtable) < 1e-15
-assert rows.ids.tolist() == [0, 1, 2, 4]  # sorted, each once; row 3 does not appear
+    dtable[ids[n]] += dy[n]
+assert scoreboard(("table", dtable, table, loss_from_table))
 
 # %% [markdown]
-# `Rows(ids, values)` holds the touched rows only. Why not the whole array? The paper's Electronics data have 63,001 items
-# of 64 numbers; a batch of 32 targets with short histories touches some 200 of them. A whole gradient would have 4
-# million entries, nearly all zero, written and read in each step.
-#
-# ## A bag of values, and a number
-#
-# A query is a bag of words. Its embedding is the mean of $m$ rows, so each row has the factor $1/m$, and a word that stands
-# twice has it twice. An empty bag is zeros: it depends on nothing and gives nothing back.
-#
-# $$ y = \frac{1}{m} \sum_{p \in \text{bag}} \text{table}_{\text{ids}_p} \quad\Rightarrow\quad
-#    d\text{table}_v = \sum_{p:\ \text{ids}_p = v} \frac{dy_{\text{bag of } p}}{m_{\text{bag of } p}} $$
-#
-# A price $x$ (standardised by the training data) has no table: $y = x\,w + b$ with a vector $w$ as wide as a feature, so
-# $dw_e = \sum_n x_n\, dy_{ne}$ and $db_e = \sum_n dy_{ne}$.
+# There is a second way to see it. Write a matrix with a 1 in row $n$ at column $ids_n$ and zeros elsewhere (the *one-hot*
+# rows). Then $y = \text{onehot} \cdot \text{table}$ is a matrix product, of which all factors but one per row are 0. The
+# gradient of a product $Y = A B$ by $B$ is $A^\top dY$ (lesson 05 derives it), and $\text{onehot}^\top dy$ is the same sum.
+# Nobody computes it so: for a table of a million rows nearly all products would be by zero.
 # %%
-words, offsets = np.array([1, 1, 3, 0, 2, 1]), np.array([0, 0, 2, 3, 3, 6])  # five bags: (), (1 1), (3), (), (0 2 1)
+one_hot = np.zeros((N, V))
+one_hot[np.arange(N), ids] = 1
+assert np.array_equal(one_hot @ table, y)
+assert relative_error(one_hot.T @ dy, dtable) < 1e-15
+
+# %% [markdown]
+# ## The package's version: only the rows that were read
+#
+# The paper's Electronics data have 63,001 items with 64 numbers each: 4 million numbers. A step of training reads perhaps 200
+# of the rows. A gradient of the whole table would be 4 million numbers, nearly all 0, to be written and read in every step.
+# So `lookup_backward` returns `Rows(ids, values)`: the rows that were read, each once and in order, and what they get.
+# `dense` makes the whole array of it, for comparing.
+# %%
+_, cache = lookup_forward(table, ids)
+rows = lookup_backward(dy, cache)
+print("rows", rows.ids.tolist(), "of", V, "; values", rows.values.shape)
+assert rows.ids.tolist() == [0, 1, 2, 4]  # row 3 was not read
+assert relative_error(dense(rows, (V, E)), dtable) < 1e-15
+
+pencil = lookup_backward(np.array([[1.0, 10], [2, 20], [3, 30]]), np.array([2, 0, 2]))
+print("with a pencil: rows", pencil.ids.tolist(), "get", pencil.values.tolist())
+assert pencil.ids.tolist() == [0, 2]
+assert pencil.values.tolist() == [[2, 20], [4, 40]]
 
 
-def bag_slow(table):
+# %% [markdown]
+# ## Several values: a bag
+#
+# A query is a bag of words. Its embedding is the mean of its words' rows. For bag $i$ with $m_i$ words:
+#
+# $$ y_{ie} = \frac{1}{m_i} \sum_{p \in \text{bag } i} \text{table}_{ids_p,\, e} $$
+#
+# Example: the bag (1, 1, 3) has $m = 3$, so $y = \frac13 (2\,\text{row}_1 + \text{row}_3)$. If 6 comes back to $y$, row 1
+# gets $\frac23 · 6 = 4$ and row 3 gets 2. An empty bag gives zeros; it depends on nothing, so nothing goes back.
+#
+# For the gradient ask again where $\text{table}_{ve}$ stands: at every place $p$ with $ids_p = v$, in the sum of that place's
+# bag, with the factor $1/m_i$. So each place adds $dy_i / m_i$ to its row:
+#
+# $$ dtable_{ve} = \sum_i \sum_{p \in \text{bag } i} [ids_p = v]\; \frac{dy_{ie}}{m_i} $$
+#
+# In memory all bags lie one after another; bag $i$ is `words[offsets[i] : offsets[i + 1]]`.
+# %%
+words = np.array([1, 1, 3, 0, 2, 1, 4])
+offsets = np.array([0, 0, 3, 4, 4, 7])  # five bags: (), (1 1 3), (0), (), (2 1 4)
+
+
+def bag_slow(table):  # [V,E] -> [5,E]
     y = np.zeros((5, E))
     for i in range(5):
         bag = words[offsets[i] : offsets[i + 1]]
@@ -83,53 +162,81 @@ def bag_slow(table):
     return y
 
 
+dy_bag = rng.standard_normal((5, E))
+
+
+def loss_of_bags(table):
+    return (dy_bag * bag_slow(table)).sum()
+
+
+dtable_bag = np.zeros((V, E))
+for i in range(5):
+    bag = words[offsets[i] : offsets[i + 1]]
+    for v in bag:
+        dtable_bag[v] += dy_bag[i] / len(bag)
+assert scoreboard(("table, bags", dtable_bag, table, loss_of_bags))
 y_bag, bag_cache = bag_forward(table, words, offsets)
-assert relative_error(bag_slow(table), y_bag) < 1e-15 and not y_bag[[0, 3]].any()
-
-price, w, b = rng.standard_normal(N), rng.standard_normal(E), rng.standard_normal(E)
-dw, db = number_backward(dy, number_forward(price, w, b)[1])
-assert scoreboard(
-    ("table", dtable, table, lambda table: (dy * table[ids]).sum()),
-    ("table, bags", bag_backward(dy[:5], bag_cache), table, lambda table: (dy[:5] * bag_slow(table)).sum()),
-    ("w of a price", dw, w, lambda w: (dy * (price[:, None] * w + b)).sum()),
-    ("b of a price", db, b, lambda b: (dy * (price[:, None] * w + b)).sum()),
-)
+assert relative_error(y_bag, bag_slow(table)) < 1e-15
+assert relative_error(dense(bag_backward(dy_bag, bag_cache), (V, E)), dtable_bag) < 1e-15
 
 # %% [markdown]
-# Features stand side by side, and so do their gradients: the first columns of $du$ belong to the first feature, and so on.
-# There is nothing to compute, only to cut at the same places:
+# ## A number
+#
+# A price has no table. It becomes a row by a vector $w$ and a vector $b$, both learned: $y_{ne} = x_n\, w_e + b_e$, where
+# $x_n$ is the price, standardised (minus the mean, divided by the standard deviation of the training data). $w_e$ stands in
+# each row $n$ with the factor $x_n$, and $b_e$ in each row with the factor 1:
+#
+# $$ dw_e = \sum_n x_n\, dy_{ne} \qquad db_e = \sum_n dy_{ne} $$
 # %%
-du = rng.standard_normal((N, 2 * E))
-left, right = np.split(du, [E], axis=1)
-assert scoreboard(
-    (
-        "side by side",
-        dense(lookup_backward(left, ids), (V, E)) + dense(lookup_backward(right, ids[::-1]), (V, E)),
-        table,
-        lambda table: (du * np.concatenate([table[ids], table[ids[::-1]]], axis=1)).sum(),
-    ),
-)
+price = rng.standard_normal(N)
+w = rng.standard_normal(E)
+b = rng.standard_normal(E)
+dw = price @ dy
+db = dy.sum(0)
+
+
+def loss_from_w(w):
+    return loss(price[:, None] * w + b)
+
+
+def loss_from_b(b):
+    return loss(price[:, None] * w + b)
+
+
+assert scoreboard(("w", dw, w, loss_from_w))
+assert scoreboard(("b", db, b, loss_from_b))
+_, number_cache = number_forward(price, w, b)
+package_dw, package_db = number_backward(dy, number_cache)
+assert relative_error(package_dw, dw) < 1e-15
+assert relative_error(package_db, db) < 1e-15
 
 # %% [markdown]
-# Here both features used the *same* table, as the category of an item and that of a coupon do. Then both gradients go to
-# it.
+# ## Side by side, and one table for two features
 #
-# ## With a pencil
-#
-# A table of 4 rows, looked up at 2, 0, 2, with the upstream rows (1, 10), (2, 20), (3, 30). Row 0 gets (2, 20); row 2 gets
-# (1, 10) + (3, 30) = (4, 40); rows 1 and 3 get nothing.
+# The features of an object stand side by side: with two features of width $E$ the row has $2E$ numbers. What comes back is
+# cut at the same place. There is nothing to compute. But two features may use the *same* table: an item and a coupon have the
+# same shops. Then the table has two users, and what comes back from both is added.
 # %%
-pencil_ids, pencil_dy = np.array([2, 0, 2]), np.array([[1.0, 10], [2, 20], [3, 30]])
-pencil = lookup_backward(pencil_dy, pencil_ids)
-print("rows", pencil.ids, "get", pencil.values.tolist())
-assert pencil.ids.tolist() == [0, 2] and pencil.values.tolist() == [[2, 20], [4, 40]]
+first, second = ids, ids[::-1]
+both = np.concatenate([table[first], table[second]], axis=1)  # [N, 2E]
+dboth = rng.standard_normal(both.shape)
+
+
+def loss_of_both(table):
+    return (dboth * np.concatenate([table[first], table[second]], axis=1)).sum()
+
+
+dfirst, dsecond = dboth[:, :E], dboth[:, E:]
+from_first = dense(lookup_backward(dfirst, first), (V, E))
+from_second = dense(lookup_backward(dsecond, second), (V, E))
+assert scoreboard(("two users", from_first + from_second, table, loss_of_both))
 
 # %% [markdown]
 # ## The picture
 #
-# Left: each upstream row travels to the table row that it came from; three of them meet at row 2, two at row 4. Right: what
-# `dtable[ids] += dy` makes of it. NumPy first reads all rows, adds, then writes them back; a row that is written three
-# times keeps only the last.
+# Left: each upstream row goes to the row of the table that it was read from; three of them meet at row 2 (red), two at row 4.
+# Middle: the right gradient. Right: what the short line `dtable[ids] += dy` gives. NumPy reads all the rows first, then adds,
+# then writes them back. A row that is written three times keeps only the last result, and two shares are lost (red numbers).
 # %%
 lost = np.zeros((V, E))
 lost[ids] += dy
@@ -143,49 +250,60 @@ with figure("03_scatter_add", columns=3, size=(11, 4.2)) as (fig, axes):
         axes[0].text(-0.15, n, f"dy of id {v}", ha="right", va="center", color=colour if v == 2 else "k")
     for v in range(V):
         axes[0].text(6.15, v + 1, f"row {v}", va="center", color="C3" if v == 2 else "k")
-    axes[0].set(xlim=(-2.6, 7.6), ylim=(7, -1), title="scatter-add: what meets is added")
+    axes[0].set(xlim=(-2.6, 7.6), ylim=(7, -1), title="scatter-add: shares of one row are added")
     axes[0].axis("off")
-    for axis, gradient, title in ((axes[1], dtable, "sum over all uses"), (axes[2], lost, "dtable[ids] += dy")):
+    panels = (
+        (axes[1], dtable, "right: the sum over all uses"),
+        (axes[2], lost, "wrong: dtable[ids] += dy"),
+    )
+    for axis, gradient, title in panels:
         axis.imshow(gradient, cmap="RdBu", vmin=-limit, vmax=limit)
         for v, e in np.ndindex(V, E):
             bad = abs(gradient[v, e] - dtable[v, e]) > 1e-12
             weight = "bold" if bad else "normal"
             axis.text(e, v, f"{gradient[v, e]:.2f}", ha="center", va="center", color="C3" if bad else "k", weight=weight)
-        axis.set(title=title, xticks=[], yticks=range(V), yticklabels=[f"row {v}" for v in range(V)])
+        axis.set(title=title, xticks=range(E), yticks=range(V), yticklabels=[f"row {v}" for v in range(V)])
+        axis.set_xlabel("column of the table")
         axis.spines[:].set_visible(False)
-    axes[2].set_xlabel("red: repeats are lost")
 
 # %% [markdown]
 # ## What people get wrong
+#
+# 1. **`dtable[ids] += dy`**, as in the picture. Without repeated ids it is right, so a test with the ids 0, 1, 2 does not
+#    find it. Use `np.add.at`, or sort the ids and add up equal ones, as the package does.
+# 2. **The $1/m$ of the bag is forgotten.** Then a query of ten words moves its rows ten times too far.
+# 3. **`table[ids] -= rate * dy`** as the step of training: the same mistake once more. Sum first, then write each row once.
+# 4. **Row 0 learns.** In this package id 0 means `unknown`: an object never seen in training. Its row must stay zero. The
+#    layer does not know that; the model leaves row 0 out when it collects gradients.
 # %%
-last = np.allclose(lost[2], dy[5])
-print(f"1. dtable[ids] += dy: error {relative_error(lost, dtable):.2f}; row 2 holds only its last use: {last}")
-assert relative_error(lost, dtable) > 0.1 and last
-unique = np.zeros((V, E))
-unique[[2, 0, 4]] += dy[[0, 1, 3]]  # why nobody notices: without repeats the two are the same
-assert np.array_equal(unique, dense(lookup_backward(dy[[0, 1, 3]], np.array([2, 0, 4])), (V, E)))
-
-no_size = np.zeros((V, E))
-np.add.at(no_size, words, dy[np.repeat(np.arange(5), np.diff(offsets))])
-error = relative_error(no_size, dense(bag_backward(dy[:5], bag_cache), (V, E)))
-print(f"2. a bag's gradient without 1/size: error {error:.2f}; long bags shout")
-assert error > 0.1
-
-row_zero = dense(rows, table.shape)[0]
-print("3. id 0 is `unknown`, a row that must stay zero, but this gradient of it is", row_zero.round(2))
-assert row_zero.any()  # the layer does not know; the model leaves row 0 out, in Gradients.total
-
-shifted = table.copy()
-shifted[ids] -= 0.1 * dy  # 4. the same fault once more, in the update of the table
-right_step = table.copy()
-right_step[rows.ids] -= 0.1 * rows.values  # ids are unique here, so this is safe
-off = np.abs(shifted - right_step).max()
-print(f"4. table[ids] -= lr·dy steps wrong by up to {off:.2f}; sum first, then write each row once")
-assert off > 0.05
+for seed in range(10):
+    draw = np.random.default_rng(seed)
+    upstream = draw.standard_normal((N, E))
+    right = dense(lookup_backward(upstream, ids), (V, E))
+    short = np.zeros((V, E))
+    short[ids] += upstream
+    assert np.array_equal(short[2], upstream[5])  # only the last of three uses is left
+    assert relative_error(short, right) > 0.1
+    few = np.array([2, 0, 4])  # no repeats
+    short_few = np.zeros((V, E))
+    short_few[few] += upstream[:3]
+    assert np.array_equal(short_few, dense(lookup_backward(upstream[:3], few), (V, E)))
+    no_size = np.zeros((V, E))
+    np.add.at(no_size, words, dy_bag[np.repeat(np.arange(5), np.diff(offsets))])
+    stepped = table.copy()
+    stepped[ids] -= 0.1 * upstream
+    assert np.abs(stepped - (table - 0.1 * right)).max() > 0.05
+print(f"1. dtable[ids] += dy: error {relative_error(short, right):.2f} in the last of ten draws; without repeats none")
+print(f"2. a bag's gradient without 1/m: error {relative_error(no_size, dtable_bag):.2f}")
+print(f"3. a step with table[ids] -= …: off by up to {np.abs(stepped - (table - 0.1 * right)).max():.2f}")
+print("4. the layer's gradient for row 0:", dense(rows, (V, E))[0].round(2))
+assert relative_error(no_size, dtable_bag) > 0.3
+assert dense(rows, (V, E))[0].any()
 
 # %% [markdown]
 # ## Your turn
 #
-# Write the scatter-add and the bag's backward pass: `python -m lessons.exercises check 03` (from the repository's root).
+# A difference of two rows, a bag whose words have weights, and a bag that keeps the largest number of each column:
+# `python -m lessons.exercises check 03` (from the repository's root).
 # %%
-print("lesson 03 done: a lookup's gradient adds up the upstream rows of equal ids, and touches no other row")
+print("lesson 03 done: a row of a table gets the sum of what comes back from all its uses, and no other row gets anything")

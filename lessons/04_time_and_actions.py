@@ -1,15 +1,44 @@
 # %% [markdown]
-# # Lesson 04. Time buckets, actions, and the sum u
+# # Lesson 04. Time, action, and the sum u
 #
-# *Before it: lesson 03 (lookup and its scatter-add). About 20 minutes.*
+# *Before it: lesson 03 (a row of a table gets the sum of what comes back from its uses). About 35 minutes.*
 #
-# What was done, and how long ago? Behaviour $j$ of group $i$ is embedded as a **sum** of three parts, all $b_i$ wide:
+# Lesson 03 made a row of numbers of an object. But a behaviour is more than its object. Something viewed an hour ago says
+# more about the next click than something viewed a year ago, and to buy says more than to view. So when it was, and what was
+# done, must come into the row as well. The paper does it in the simplest way: it looks both up in tables and adds.
+#
+# ## The idea, with small numbers
+#
+# Say the object's row is (1, 2). The table of times has the row (0.5, 0) for "this week", the table of actions the row (0,
+# −1) for "bought". Then the behaviour is $u = (1, 2) + (0.5, 0) + (0, -1) = (1.5, 1)$.
+#
+# If the loss would rise by (3, 4) per unit of $u$, it would also rise by (3, 4) per unit of each of the three parts: to add
+# is to pass on. So each of the three rows gets (3, 4).
+#
+# What is a row of the table of times? Time is a number, a table has rows. So time is cut into **buckets** that double: less
+# than one day, 1, 2 to 3, 4 to 7, 8 to 15 days, and so on. The number of doublings from 1 to a year is less than 9, so a few
+# rows are enough, and recent times are told apart finely, old ones roughly.
+#
+# ## The equation
+#
+# Behaviour $j$ of group $i$ (items, queries, …), which did action $a_j$ to object $o_j$ at time $t_j$:
 #
 # $$ u_{ij} = \mathrm{emb}_i(o_j) + \mathrm{lookup}^t_i(\mathrm{bucketize}_i(t_j)) + \mathrm{lookup}^a_i(a_j) $$
 #
-# The time table and the action table belong to the group. The time is the time *elapsed* from the behaviour to the moment
-# of ranking, cut into buckets that double: $[0,1) \to 0$, $[1,2) \to 1$, $[2,4) \to 2$, …, $[2^k, 2^{k+1}) \to k+1$
-# units; the last bucket is open.
+# All three parts are $b_i$ numbers wide. Each group has its own table of times and of actions. bucketize takes the time
+# *elapsed* from the behaviour to the moment of ranking, in units of one day (the schema of a data set may say another):
+#
+# $$ [0,1) \to 0, \quad [1,2) \to 1, \quad [2,4) \to 2, \quad \dots, \quad [2^k, 2^{k+1}) \to k+1, \quad
+#    \text{the last bucket is open} $$
+#
+# ## The conventions
+#
+# $L$ is the loss, one number. **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**: its entry says how much $L$
+# grows, per unit, if this entry of $Z$ grows a little. $du$ is given by the layers above, the *upstream gradient*; to test
+# this layer alone we draw it at random and take $L = \sum du \circ u$, where $\circ$ is the product entry by entry, `*`.
+# $[\text{condition}]$ is 1 where the condition holds, else 0. `relative_error` is the largest difference of two arrays
+# divided by their largest entry. `scoreboard((name, gradient, array, f))` compares a gradient with numeric derivatives of
+# `f(array)`. (Lesson 02 explains all of this.)
 
 # %%
 import numpy as np
@@ -17,167 +46,239 @@ from _common import figure, scoreboard
 
 from atrank_np.datasets.packing import bucketize
 from atrank_np.gradcheck import dense, relative_error
-from atrank_np.layers.embedding import lookup_backward, lookup_forward
+from atrank_np.layers.embedding import lookup_backward
 from atrank_np.metrics import user_auc
 
-DAY = 86400  # seconds: the unit of a bucket that the schema gives if it says nothing else
+DAY = 86400  # seconds: the unit, if the schema gives no other
 
 
 # %% [markdown]
-# ## The slow version: walk up the doublings
+# ## Buckets: the slow version
+#
+# Walk up the doublings until the elapsed time is below the end of the bucket.
 # %%
 def bucket_slow(elapsed, unit, buckets):
-    units, bucket, end = elapsed // unit, 0, 1
+    units = elapsed // unit  # whole days: 23:59:59 is no full day
+    bucket = 0
+    end = 1
     while units >= end:  # bucket 0 ends at 1, bucket 1 at 2, bucket 2 at 4, …
-        bucket, end = bucket + 1, 2 * end
+        bucket += 1
+        end *= 2
     return min(bucket, buckets - 1)
 
 
 # %% [markdown]
-# The number of doublings is the number of binary digits, the **bit length**: 0 has none, 1 has one, 2 and 3 (10, 11) have
-# two, 4 to 7 (100 … 111) have three. So
-# $\mathrm{bucket} = \min(\text{bit length of } \lfloor \text{elapsed}/\text{unit} \rfloor,\ \text{buckets} - 1)$, exact
-# in whole numbers. The pencil table:
+# There is a faster way. Write the number of days in binary: 1 is 1, 2 and 3 are 10 and 11, 4 to 7 are 100 to 111. Each
+# doubling adds one digit. So the bucket is the **number of binary digits** of the whole days (0 has none), and no more than
+# the last:
+#
+# $$ \mathrm{bucket} = \min(\text{binary digits of } \lfloor \text{elapsed}/\text{unit} \rfloor,\ \text{buckets} - 1) $$
+#
+# In Python it is `int.bit_length`; the package's `bucketize` does it for whole arrays. It is exact at each edge, which a
+# logarithm is not (see the end). We compare on both sides of every edge.
 # %%
 print(" days   binary   bucket")
 for days in (0, 1, 2, 3, 4, 7, 8, 100):
-    print(f"{days:5}  {days:7b}  {bucket_slow(days * DAY, DAY, 14):7}")
-    assert bucket_slow(days * DAY, DAY, 14) == days.bit_length()
-edges = np.array([e for k in range(45) for e in (2**k - 1, 2**k, 2**k + 1)])
+    bucket = bucket_slow(days * DAY, DAY, 14)
+    print(f"{days:5}  {days:7b}  {bucket:7}")
+    assert bucket == days.bit_length()
+
+edges = []
+for k in range(45):
+    edges += [2**k - 1, 2**k, 2**k + 1]
+edges = np.array(edges)
 for unit, buckets in ((1, 14), (DAY, 14), (3600, 6), (1, 64)):
-    slow = [bucket_slow(int(e) * unit, unit, buckets) for e in edges]
-    assert bucketize(edges * unit, unit, buckets).tolist() == slow  # the package, on both sides of every edge
-assert bucketize(np.array([DAY - 1]), DAY, 14)[0] == 0  # 23:59:59 is no full day
+    slow = [bucket_slow(int(edge) * unit, unit, buckets) for edge in edges]
+    assert bucketize(edges * unit, unit, buckets).tolist() == slow
 
 # %% [markdown]
-# ## The target's u
+# ## The target
 #
-# The object to be ranked passes through the same block of its own group, so that it lives in the same space as the
-# history. It happens now: elapsed time 0, bucket 0. Its action is a **constant of the group** (the schema's
-# `target_action`), for positives and negatives alike: a negative never happened, it has no action of its own.
+# The object that is to be ranked goes through the same block, so that it lives in the same space as the history. When is it?
+# Now: its elapsed time is 0, so its bucket is 0. What is its action? We do not know whether it will be bought; above all, a
+# *negative* (an object that was not chosen) has no action. So the action of a target is a constant of the group, the same for
+# positives and negatives (`target_action` in the schema). At the end you see what happens otherwise.
 #
-# ## The gradient
+# ## The gradient, one rule at a time
 #
-# Atoms: $e = \text{table}[o]$, $t = \text{time}[\text{bucket}]$, $a = \text{action}[\ldots]$, $u = e + t + a$. A sum
-# hands $du$ to each of its terms unchanged, and each table does what it did in lesson 03: it collects by *its own* index.
+# We name the parts. For row $j$ of a batch:
 #
-# $$ de = dt = da = du \qquad d\text{time}_k = \sum_{j:\ \text{bucket}_j = k} du_j \qquad
-#    d\text{action}_r = \sum_{j:\ \text{action of } j\, =\, r} du_j $$
+# $$ e_{jc} = \text{table}_{o_j, c} \qquad t_{jc} = \text{time}_{k_j, c} \qquad a_{jc} = \text{action}_{r_j, c} \qquad
+#    u_{jc} = e_{jc} + t_{jc} + a_{jc} $$
+#
+# with the bucket $k_j$ and the action's row $r_j$. Five behaviours, then two targets, in one batch:
 # %%
 rng = np.random.default_rng(4)
-E, history, targets = 3, 5, 2  # five behaviours, then two targets, in one block
+E = 3
 objects = np.array([1, 4, 2, 4, 1, 2, 3])
 elapsed = np.array([90, 8, 3, 1, 0, 0, 0]) * DAY
 bucket = bucketize(elapsed, DAY, 6)
 action = np.array([0, 0, 1, 0, 2, 0, 0])  # view, view, buy, view, search; the targets: view
-table, time, act = (rng.standard_normal((rows, E)) for rows in (5, 6, 3))
-print("buckets", bucket, " actions", action)
-assert bucket.tolist() == [5, 4, 2, 1, 0, 0, 0]  # 90 days would be bucket 7; with six buckets the last is open
+print("buckets", bucket)
+assert bucket.tolist() == [5, 4, 2, 1, 0, 0, 0]  # 90 days has 7 digits; with six buckets the last is 5, and open
+
+table = rng.standard_normal((5, E))
+time = rng.standard_normal((6, E))
+actions = rng.standard_normal((3, E))
+e = table[objects]
+t = time[bucket]
+a = actions[action]
+u = e + t + a
+du = rng.standard_normal(u.shape)  # the upstream gradient
 
 
-def u_of(table, time, act):
-    return table[objects] + time[bucket] + act[action]
+def loss(u):
+    return (du * u).sum()
 
-
-rows = list(zip(objects, bucket, action))
-u_slow = np.array([[table[o, c] + time[k, c] + act[a, c] for c in range(E)] for o, k, a in rows])
-assert relative_error(u_slow, u_of(table, time, act)) < 1e-15
-du = rng.standard_normal(u_slow.shape)
-e, t, a = table[objects], time[bucket], act[action]
-loss = lambda u: (du * u).sum()
-grads = [lookup_backward(du, lookup_forward(x, ids)[1]) for x, ids in ((table, objects), (time, bucket), (act, action))]
-assert scoreboard(
-    ("e = emb(o)", du, e, lambda e: loss(e + t + a)),
-    ("t = time[k]", du, t, lambda t: loss(e + t + a)),
-    ("a = action", du, a, lambda a: loss(e + t + a)),
-    ("object table", grads[0], table, lambda x: loss(u_of(x, time, act))),
-    ("time table", grads[1], time, lambda x: loss(u_of(table, x, act))),
-    ("action table", grads[2], act, lambda x: loss(u_of(table, time, x))),
-)
-print("row 0 of the time table collects", (bucket == 0).sum(), "rows: one young behaviour and both targets")
-assert np.allclose(dense(grads[1], time.shape)[0], du[4:].sum(0)) and 3 not in grads[1].ids
 
 # %% [markdown]
-# One line: `dtable, dtime, daction = (lookup_backward(du, ids) for ids in (object, bucket, action))`. The package does
-# this for every group in `CommonSpace.backward`.
+# **The sum.** $e_{jc}$ stands in $u_{jc}$ only, with the factor 1. So $de_{jc} = du_{jc}$; and the same for the other two:
 #
-# ## Sum or concatenation?
+# $$ de = dt = da = du $$
+# %%
+def loss_from_e(e):
+    return loss(e + t + a)
+
+
+def loss_from_t(t):
+    return loss(e + t + a)
+
+
+def loss_from_a(a):
+    return loss(e + t + a)
+
+
+de, dt, da = du, du, du
+assert scoreboard(("e", de, e, loss_from_e))
+assert scoreboard(("t", dt, t, loss_from_t))
+assert scoreboard(("a", da, a, loss_from_a))
+
+# %% [markdown]
+# **The three lookups.** Each table gets its shares by *its own* index, as in lesson 03: what comes back to row $j$ is added
+# to the row that $j$ has read.
 #
-# The paper's formula is a sum, yet its text speaks of "concatenation", and the authors' code concatenates. How different
-# are they? What follows is a product with a matrix $W$ (lesson 05), and a product goes through a sum:
+# $$ dtable_{vc} = \sum_j [o_j = v]\, du_{jc} \qquad dtime_{kc} = \sum_j [k_j = k]\, du_{jc} \qquad
+#    daction_{rc} = \sum_j [r_j = r]\, du_{jc} $$
+# %%
+dtable = lookup_backward(de, objects)
+dtime = lookup_backward(dt, bucket)
+dactions = lookup_backward(da, action)
+
+
+def loss_from_table(table):
+    return loss(table[objects] + time[bucket] + actions[action])
+
+
+def loss_from_time(time):
+    return loss(table[objects] + time[bucket] + actions[action])
+
+
+def loss_from_actions(actions):
+    return loss(table[objects] + time[bucket] + actions[action])
+
+
+assert scoreboard(("object table", dtable, table, loss_from_table))
+assert scoreboard(("time table", dtime, time, loss_from_time))
+assert scoreboard(("action table", dactions, actions, loss_from_actions))
+
+# %% [markdown]
+# Look at row 0 of the table of times. Three rows of the batch have read it: one behaviour of today, and both targets. It gets
+# the sum of the three. Whoever handles history and targets apart must add here too. Row 3 (4 to 7 days) was read by nobody.
 #
-# $$ (e + t + a)\,W = eW + tW + aW = [e\ t\ a] \begin{pmatrix} W \\ W \\ W \end{pmatrix} $$
+# The package does all of this for each group in `CommonSpace.backward`, with the same `lookup_backward`.
+# %%
+assert np.allclose(dense(dtime, time.shape)[0], du[4] + du[5] + du[6])
+assert 3 not in dtime.ids
+
+# %% [markdown]
+# ## Sum or side by side?
 #
-# The sum is a concatenation whose three blocks are forced to be equal. A concatenation has three free matrices, and can
-# give time a width of its own. The sum has fewer numbers to learn, and each table still learns where in the space it
-# writes.
+# The paper's formula is a sum, but its text says "concatenation", and the authors' own code puts time and object side by
+# side. How different is that? The next step of the model is a product with a matrix $W$ (lesson 05), and
+#
+# $$ (e + t + a)\,W = e W + t W + a W = [e\ \ t\ \ a] \begin{pmatrix} W \\ W \\ W \end{pmatrix} $$
+#
+# So the sum is the same as side by side with three *equal* matrices. Side by side, the three may differ, which has more
+# freedom and more numbers to learn. The sum can still write time into columns of its own: the table of times is free to be
+# zero elsewhere.
 # %%
 W = rng.standard_normal((E, 2))
-assert np.allclose(u_slow @ W, np.concatenate([e, t, a], axis=1) @ np.concatenate([W, W, W]))
+side_by_side = np.concatenate([e, t, a], axis=1)
+three_times = np.concatenate([W, W, W])
+assert relative_error(u @ W, side_by_side @ three_times) < 1e-14
 
 # %% [markdown]
-# ## The picture: why doublings?
+# ## The picture: why buckets that double?
 #
-# Gaps between behaviours spread over powers of ten: minutes, weeks, years. Left: the bucket of every elapsed time. Right:
-# 20,000 made-up elapsed times with the spread of a web shop. Equal slices of 100 days put four of five into the first; the
-# doublings give every row of the time table something to learn from. "Yesterday or last week" matters; "day 900 or 907"
-# does not.
+# The time between behaviours spreads over powers of ten: minutes, weeks, years. Left: the bucket of every elapsed time up to
+# 40 days. Right: 20,000 made-up elapsed times, spread as in a shop, in buckets that double and in equal buckets of 100 days.
+# Equal buckets put four of five into the first one, and the other rows of the table learn from next to nothing.
 # %%
 ages = (np.exp(3 + 1.8 * rng.standard_normal(20_000)) * DAY).astype(np.int64)
-share = np.bincount(bucketize(ages, DAY, 14), minlength=14) / len(ages)
+doubling = np.bincount(bucketize(ages, DAY, 14), minlength=14) / len(ages)
 equal = np.bincount(np.minimum(ages // (100 * DAY), 13), minlength=14) / len(ages)
 with figure("04_time_buckets", columns=2, size=(10.5, 4)) as (fig, axes):
     days = np.arange(0, 41, 0.02)
     axes[0].plot(days, bucketize((days * DAY).astype(np.int64), DAY, 14), color="C0")
     for k in range(6):
         axes[0].axvline(2**k, color="0.85", lw=1, zorder=0)
-        axes[0].text(2**k * 1.5, k + 1.12, f"[{2**k}, {2 ** (k + 1)})" if 1 < k < 5 else "", ha="center", fontsize=8)
-    axes[0].set(xlabel="days from the behaviour to the ranking", ylabel="bucket", title="each bucket is as long as all before it")
+    for k in (2, 3, 4):
+        axes[0].text(2**k * 1.5, k + 1.12, f"[{2**k}, {2 ** (k + 1)})", ha="center", fontsize=8)
+    axes[0].set(xlabel="days from the behaviour to the ranking", ylabel="bucket")
+    axes[0].set_title("each bucket is as long as all before it")
     axes[0].text(1.6, 0.1, "bucket 0: targets, and the last 24 hours", fontsize=8, va="center")
     axes[0].set(xticks=[0, 2, 4, 8, 16, 32], ylim=(-0.3, 6.8))
-    axes[1].bar(np.arange(14) - 0.2, share, 0.4, label="buckets that double")
+    axes[1].bar(np.arange(14) - 0.2, doubling, 0.4, label="buckets that double")
     axes[1].bar(np.arange(14) + 0.2, equal, 0.4, color="C1", label="equal buckets of 100 days")
     axes[1].set(xlabel="bucket", xticks=range(14), ylabel="share of behaviours")
-    axes[1].set_title("what each row of the time table gets to see")
+    axes[1].set_title("how often each row of the table is read")
     axes[1].legend()
-assert share.max() < 0.3 < 0.8 < equal.max()
+assert doubling.max() < 0.3
+assert equal.max() > 0.8
 
 # %% [markdown]
 # ## What people get wrong
+#
+# 1. **A logarithm in place of the digits.** $\log_2$ is rounded; just below a large power of two it gives the next bucket.
+#    And 0 has no logarithm.
+# 2. **One bucket per event, kept for ever.** Elapsed time belongs to a behaviour *and a moment of ranking*. The same view is
+#    a day old for one ranking and 40 days for a later one.
+# 3. **The target's own action.** If positives are shown as "buy" and negatives as "view", a model that sees nothing else
+#    ranks perfectly. It has learned the label, not the user. (AUC, lesson 00: the chance that the positive is ranked above
+#    the negative; 0.5 is guessing.)
+# 4. **A behaviour after the moment of ranking.** Its elapsed time is negative. `bucketize` does not complain, so the history
+#    must be cut before.
 # %%
-log2 = lambda n: int(np.log2(n)) + 1  # 1. a logarithm instead of the bit length
-wrong = [k for k in range(1, 60) if log2(2**k - 1) != (2**k - 1).bit_length()]
-print(f"1. int(log2(n)) + 1 is wrong just below 2^{wrong[0]}, 2^{wrong[1]}, …, where log2 rounds up; and n = 0 has no logarithm")
-assert wrong and bucket_slow(2 ** wrong[0] - 1, 1, 64) == wrong[0]
+wrong = []
+for k in range(1, 60):
+    number = 2**k - 1
+    by_logarithm = int(np.log2(number)) + 1
+    if by_logarithm != number.bit_length():
+        wrong.append(k)
+print("1. int(log2(n)) + 1 is wrong for n = 2^k - 1 with k =", wrong)
+assert wrong
 
-event_time, first_ranking, second_ranking = 0, 1 * DAY, 40 * DAY  # 2. one bucket per event, kept for ever
-buckets = [int(bucketize(np.array([r - event_time]), DAY, 14)[0]) for r in (first_ranking, second_ranking)]
-print("2. the same behaviour at two moments of ranking has the buckets", buckets, ": elapsed time is not a property of an event")
-assert buckets == [1, 6]
+event, first_ranking, second_ranking = 0, 1 * DAY, 40 * DAY
+two_buckets = bucketize(np.array([first_ranking - event, second_ranking - event]), DAY, 14)
+print("2. one behaviour, two rankings, buckets", two_buckets.tolist())
+assert two_buckets.tolist() == [1, 6]
 
-label = np.array([1.0, 0, 1, 0, 1, 0])  # 3. the positive shown with its own action, "buy", the negatives with "view"
-own_action = np.array([1.0, 0, 1, 0, 1, 0])
-leak = user_auc(own_action, label, np.array([0, 2, 4, 6])).mean
-print(
-    "3. a model that sees only the target's own action has AUC",
-    leak,
-    ": the label leaked. A constant action gives",
-    user_auc(np.zeros(6), label, np.array([0, 2, 4, 6])).mean,
-)
-assert leak == 1
+label = np.array([1.0, 0, 1, 0, 1, 0])  # three users, each with a positive and a negative
+users = np.array([0, 2, 4, 6])
+own_action = label  # "buy" for the positive, "view" for the negative
+same_action = np.zeros(6)
+print("3. ranked by the target's action alone: AUC", user_auc(own_action, label, users).mean, end=", ")
+print("with the same action for all:", user_auc(same_action, label, users).mean)
+assert user_auc(own_action, label, users).mean == 1
+assert user_auc(same_action, label, users).mean == 0.5
 
-print(
-    "4. a history that holds what came after the ranking: elapsed",
-    -3 * DAY // DAY,
-    "days, bucket",
-    bucketize(np.array([-3 * DAY]), DAY, 14)[0],
-    ", without any error message",
-)
-assert bucketize(np.array([-3 * DAY]), DAY, 14)[0] == 2  # frexp of -3: a history must only hold what is past
+print("4. elapsed -3 days: bucket", bucketize(np.array([-3 * DAY]), DAY, 14)[0], "and no error")
+assert bucketize(np.array([-3 * DAY]), DAY, 14)[0] == 2  # as if it were 3 days
 
 # %% [markdown]
 # ## Your turn
 #
-# Write bucketize and the backward pass of the sum: `python -m lessons.exercises check 04` (from the repository's root).
+# Buckets that grow four times, a hunt for two faults that only some inputs show, and a time between two buckets:
+# `python -m lessons.exercises check 04` (from the repository's root).
 # %%
-print("lesson 04 done: the bucket is a bit length, targets stand at bucket 0, and a sum hands its gradient to every term")
+print("lesson 04 done: the bucket is a number of binary digits, targets are in bucket 0, and a sum passes on to each part")

@@ -1,14 +1,40 @@
 # %% [markdown]
-# # Lesson 07. Softmax and its Jacobian (3)
+# # Lesson 07. Softmax and its derivative (3)
 #
-# *Before it: lesson 02 (numeric derivatives, the scoreboard, random upstream gradients). About 25 minutes.*
+# *Before it: lesson 02 (numeric derivatives; its conventions are repeated below). About 40 minutes.*
 #
-# Attention asks, for every behaviour: how much of each other behaviour should I take? The answer must be weights: not
-# negative, with sum 1. Scores are any numbers. Softmax turns a row of scores $x_1 … x_m$ into a row of weights:
+# Attention asks for every behaviour of a user: how much of each other behaviour shall I take? The answer must be *weights*:
+# none is negative, and their sum is 1. But what a model computes first are *scores*, and they can be any numbers. Softmax
+# turns a row of scores into a row of weights.
 #
-# $$ a_i = \frac{e^{x_i}}{\sum_j e^{x_j}} \qquad (3)\quad A_k = \mathrm{softmax}(\text{scores}),\ \text{row by row} $$
+# ## The idea, with small numbers
 #
-# Its derivative is the first one of this course in which **even the slopes depend on the whole row**.
+# Three behaviours have the scores $0,\ \ln 2,\ 0$ (so about 0, 0.69, 0). Take $e$ to the power of each: $1, 2, 1$. All are
+# positive now. Divide by their sum, 4: the weights are ¼, ½, ¼. A score that is larger by $\ln 2$ has the double weight; a
+# score larger by $\ln 10 \approx 2.3$ would have ten times the weight. Only *differences* of scores count: 5, $5 + \ln 2$, 5
+# give the same weights.
+#
+# ## The equation
+#
+# For a row of scores $x_1 \dots x_m$:
+#
+# $$ a_i = \frac{e^{x_i}}{\sum_{j=1}^m e^{x_j}} \qquad\qquad (3)\quad A_k = \mathrm{softmax}(\text{scores}),\ \text{row by row} $$
+#
+# (The number 3 is the paper's. $k$ counts the paper's latent spaces: it makes attention several times side by side. Here one
+# table of scores is enough.)
+#
+# ## The conventions
+#
+# * $L$ is one number, the loss. For an array $Z$, **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**; its entry
+#   says how much $L$ grows, per unit, if this entry of $Z$ grows a little. In code it is `dZ`.
+# * $da$ is given to us by what comes after the softmax, the *upstream gradient*. To test the layer alone we take random
+#   numbers $da$ and the loss $L = \sum_i da_i\, a_i$, whose derivative by $a_i$ is $da_i$. Why random, you will see below.
+# * $A \circ B$ is the product entry by entry (`A * B`); $\langle a, b\rangle = \sum_i a_i b_i$ is the scalar product of two
+#   rows.
+# * $[i = j]$ is 1 if $i = j$, else 0.
+# * `relative_error(A, B)`: the largest difference of two arrays, divided by their largest entry.
+#   `scoreboard((name, gradient, array, f))` moves each entry of the array a little, watches the number `f(array)`, and says
+#   whether the gradient agrees.
 
 # %%
 import numpy as np
@@ -19,157 +45,266 @@ from atrank_np.layers.attention import softmax_backward, softmax_forward
 
 
 # %% [markdown]
-# ## The slow version, symbol by symbol
+# ## The slow version, as the formula says
 # %%
-def softmax_slow(x):  # [n,m] -> [n,m]
+def softmax_slow(x):  # [n,m] -> [n,m]: n rows, each a softmax of its own
     a = np.zeros_like(x)
-    for row in range(len(x)):
+    for row in range(x.shape[0]):
+        total = 0.0
+        for j in range(x.shape[1]):
+            total += np.exp(x[row, j])
         for i in range(x.shape[1]):
-            a[row, i] = np.exp(x[row, i]) / sum(np.exp(x[row, j]) for j in range(x.shape[1]))
+            a[row, i] = np.exp(x[row, i]) / total
     return a
 
 
+print(softmax_slow(np.array([[0, np.log(2), 0], [5, 5 + np.log(2), 5]])))
 rng = np.random.default_rng(7)
 x = rng.standard_normal((3, 5))
-assert relative_error(softmax_slow(x), softmax_forward(x)[0]) < 1e-15
-assert np.allclose(softmax_slow(x).sum(1), 1)
+assert np.allclose(softmax_slow(x).sum(1), 1)  # every row is a set of weights
 
 # %% [markdown]
-# ## The gradient in atoms
+# ## The gradient, one rule at a time
 #
-# We take the formula apart until each step is one that we know. For one row, with $t = \max_j x_j$:
+# We take the formula apart until each step is one that school taught. For one row, with $t = \max_j x_j$:
 #
-# $$ c_i = x_i - t \qquad e_i = e^{c_i} \qquad z = \sum_i e_i \qquad r = 1/z \qquad a_i = e_i\, r $$
+# $$ c_i = x_i - t \ (F1) \qquad e_i = e^{c_i} \ (F2) \qquad z = \sum_i e_i \ (F3) \qquad r = \frac1z \ (F4)
+#    \qquad a_i = e_i\, r \ (F5) $$
 #
-# Subtracting $t$ changes nothing (it cancels in the quotient), but no exponent is above 0 any more, so nothing overflows.
-# Now backward, last step first. `da` comes from above; we take a random one.
+# Why subtract $t$? $e^{1000}$ is too large for a float64. After F1 no exponent is above 0, so no power is above 1. And only
+# differences count, so the weights stay as they were.
 # %%
 t = x.max(1, keepdims=True)
-c = x - t
-e = np.exp(c)
-z = e.sum(1, keepdims=True)
-r = 1 / z
-a = e * r
+c = x - t  # F1 [n,m]
+e = np.exp(c)  # F2 [n,m]
+z = e.sum(1, keepdims=True)  # F3 [n,1]
+r = 1 / z  # F4 [n,1]
+a = e * r  # F5 [n,m]
+assert relative_error(a, softmax_slow(x)) < 1e-15
 
 da = rng.standard_normal(a.shape)  # the upstream gradient
-dr = (da * e).sum(1, keepdims=True)  # a = e r: r is used by every entry of its row, so their shares add up
-dz = -dr * r**2  # r = 1/z
-de = da * r + dz  # e has two uses: in a itself, and in the sum z, which hands dz to each of its entries
-dc = de * e  # e = exp(c)
-dt = -dc.sum(1, keepdims=True)  # c = x - t: t is used by every entry of its row
-dx = dc  # c = x - t, by x; x also reaches c through t, but look at dt below
+
+
+def loss(a):
+    return (da * a).sum()
+
 
 # %% [markdown]
-# The scoreboard moves every named number a little and watches the loss $\langle da, a \rangle$: the first wrong line of a
-# derivation shows at once.
+# Now backward, the last step first. Two facts are all we use: the derivatives of $uv$, $1/z$ and $e^c$; and that **a number
+# which is used several times gets the sum of what comes back from its uses**.
+#
+# **B5, by r.** $a_i = e_i r$ holds $r$ for every $i$ of the row, each time beside $e_i$. So $dr = \sum_i da_i\, e_i$.
 # %%
-loss = lambda a: (da * a).sum()
-assert scoreboard(
-    ("r = 1/z", dr, r, lambda r: loss(e * r)),
-    ("z = Σ e", dz, z, lambda z: loss(e / z)),
-    ("e = exp(c)", de, e, lambda e: loss(e / e.sum(1, keepdims=True))),
-    ("c = x - t", dc, c, lambda c: loss(np.exp(c) / np.exp(c).sum(1, keepdims=True))),
-    ("t = max x", dt, t, lambda t: loss(np.exp(x - t) / np.exp(x - t).sum(1, keepdims=True))),
-    ("x", dx, x, lambda x: loss(softmax_slow(x))),
-)
-assert np.abs(dt).max() < 1e-15  # nothing flows through the maximum: whatever is subtracted, the weights stay the same
+dr = (da * e).sum(1, keepdims=True)  # B5, by r
+
+
+def loss_from_r(r):
+    return loss(e * r)
+
+
+assert scoreboard(("r = 1/z", dr, r, loss_from_r))
 
 # %% [markdown]
-# ## Collapsed to one line
+# **B4.** $r = 1/z$ has the derivative $-1/z^2 = -r^2$. So $dz = -r^2\, dr$.
+# %%
+dz = -(r**2) * dr  # B4
+
+
+def loss_from_z(z):
+    return loss_from_r(1 / z)
+
+
+assert scoreboard(("z = Σ e", dz, z, loss_from_z))
+
+# %% [markdown]
+# **B3 and B5, by e.** $e_i$ is used twice: in F5 beside $r$, which gives $da_i\, r$; and in the sum F3, where its factor is
+# 1, which gives $dz$. The sum: $de_i = da_i\, r + dz$. Note that $dz$ is the same for the whole row.
+# %%
+de = da * r + dz  # B5 by e, and B3
+
+
+def loss_from_e(e):
+    return loss(e / e.sum(1, keepdims=True))
+
+
+assert scoreboard(("e = exp(c)", de, e, loss_from_e))
+
+# %% [markdown]
+# **B2.** $e^c$ is its own derivative: $dc_i = de_i\, e_i$.
+# %%
+dc = de * e  # B2
+
+
+def loss_from_c(c):
+    return loss_from_e(np.exp(c))
+
+
+assert scoreboard(("c = x - t", dc, c, loss_from_c))
+
+# %% [markdown]
+# **B1.** $c_i = x_i - t$: the factor of $x_i$ is 1, so $dx_i = dc_i$. But $t$ is made from $x$ as well. It stands in each
+# $c_i$ with the factor −1, so $dt = -\sum_i dc_i$. Does something come back to the largest score through it? The check says
+# that $dt = 0$: whatever is subtracted, the weights stay the same. So there is nothing to add.
+# %%
+dt = -dc.sum(1, keepdims=True)  # B1, by t
+dx = dc  # B1, by x
+
+
+def loss_from_t(t):
+    return loss_from_c(x - t)
+
+
+def loss_from_x(x):
+    return loss(softmax_slow(x))
+
+
+assert np.abs(dt).max() < 1e-15
+assert scoreboard(("t = max x", dt, t, loss_from_t))
+assert scoreboard(("x", dx, x, loss_from_x))
+
+# %% [markdown]
+# ## All steps in one line
 #
-# Put the atoms into each other. With $e_i r = a_i$:
+# Put the steps into each other. We use $e_i r = a_i$ twice. First $dz$:
 #
-# $$ dz = -r^2 \sum_j da_j\, e_j = -r \sum_j a_j\, da_j = -r\,\langle a, da\rangle $$
-# $$ dx_i = e_i\,(da_i\, r + dz) = e_i r\,(da_i - \langle a, da\rangle) = a_i\,(da_i - \langle a, da \rangle) $$
+# $$ dz = -r^2 \sum_j da_j\, e_j = -r \sum_j da_j\, a_j = -r\,\langle a, da\rangle $$
 #
-# $\langle a, da\rangle$ is a mean of `da`, weighted by `a`. A score's gradient is positive exactly if its `da` is above it.
+# then $dx$:
+#
+# $$ dx_i = e_i\, de_i = e_i\,(da_i\, r + dz) = e_i r\,(da_i - \langle a, da\rangle) = a_i\,(da_i - \langle a, da\rangle) $$
+#
+# $\langle a, da\rangle$ is a mean of the $da_i$, each counted with its weight $a_i$. So the line says: **compare what more of
+# this weight would do to the loss with what more of a weight does on average, and multiply by the weight.** The sum of $dx$
+# over a row is $\langle a, da \rangle - \langle a, da \rangle = 0$, because the weights sum to 1: what one score gains,
+# others lose.
+#
+# With a pencil: the weights ¼, ½, ¼ from above, and $da = (4, 0, 8)$. The mean is ¼ · 4 + ½ · 0 + ¼ · 8 = 3. The differences
+# are 1, −3, 5. So $dx$ = (¼ · 1, ½ · (−3), ¼ · 5) = (0.25, −1.5, 1.25), with sum 0.
 # %%
 one_line = a * (da - (a * da).sum(1, keepdims=True))
 assert relative_error(one_line, dx) < 1e-14
-assert relative_error(one_line, softmax_backward(da, a)) < 1e-15  # the package's version is this line
-assert np.allclose(one_line.sum(1), 0)  # weight is moved around, never made: the gradients of a row sum to 0
+assert np.allclose(one_line.sum(1), 0)
 
-# %% [markdown]
-# ## The Jacobian that we did not form
-#
-# All derivatives $\partial a_i / \partial x_j$ of a row make a matrix. For $i = j$ it is $a_i - a_i^2$; for $i \ne j$ it is
-# $-a_i a_j$: raising one score takes from all the others. Together $J = \mathrm{diag}(a) - a\,a^\top$. The line above is
-# $dx = J^\top da$ with $2m$ products instead of $m^2$: for a history of 100 behaviours, 200 instead of 10,000 per row.
-# %%
-row = a[0]
-J = np.diag(row) - np.outer(row, row)
-numeric = np.array([numeric_gradient(lambda v, i=i: softmax_slow(v[None])[0, i], x[0].copy()) for i in range(5)])
-assert relative_error(J, numeric) < 1e-7
-assert relative_error(J.T @ da[0], one_line[0]) < 1e-14
-assert np.allclose(J, J.T) and np.allclose(J.sum(0), 0)
-
-# %% [markdown]
-# ## With a pencil
-#
-# Scores $0, \ln 2, 0$ have the exponentials 1, 2, 1, so the weights are ¼, ½, ¼. Let $da = (4, 0, 8)$.
-# The mean is ¼·4 + ½·0 + ¼·8 = 3. The differences are 1, −3, 5. So $dx$ = (¼·1, ½·(−3), ¼·5) = (0.25, −1.5, 1.25).
-# %%
-pencil_a, cache = softmax_forward(np.array([[0, np.log(2), 0]]))
-pencil_dx = softmax_backward(np.array([[4.0, 0, 8]]), cache)
+pencil_a, pencil_cache = softmax_forward(np.array([[0, np.log(2), 0]]))
+pencil_dx = softmax_backward(np.array([[4.0, 0, 8]]), pencil_cache)
 print("weights", pencil_a[0], "  dx", pencil_dx[0], "  their sum", pencil_dx.sum())
-assert np.allclose(pencil_a, [[0.25, 0.5, 0.25]]) and np.allclose(pencil_dx, [[0.25, -1.5, 1.25]])
+assert np.allclose(pencil_dx, [[0.25, -1.5, 1.25]])
+
+# %% [markdown]
+# ## A second way: all derivatives of a row
+#
+# The derivatives $\partial a_i / \partial x_j$ of a row form a table, the **Jacobian**: row $i$ for the weight, column $j$
+# for the score that moves. By the quotient rule $(u/z)' = (u'z - uz')/z^2$, with $u = e^{x_i}$ and $z = \sum_j e^{x_j}$:
+#
+# * $z$ has the derivative $e^{x_j}$ by $x_j$, as only one of its terms holds $x_j$;
+# * $u$ has the derivative $e^{x_i}$ if $i = j$, and 0 otherwise: $[i = j]\, e^{x_i}$.
+#
+# $$ \frac{\partial a_i}{\partial x_j} = \frac{[i = j]\, e^{x_i} z - e^{x_i} e^{x_j}}{z^2} = [i = j]\, a_i - a_i a_j $$
+#
+# On the diagonal this is $a_i(1 - a_i)$, never negative; beside it $-a_i a_j$, never positive: raising one score takes weight
+# from all others. For the weights ¼, ½, ¼ the first row is (3/16, −2/16, −1/16). The chain rule, with the sum over all
+# weights that $x_j$ moves, gives our line again:
+#
+# $$ dx_j = \sum_i da_i\,([i = j]\, a_i - a_i a_j) = da_j a_j - a_j \sum_i da_i a_i = a_j\,(da_j - \langle a, da\rangle) $$
+#
+# This way is shorter on paper. But do not compute it so: for a history of $m = 100$ behaviours the table has $m^2 = 10{,}000$
+# entries per row of scores, and our line needs some $3m = 300$ operations.
+# %%
+weights = a[0]
+J = np.diag(weights) - np.outer(weights, weights)
+numeric = np.zeros((5, 5))
+for i in range(5):
+
+    def weight_i(row, i=i):
+        return softmax_slow(row[None])[0, i]
+
+    numeric[i] = numeric_gradient(weight_i, x[0].copy())
+assert relative_error(J, numeric) < 1e-7
+assert relative_error(da[0] @ J, one_line[0]) < 1e-14
+
+# %% [markdown]
+# ## The package's version
+#
+# `softmax_forward` returns the weights, and as cache the weights once more: the line needs nothing else.
+# `softmax_backward(da, a)` is the line.
+# %%
+package_a, cache = softmax_forward(x)
+assert relative_error(package_a, a) < 1e-15
+assert relative_error(softmax_backward(da, cache), dx) < 1e-14
 
 # %% [markdown]
 # ## The picture
 #
-# Left: the Jacobian of a row: positive on the diagonal, negative elsewhere, each row sums to 0. Middle: what the one line
-# does. Right: two scores and their difference; where one weight is nearly 1, the slope dies. (4) has no $1/\sqrt{d}$ to keep
-# scores small, so a start with small numbers matters.
+# Left: the Jacobian of the weights 0.1, 0.5, 0.25, 0.15. Red cells are negative; each row and each column sums to 0. Middle:
+# the one line at work. The dots are $da$, the dashed line is their weighted mean. The bars are $dx$: the distance from the
+# dashed line up to the dot, times the weight. All dots are positive, and still two bars are negative. Right: two scores only.
+# If one is far ahead, its weight is nearly 1 and the slope $a(1 - a)$ nearly 0: such a row hardly learns any more. Equation
+# (4) has no factor to keep scores small, so the model must start with small numbers (lesson 08 measures it).
 # %%
-with figure("07_softmax", columns=3, size=(12, 3.8)) as (fig, axes):
+with figure("07_softmax", columns=3, size=(12.5, 4)) as (fig, axes):
     weights = np.array([0.1, 0.5, 0.25, 0.15])
     upstream = np.array([2.0, 0.5, 1.5, 0.7])
-    jacobian, mean = np.diag(weights) - np.outer(weights, weights), weights @ upstream
+    names = [f"a={w}" for w in weights]
+    jacobian = np.diag(weights) - np.outer(weights, weights)
     axes[0].imshow(jacobian, cmap="RdBu", vmin=-0.5, vmax=0.5)
     for i, j in np.ndindex(4, 4):
         axes[0].text(j, i, f"{jacobian[i, j]:+.3f}", ha="center", va="center", fontsize=9)
-    axes[0].set(title="∂a$_i$/∂x$_j$ = diag(a) − a aᵀ", xlabel="score j that moves", ylabel="weight i that answers")
-    axes[0].set(xticks=range(4), yticks=range(4), yticklabels=[f"a={w}" for w in weights])
+    axes[0].set(
+        title="∂a$_i$/∂x$_j$ = [i = j] a$_i$ − a$_i$ a$_j$", xlabel="score j, which moves", ylabel="weight i, which changes"
+    )
+    axes[0].set(xticks=range(4), yticks=range(4), xticklabels=["x₁", "x₂", "x₃", "x₄"], yticklabels=names)
     axes[0].spines[:].set_visible(False)
-    axes[1].vlines(np.arange(4) - 0.2, mean, upstream, color="0.6", lw=2)
-    axes[1].plot(np.arange(4) - 0.2, upstream, "o", color="0.4", label="da, from above: all positive")
-    axes[1].axhline(mean, color="C3", ls="--", label=f"their mean under a: <a, da> = {mean:.2f}")
-    axes[1].bar(np.arange(4) + 0.15, weights * (upstream - mean), 0.4, label="dx = a · (grey stroke): sum 0")
+    mean = weights @ upstream
+    places = np.arange(4)
+    axes[1].vlines(places - 0.2, mean, upstream, color="0.6", lw=2)
+    axes[1].plot(places - 0.2, upstream, "o", color="0.4", label="da")
+    axes[1].axhline(mean, color="C3", ls="--", label=f"their weighted mean ⟨a, da⟩ = {mean:.2f}")
+    axes[1].bar(places + 0.15, weights * (upstream - mean), 0.4, label="dx = a · (da − mean), with sum 0")
     axes[1].axhline(0, color="k", lw=0.8)
-    axes[1].set(title="only what differs from the mean gets through", xticks=range(4), ylim=(-0.4, 3))
-    axes[1].set_xticklabels([f"a={w}" for w in weights])
+    axes[1].set(title="only the distance from the mean counts", ylim=(-0.4, 3.1))
+    axes[1].set(xticks=places, xticklabels=names, xlabel="behaviour", ylabel="derivative of the loss")
     axes[1].legend(loc="upper right", fontsize=8)
     gap = np.linspace(-8, 8, 201)
     first = softmax_forward(np.stack([gap, 0 * gap], 1))[0][:, 0]
     axes[2].plot(gap, first, label="weight a₁")
-    axes[2].plot(gap, first * (1 - first), label="its slope a₁ (1 − a₁)")
-    axes[2].set(title="two scores: far apart, no slope is left", xlabel="x₁ − x₂")
+    axes[2].plot(gap, first * (1 - first), label="slope a₁ (1 − a₁)")
+    axes[2].set(title="two scores far apart: the slope vanishes", xlabel="x₁ − x₂", ylabel="weight, slope")
     axes[2].legend(loc="center left", fontsize=8)
 
 # %% [markdown]
 # ## What people get wrong
+#
+# 1. **The denominator is taken as a constant**: $dx = a \circ da$. Then the rows do not sum to 0.
+# 2. **The sum runs along the wrong axis.** `sum(0)` in place of `sum(1)`: with as many rows as columns no shape complains.
+# 3. **The check uses an upstream of ones.** Then $L = \sum_i a_i = 1$ per row, whatever the scores are: the true gradient is
+#    0, and so is ours if it is five times too large. That is why $da$ is random.
+# 4. **No maximum is subtracted.** Large scores give infinity divided by infinity.
 # %%
-wrong = a * da  # 1. the second term forgotten: as if the denominator were a constant
-print(f"1. without the second term: error {relative_error(wrong, dx):.2f}; its rows sum to {wrong.sum(1).round(2)}, not to 0")
-assert relative_error(wrong, dx) > 0.05 and not np.allclose(wrong.sum(1), 0)
-
-ones = np.ones_like(a)  # 2. a check with an upstream of ones: the weights always sum to 1, so every true gradient is 0
-five = 5 * a * (ones - (a * ones).sum(1, keepdims=True))
-print(f"2. five times too large, upstream of ones: largest entry {np.abs(five).max():.0e}, like the true one: nothing is seen")
-assert np.abs(five).max() < 1e-14 and relative_error(5 * dx, dx) > 0.7
-
-with np.errstate(over="ignore", invalid="ignore"):  # 3. no maximum subtracted
-    naive = np.exp(np.array([1000.0, 999])) / np.exp(np.array([1000.0, 999])).sum()
-print("3. without the maximum:", naive, " with it:", softmax_forward(np.array([[1000.0, 999]]))[0][0].round(3))
+for seed in range(10):
+    draw = np.random.default_rng(seed)
+    a, _ = softmax_forward(draw.standard_normal((5, 5)))
+    da = draw.standard_normal((5, 5))
+    true = softmax_backward(da, a)
+    constant_denominator = a * da
+    wrong_axis = a * (da - (a * da).sum(0))
+    five_times = 5 * true
+    assert relative_error(constant_denominator, true) > 0.1
+    assert relative_error(wrong_axis, true) > 0.1
+    assert relative_error(five_times, true) > 0.7
+    assert np.abs(5 * softmax_backward(np.ones((5, 5)), a)).max() < 1e-14  # with ones: zero, as the true one
+print(f"1. constant denominator: error {relative_error(constant_denominator, true):.2f} in the last of ten draws")
+print(f"2. wrong axis: error {relative_error(wrong_axis, true):.2f}")
+print("3. five times too large: with ones the check sees 0 and 0, with random numbers a relative error of 0.8")
+with np.errstate(over="ignore", invalid="ignore"):
+    large = np.array([1000.0, 999])
+    naive = np.exp(large) / np.exp(large).sum()
+print("4. without the maximum:", naive, " with it:", softmax_forward(large[None])[0][0].round(3))
 assert np.isnan(naive).all()
-
-down = np.exp(x) / np.exp(x).sum(0)  # 4. the sum along the wrong axis
-print("4. over the wrong axis the rows sum to", down.sum(1).round(2))
-assert not np.allclose(down.sum(1), 1)
 
 # %% [markdown]
 # ## Your turn
 #
-# Write the backward pass yourself: `python -m lessons.exercises check 07` (from the repository's root).
+# First write the one line from memory. Then derive a softmax that some behaviours may not enter, with a temperature that is
+# learned too: `python -m lessons.exercises check 07` (from the repository's root).
 # %%
-print("lesson 07 done: softmax backward is a (da - <a, da>), from six atoms, with no m × m matrix")
+print("lesson 07 done: dx = a ∘ (da − ⟨a, da⟩), from five small steps, and no m × m table")

@@ -1,38 +1,32 @@
 # %% [markdown]
-# # Lesson 09. Attention vectors (5): the whole backward pass of self-attention
+# # Lesson 09. Self-attention, (2) to (5), and its whole backward pass
 #
-# *Before it: lesson 07 (softmax) and 08 (scores). If you only want to derive attention's backward pass, this lesson is enough
-# alone. About 45 minutes.*
+# *Before it: lesson 07 (softmax) and 08 (scores); lesson 02 for numeric derivatives. About 60 minutes. If you want to derive
+# the backward pass of attention and nothing else, this lesson can be read alone.*
 #
-# Each behaviour asks all behaviours of its history, in $K$ spaces, and takes a weighted sum of what they offer:
+# A history is what a user did so far: $n$ behaviours, such as clicks. Each behaviour is a row of $D$ numbers, and the $n$ rows
+# make the array $S$. Self-attention compares each behaviour with all behaviours of its history. The comparison gives each of
+# them a weight, and the result is a weighted sum: a new row for each behaviour, which holds what matters to it in the others.
+# We say that a behaviour *asks*, and that the others *answer*; in the field's words there are queries, keys and values.
 #
-# $$ (2)\ S_k = F_{P_k}(S) \qquad (4)\ \text{scores} = S_k W_k S^\top \qquad (3)\ A_k = \mathrm{softmax}(\text{scores})
-#    \qquad (5)\ C_k = A_k\, F_{Q_k}(S) $$
+# At the end of this lesson you can derive the gradients on paper, for this attention and for a changed one that you have not
+# seen before. We go slowly: one rule at a time, one line of code for each rule, and one numeric check for each line.
 #
-# (Numbers in brackets are the paper's equations; every sign is explained in the list below.) $S$ is $[n, D]$: $n$ rows of $D$
-# numbers. $F_\theta(x) = \mathrm{relu}(x\,\theta_W + \theta_b)$; the $C_k$, each $[n, d]$ with $d = D/K$, are put side by side.
-# In one space we write: `s` $= S_k$ (queries), `key` $= S W_k^\top$, `v` $= F_{Q_k}(S)$ (values), `x` the scores, `a` the
-# weights, `c` $= C_k$.
+# ## The conventions
 #
-# ## What the signs mean
-#
-# * A history is what a user did so far: $n$ behaviours, such as clicks. $S$ has a row of $D$ numbers for each.
-# * $P_k$ and $Q_k$ are two sets of parameters, each a matrix $[D, d]$ and a bias $[d]$; in code `P_W`, `P_b`, `Q_W`, `Q_b`.
-#   $W_k$ is a matrix $[d, D]$.
-# * $A B$ is the matrix product, `A @ B` in NumPy; $A^\top$ is the transpose, `A.T`.
-# * Softmax makes weights of a row of numbers $x$: $a_i = e^{x_i} / \sum_m e^{x_m}$. They are positive and their sum is 1.
-# * **$dZ$** (in code `dZ`), for any array $Z$, is the derivative of the loss $L$ by $Z$. It has the shape of $Z$, and
-#   $dZ_{ij} = \partial L / \partial Z_{ij}$: how much $L$ grows if this one number grows a little, per unit.
-# * $L$ is one number. In the whole model it comes from the layers above, which hand down $dc$, the **upstream gradient**. Here
-#   there is nothing above, so we make a loss of our own: $L = \sum_{ij} dc_{ij}\, c_{ij}$ with random numbers $dc$, drawn once.
-#   Its derivative by $c$ is $dc$, as it should be. Random, for with equal numbers some wrong gradients would look right.
-# * $A \circ B$ is the product entry by entry, `A * B` in NumPy. So $L$ is the sum over all entries of $dc \circ c$.
+# * **$dZ$**, for any array $Z$, is the derivative of the loss $L$ by $Z$. The loss is one number, so $dZ$ has the shape of $Z$:
+#   $dZ_{ij} = \partial L / \partial Z_{ij}$. It says how fast $L$ grows if this one number grows. In code it is `dZ`.
+# * **The upstream gradient.** In the model, layers above turn the output $c$ into the loss, and hand down $dc$. Here nothing is
+#   above, so we make a loss of our own: $L = \sum_{ij} dc_{ij}\, c_{ij}$, with numbers $dc$ that are drawn once at random. Its
+#   derivative by $c$ is $dc$, as it should be. Random, because with equal numbers some wrong gradients look right (lesson 02).
+# * $A B$ is the matrix product, `A @ B`; $A^\top$ is the transpose, `A.T`. $A \circ B$ is the product entry by entry, `A * B`.
 # * $\langle a, b \rangle = \sum_j a_j b_j$ is the scalar product of two rows.
-# * $[\,\cdot\,]$ around a condition is 1 where it holds and 0 where it does not: $[y > 0]$, in NumPy `(y > 0)`.
+# * $[\,\cdot\,]$ around a condition is 1 where it holds and 0 where it does not: $[y > 0]$ is `(y > 0)`.
 # * $\mathrm{relu}(z) = \max(z, 0)$, entry by entry.
-# * In code, `relative_error(A, B)` is the largest difference of two arrays, divided by their largest entry. `scoreboard` takes
-#   rows of four: a name, our gradient, the array it belongs to, and the rest of the computation as a function of this array, up
-#   to the number $L$. It moves each entry by a little to both sides, watches $L$, and says whether our gradient agrees.
+# * `relative_error(A, B)` is the largest difference of two arrays, divided by the largest entry.
+# * `scoreboard` takes rows of four: a name, our gradient, the array it belongs to, and the rest of the computation as a
+#   function of this array, up to the number $L$. It moves each entry a little up and down, watches $L$, and says whether our
+#   gradient agrees.
 
 # %%
 import numpy as np
@@ -41,77 +35,103 @@ from _common import figure, scoreboard
 from atrank_np.gradcheck import relative_error
 from atrank_np.layers.attention import attention_backward, attention_forward, softmax_forward
 
+# %% [markdown]
+# ## The idea, with numbers that fit in the head
+#
+# One behaviour asks, two answer. All rows have one number only. The one who asks has the **query** 1. The two who answer have
+# the **keys** 0 and ln 3, and the **values** 8 and 4.
+#
+# * The scores are query times key: 0 and ln 3.
+# * The weights are $e^{score}$, divided by their sum: 1 and 3, divided by 4. So they are ¼ and ¾.
+# * The result is the weighted sum of the values: $c$ = ¼ · 8 + ¾ · 4 = 5.
+#
+# Now backward. Let $L = c$, so $dc = 1$. If the first value grows by 1, $c$ grows by its weight: $dv$ = (¼, ¾). And if the
+# first
+# *score* grows? Then weight moves from the second value to the first. The first value, 8, is 3 above the result 5; the second,
+# 4, is 1 below. We shall see that $c$ grows by weight times this distance: $dx$ = (¼ · 3, ¾ · (−1)) = (¾, −¾). Let us try it:
+# %%
+values = np.array([8.0, 4.0])
+
+
+def result(scores):  # [2] -> number
+    e = np.exp(scores)
+    weights = e / e.sum()
+    return weights @ values
+
+
+scores = np.array([0.0, np.log(3)])
+print("result:", result(scores))
+h = 1e-5
+for j in range(2):
+    up, down = scores.copy(), scores.copy()
+    up[j] += h
+    down[j] -= h
+    slope = (result(up) - result(down)) / (2 * h)
+    print(f"score {j} grows: the result grows by {slope:.6f} per unit")
+    assert abs(slope - [0.75, -0.75][j]) < 1e-9
+
 
 # %% [markdown]
-# ## The slow version of one space: one behaviour asks after the other
+# ## The equations
+#
+# The paper does this in $K$ spaces, each with its own parameters. The numbers in brackets are the paper's equation numbers:
+#
+# $$ (2)\ S_k = F_{P_k}(S) \qquad (4)\ \text{scores} = S_k W_k S^\top \qquad (3)\ A_k = \mathrm{softmax}(\text{scores})
+#    \qquad (5)\ C_k = A_k\, F_{Q_k}(S) $$
+#
+# with the perceptron $F_\theta(x) = \mathrm{relu}(x\,\theta_W + \theta_b)$. We take one space, and give each array a short
+# name:
+#
+# | name | what it is | shape | in the paper |
+# |---|---|---|---|
+# | `S` | the behaviours | $[n, D]$ | $S$ |
+# | `s` | queries, relu(S P_W + P_b) | $[n, d]$ | $S_k$ |
+# | `key` | keys, S Wᵀ | $[n, d]$ | in (4), for $s W S^\top = s\,(S W^\top)^\top$ |
+# | `v` | values, relu(S Q_W + Q_b) | $[n, d]$ | $F_{Q_k}(S)$ |
+# | `x` | scores: row $i$ asks, column $j$ answers | $[n, n]$ | (4) |
+# | `a` | weights; each row sums to 1 | $[n, n]$ | $A_k$ |
+# | `c` | the result | $[n, d]$ | $C_k$ |
+#
+# The parameters are `P_W`, `Q_W` $[D, d]$, `P_b`, `Q_b` $[d]$ and `W` $[d, D]$. Here $d = D/K$.
+#
+# ## The slow version
+#
+# It mirrors the equations: one behaviour asks after the other.
 # %%
 def space_slow(S, P_W, P_b, W, Q_W, Q_b):  # [n,D], [D,d], [d], [d,D], [D,d], [d] -> [n,d]
-    c = np.zeros((len(S), len(P_b)))
-    for i in range(len(S)):  # i asks
+    n, d = len(S), len(P_b)
+    c = np.zeros((n, d))
+    for i in range(n):  # i asks
         s_i = np.maximum(S[i] @ P_W + P_b, 0)  # (2)
-        e = [np.exp(s_i @ W @ S[j]) for j in range(len(S))]  # (4)
-        for j in range(len(S)):  # j answers
-            c[i] += e[j] / sum(e) * np.maximum(S[j] @ Q_W + Q_b, 0)  # (3), (5)
+        e = np.zeros(n)
+        for j in range(n):
+            e[j] = np.exp(s_i @ W @ S[j])  # (4)
+        for j in range(n):  # j answers
+            weight = e[j] / e.sum()  # (3)
+            v_j = np.maximum(S[j] @ Q_W + Q_b, 0)
+            c[i] += weight * v_j  # (5)
     return c
 
 
 rng = np.random.default_rng(9)
 n, D, d = 5, 7, 3
-S, dc = rng.standard_normal((n, D)), rng.standard_normal((n, d))  # dc: the upstream gradient, random numbers
-(P_W, Q_W), (P_b, Q_b) = 0.5 * rng.standard_normal((2, D, d)), rng.standard_normal((2, d))
+S = rng.standard_normal((n, D))
+P_W, Q_W = 0.5 * rng.standard_normal((2, D, d))
+P_b, Q_b = rng.standard_normal((2, d))
 W = 0.5 * rng.standard_normal((d, D))
+dc = rng.standard_normal((n, d))  # the upstream gradient
 
 
 # %% [markdown]
-# ## Four rules are all we need
+# ## Forward, one step a line
 #
-# All of them are the chain rule: if $L$ depends on a number $z$ only through other numbers $y_1, y_2, …$, then
-# $dz = \sum_i dy_i\, \partial y_i/\partial z$. If $z$ grows a little, each $y_i$ grows by its slope times that, each moves $L$ by
-# $dy_i$ times its growth, and the changes add up.
-#
-# **1. Product** $Y = A B$, so $Y_{ij} = \sum_p A_{ip} B_{pj}$. Growing $A_{ip}$ by 1 grows each $Y_{ij}$ of row $i$ by $B_{pj}$:
-#
-# $$ dA_{ip} = \sum_j dY_{ij}\, B_{pj} \quad\text{that is}\quad dA = dY\,B^\top \qquad\qquad
-#    dB_{pj} = \sum_i A_{ip}\, dY_{ij} \quad\text{that is}\quad dB = A^\top dY $$
-#
-# If the second factor is a transpose, $Y = A K^\top$, then $B = K^\top$. So $dA = dY\,K$, and $dK = (dB)^\top = dY^\top A$.
-#
-# **2. Softmax** of a row, $a_i = e^{x_i}/z$ with $z = \sum_m e^{x_m}$. Its derivative by $x_j$: only one term of $z$ holds $x_j$,
-# so $\partial z/\partial x_j = e^{x_j}$. The numerator $e^{x_i}$ holds $x_j$ only if $i = j$, so its derivative is
-# $[i = j]\, e^{x_i}$. Now the quotient rule, $(u/z)' = (u' z - u z')/z^2$:
-#
-# $$ \frac{\partial a_i}{\partial x_j} = \frac{[i = j]\, e^{x_i}\, z - e^{x_i}\, e^{x_j}}{z^2}
-#    = [i = j]\,\frac{e^{x_i}}{z} - \frac{e^{x_i}}{z}\,\frac{e^{x_j}}{z} = [i = j]\, a_i - a_i\, a_j $$
-#
-# The chain rule adds up over all weights of the row. The term with $[i = j]$ leaves one summand:
-#
-# $$ dx_j = \sum_i da_i\, \frac{\partial a_i}{\partial x_j} = da_j\, a_j - a_j \sum_i da_i\, a_i
-#    = a_j\,(da_j - \langle a, da\rangle) $$
-#
-# **3. Relu** $y = \max(z, 0)$ has the slope 1 where $z > 0$ and 0 where $z < 0$: $dz = dy \circ [y > 0]$. (At $z = 0$ there is no
-# slope; we take 0.)
-#
-# **4. Several uses add up**: what is used twice gets the sum of two gradients. In $Y = A B + b$ the bias $b$ is used in each row,
-# so $db_j = \sum_i dY_{ij}$.
-#
-# First rule 2 alone, against numeric derivatives. Row $i$ of `numeric` holds $\partial a_i/\partial x_j$ for all $j$.
+# We number the lines. Each does one thing only, and its result has a name. That is half of every derivation.
 # %%
 def softmax(x):  # [n,m] -> [n,m], row by row
-    return softmax_forward(x)[0]
+    a, _ = softmax_forward(x)
+    return a
 
 
-row = rng.standard_normal(4)
-a = softmax(row[None])[0]
-numeric = np.zeros((4, 4))
-for j in range(4):
-    step = np.zeros(4)
-    step[j] = 1e-5
-    numeric[:, j] = (softmax((row + step)[None])[0] - softmax((row - step)[None])[0]) / 2e-5
-assert relative_error(np.diag(a) - np.outer(a, a), numeric) < 1e-8  # [i = j] a_i - a_i a_j
-
-# %% [markdown]
-# ## Forward, every step with a number
-# %%
 zs = S @ P_W + P_b  # F1 [n,d]
 s = np.maximum(zs, 0)  # F2 [n,d] (2)
 key = S @ W.T  # F3 [n,d]
@@ -122,176 +142,347 @@ a = softmax(x)  # F7 [n,n] (3)
 c = a @ v  # F8 [n,d] (5)
 assert relative_error(c, space_slow(S, P_W, P_b, W, Q_W, Q_b)) < 1e-14
 
+
 # %% [markdown]
-# ## Backward, from the last step to the first, one rule at a time
+# ## The chain rule is the only rule
 #
-# B8 belongs to F8, and so on. In index notation the two products of attention are
+# Suppose that $L$ depends on a number $z$ only through the numbers $y_1, y_2, \dots$ Then
 #
-# $$ da_{ij} = \sum_p dc_{ip}\, v_{jp} \quad dv_{jp} = \sum_i a_{ij}\, dc_{ip} \qquad
-#    ds_{ip} = \sum_j dx_{ij}\, key_{jp} \quad dkey_{jp} = \sum_i dx_{ij}\, s_{ip} $$
+# $$ dz = \sum_i dy_i\, \frac{\partial y_i}{\partial z} $$
 #
-# Value $j$ was given to every reader $i$, and key $j$ was met by every query $i$: their gradients sum over $i$.
+# If $z$ grows a little, each $y_i$ grows by its slope times that, each moves $L$ by $dy_i$ times its growth, and the changes
+# add up. We go through the lines from F8 to F1. At each line we know the gradient of its result, and ask for that of its
+# inputs.
+#
+# ## B8. A product: $c = a\,v$
+#
+# In index notation $c_{ip} = \sum_j a_{ij}\, v_{jp}$. Which entries of $c$ hold the number $a_{ij}$? Those of row $i$, and
+# $\partial c_{ip} / \partial a_{ij} = v_{jp}$. So the chain rule sums over $p$:
+#
+# $$ da_{ij} = \sum_p dc_{ip}\, v_{jp} \qquad\text{as a matrix product}\qquad da = dc\; v^\top $$
+#
+# Which entries hold $v_{jp}$? Those of column $p$, one for each reader $i$, and $\partial c_{ip} / \partial v_{jp} = a_{ij}$:
+#
+# $$ dv_{jp} = \sum_i a_{ij}\, dc_{ip} \qquad\text{that is}\qquad dv = a^\top dc $$
+#
+# **Rule 1, for every product $Y = A B$: $dA = dY\, B^\top$ and $dB = A^\top dY$.** You need not remember the order: $dA$ must
+# have the shape of $A$, and only one order gives it. (If all sizes are equal, every order has the right
+# shape. Then only the index notation tells.)
 # %%
-da = dc @ v.T  # B8, rule 1, by the first factor of c = a v
-dv = a.T @ dc  # B8, rule 1, by the second
-dx = a * (da - (a * da).sum(1, keepdims=True))  # B7, rule 2 in each row
-ds = dx @ key  # B6, rule 1: x = s keyᵀ, a transpose, so ds has key and not keyᵀ …
-dkey = dx.T @ s  # B6 … and dkey has dx transposed
-dzv = dv * (v > 0)  # B5, rule 3
-dQ_W = S.T @ dzv  # B4, rule 1
-dQ_b = dzv.sum(0)  # B4, rule 4: the bias is used in every row
-dW = dkey.T @ S  # B3, rule 1: key = S Wᵀ, a transpose again
-dzs = ds * (s > 0)  # B2, rule 3
-dP_W = S.T @ dzs  # B1, rule 1
-dP_b = dzs.sum(0)  # B1, rule 4
-dS_query = dzs @ P_W.T  # B1: S is used three times, here as the one who asks …
-dS_key = dkey @ W  # B3 … here as the one who is found …
-dS_value = dzv @ Q_W.T  # B4 … and here as the one who gives
-dS = dS_query + dS_key + dS_value  # rule 4
-
-
-def loss(c):
+def from_c(c):
     return (dc * c).sum()
 
 
-def loss_from_x(x):
-    return loss(softmax(x) @ v)
+def from_a(a):  # the rest of the computation, from the weights on
+    return from_c(a @ v)
 
 
-def loss_from_zs(zs):
-    return loss_from_x(np.maximum(zs, 0) @ key.T)
+def from_v(v):
+    return from_c(a @ v)
 
 
-def whole(_):  # the scoreboard moves one of its arrays in place, so the argument is not needed
-    return loss(space_slow(S, P_W, P_b, W, Q_W, Q_b))
-
-
-assert scoreboard(
-    ("a", da, a, lambda a: loss(a @ v)),
-    ("v", dv, v, lambda v: loss(a @ v)),
-    ("x scores", dx, x, loss_from_x),
-    ("s", ds, s, lambda s: loss_from_x(s @ key.T)),
-    ("key", dkey, key, lambda key: loss_from_x(s @ key.T)),
-    ("zv", dzv, zv, lambda zv: loss(a @ np.maximum(zv, 0))),
-    ("zs", dzs, zs, loss_from_zs),
-    ("P_W", dP_W, P_W, whole),
-    ("P_b", dP_b, P_b, whole),
-    ("W_k", dW, W, whole),
-    ("Q_W", dQ_W, Q_W, whole),
-    ("Q_b", dQ_b, Q_b, whole),
-    ("S as query", dS_query, S, lambda S: loss_from_zs(S @ P_W + P_b)),
-    ("S as key", dS_key, S, lambda S: loss_from_x(s @ (S @ W.T).T)),
-    ("S as value", dS_value, S, lambda S: loss(a @ np.maximum(S @ Q_W + Q_b, 0))),
-    ("S", dS, S, whole),
-)
+da = dc @ v.T  # B8, by a
+dv = a.T @ dc  # B8, by v
+assert scoreboard(("a", da, a, from_a), ("v", dv, v, from_v))
 
 
 # %% [markdown]
-# ## Collapsed, and lean in memory
+# ## B7. Softmax: $a = \mathrm{softmax}(x)$
 #
-# $$ dv = a^\top dc \qquad dx_{ij} = a_{ij}\,(\langle dc_i, v_j\rangle - \langle a_i, da_i\rangle) \qquad
-#    ds = dx\; key \qquad dkey = dx^\top s $$
+# Each row is for itself, so we leave the row's index away: $a_i = e^{x_i} / z$ with $z = \sum_m e^{x_m}$. What is
+# $\partial a_i / \partial x_j$? In the sum $z$ only one term holds $x_j$, so $\partial z/\partial x_j = e^{x_j}$. The numerator
+# $e^{x_i}$ holds $x_j$ only if $i = j$, so its derivative is $[i = j]\, e^{x_i}$. The quotient rule
+# $(u/z)' = (u' z - u z')/z^2$ gives
 #
-# Here $a_i$, $da_i$, $dc_i$, $c_i$, $v_j$ are rows. In row $i$,
-# $\langle a_i, da_i\rangle = \sum_j a_{ij} \langle dc_i, v_j\rangle = \langle dc_i, c_i\rangle$: no weight is needed.
-# So a row of weights can be made again from `s` and `key` when its turn comes, and nothing that grows with $n^2$ need be kept.
-# The price is one more product and exp a pair. (The compiled step does so for histories above 128 behaviours.)
+# $$ \frac{\partial a_i}{\partial x_j} = \frac{[i = j]\, e^{x_i}\, z - e^{x_i}\, e^{x_j}}{z^2} = [i = j]\, a_i - a_i\, a_j $$
+#
+# All weights of the row depend on $x_j$, so the chain rule sums over $i$. The term with $[i = j]$ leaves one summand:
+#
+# $$ dx_j = \sum_i da_i\, \big([i = j]\, a_i - a_i a_j\big) = a_j\, da_j - a_j \sum_i a_i\, da_i
+#    = a_j\,(da_j - \langle a, da\rangle) $$
+#
+# **Rule 2: $dx_j = a_j\,(da_j - \langle a, da\rangle)$ in each row.** This is the distance from the mean that we met above:
+# there $da$ was (8, 4), and $\langle a, da \rangle$ was 5.
 # %%
-def attend_backward_lean(dc, c, s, key, v):  # [n,d] five times -> [n,d] three times, with one row of weights at a time
+def from_x(x):
+    return from_a(softmax(x))
+
+
+mean = (a * da).sum(1, keepdims=True)  # ⟨a, da⟩ of each row, [n,1]
+dx = a * (da - mean)  # B7
+assert scoreboard(("x", dx, x, from_x))
+
+
+# %% [markdown]
+# ## B6. A product with a transpose: $x = s\; key^\top$
+#
+# $x_{ij} = \sum_p s_{ip}\, key_{jp}$. The number $s_{ip}$ stands in row $i$ of $x$. The number $key_{jp}$ stands in column $j$,
+# because every query $i$ is multiplied with key $j$:
+#
+# $$ ds_{ip} = \sum_j dx_{ij}\, key_{jp} \quad\text{that is}\quad ds = dx\; key \qquad\qquad
+#    dkey_{jp} = \sum_i dx_{ij}\, s_{ip} \quad\text{that is}\quad dkey = dx^\top s $$
+#
+# It is rule 1 with $B = key^\top$: $B^\top = key$, and $dkey = (dB)^\top = (s^\top dx)^\top = dx^\top s$.
+# %%
+def from_s(s):
+    return from_x(s @ key.T)
+
+
+def from_key(key):
+    return from_x(s @ key.T)
+
+
+ds = dx @ key  # B6, by s
+dkey = dx.T @ s  # B6, by key
+assert scoreboard(("s", ds, s, from_s), ("key", dkey, key, from_key))
+
+
+# %% [markdown]
+# ## B5 and B2. Relu: $v = \max(zv, 0)$, $s = \max(zs, 0)$
+#
+# Each number depends on one number only. The slope is 1 where $z > 0$ and 0 where $z < 0$. (At $z = 0$ there is no slope; we
+# take 0.)
+#
+# **Rule 3: $dz = dy \circ [z > 0]$.** One may as well write $[y > 0]$, for $y = \max(z, 0)$ is positive exactly where $z$ is.
+# %%
+def from_zv(zv):
+    return from_v(np.maximum(zv, 0))
+
+
+def from_zs(zs):
+    return from_s(np.maximum(zs, 0))
+
+
+dzv = dv * (v > 0)  # B5
+dzs = ds * (s > 0)  # B2
+assert scoreboard(("zv", dzv, zv, from_zv), ("zs", dzs, zs, from_zs))
+
+
+# %% [markdown]
+# ## B4, B3, B1. The parameters
+#
+# $zv = S\, Q_W + Q_b$ is a product and a sum. Rule 1 gives $dQ_W = S^\top dzv$. The bias is added to every row, so $Q_{b,p}$
+# stands in all entries of column $p$, each time with slope 1. The chain rule sums over the rows: $dQ_{b,p} = \sum_i dzv_{ip}$.
+#
+# **Rule 4: what is used several times gets the sum of its gradients.** And a sum $Y = A + B$ hands its gradient to both,
+# unchanged: $dA = dY$, $dB = dY$.
+#
+# $key = S\, W^\top$ is a product with a transpose again: $key_{jp} = \sum_q S_{jq}\, W_{pq}$, so
+# $dW_{pq} = \sum_j dkey_{jp}\, S_{jq}$, that is $dW = dkey^\top S$. It has $W$'s shape $[d, D]$. (The other order,
+# $S^\top dkey$, is the gradient of $W^\top$.)
+# %%
+def whole(_):  # the scoreboard moves the array itself, and all arrays are read here: no argument is needed
+    return from_c(space_slow(S, P_W, P_b, W, Q_W, Q_b))
+
+
+dQ_W = S.T @ dzv  # B4
+dQ_b = dzv.sum(0)  # B4
+dW = dkey.T @ S  # B3
+dP_W = S.T @ dzs  # B1
+dP_b = dzs.sum(0)  # B1
+assert scoreboard(("Q_W", dQ_W, Q_W, whole), ("Q_b", dQ_b, Q_b, whole))
+assert scoreboard(("W", dW, W, whole))
+assert scoreboard(("P_W", dP_W, P_W, whole), ("P_b", dP_b, P_b, whole))
+
+
+# %% [markdown]
+# ## B4, B3, B1. And $S$ itself
+#
+# Look at the forward lines: `S` stands in F1, in F3 and in F4. So it has three gradients, and by rule 4 they add up: $S$ as the
+# one who asks, $S$ as the key by which it is found, $S$ as the value that it gives.
+#
+# $$ dS = dzs\, P_W^\top + dkey\, W + dzv\, Q_W^\top $$
+# %%
+def from_S_as_query(S):
+    return from_zs(S @ P_W + P_b)
+
+
+def from_S_as_key(S):
+    return from_key(S @ W.T)
+
+
+def from_S_as_value(S):
+    return from_zv(S @ Q_W + Q_b)
+
+
+dS_query = dzs @ P_W.T  # B1
+dS_key = dkey @ W  # B3
+dS_value = dzv @ Q_W.T  # B4
+dS = dS_query + dS_key + dS_value
+assert scoreboard(("S as query", dS_query, S, from_S_as_query))
+assert scoreboard(("S as key", dS_key, S, from_S_as_key))
+assert scoreboard(("S as value", dS_value, S, from_S_as_value))
+assert scoreboard(("S", dS, S, whole))
+
+
+# %% [markdown]
+# ## How to derive the next one
+#
+# These four rules are enough for any network of products, sums, relus and softmaxes. For a network that is not this one:
+#
+# 1. Write the forward pass so that each line does one thing and names its result.
+# 2. For every name, mark the lines that **use** it. Each use gives one summand of its gradient.
+# 3. Go through the lines from the last to the first. Write the line in index notation, ask in which entries of the result an
+#    input stands, and with which slope. Sum over those entries.
+# 4. A constant needs no gradient. If it is added, the other summand gets the gradient unchanged; if it is multiplied with, the
+#    other factor's gradient is multiplied with it.
+#
+# A small example: if a fixed number $t_{ij}$ is added to each score, $x = s\,key^\top + t$, then F6 has one more summand, a
+# constant. No backward line changes. If the scores are divided by $\sqrt d$, then $ds$ and $dkey$ are divided by it too.
+#
+# ## Less memory: no weights kept
+#
+# $a$ and $x$ have $n^2$ numbers. For $n = 1000$ in 8 spaces these are 8 million, where $S$ has 128,000. We do not need to
+# keep them. In row $i$ (where $a_i$, $dc_i$, $c_i$, $v_j$ are rows)
+#
+# $$ \langle a_i, da_i\rangle = \sum_j a_{ij} \langle dc_i, v_j\rangle = \Big\langle dc_i, \sum_j a_{ij} v_j \Big\rangle
+#    = \langle dc_i, c_i\rangle $$
+#
+# So the mean of rule 2 needs no weights. A row of weights can be made again from `s` and `key` when it is needed. The price is
+# one more product and one more exponential for each pair. (The compiled step does so for histories above 128 behaviours.)
+# %%
+def attend_backward_lean(dc, c, s, key, v):  # [n,d] five times -> [n,d] three times
     ds, dkey, dv = np.zeros_like(s), np.zeros_like(key), np.zeros_like(v)
     for i in range(len(s)):
-        a_i = softmax(s[i : i + 1] @ key.T)[0]
-        dx_i = a_i * (v @ dc[i] - dc[i] @ c[i])
+        a_i = softmax(s[i : i + 1] @ key.T)[0]  # one row of weights at a time
+        da_i = v @ dc[i]
+        dx_i = a_i * (da_i - dc[i] @ c[i])
         ds[i] = dx_i @ key
-        dkey, dv = dkey + np.outer(dx_i, s[i]), dv + np.outer(a_i, dc[i])
+        dkey += np.outer(dx_i, s[i])
+        dv += np.outer(a_i, dc[i])
     return ds, dkey, dv
 
 
-assert all(relative_error(*pair) < 1e-13 for pair in zip(attend_backward_lean(dc, c, s, key, v), (ds, dkey, dv)))
-print("K = 8, D = 128:", *[f"n = {n}: {8 * n**2:,} weights beside {n * 128:,} numbers in S" for n in (10, 100, 1000)], sep="\n  ")
+ds_lean, dkey_lean, dv_lean = attend_backward_lean(dc, c, s, key, v)
+assert relative_error(ds_lean, ds) < 1e-13
+assert relative_error(dkey_lean, dkey) < 1e-13
+assert relative_error(dv_lean, dv) < 1e-13
 
 
 # %% [markdown]
 # ## The package: all spaces, all histories
 #
-# Spaces do not meet: space $k$ has columns $kd … (k+1)d - 1$ of queries, keys, values and $C$; the gradient of $S$ adds up over
-# spaces. Nor do histories: $b$ is rows `offsets[b]:offsets[b+1]`; parameters' gradients add up over them. One of ours is empty.
-# `attention_backward` gives $S$ in two parts: as the one who asks (`dx`) and as those who are asked (`dm`). (In the model $S$ has
-# one more use, beside the attention: lesson 11.)
-# %%
-def one_space_backward(dc, S, P_W, P_b, W, Q_W, Q_b):
-    s, key, v = np.maximum(S @ P_W + P_b, 0), S @ W.T, np.maximum(S @ Q_W + Q_b, 0)
-    ds, dkey, dv = attend_backward_lean(dc, softmax(s @ key.T) @ v, s, key, v)
-    dzs, dzv = ds * (s > 0), dv * (v > 0)
-    return dzs @ P_W.T, dkey @ W + dzv @ Q_W.T, S.T @ dzs, dzs.sum(0), dkey.T @ S, S.T @ dzv, dzv.sum(0)
-
-
-K, D, offsets = 3, 3 * d, np.array([0, 4, 4, 5, 11])
-S, dC, W = rng.standard_normal((11, D)), rng.standard_normal((11, D)), 0.3 * rng.standard_normal((K, d, D))
-(P_W, Q_W), (P_b, Q_b) = 0.5 * rng.standard_normal((2, D, D)), rng.standard_normal((2, D))
-C, cache = attention_forward(S, S, P_W, P_b, W, Q_W, Q_b, offsets, offsets)
-package = attention_backward(dC, cache)
-ours = [np.zeros_like(array) for array in package]
-for start, stop in zip(offsets[:-1], offsets[1:]):
-    for k in range(K if stop > start else 0):
-        rows, cols = slice(start, stop), slice(k * d, (k + 1) * d)
-        own = S[rows], P_W[:, cols], P_b[cols], W[k], Q_W[:, cols], Q_b[cols]
-        assert relative_error(C[rows, cols], space_slow(*own)) < 1e-13
-        places = (rows, rows, (slice(None), cols), cols, k, (slice(None), cols), cols)
-        for total, place, part in zip(ours, places, one_space_backward(dC[rows, cols], *own)):
-            total[place] += part
-assert all(relative_error(mine, theirs) < 1e-12 for mine, theirs in zip(ours, package))
-
-# %% [markdown]
-# ## With a pencil
+# The spaces do not meet: space $k$ has the columns $kd$ to $(k+1)d - 1$ of queries, keys, values and of the result. The
+# gradient of $S$ adds up over the spaces, by rule 4. The histories do not meet either: history $b$ has the rows `offsets[b]` to
+# `offsets[b+1] - 1`, and the gradients of the parameters add up over the histories. The second of our four histories is empty.
 #
-# One query, two keys, $d = 1$: `s` = 1, `key` = (0, ln 3), `v` = (8, 4). Weights ¼ and ¾, so `c` = 2 + 3 = 5. Let `dc` = 1.
-# Then `dv` = (¼, ¾), `da` = (8, 4), its mean 5 (it is `c`, as promised), `dx` = (¼·3, ¾·(−1)) = (¾, −¾).
+# `attention_backward` returns $dS$ in two parts: `dx`, as the one who asks, and `dm`, as those who are asked (key and value).
 # %%
-pencil_a, pencil_v = softmax(np.array([0, np.log(3)])), np.array([8.0, 4])
-print("weights", pencil_a, "  c", pencil_a @ pencil_v, "  dx", pencil_a * (pencil_v - pencil_a @ pencil_v))
-assert np.allclose(pencil_a * (pencil_v - pencil_a @ pencil_v), [0.75, -0.75])
+def one_space_backward(dc, S, P_W, P_b, W, Q_W, Q_b):  # our lines from above, put together
+    s = np.maximum(S @ P_W + P_b, 0)
+    key = S @ W.T
+    v = np.maximum(S @ Q_W + Q_b, 0)
+    c = softmax(s @ key.T) @ v
+    ds, dkey, dv = attend_backward_lean(dc, c, s, key, v)
+    dzs = ds * (s > 0)
+    dzv = dv * (v > 0)
+    as_query = dzs @ P_W.T
+    as_memory = dkey @ W + dzv @ Q_W.T
+    return as_query, as_memory, S.T @ dzs, dzs.sum(0), dkey.T @ S, S.T @ dzv, dzv.sum(0)
+
+
+K = 3
+D4 = K * d
+offsets = np.array([0, 4, 4, 5, 11])
+S4 = rng.standard_normal((11, D4))
+dC4 = rng.standard_normal((11, D4))
+P4_W, Q4_W = 0.5 * rng.standard_normal((2, D4, D4))
+P4_b, Q4_b = rng.standard_normal((2, D4))
+W4 = 0.3 * rng.standard_normal((K, d, D4))
+C4, cache = attention_forward(S4, S4, P4_W, P4_b, W4, Q4_W, Q4_b, offsets, offsets)
+package = attention_backward(dC4, cache)
+
+ours = [np.zeros_like(gradient) for gradient in package]
+for b in range(len(offsets) - 1):
+    rows = slice(offsets[b], offsets[b + 1])
+    if offsets[b] == offsets[b + 1]:
+        continue  # an empty history has no rows, and no gradient
+    for k in range(K):
+        cols = slice(k * d, (k + 1) * d)
+        own = S4[rows], P4_W[:, cols], P4_b[cols], W4[k], Q4_W[:, cols], Q4_b[cols]
+        assert relative_error(C4[rows, cols], space_slow(*own)) < 1e-13
+        as_query, as_memory, P_W_part, P_b_part, W_part, Q_W_part, Q_b_part = one_space_backward(dC4[rows, cols], *own)
+        ours[0][rows] += as_query
+        ours[1][rows] += as_memory
+        ours[2][:, cols] += P_W_part
+        ours[3][cols] += P_b_part
+        ours[4][k] += W_part
+        ours[5][:, cols] += Q_W_part
+        ours[6][cols] += Q_b_part
+
+for mine, theirs in zip(ours, package, strict=True):
+    assert relative_error(mine, theirs) < 1e-12
+print("attention_backward of the package: all seven gradients agree with ours")
 
 # %% [markdown]
 # ## The picture
 #
-# The boxes are the forward pass, from left to right. The arrows are the backward pass, from right to left.
+# The boxes are the forward pass, from left to right. The red arrows are the backward pass, from right to left; each carries the
+# gradient that is written on it.
 # %%
-BOXES = {"S": (0, 1, 0.32, "S\n[n,D]"), "s": (2.4, 2, 0.66, "s = relu(S P + b)\n[n,d]")}
-BOXES |= {"key": (2.4, 1, 0.5, "key = S Wᵀ\n[n,d]"), "v": (2.4, 0, 0.66, "v = relu(S Q + b)\n[n,d]")}
-BOXES |= {"x": (4.9, 1.5, 0.45, "x = s keyᵀ\n[n,n]"), "a": (7.7, 1.5, 0.6, "a = softmax(x)\n[n,n]")}
-BOXES |= {"c": (9.9, 1, 0.35, "c = a v\n[n,d]")}
-ARROWS = {"S s": "(ds ∘ [s>0]) Pᵀ", "S key": "dkey W", "S v": "(dv ∘ [v>0]) Qᵀ", "s x": "ds = dx key", "key x": "dkey = dxᵀ s"}
-ARROWS |= {"x a": "dx = a ∘ (da − ⟨a, da⟩)", "a c": "da = dc vᵀ", "v c": "dv = aᵀ dc"}
+BOXES = {
+    "S": (0, 1, 0.32, "S\n[n,D]"),
+    "s": (2.4, 2, 0.66, "s = relu(S P + b)\n[n,d]"),
+    "key": (2.4, 1, 0.5, "key = S Wᵀ\n[n,d]"),
+    "v": (2.4, 0, 0.66, "v = relu(S Q + b)\n[n,d]"),
+    "x": (4.9, 1.5, 0.45, "x = s keyᵀ\n[n,n]"),
+    "a": (7.7, 1.5, 0.6, "a = softmax(x)\n[n,n]"),
+    "c": (9.9, 1, 0.35, "c = a v\n[n,d]"),
+}
+ARROWS = {
+    "S s": "(ds ∘ [s>0]) Pᵀ",
+    "S key": "dkey W",
+    "S v": "(dv ∘ [v>0]) Qᵀ",
+    "s x": "ds = dx key",
+    "key x": "dkey = dxᵀ s",
+    "x a": "dx = a ∘ (da − ⟨a, da⟩)",
+    "a c": "da = dc vᵀ",
+    "v c": "dv = aᵀ dc",
+}
+white = dict(fc="white", ec="none", pad=1)
+blue = dict(boxstyle="round,pad=0.4", fc="#e8f0fa", ec="C0")
 with figure("09_self_attention", size=(12, 4)) as (fig, ax):
     for arrow, words in ARROWS.items():
-        (x0, y0, left, _), (x1, y1, right, _) = (BOXES[name] for name in arrow.split())
-        x0, x1 = x0 + left, x1 - right
-        ax.annotate("", (x0, y0), (x1, y1), arrowprops=dict(arrowstyle="-|>", color="C3", lw=1.5, shrinkA=0, shrinkB=0))
-        background = dict(fc="white", ec="none", pad=1)
-        ax.text((x0 + x1) / 2, (y0 + y1) / 2, words, color="C3", ha="center", va="center", bbox=background)
+        start, end = arrow.split()
+        x0, y0, left, _ = BOXES[start]
+        x1, y1, right, _ = BOXES[end]
+        style = dict(arrowstyle="-|>", color="C3", lw=1.5, shrinkA=0, shrinkB=0)
+        ax.annotate("", (x0 + left, y0), (x1 - right, y1), arrowprops=style)
+        ax.text((x0 + left + x1 - right) / 2, (y0 + y1) / 2, words, color="C3", ha="center", va="center", bbox=white)
     for x0, y0, _, words in BOXES.values():
-        ax.text(x0, y0, words, ha="center", va="center", bbox=dict(boxstyle="round,pad=0.4", fc="#e8f0fa", ec="C0"))
-    ax.set(xlim=(-0.6, 10.5), ylim=(-0.35, 2.5), title="dc comes in at the right; at the left three roads add up to dS")
+        ax.text(x0, y0, words, ha="center", va="center", bbox=blue)
+    ax.annotate("", (10.25, 1), (10.9, 1), arrowprops=dict(arrowstyle="-|>", color="C3", lw=1.5))
+    ax.text(10.95, 1, "dc", color="C3", va="center")
+    ax.set(xlim=(-0.6, 11.3), ylim=(-0.35, 2.5), title="dc comes in at the right; the three arrows into S add up to dS")
     ax.axis("off")
 
 # %% [markdown]
 # ## What people get wrong
+#
+# Each wrong version below has the right shape and raises no error. Only the numeric check sees it.
 # %%
-for number, words, wrong, right in (
-    (1, "S only as query, its roads as key and value forgotten", dS_query, dS),
-    (2, "dkey without the transpose: n × n fits either way", dx @ s, dkey),
-    (3, "softmax's mean over the queries (down) in place of the keys", a * (da - (a * da).sum(0)), dx),
-):
-    print(f"{number}. {words}: error {relative_error(wrong, right):.2f}")
-    assert relative_error(wrong, right) > 0.1
-mixed, _ = attention_forward(S, S, P_W, P_b, W, Q_W, Q_b, np.array([0, 11]), np.array([0, 11]))
-print(f"4. offsets ignored, strangers look into each other's histories: error {relative_error(mixed, C):.2f}")
-assert relative_error(mixed, C) > 0.1
+wrong = dx @ s  # 1. no transpose: n × n fits either way
+print(f"1. dkey = dx s in place of dxᵀ s: error {relative_error(wrong, dkey):.2f}")
+assert relative_error(wrong, dkey) > 0.1
+
+down = (a * da).sum(0)  # 2. the sum runs over the queries (down), not over the keys (along the row)
+wrong = a * (da - down)
+print(f"2. the mean of rule 2 taken down the columns: error {relative_error(wrong, dx):.2f}")
+assert relative_error(wrong, dx) > 0.1
+
+print(f"3. S as query only, its uses as key and value forgotten: error {relative_error(dS_query, dS):.2f}")
+assert relative_error(dS_query, dS) > 0.1
+
+one_history = np.array([0, 11])  # 4. offsets ignored: behaviours of other users are looked at
+mixed, _ = attention_forward(S4, S4, P4_W, P4_b, W4, Q4_W, Q4_b, one_history, one_history)
+print(f"4. all histories taken as one: error of the result {relative_error(mixed, C4):.2f}")
+assert relative_error(mixed, C4) > 0.1
 
 # %% [markdown]
 # ## Your turn
 #
-# Write it yourself, then find a fault in a stranger's: `python -m lessons.exercises check 09` (from the repository's root).
+# Take paper first. The attention of the exercise is not the one above: its keys have a relu, its result goes through one more
+# matrix, the behaviours are added to it, and a table says who may look at whom. Write its lines, mark the uses, go back line by
+# line. Then type it in: `python -m lessons.exercises check 09` (from the repository's root). A bug hunt follows.
 # %%
-print("lesson 09 done: self-attention backward from four rules: 16 gradients proved, then packed, then lean")
+print("lesson 09 done: products, a softmax, relus and sums, one rule each; S is used three times, so dS is a sum of three")

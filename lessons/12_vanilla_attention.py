@@ -1,191 +1,360 @@
 # %% [markdown]
-# # Lesson 12. Vanilla attention (7): what the user means to this target
+# # Lesson 12. Vanilla attention (7): one history, seen by each target
 #
-# *Before it: lesson 09 (self-attention) and 11 (the block F). About 30 minutes.*
+# *Before it: lesson 09 (self-attention) and 11 (the block F). About 45 minutes.*
 #
-# After (6) every behaviour has a vector in $C$ $[n, D]$. To rank a target, the user must become **one** vector. What a
-# user did means one thing to a pair of shoes and another to a book: so the target asks, and the behaviours answer.
+# After (6) every behaviour of a history has a vector, a row of $C$ $[n, D]$. To rank a target, an object that the user might
+# choose, the history must become **one** vector. Which one depends on the target: what a user did says one thing about a pair
+# of shoes, and another about a book. So the target is compared with the behaviours: it asks, and they answer. This is called
+# vanilla attention.
 #
-# $$ s_k = F_{P_k}(h_t) \qquad c_k = \mathrm{softmax}(s_k W_k C^\top)\, F_{Q_k}(C) $$
-# $$ (7)\qquad e_t^u = F_{vanilla}(\mathrm{concat}_k\, c_k) $$
+# You know all the parts from lesson 09. New is who asks: not the history itself, but $q$ targets, and they **share one
+# history**. This lesson shows what sharing does to the gradients.
 #
-# $h_t$ $[D]$ is the target in the common space. The letters are those of self-attention, the numbers are not: $P, W, Q$ here
-# are parameters of their own. New is who asks: not the history itself, but its $q$ targets. They **share one history**, and
-# that changes the backward pass.
+# **Conventions.** $dZ$ is $\partial L/\partial Z$: it has the shape of $Z$, and $dZ_{ij}$ says how fast the loss $L$ grows with
+# the one number $Z_{ij}$. We make a loss of our own, $L = \sum_{tp} dc_{tp}\, c_{tp}$, with random numbers $dc$ (the upstream
+# gradient): its derivative by $c$ is $dc$. Random, because with ones some wrong gradients would pass (lesson 02). $A \circ B$
+# multiplies entry by entry, $\langle a, b \rangle = \sum_j a_j b_j$, and $[y > 0]$ is 1 where it holds and else 0.
+# `relative_error(A, B)` is the largest difference divided by the largest entry. `scoreboard` takes rows (name, our gradient,
+# array, rest of the computation as a function of that array), and compares with numeric derivatives.
 
 # %%
 import numpy as np
 from _common import figure, scoreboard
 
 from atrank_np.gradcheck import relative_error
-from atrank_np.layers.attention import (
-    attention_backward,
-    attention_forward,
-    attention_weights,
-    softmax_backward,
-    softmax_forward,
-)
+from atrank_np.layers.attention import attention_backward, attention_forward, attention_weights, softmax_forward
 from atrank_np.layers.feedforward import feed_forward_forward
+
+# %% [markdown]
+# ## The idea, with numbers that fit in the head
+#
+# Two behaviours with the keys 0 and ln 3, and the values 8 and 4. Two targets ask, with the queries 1 and 0.
+#
+# * Target 1 has the scores 0 and ln 3, so the weights ¼ and ¾, so the result ¼ · 8 + ¾ · 4 = 5.
+# * Target 2 has the scores 0 and 0, so the weights ½ and ½, so the result 6.
+#
+# Same history, two results. Now backward, with $dc$ = 1 for the first target and 2 for the second. How fast does
+# $L = 1 · 5 + 2 · 6$ grow with the first value, the 8? Through target 1 by 1 · ¼, through target 2 by 2 · ½, and **both happen
+# at the same time**: together 1¼. For the second value: 1 · ¾ + 2 · ½ = 1¾.
+# %%
+queries, keys, values = np.array([1.0, 0.0]), np.array([0.0, np.log(3)]), np.array([8.0, 4.0])
+weights, _ = softmax_forward(np.outer(queries, keys))
+print("weights", weights.tolist(), "  results", weights @ values)
+assert np.allclose(weights @ values, [5, 6])
+dvalues = 1 * weights[0] + 2 * weights[1]
+print("gradient of the values", dvalues)
+assert np.allclose(dvalues, [1.25, 1.75])
 
 
 # %% [markdown]
-# ## The slow version: one target, one space
+# ## The equations
+#
+# $$ s_k = F_{P_k}(h_t) \qquad c_k = \mathrm{softmax}(s_k W_k C^\top)\, F_{Q_k}(C) \qquad
+#    (7)\quad e_t^u = F_{vanilla}(\mathrm{concat}_k\, c_k) $$
+#
+# $h_t$ $[D]$ is the target in the common space, $F_\theta$ is the perceptron $\mathrm{relu}(x\,\theta_W + \theta_b)$. The
+# letters $P, W, Q$ are those of self-attention, but the parameters are other ones. $F_{vanilla}$ is the block of lesson 11. We
+# take one space, of width $d$, and leave $k$ away.
+#
+# The slow version, for one target:
 # %%
 def vanilla_slow(h_t, C, P_W, P_b, W, Q_W, Q_b):  # [D], [n,D], [D,d], [d], [d,D], [D,d], [d] -> [d]
+    n, d = len(C), len(P_b)
     s = np.maximum(h_t @ P_W + P_b, 0)
-    e = [np.exp(s @ W @ C[j]) for j in range(len(C))]
-    c = np.zeros(len(P_b))
-    for j in range(len(C)):
-        c += e[j] / sum(e) * np.maximum(C[j] @ Q_W + Q_b, 0)
+    e = np.zeros(n)
+    for j in range(n):
+        e[j] = np.exp(s @ W @ C[j])
+    c = np.zeros(d)
+    for j in range(n):
+        c += e[j] / e.sum() * np.maximum(C[j] @ Q_W + Q_b, 0)
     return c  # an empty history: a sum over nothing, zeros
 
 
 rng = np.random.default_rng(12)
-q, n, D, d = 3, 5, 7, 2
-h, C, dc = rng.standard_normal((q, D)), rng.standard_normal((n, D)), rng.standard_normal((q, d))
-(P_W, Q_W), (P_b, Q_b) = 0.5 * rng.standard_normal((2, D, d)), rng.standard_normal((2, d))
+q, n, D, d = 3, 5, 7, 2  # three targets, five behaviours
+h = rng.standard_normal((q, D))
+C = rng.standard_normal((n, D))
+dc = rng.standard_normal((q, d))
+P_W, Q_W = 0.5 * rng.standard_normal((2, D, d))
+P_b, Q_b = rng.standard_normal((2, d))
 W = 0.5 * rng.standard_normal((d, D))
-all_slow = lambda: np.array([vanilla_slow(h[t], C, P_W, P_b, W, Q_W, Q_b) for t in range(q)])
 
 # %% [markdown]
-# ## The gradient in atoms, target by target
+# ## Forward, one step a line
 #
-# For one target this is lesson 09 with a single row of queries. Keys and values are made **once**; every target reads them;
-# so every target hands them a gradient, and these add up. Watch the `+=`.
+# Keys and values are made **once** for the history. Row $t$ of $s$, $x$, $a$ and $c$ belongs to target $t$.
 # %%
-zs = h @ P_W + P_b
-s, key, v = np.maximum(zs, 0), C @ W.T, np.maximum(C @ Q_W + Q_b, 0)
-a = softmax_forward(s @ key.T)[0]  # [q,n]: a row of weights for every target
-
-dx, ds, dkey, dv = np.zeros_like(a), np.zeros_like(s), np.zeros_like(key), np.zeros_like(v)
+zs = h @ P_W + P_b  # F1 [q,d]
+s = np.maximum(zs, 0)  # F2 [q,d]
+key = C @ W.T  # F3 [n,d]
+zv = C @ Q_W + Q_b  # F4 [n,d]
+v = np.maximum(zv, 0)  # F5 [n,d]
+x = s @ key.T  # F6 [q,n]
+a, _ = softmax_forward(x)  # F7 [q,n]: a row of weights for every target
+c = a @ v  # F8 [q,d]
 for t in range(q):
-    dx[t] = softmax_backward(v @ dc[t], a[t])  # by the scores of target t
+    assert np.allclose(c[t], vanilla_slow(h[t], C, P_W, P_b, W, Q_W, Q_b))
+
+
+# %% [markdown]
+# ## Which array belongs to whom?
+#
+# This question decides everything. $h_t$, $s_t$, $x_t$, $a_t$, $c_t$ are the target's own: no other target reads them. $C$,
+# $key$, $v$ and the parameters are shared: every target reads them. The chain rule says: **what is used several times gets the
+# sum of its gradients.** So the gradient of a shared array is a sum over the targets. We write it as a loop first.
+#
+# ## B8. $c_{tp} = \sum_j a_{tj}\, v_{jp}$
+#
+# The weight $a_{tj}$ stands in row $t$ of $c$ only. The value $v_{jp}$ stands in the row of every target:
+#
+# $$ da_{tj} = \sum_p dc_{tp}\, v_{jp} \qquad\qquad dv_{jp} = \sum_t a_{tj}\, dc_{tp} $$
+# %%
+def from_c(c):
+    return (dc * c).sum()
+
+
+def from_a(a):
+    return from_c(a @ v)
+
+
+def from_v(v):
+    return from_c(a @ v)
+
+
+da = np.zeros((q, n))
+dv = np.zeros((n, d))
+for t in range(q):
+    da[t] = v @ dc[t]  # the target's own: `=`
+    dv += np.outer(a[t], dc[t])  # shared: `+=`
+assert scoreboard(("a", da, a, from_a), ("v", dv, v, from_v))
+
+
+# %% [markdown]
+# ## B7. Softmax, a row for each target
+#
+# The rule of lesson 09 (and 07), in each row: the weight, times the distance of its gradient from the weighted mean.
+#
+# $$ dx_{tj} = a_{tj}\,\big(da_{tj} - \langle a_t, da_t \rangle\big) $$
+# %%
+def from_x(x):
+    a, _ = softmax_forward(x)
+    return from_a(a)
+
+
+dx = np.zeros((q, n))
+for t in range(q):
+    dx[t] = a[t] * (da[t] - a[t] @ da[t])
+assert scoreboard(("x", dx, x, from_x))
+
+
+# %% [markdown]
+# ## B6. $x_{tj} = \sum_p s_{tp}\, key_{jp}$
+#
+# The query $s_t$ stands in row $t$ of $x$ only; the key of behaviour $j$ stands in column $j$, once for each target:
+#
+# $$ ds_{tp} = \sum_j dx_{tj}\, key_{jp} \qquad\qquad dkey_{jp} = \sum_t dx_{tj}\, s_{tp} $$
+# %%
+def from_s(s):
+    return from_x(s @ key.T)
+
+
+def from_key(key):
+    return from_x(s @ key.T)
+
+
+ds = np.zeros((q, d))
+dkey = np.zeros((n, d))
+for t in range(q):
     ds[t] = dx[t] @ key  # the target's own
-    dkey += np.outer(dx[t], s[t])  # shared: the sum over the targets
-    dv += np.outer(a[t], dc[t])  # shared
-dzs, dzv = ds * (s > 0), dv * (v > 0)
-dh = dzs @ P_W.T  # a target sees its own gradient only
-dC = dkey @ W + dzv @ Q_W.T  # the history: two roads, all targets
-dW, dP_W, dQ_W = dkey.T @ C, h.T @ dzs, C.T @ dzv
+    dkey += np.outer(dx[t], s[t])  # shared
+assert scoreboard(("s", ds, s, from_s), ("key", dkey, key, from_key))
 
-loss = lambda c: (dc * c).sum()
-slow = lambda _: loss(all_slow())
-assert scoreboard(
-    ("scores", dx, s @ key.T, lambda x: loss(softmax_forward(x)[0] @ v)),
-    ("s", ds, s, lambda s: loss(softmax_forward(s @ key.T)[0] @ v)),
-    ("key", dkey, key, lambda key: loss(softmax_forward(s @ key.T)[0] @ v)),
-    ("v", dv, v, lambda v: loss(a @ v)),
-    ("zs", dzs, zs, lambda zs: loss(softmax_forward(np.maximum(zs, 0) @ key.T)[0] @ v)),
-    *[("h", dh, h, slow), ("C", dC, C, slow), ("P_W", dP_W, P_W, slow), ("W", dW, W, slow), ("Q_W", dQ_W, Q_W, slow)],
-)
 
 # %% [markdown]
-# ## Collapsed: the sum over targets is a matrix product
+# ## B5 to B1. The relus, the history, the targets, the parameters
 #
-# $$ dv = a^\top dc \qquad dx = a \circ (dc\,v^\top - \langle a, da\rangle) \qquad ds = dx\;key \qquad dkey = dx^\top s $$
+# The rules are those of lesson 09. A relu passes on what belongs to a positive number: $dzv = dv \circ [v > 0]$. A product
+# $Y = A B$ gives $dA = dY B^\top$ and $dB = A^\top dY$. A bias is used in every row, so it gets the sum over the rows. And
+# $key_{jp} = \sum_m C_{jm}\, W_{pm}$ gives $dW_{pm} = \sum_j dkey_{jp}\, C_{jm}$, that is $dW = dkey^\top C$. $C$ has two
+# uses, as key and as value. $h$ has one: it asks. (In lesson 09 both were $S$, and so $dS$ was a sum of three.) Each row of
+# $dh$ is the target's own, for $dzs$ is.
 #
-# Letter by letter lesson 09, with $[q, n]$ in place of $[n, n]$. So the package has one function for both.
+# $$ dC = dkey\; W + dzv\; Q_W^\top \qquad\qquad dh = dzs\; P_W^\top $$
 # %%
-dx_all = softmax_backward(dc @ v.T, a)
-for loop, product in ((dv, a.T @ dc), (dkey, dx_all.T @ s), (ds, dx_all @ key)):
-    assert relative_error(loop, product) < 1e-13
+def whole(_):  # the scoreboard moves one of the arrays that are read here
+    total = 0
+    for t in range(q):
+        total += dc[t] @ vanilla_slow(h[t], C, P_W, P_b, W, Q_W, Q_b)
+    return total
+
+
+dzv = dv * (v > 0)  # B5
+dQ_W = C.T @ dzv  # B4
+dQ_b = dzv.sum(0)  # B4
+dW = dkey.T @ C  # B3
+dzs = ds * (s > 0)  # B2
+dP_W = h.T @ dzs  # B1
+dP_b = dzs.sum(0)  # B1
+dC = dkey @ W + dzv @ Q_W.T  # B3 and B4
+dh = dzs @ P_W.T  # B1
+assert scoreboard(("Q_W", dQ_W, Q_W, whole), ("Q_b", dQ_b, Q_b, whole))
+assert scoreboard(("W", dW, W, whole))
+assert scoreboard(("P_W", dP_W, P_W, whole), ("P_b", dP_b, P_b, whole))
+assert scoreboard(("C", dC, C, whole))
+assert scoreboard(("h", dh, h, whole))
 
 # %% [markdown]
-# ## Which side does W go to?
+# ## The sum over the targets is a matrix product
 #
-# $s W C^\top$ is $s\,(C W^\top)^\top$, keys first, and as well $(s W)\,C^\top$. Where targets are few, fewer rows go through $W$
-# that way, but a pair costs $D$ multiplications a space, not $d$. All $K$ = 8 spaces, $d$ = 16, with $n$ = 8 behaviours and
-# $q$ = 2 targets: $n D^2 + n q D$ = 133,120 against $q D^2 + n q K D$ = 49,152. Layers and kernels keep to the
-# first order, as these here: in a whole step the second saves next to nothing. Both give the same gradients.
+# $\sum_t a_{tj}\, dc_{tp}$ is entry $(j, p)$ of $a^\top dc$. So the loops become
+#
+# $$ da = dc\; v^\top \qquad dv = a^\top dc \qquad ds = dx\; key \qquad dkey = dx^\top s $$
+#
+# Letter by letter this is lesson 09, with $[q, n]$ in place of $[n, n]$. That is why the package has one function for both.
 # %%
-fold, dfold = s @ W, dx_all @ C
-for keys_first, queries_first in ((s @ key.T, fold @ C.T), (ds, dfold @ W.T), (dW, s.T @ dfold), (dkey @ W, dx_all.T @ fold)):
-    assert relative_error(keys_first, queries_first) < 1e-13
+assert relative_error(da, dc @ v.T) < 1e-13
+assert relative_error(dv, a.T @ dc) < 1e-13
+assert relative_error(ds, dx @ key) < 1e-13
+assert relative_error(dkey, dx.T @ s) < 1e-13
+
+# %% [markdown]
+# Sharing also saves work. The self-attention of a history, its keys and its values are computed once, however many targets
+# ask. And the gradient is the same as if every target had its own copy of the history: to try it, we copy $C$ for each target,
+# go back alone, and add up.
+# %%
+copies = np.zeros_like(C)
+for t in range(q):
+    one = slice(t, t + 1)
+    C_own, cache = attention_forward(h[one], C, P_W, P_b, W[None], Q_W, Q_b, np.array([0, 1]), np.array([0, n]))
+    assert np.allclose(C_own, c[one])
+    _, dC_own, *_ = attention_backward(dc[one], cache)
+    copies += dC_own
+assert relative_error(copies, dC) < 1e-13
 
 # %% [markdown]
 # ## The package: `attention_forward(h, C, …, target_offsets, offsets)`
 #
-# Targets of history $b$ are rows `target_offsets[b]:target_offsets[b+1]`, its behaviours `offsets[b]:offsets[b+1]`. The second
-# history is empty. Its two targets get zeros, no gradient by this road, and $F_{vanilla}(0)$, the same user for both.
+# The targets of history $b$ are the rows `target_offsets[b]` to `target_offsets[b+1] - 1` of $h$; its behaviours the rows
+# `offsets[b]` to `offsets[b+1] - 1` of $C$. The second history is empty. Its two targets get zeros: a sum over nothing. No
+# gradient comes back from there. $F_{vanilla}(0)$ is then the user vector, the same for both.
 # %%
-K, D = 2, 4
-target_offsets, offsets = np.array([0, 3, 5, 6]), np.array([0, 5, 5, 7])
+K = 2
+D = K * d
+target_offsets = np.array([0, 3, 5, 6])
+offsets = np.array([0, 5, 5, 7])
 h, C = rng.standard_normal((6, D)), rng.standard_normal((7, D))
-(P_W, Q_W), (P_b, Q_b) = rng.standard_normal((2, D, D)), rng.standard_normal((2, D))
+P_W, Q_W = rng.standard_normal((2, D, D))
+P_b, Q_b = rng.standard_normal((2, D))
 W = 0.5 * rng.standard_normal((K, d, D))
 c, cache = attention_forward(h, C, P_W, P_b, W, Q_W, Q_b, target_offsets, offsets)
 for b in range(3):
-    for t in range(*target_offsets[b : b + 2]):
+    history = C[offsets[b] : offsets[b + 1]]
+    for t in range(target_offsets[b], target_offsets[b + 1]):
         for k in range(K):
             cols = slice(k * d, (k + 1) * d)
-            own = P_W[:, cols], P_b[cols], W[k], Q_W[:, cols], Q_b[cols]
-            assert np.allclose(c[t, cols], vanilla_slow(h[t], C[slice(*offsets[b : b + 2])], *own))
+            slow = vanilla_slow(h[t], history, P_W[:, cols], P_b[cols], W[k], Q_W[:, cols], Q_b[cols])
+            assert np.allclose(c[t, cols], slow)
+
 r = rng.standard_normal(c.shape)
 dh, dC, *_ = attention_backward(r, cache)
-f = lambda _: (r * attention_forward(h, C, P_W, P_b, W, Q_W, Q_b, target_offsets, offsets)[0]).sum()
-assert scoreboard(("h, packed", dh, h, f), ("C, packed", dC, C, f))
-F = [0.5 * rng.standard_normal(shape) for shape in ((D, D), D, (D, D), D, D, D)]  # F_vanilla: W1 b1 W2 b2 gain bias
-e, _ = feed_forward_forward(c, *F)  # (7)
+
+
+def packed(_):
+    c, _ = attention_forward(h, C, P_W, P_b, W, Q_W, Q_b, target_offsets, offsets)
+    return (r * c).sum()
+
+
+assert scoreboard(("h, packed", dh, h, packed), ("C, packed", dC, C, packed))
+
+W1, W2 = 0.5 * rng.standard_normal((2, D, D))
+b1, b2, gain, bias = 0.5 * rng.standard_normal((4, D))
+e, _ = feed_forward_forward(c, W1, b1, W2, b2, gain, bias)  # (7)
 assert (c[3:5] == 0).all() and (dh[3:5] == 0).all() and (e[3] == e[4]).all()
 
+
 # %% [markdown]
-# ## With a pencil
+# ## One more use of $h$
 #
-# Two targets with queries 1 and 0; keys 0 and ln 3; values 8 and 4; $d = 1$. Weights (¼, ¾) and (½, ½), so $c$ = 5 and 6.
-# Let $dc$ = (1, 2). Then $dv$ = 1·(¼, ¾) + 2·(½, ½) = (1¼, 1¾): both targets have spoken.
+# The score of a target is $f_t = h_t \cdot e_t$ (lesson 13). So in the whole model $h_t$ has two uses: it asks, and it is
+# multiplied with the answer. Take $F_{vanilla}$ away for a moment, so $f_t = h_t \cdot c_t$ and $L = \sum_t f_t$. Then
+# $dc = h$, and $dh$ is the sum of what the attention sends back and of the other factor, $c$.
 # %%
-pencil = softmax_forward(np.outer([1, 0], [0, np.log(3)]))[0]
-print("c", (pencil @ [8, 4]).round(6), "  dv", pencil.T @ [1, 2])
-assert np.allclose(pencil @ [8, 4], [5, 6]) and np.allclose(pencil.T @ [1, 2], [1.25, 1.75])
+def ranked(_):
+    c, _ = attention_forward(h, C, P_W, P_b, W, Q_W, Q_b, target_offsets, offsets)
+    return (h * c).sum()
+
+
+as_query, *_ = attention_backward(h, cache)
+as_factor = c
+assert scoreboard(("h, both", as_query + as_factor, h, ranked))
 
 # %% [markdown]
 # ## The picture
 #
-# Made-up vectors that one can read: a behaviour's four numbers say shoes, book, recent, old. Space 0 compares the kind of
-# thing, space 1 asks who is recent. Left: the same history, two targets, and where they look. Right: what value vector $j$ of
-# space 0 hears on the way back: a bit from each target, stacked, for two equal $dc_t$ of length 1.
+# Made-up vectors that one can read: the four numbers of a behaviour say shoes, book, recent, old. Space 0 compares the kind of
+# object, space 1 looks for recent behaviours. Left: the same history, two targets, and their weights. In space 0 the targets
+# look at different behaviours, in space 1 at the same. Right: the length of $dv_j$ in space 0, for two upstream gradients
+# $dc_t$ that are equal and of length 1: the shares of both targets, one on top of the other.
 # %%
 names = ["shoes", "book", "shoes", "cup", "book", "cup", "shoes", "book"]
 told = np.array([[name == "shoes", name == "book", j / 7, 1 - j / 7] for j, name in enumerate(names)])
 asks = np.array([[1.0, 0, 1, 0], [0, 1, 1, 0]])  # shoes and a book, both asked for today
-compare_kinds, compare_days = 2.5 * np.eye(2, 4), 2.5 * np.eye(2, 4, k=2)
-plain = np.eye(4), np.zeros(4), np.stack([compare_kinds, compare_days]), np.eye(4), np.zeros(4)
-_, picture = attention_forward(asks, told, *plain, np.array([0, 2]), np.array([0, 8]))
+compare_kinds = 2.5 * np.eye(2, 4)
+compare_days = 2.5 * np.eye(2, 4, k=2)
+both_spaces = np.stack([compare_kinds, compare_days])
+two_targets, eight_behaviours = np.array([0, 2]), np.array([0, 8])
+zero = np.zeros(4)
+_, picture = attention_forward(asks, told, np.eye(4), zero, both_spaces, np.eye(4), zero, two_targets, eight_behaviours)
 looks = attention_weights(picture)[0]  # [K, q, n]
 with figure("12_vanilla_attention", columns=2, size=(12, 3.9)) as (fig, axes):
-    axes[0].imshow(looks.reshape(4, 8), cmap="Blues", vmin=0, vmax=0.5, aspect="auto")
+    table = looks.reshape(4, 8)
+    axes[0].imshow(table, cmap="Blues", vmin=0, vmax=0.5, aspect="auto")
     for row, j in np.ndindex(4, 8):
-        axes[0].text(j, row, f"{looks.reshape(4, 8)[row, j]:.2f}", ha="center", va="center", fontsize=9)
+        axes[0].text(j, row, f"{table[row, j]:.2f}", ha="center", va="center", fontsize=9)
     rows = [f"target {name}, space {k}" for k in (0, 1) for name in ("shoes", "book")]
-    axes[0].set(title="weights: rows sum to 1", xlabel="behaviours, oldest first", xticks=range(8), yticks=range(4))
+    axes[0].set(title="weights: each row sums to 1", xlabel="behaviours, oldest first", xticks=range(8), yticks=range(4))
     axes[0].set(xticklabels=names, yticklabels=rows)
     axes[0].spines[:].set_visible(False)
     axes[1].bar(range(8), looks[0, 0], label="from target shoes")
     axes[1].bar(range(8), looks[0, 1], bottom=looks[0, 0], label="from target book")
-    axes[1].set(title="length of dv in space 0: both targets add up", xticks=range(8), xticklabels=names, ylim=(0, 0.45))
+    axes[1].set(title="space 0, backward: the shares of both targets add up", ylabel="length of dv", ylim=(0, 0.45))
+    axes[1].set(xlabel="behaviours, oldest first", xticks=range(8), xticklabels=names)
     axes[1].legend(ncols=2, loc="upper center")
 
 # %% [markdown]
 # ## What people get wrong
 # %%
-overwritten = np.zeros_like(dv)
+overwritten = np.zeros_like(dv)  # 1. `=` in place of `+=`: only the last target's share is left
 for t in range(q):
-    overwritten[:] = np.outer(a[t], dc[t])  # 1. `=` in place of `+=`: the last target alone is heard
-print(f"1. overwritten: error of dv {relative_error(overwritten, dv):.2f}")
+    overwritten[:] = np.outer(a[t], dc[t])
+print(f"1. dv overwritten by each target: error {relative_error(overwritten, dv):.2f}")
 assert relative_error(overwritten, dv) > 0.1
 
-down = lambda x: np.exp(x) / np.exp(x).sum(0)  # 2. softmax over the targets: a target's score depends on its rivals
-print("2. target 0 alone:", down((s @ key.T)[:1])[0].round(2), " beside two others:", down(s @ key.T)[0].round(2))
-assert relative_error(down((s @ key.T)[:1])[0], down(s @ key.T)[0]) > 0.1
 
-f = lambda _: (h * attention_forward(h, C, P_W, P_b, W, Q_W, Q_b, target_offsets, offsets)[0]).sum()  # 3. f = h · e
-as_query, *_ = attention_backward(h, cache)  # h asks, and h is multiplied with the answer: two uses
-print("3. a score h · c; its gradient by h as query only, then with both uses:")
-assert not scoreboard(("h as query", as_query, h, f)) and scoreboard(("h, both", as_query + c, h, f))
+def softmax_down(x):  # 2. softmax over the targets: the weights of a target change with the other targets
+    e = np.exp(x)
+    return e / e.sum(0)
+
+
+alone, beside_others = softmax_down(x[:1])[0], softmax_down(x)[0]
+print("2. softmax down the columns, target 0 alone:", alone.round(2), " beside two others:", beside_others.round(2))
+assert relative_error(alone, beside_others) > 0.1
+
+print(f"3. f = h · c with h as query only: error {relative_error(as_query, as_query + as_factor):.2f}")
+assert relative_error(as_query, as_query + as_factor) > 0.1
+
+mean = np.zeros_like(dv)  # 4. a mean over the targets in place of the sum
+for t in range(q):
+    mean += np.outer(a[t], dc[t]) / q
+print(f"4. dv as a mean over the {q} targets: too small by {(dv / mean).mean():.1f}")
+assert np.allclose(dv / mean, q)
 
 # %% [markdown]
 # ## Your turn
 #
-# One history and its targets, then a bug hunt: `python -m lessons.exercises check 12` (from the repository's root).
+# In the exercise each target asks with **two** query rows, and the second weights are subtracted from the first: the
+# "differential attention" of some language models. Ask of every array whether it is a target's own or shared. Then a bug hunt.
+# `python -m lessons.exercises check 12` (from the repository's root).
 # %%
-print("lesson 12 done: targets share keys and values, so dC is a sum over targets; an empty history gives zeros")
+print("lesson 12 done: targets share keys and values, so their gradients are sums over the targets; empty histories give zeros")

@@ -36,11 +36,12 @@ def figure(name, rows=1, columns=1, size=(7, 4)):
         yield fig, fig.subplots(rows, columns)
         folder.mkdir(parents=True, exist_ok=True)
         fig.savefig(folder / f"{name}.png", dpi=120)
-    print(f"picture: {folder.name}/{name}.png")
     if "ipykernel" in sys.modules:
         from IPython.display import Image, display
 
         display(Image(folder / f"{name}.png"))
+    else:
+        print(f"picture: {folder.name}/{name}.png")
 
 
 def scoreboard(*rows):

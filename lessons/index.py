@@ -11,12 +11,14 @@ import ast
 import re
 import sys
 import textwrap
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import atrank_np.layers
 from atrank_np import departures
+from lessons.parts import PARTS, parts, routes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "lessons" / "INDEX.md"
@@ -51,7 +53,7 @@ ROWS = (
         "datasets/protocol.py::Protocol datasets/negatives.py::Negatives.draw",
         "",
         "",
-        "test_protocol.py::test_the_protocol test_protocol.py::test_negatives_are_never_touched_and_uniform",
+        "test_protocol.py::test_the_protocol test_negatives.py::test_negatives_are_never_touched_and_uniform",
         "01 16",
     ),
     Row(
@@ -121,7 +123,7 @@ ROWS = (
         f"{PERCEPTRON}perceptron_backward {ATTENTION}attention_backward",
         "kernels/feedforward.py::project kernels/feedforward.py::project_backward",
         "test_attention.py::test_equations_2_to_5_literally",
-        "06",
+        "06 09",
     ),
     Row(
         "(3)",
@@ -129,7 +131,7 @@ ROWS = (
         *pair(ATTENTION, "softmax"),
         "kernels/attention.py::softmax_forward kernels/attention.py::softmax_backward",
         "test_attention.py::test_gradients test_attention.py::test_softmax_literally_shifted_and_without_overflow",
-        "07",
+        "07 09",
     ),
     Row(
         "(4)",
@@ -137,7 +139,7 @@ ROWS = (
         *pair(ATTENTION, "attention"),
         "kernels/attention.py::scores_forward kernels/attention.py::scores_backward",
         "test_attention.py::test_gradients test_attention.py::test_equations_2_to_5_literally",
-        "08",
+        "08 09",
     ),
     Row(
         "(5)",
@@ -179,7 +181,7 @@ ROWS = (
         "$F_{self}(S + \\mathrm{concat}_k\\, C_k)$: not printed, a departure",
         "models/atrank.py::ATRank.user_forward",
         "models/atrank.py::ATRank.user_backward",
-        "kernels/atrank.py::shard_step",
+        "kernels/atrank.py::chunk_step",
         "test_model.py::test_scores_are_the_equations_literally test_variants.py::test_the_equations_as_printed",
         "11 14 25",
     ),
@@ -189,7 +191,7 @@ ROWS = (
         f"{ATTENTION}attention_forward {FEED_FORWARD}feed_forward_forward",
         f"{ATTENTION}attention_backward {FEED_FORWARD}feed_forward_backward",
         "kernels/attention.py::attend_forward kernels/attention.py::attend_backward",
-        "test_attention.py::test_empty_history_gives_zeros_and_no_gradient test_model.py::test_a_target_may_be_given_twice",
+        "test_attention.py::test_empty_history_gives_zeros_and_no_gradient test_invariance.py::test_a_target_may_be_given_twice",
         "12",
     ),
     Row(
@@ -232,14 +234,34 @@ ROWS = (
         "kernels/ranking.py::softmax_loss",
         "test_ranking.py::test_gradients test_ranking.py::test_softmax_literally "
         "test_ranking.py::test_the_correction_makes_any_draw_as_good_as_a_uniform_one",
+        "27",
+    ),
+    Row(
+        "hard negatives",
+        "$q = \\mathrm{softmax}(g)$ over a pool, $\\log(m q_j)$",
+        "hard_negatives.py::draw",
         "",
+        "",
+        "test_hard_negatives.py::test_places_are_drawn_by_the_softmax_of_their_scores "
+        "test_hard_negatives.py::test_sums_over_what_is_drawn_stand_for_sums_over_the_pool",
+        "27",
+    ),
+    Row(
+        "Adam, Adagrad",
+        "$w \\leftarrow w - lr\\,(m/c_1) / (\\sqrt{s/c_2} + \\epsilon)$, rows without a gradient wait",
+        "optimizer.py::Adaptive.direction optimizer.py::SGD.apply",
+        "",
+        "",
+        "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
+        "test_optimizer.py::test_a_row_without_gradient_waits",
+        "28",
     ),
     Row(
         "(1) … (8)",
         "the whole model",
         "models/ranker.py::Ranker.forward models/atrank.py::ATRank.user_forward",
         "models/ranker.py::Ranker.backward models/atrank.py::ATRank.user_backward",
-        "kernels/atrank.py::shard_step",
+        "kernels/atrank.py::chunk_step",
         "test_model.py::test_directions_and_entries_of_every_parameter "
         "test_model.py::test_scores_are_the_equations_literally test_torch.py::test_all_gradients_are_those_of_autograd "
         "test_kernels.py::test_float64",
@@ -288,7 +310,8 @@ ROWS = (
         "datasets/protocol.py::Protocol datasets/shop_ceiling.py::ceiling",
         "",
         "",
-        "test_protocol.py::test_history_groups_and_target_groups test_shop.py::test_a_group_that_is_seen_raises_the_ceiling",
+        "test_protocol.py::test_history_groups_and_target_groups "
+        "test_shop_ceiling.py::test_a_group_that_is_seen_raises_the_ceiling",
         "24",
     ),
     Row(
@@ -350,9 +373,9 @@ ROWS = (
         "both final states, one vector for all targets",
         f"{LSTM}ends_forward {RANKING}broadcast_user_forward models/bilstm.py::BiLSTM.user_forward",
         f"{LSTM}ends_backward {RANKING}broadcast_user_backward models/bilstm.py::BiLSTM.user_backward",
-        "kernels/bilstm.py::shard_step",
+        "kernels/bilstm.py::chunk_step",
         "test_lstm.py::test_ends_are_the_last_row_forwards_and_the_first_backwards "
-        "test_ranking.py::test_broadcast_user_repeats_and_adds_up test_model.py::test_order_of_a_history_matters",
+        "test_ranking.py::test_broadcast_user_repeats_and_adds_up test_invariance.py::test_order_of_a_history_matters",
         "20",
     ),
     Row(
@@ -360,7 +383,7 @@ ROWS = (
         "with attention: (7) over its outputs",
         "models/bilstm.py::BiLSTMAttention.user_forward",
         "models/bilstm.py::BiLSTMAttention.user_backward",
-        "kernels/bilstm.py::attention_shard_step",
+        "kernels/bilstm.py::attention_chunk_step",
         "test_model.py::test_scores_are_the_equations_literally",
         "",
     ),
@@ -379,7 +402,7 @@ ROWS = (
         "models/bpr_mf.py::BPRMF.forward",
         "models/bpr_mf.py::BPRMF.backward",
         "kernels/bpr_mf.py::shard_step",
-        "test_model.py::test_scores_depend_on_the_user test_checkpoint.py::test_users_without_training_stay_unknown",
+        "test_invariance.py::test_scores_depend_on_the_user test_checkpoint.py::test_users_without_training_stay_unknown",
         "19",
     ),
 )
@@ -469,7 +492,7 @@ ERRORS = (
         "An array is changed in place: `x += …` in a forward pass, `dy *= …` in a backward pass, or a cache refers to an "
         "array that is overwritten later.",
         "Assert that inputs, upstream gradient and cache are as before.",
-        "test_attention.py::test_inputs_unchanged test_model.py::test_parameters_and_batch_unchanged",
+        "test_attention.py::test_inputs_unchanged test_invariance.py::test_parameters_and_batch_unchanged",
     ),
     Fault(
         "Every layer passes, a parameter of the whole model fails",
@@ -531,6 +554,15 @@ def title(number):
     return re.search(r"^# # Lesson \d\d\. (.+)$", LESSONS[number].read_text(encoding="utf-8"), re.M)[1]
 
 
+def minutes(number):
+    """How long a reader needs for a lesson, as its head says."""
+    return int(re.search(r"About (\d+) minutes", LESSONS[number].read_text(encoding="utf-8"))[1])
+
+
+def total(numbers):
+    return sum(map(minutes, numbers))
+
+
 def links(names, between="<br>"):
     """Names as Markdown links; in a table's cell each has its own line."""
     made = []
@@ -562,7 +594,12 @@ def page():
         equation = row.equation if "$" in row.equation else f"**{row.equation}**"
         cells = map(links, (row.lessons, row.forward, row.backward, row.kernel, row.tests))
         rows.append((f"{equation} {row.formula}", *cells))
-    course = [(f"[{number}]({path.name})", title(number)) for number, path in LESSONS.items()]
+    course = [
+        (part if number == numbers[0] else "", links(number), title(number), f"{minutes(number)}")
+        for part, numbers in parts(LESSONS)
+        for number in numbers
+    ]
+    ways = "\n".join(f"- {wish}: {links(' '.join(way), ' → ')}, {total(way)} minutes" for wish, way in routes(LESSONS))
     faults = "\n".join(
         f"{i}. **{fault.symptom}.** {fault.cause}\n   *What to do:* {fault.remedy} See {links(fault.see, ', ')}."
         for i, fault in enumerate(ERRORS, 1)
@@ -580,7 +617,11 @@ The layers' tests also run over the kernels that have a twin of the same shape; 
 
 ## The lessons
 
-{table("", "lesson", rows=course)}
+{table("part", "", "lesson", "minutes", rows=course)}
+
+Shorter routes:
+
+{ways}
 
 Exercises to them: `python -m lessons.exercises`.
 
@@ -641,6 +682,9 @@ def _missing():
                 yield f"layers/{path.name}::{name} is not in the index"
     for number in LESSONS.keys() - set(" ".join(row.lessons for row in ROWS).split()):
         yield f"lesson {number} is not in the index"
+    for number, times in Counter(" ".join(PARTS.values()).split() + list(LESSONS)).items():
+        if times != 2 and number in LESSONS:
+            yield f"lesson {number} is not in one part of the course"
     for equation in {f"({i})" for i in range(1, 9)} - {row.equation for row in ROWS}:
         yield f"equation {equation} is not in the index"
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from atrank_np.kernels import attention, convolution, feedforward, lstm, ranking
 from atrank_np.kernels.layout import SpaceOrder
+from atrank_np.kernels.matrices import J, from_strips, matrix, to_strips
 from atrank_np.kernels.packed import Matrix, pack, ready
-from atrank_np.kernels.products import J, from_strips, matrix, to_strips
 
 
 def run(kernel, *arguments):
@@ -122,7 +122,7 @@ def lstm_forward(x, W, U, b, offsets, backwards):
     """Rows past those of x are NaN: they must not be read."""
     H, n = len(U), len(x)
     own = lstm.LSTM(in_strips(W), in_strips(U), one_row(b))
-    cache, y = lstm.new_cache(n + len(offsets), x.shape[1], H, x.dtype), np.zeros((n, H))
+    cache, y = lstm.new_lstm_cache(n + len(offsets), x.shape[1], H, x.dtype), np.zeros((n, H))
     for array in cache[4:]:
         array[:] = np.nan
     packed = pack(cache)

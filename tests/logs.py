@@ -10,6 +10,7 @@ from atrank_np.datasets.samples import Samples
 SHOP = Path(__file__).parent.parent / "data" / "shop"
 HEAD = "user,object,time\n"
 a, b, c, d, e, f, g = range(1, 8)
+COLOURS = "object,category\nx,red\ny,\nz,red\n"
 ITEMS = "object\n" + "\n".join("abcdefg") + "\n"
 
 # A log of `one_group` in which objects are shown and not taken, and its schema.

@@ -108,6 +108,14 @@ def report(out):
     return json.loads((out / "report.json").read_text(), parse_constant=no_constant)
 
 
+def terms(folder):
+    """Whether the positive wins, ½ for a tie, [S]; and the rest of test_scores.npz."""
+    with np.load(folder / "test_scores.npz") as file:
+        tested = dict(file)
+    positive, negative = tested.pop("scores").T
+    return (positive > negative) + 0.5 * (positive == negative), tested
+
+
 def batches_of(tiny, **settings):
     log, config = read_log(tiny), Config(batch_size=8, **settings)
     return Batches(Protocol(log, config))

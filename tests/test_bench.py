@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from atrank_np.bench import __main__ as command
-from atrank_np.bench import parts
+from atrank_np.bench import parts, ranking
+from atrank_np.bench.reading import FORMATS, write_log
 from atrank_np.bench.turns import assert_equal
 from atrank_np.bench.workers import Fault, Ours, Site, Worker, contender
 from atrank_np.bench.workload import Problem, atrank_flops
@@ -95,9 +96,12 @@ def test_equal_arguments_give_equal_logs_and_lengths_can_be_set():
     assert lengths == [[7, 7]] * 5
 
 
-def test_a_written_log_is_read_back(tmp_path):
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_written_log_is_read_back(kind, tmp_path):
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
     log = electronics_shaped(50, 2000)
-    parts.write_log(log, tmp_path)
+    write_log(log, tmp_path, kind)
     read = read_log(tmp_path)
 
     def names(log):
@@ -195,7 +199,8 @@ def run(monkeypatch, tmp_path, *arguments):
 
     settings = command.settings
     monkeypatch.setattr(command, "settings", small)
-    monkeypatch.setattr(parts, "workers", here)
+    for module in (parts, ranking):
+        monkeypatch.setattr(module, "workers", here)
     assert command.main(["--quick", "--json", str(tmp_path / "bench.json"), *arguments]) == 0
     return json.loads((tmp_path / "bench.json").read_text())
 
@@ -210,7 +215,10 @@ def test_report_of_all_parts(monkeypatch, tmp_path, capsys):
         assert report[key]["32"]["1"] > 0 and len(report[f"{key}_quartiles"]["32"]["1"]) == 2
     assert report["compile_seconds"] >= 0 and 0 < report["packing_share"]["32"]["1"] < 1
     assert set(report["ranking"]["1"]["ratio"]) == {"numpy", *command.TORCH, "torch best, items kept"}
-    assert report["reading"]["events_per_second"] > 0
+    assert (
+        report["all"]["1"].keys() == {"numba", "torch best", "ratio"} and report["all"]["1"]["numba"]["share_of_matmul_peak"] > 0
+    )
+    assert all(report["reading"][kind]["events_per_second"] > 0 for kind in report["reading"])
     assert set(report["models"]) == {name for name in MODELS if name != "atrank"}
     assert all(cell["ratio_best_torch"] > 0 for cell in report["models"].values())
     assert set(report["groups"]["32"]) == {"samples_per_second", "time_ratio", "time_ratio_quartiles"}

@@ -1,16 +1,13 @@
 """The page in a real browser: widths of screens, long and foreign names, the keyboard, a screen reader's view, dark mode."""
 
-import shutil
-
 import numpy as np
 import pytest
+from browsing import CHROMIUM, chromium, contrast
 from small_models import data_of
 
 from atrank_np.evaluation import plots
 from atrank_np.evaluation.attention import Inside
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra [browser]: pip install '.[browser]'")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, such as that of apt install chromium")
 
 NAMES = [
@@ -41,10 +38,8 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
@@ -111,23 +106,6 @@ def test_a_screen_reader(width, opened):
     assert page.get_by_role("img", name="Self-attention, mean over the spaces").count() == 1
     page.click("tbody tr >> nth=2")
     assert page.get_by_role("status").inner_text() == f"number 3, {NAMES[2]}, is chosen"
-
-
-def contrast(page, selector):
-    """Between the letters of an element and what is behind them, as WCAG 2 defines it."""
-    colours = page.evaluate(
-        """(selector) => { let e = document.querySelector(selector); const text = getComputedStyle(e).color;
-           while (getComputedStyle(e).backgroundColor === "rgba(0, 0, 0, 0)") e = e.parentElement;
-           return [text, getComputedStyle(e).backgroundColor]; }""",
-        selector,
-    )
-
-    def light(colour):
-        parts = np.array(colour[4:-1].split(","), float) / 255
-        return np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
-
-    low, high = sorted(map(light, colours))
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from runs import assert_fault, command_line, environment, process
 
 from atrank_np import cli, train, train_flags
 from atrank_np.__main__ import COMMANDS, main
+from atrank_np.datasets.reading import read_log
 from atrank_np.errors import DataError
 from atrank_np.memory import peak_rss_mb
 from atrank_np.runs import trained
@@ -167,3 +169,19 @@ def test_names_that_a_terminal_would_obey():
     assert str(DataError(f"{hostile}: none")) == f"{shown}: none"
     long = str(DataError(f"file.csv: {'a' * 1000}; say with --data where it is"))
     assert len(long) <= 300 and long.startswith("file.csv: aaa") and long.endswith("aaa; say with --data where it is")
+
+
+def test_arguments_are_flags_on_the_command_line(tiny, tmp_path):
+    """What Python calls `allow_unknown` is --allow-unknown there."""
+    (shutil.copytree(tiny, tmp_path / "data") / "items.csv").write_text("object,category,price\nnew,c1,3\n")
+    ended = process("datasets.stats", tmp_path / "data")
+    assert ended.stderr.endswith("make the names equal, or go on with --allow-unknown\n") and ended.returncode == 2
+    with pytest.raises(DataError, match="or go on with `allow_unknown`$"):
+        read_log(tmp_path / "data")
+
+
+def test_a_pipe_is_no_table(tmp_path):
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / "events.csv")
+    with pytest.raises(DataError, match="events.csv: expected a file; write what comes from elsewhere into one$"):
+        read_log(tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import assert_fault, cells, process
+from runs import assert_fault, cells, process, report, terms
 
 from atrank_np import compare, comparison, training_runs
 from atrank_np.config import MODELS, VARIANTS, Config
@@ -36,18 +36,6 @@ def compared(tiny, tmp_path_factory):
 def own(compared, tmp_path):
     """A copy of it, to be written to."""
     return shutil.copytree(compared, tmp_path / "own")
-
-
-def report(folder):
-    return json.loads((folder / "report.json").read_text())
-
-
-def terms(folder):
-    """Whether the positive wins, ½ for a tie, [S]; and the rest of test_scores.npz."""
-    with np.load(folder / "test_scores.npz") as file:
-        tested = dict(file)
-    positive, negative = tested.pop("scores").T
-    return (positive > negative) + 0.5 * (positive == negative), tested
 
 
 # Table 3

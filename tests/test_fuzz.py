@@ -1,9 +1,10 @@
-"""Inputs that nobody would write: each ends in success, or in one line of at most 300 letters.
+"""Inputs that nobody would write: each ends in success, or in one line of at most 300 letters, within four times the memory.
 
 Every case is drawn from its number. One that fails names its kind and number, by which it is run alone:
 `CASE=model:17 pytest tests/test_fuzz.py`.
 """
 
+import contextlib
 import csv
 import functools
 import json
@@ -14,10 +15,12 @@ import shutil
 import tomllib
 import traceback
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz_inputs import VALUES, changed_array, changed_json, write_mutated
 from helpers import assert_same
 
 import atrank_np
@@ -26,93 +29,11 @@ from atrank_np.datasets.reading import read_history, read_log
 from atrank_np.datasets.samples import Events
 from atrank_np.errors import AtrankError
 from atrank_np.evaluation.ranking import log_of, moments, ranked
+from atrank_np.memory import peak_rss_mb
 from atrank_np.runs.checkpoint import load
 
-QUICK, MANY = 45, 720  # cases of each of the seven kinds
-
-WORDS = [
-    "",
-    " ",
-    "0",
-    "-1",
-    "1e5",
-    "nan",
-    "inf",
-    "-inf",
-    "2**63",
-    "9223372036854775807",
-    "9223372036854775808",
-    "1_000",
-    "٣",
-    "0x10",
-]
-WORDS += [
-    "unknown",
-    "missing",
-    "u1",
-    "i1",
-    "click",
-    "items",
-    "queries",
-    "a" * 999,
-    "a" * 1001,
-    "😀",
-    "\u202egnp",
-    "\x1b[31m",
-    "\0",
-]
-WORDS += [
-    '"',
-    '""',
-    "'",
-    ",",
-    ";",
-    "\t",
-    "\n",
-    "\r",
-    "\r\n",
-    "#",
-    "object",
-    "user",
-    "time",
-    "group",
-    "action",
-    "\ufeff",
-    "ﬀ",
-    "é",
-    "e\u0301",
-]
-VALUES = [
-    None,
-    True,
-    False,
-    0,
-    1,
-    -1,
-    2,
-    10**9,
-    2**31,
-    2**63,
-    2**64,
-    10**400,
-    0.5,
-    -0.0,
-    1e308,
-    float("nan"),
-    float("inf"),
-    "",
-    "x",
-]
-VALUES += ["1", [], [1], ["a"], [[]], {}, {"a": 1}, {"kind": "id"}, "ü" * 400, "a\nb", b"x", (), (1, 2), object(), int, len]
-VALUES += [
-    np.zeros(0),
-    np.zeros((2, 2)),
-    np.array(["a"]),
-    np.array([None]),
-    np.int64(3),
-    np.array([2**63], np.uint64),
-    Path("nowhere"),
-]
+QUICK, MANY = 45, 720  # cases of each of the kinds
+SETTINGS = {"width": 4, "spaces": 2, "epochs": 1, "batch_size": 8, "backend": "numpy"}
 
 
 @functools.cache
@@ -125,49 +46,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ATRANK_DATA", raising=False)
     return tmp_path
-
-
-def mutated_text(rng, text):
-    """A text with one to three changes of cells, lines or bytes."""
-    for _ in range(rng.randint(1, 3)):
-        lines = text.split("\n")
-        at, other = rng.randrange(len(lines)), rng.randrange(len(lines))
-        change = rng.randrange(9)
-        if change < 4:  # a cell, of the header as often as of any other line
-            at = rng.choice([0, at])
-            cells = lines[at].split(",")
-            cells[rng.randrange(len(cells))] = rng.choice(WORDS)
-            lines[at] = ",".join(cells)
-        elif change == 4:
-            lines[at], lines[other] = lines[other], lines[at]
-        elif change == 5:
-            lines[at : at + rng.choice([0, 1, len(lines)])] = rng.choice([[], [lines[other]] * 3, [""], [lines[at] + ",more"]])
-        elif change == 6:
-            lines[at] = lines[at][: rng.randrange(len(lines[at]) + 1)]
-        elif change == 7:
-            place = rng.randrange(len(lines[at]) + 1)
-            lines[at] = lines[at][:place] + rng.choice(WORDS) + lines[at][place:]
-        else:
-            lines = rng.choice([lines[:1], lines[1:], [], [line.replace(",", rng.choice(";\t|")) for line in lines], lines[::-1]])
-        text = "\n".join(lines)
-    return text
-
-
-def write_mutated(rng, path):
-    """Changes a text file: its text, its encoding, a bit of it, or that it is there."""
-    text, kind = path.read_text(), rng.randrange(12)
-    if kind == 0:
-        path.unlink()
-        if rng.random() < 0.3:
-            path.mkdir()
-    elif kind == 1:
-        path.write_bytes(text.encode(rng.choice(["utf-16", "utf-8-sig", "latin-1", "utf-32"]), "replace"))
-    elif kind == 2:
-        data = bytearray(text.encode())
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        path.write_bytes(data)
-    else:
-        path.write_text(mutated_text(rng, text), newline=rng.choice(["", "\r\n"]))
 
 
 def read_plainly(path):
@@ -194,7 +72,7 @@ def case_data(rng, tiny, trained_run, here):
             found.add((u, name, str(log.catalogues[name].objects[o]) if o else None, t))
         assert found == expected
     if rng.random() < 0.3:
-        atrank_np.ATRank(width=4, spaces=2, epochs=1, batch_size=8, backend="numpy").fit(log)
+        atrank_np.ATRank(**SETTINGS).fit(log)
 
 
 def case_schema(rng, tiny, trained_run, here):
@@ -255,46 +133,6 @@ def case_bits(rng, tiny, trained_run, here):
     assert_same((found.params, found.tables, vars(found.state)), (whole.params, whole.tables, vars(whole.state)))
 
 
-def changed_json(rng, tree):
-    """A copy of plain data with one value replaced, removed or repeated."""
-    tree = json.loads(json.dumps(tree))
-    place = tree
-    while True:
-        keys = list(place) if isinstance(place, dict) else range(len(place))
-        if not keys:
-            return tree
-        key = rng.choice(keys)
-        if isinstance(place[key], dict | list) and place[key] and rng.random() < 0.8:
-            place = place[key]
-            continue
-        if rng.random() < 0.2:
-            del place[key]
-        else:
-            place[key] = rng.choice([value for value in VALUES if isinstance(value, int | float | str | list | dict | None)])
-        return tree
-
-
-def changed_array(rng, array):
-    """An array with one thing changed: a value, the type, the shape, the byte order."""
-    if array.dtype.kind in "iuf" and array.size and rng.random() < 0.6:
-        array = array.copy()
-        extreme = [0, 1, -1, array.max(), 127, 10**6, 2**31 - 1, -(2**31)]
-        value = rng.choice(extreme if array.dtype.kind in "iu" else [*extreme, np.nan, np.inf, 1e38])
-        with np.errstate(all="ignore"):
-            array.reshape(-1)[rng.randrange(array.size)] = np.array(value).astype(array.dtype)
-        return array
-    changes = [
-        lambda a: a.reshape(-1)[:-1],
-        lambda a: a[None],
-        lambda a: a.reshape(-1)[:0],
-        lambda a: a.astype(a.dtype.newbyteorder()),
-        lambda a: a.reshape(-1),
-    ]
-    changes += [lambda a: a.astype(str), lambda a: np.asfortranarray(a), lambda a: np.append(a, a), lambda a: np.array(0)]
-    changes += [lambda a: a.astype(np.int64 if a.dtype.kind == "i" else "S9"), lambda a: a.reshape(-1)[::-1]]
-    return rng.choice(changes)(array)
-
-
 def case_model(rng, tiny, trained_run, here):
     with np.load(trained_run / "model.npz") as file:
         arrays = dict(file)
@@ -338,16 +176,16 @@ def case_run(rng, tiny, trained_run, here):
 def case_python(rng, tiny, trained_run, here):
     """A call of the library in which one argument is of another kind."""
     value, log = rng.choice(VALUES), cached(read_log, tiny)
-    settings = {"width": 4, "spaces": 2, "epochs": 1, "batch_size": 8, "backend": "numpy"}
-    model = atrank_np.ATRank(**settings)
+    model = atrank_np.ATRank(**SETTINGS)
     model._take(cached(load, trained_run))
     calls = [
         lambda: read_log(value),
         lambda: load(value),
-        lambda: atrank_np.ATRank(
-            **settings | {rng.choice([*settings, "learning_rate", "loss", "seed", "cap", "dropout"]): value}
-        ).fit(log),
-        lambda: atrank_np.ATRank(**settings).fit(value),
+        lambda: atrank_np.ATRank(**SETTINGS | {rng.choice([*SETTINGS, "loss", "seed", "cap", "dropout"]): value}).fit(log),
+        lambda: atrank_np.ATRank(**SETTINGS).fit(value),
+        lambda: atrank_np.Log.from_frame(value),
+        lambda: atrank_np.Log.from_frame(FRAME | {rng.choice([*FRAME]): value}),
+        lambda: atrank_np.Log.from_frame(FRAME, value),
         lambda: atrank_np.Recommender.load(value),
         lambda: model.evaluate(rng.choice([value, log]), at=value),
         lambda: model.recommend(value),
@@ -365,6 +203,34 @@ def case_python(rng, tiny, trained_run, here):
         lambda: model.update(value),
     ]
     rng.choice(calls)()
+
+
+FRAME = {"user": ["a", "a", "b"], "object": ["x", "y", "x"], "time": [1, 2, 3]}
+
+
+def case_codes(rng, tiny, trained_run, here):
+    """A caller's own log, in which one array has another value, type or shape."""
+    log, trained = cached(read_log, tiny), cached(load, trained_run)
+    name = rng.choice(["offsets", "group", "object", "action", "time"])
+    log = replace(log, **{name: changed_array(rng, getattr(log, name))})
+    model = atrank_np.ATRank(**SETTINGS)
+    rng.choice([model.fit, model._take(trained).recommend, model.evaluate, model.update])(log)
+
+
+def everything_plain(tiny, trained_run, here):
+    """What the cases do, with nothing changed."""
+    log, trained = read_log(tiny), load(trained_run)
+    model = atrank_np.ATRank(**SETTINGS).fit(log)
+    model._take(trained).evaluate(log)
+    model.update(log)
+    score_all(trained, recommend.known(trained, log))
+    assert explain.main([str(shutil.copytree(trained_run, here / "plain")), "--user", "u1", "--samples", "3"]) == 0
+
+
+def forget_peak():
+    """From now on `peak_rss_mb` is that of what comes; where a system cannot do so, of all that was."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 KINDS = {name.removeprefix("case_"): case for name, case in list(globals().items()) if name.startswith("case_")}
@@ -388,16 +254,21 @@ def end_of(case, number, *arguments):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("cases", [pytest.param(QUICK, id="quick"), pytest.param(MANY, id="many", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_case_ends_well(kind, cases, tiny, trained_run, here, monkeypatch, capsys):
+def test_every_case_ends_well(kind, cases, tiny, trained_run, here, capsys):
     numbers, ends, wrong = range(cases), Counter(), []
     if "CASE" in os.environ:
         chosen, number = os.environ["CASE"].split(":")
         numbers = [int(number)] if kind == chosen else []
+    forget_peak()
+    everything_plain(tiny, trained_run, here)
+    plain = peak_rss_mb()
     for number in numbers:
         for path in here.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        forget_peak()
         try:
             ends[end_of(KINDS[kind], number, tiny, trained_run, here)] += 1
+            assert plain is None or peak_rss_mb() <= 4 * plain, f"{peak_rss_mb():.0f} MB in the place of {plain:.0f}"
         except Exception as fault:
             if "CASE" in os.environ:
                 raise

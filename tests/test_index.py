@@ -1,15 +1,12 @@
 """The index of the course says what is there, and all of it."""
 
 import sys
-from pathlib import Path
 
 import pytest
+from course import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # `lessons` is no part of the installed package
-
-from atrank_np.gradcheck import LAYERS  # noqa: E402
-from lessons import index  # noqa: E402
+from atrank_np.gradcheck import LAYERS
+from lessons import index, parts
 
 
 def test_the_index_is_right_and_up_to_date():
@@ -28,6 +25,14 @@ def test_every_lesson_is_in_it():
     text = index.PAGE.read_text(encoding="utf-8")
     for script in (ROOT / "lessons").glob("[0-9][0-9]_*.py"):
         assert text.count(f"]({script.name})") >= 2, "in the table of equations and in that of lessons"
+
+
+def test_each_lesson_is_in_one_part_and_routes_lead_through_lessons(monkeypatch):
+    there = [number for _, numbers in parts.parts(index.LESSONS) for number in numbers]
+    assert sorted(there) == list(index.LESSONS)
+    assert all(index.total(way) == sum(map(index.minutes, way)) > 60 for _, way in parts.routes(index.LESSONS))
+    monkeypatch.setitem(parts.PARTS, "Speed", "00 17")
+    assert "lesson 00 is not in one part of the course" in index.problems()
 
 
 def test_the_legend_is_that_of_the_layers():

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernel_twins import empty_matrix, from_matrix, in_strips, run
 
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import CHOICES, MODELS, Config
@@ -15,11 +14,7 @@ from atrank_np.gradcheck import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.attention import KEPT
 from atrank_np.kernels.catalogue import OBJECTS
-from atrank_np.kernels.embedding import add_scaled, take_square
-from atrank_np.kernels.layout import Flat
 from atrank_np.kernels.packed import Packed
-from atrank_np.kernels.products import add_product, add_product_of_transpose, from_strips, product, to_strips, transpose
-from atrank_np.kernels.simd import STRIP
 from atrank_np.kernels.workspace import CHUNK
 from atrank_np.layers.embedding import Rows
 from atrank_np.optimizer import FOLD, RULES
@@ -62,6 +57,14 @@ def assert_close(a, b, tolerance):
     assert a.shape == b.shape and a.dtype == b.dtype
     scale = max(np.abs(a).max(initial=0), np.abs(b).max(initial=0), 1e-3)
     assert np.abs(a - b).max(initial=0) <= tolerance * scale, f"differ by {np.abs(a - b).max() / scale:.1e}\n{a}\n{b}"
+
+
+def arrays_in(packed):
+    """All arrays that packed arguments, or tuples of arrays, point to."""
+    if isinstance(packed, np.ndarray):
+        return [packed]
+    inside = packed.keep.values() if isinstance(packed, Packed) else packed if isinstance(packed, (list, tuple)) else ()
+    return [array for part in inside for array in arrays_in(part)]
 
 
 COMPETITORS = [name for name in MODELS if name != "atrank"]
@@ -165,8 +168,7 @@ def test_what_lay_in_the_workspace_is_not_read(lengths):
     numpy, numba = both(problem)
     numba.gradients(batch)
     for shard in numba.shards:
-        work = shard.keep["attention"]
-        for rows in (*numba.buffers[0], *numba.buffers[1], *map(work.keep.get, ("weight", "dscore"))):
+        for rows in arrays_in([numba.buffers, shard.keep["attention"]]):
             rows[:] = np.nan
     (_, wanted), (_, gradients) = numpy.gradients(batch), numba.gradients(batch)
     for name, w in numpy.params.items():
@@ -182,11 +184,6 @@ def test_not_a_number_is_not_lost(model):
             problem.params[name][:] = np.nan
     for backend in both(problem):
         assert np.isnan(backend.scores(problem.batch)).any() and np.isnan(backend.train_step(problem.batch, 0.1))
-
-
-def test_whole_strips_even_where_there_is_nothing():
-    """BPR-MF without a number has no dense parameter, and `gradient_norm` reads whole strips of them."""
-    assert len(Flat({}, np.float32).array) % STRIP.n == 0 < len(Flat({}, np.float32).array)
 
 
 @pytest.mark.parametrize("model, shards", [("atrank", 1), ("atrank", 2), *((model, 3) for model in MODELS)])
@@ -223,25 +220,6 @@ def test_fold_and_the_way_there_and_back(optimizer):
     for name, w in numba.params.items():
         assert_close(w, numpy.params[name], 1e-11)
         np.testing.assert_array_equal(w, other.params[name])
-
-
-@pytest.mark.parametrize("n", [5, 16, 40])
-def test_take_square(n):
-    """Shorter than a strip, a strip, and strips with a rest; what is not asked for stays."""
-    y = np.random.default_rng(n).standard_normal(50)
-    expected, square = y.copy(), (y[3 : 3 + n] ** 2).sum()
-    expected[3 : 3 + n] = 0
-    assert run(take_square, y[3 : 3 + n]) == pytest.approx(square, rel=1e-14)
-    np.testing.assert_array_equal(y, expected)
-
-
-@pytest.mark.parametrize("n", [5, 16, 40])
-def test_add_scaled(n):
-    x, y = np.random.default_rng(n).standard_normal((2, 100))
-    expected = y.copy()
-    expected[4 : 4 + n] += 2 * x[7 : 7 + n]
-    run(add_scaled, y[4 : 4 + n], x[7 : 7 + n], 2.0)
-    np.testing.assert_array_equal(y, expected)
 
 
 def test_dropout_hash_is_that_of_randomness():
@@ -308,33 +286,6 @@ def test_a_catalogue_of_several_blocks(model):
     assert_close(numba.catalogue_scores(batch, 0), numpy.catalogue_scores(batch, 0), 1e-5)
 
 
-@pytest.mark.parametrize("rows, inner, columns", [(0, 4, 32), (1, 5, 7), (13, 16, 64), (300, 24, 32), (7, 130, 20), (9, 32, 96)])
-def test_products_and_matrices_in_strips(rows, inner, columns):
-    rng = np.random.default_rng(rows)
-    x, W, dy = rng.standard_normal((rows, inner)), rng.standard_normal((inner, columns)), rng.standard_normal((rows, columns))
-    y = np.full((rows + 2, columns), 7.0)
-    np.testing.assert_array_equal(from_strips(to_strips(W), inner), W)
-    run(product, x, in_strips(W), y[1:-1])
-    np.testing.assert_allclose(y[1:-1], x @ W, rtol=0, atol=1e-12)
-    run(add_product, x, in_strips(W), y[1:-1])
-    np.testing.assert_allclose(y[1:-1], 2 * x @ W, rtol=0, atol=1e-12)
-    assert (y[[0, -1]] == 7).all()
-    dW, W_T = empty_matrix(inner, columns), empty_matrix(columns, inner)
-    for _ in range(2):
-        run(add_product_of_transpose, x, dy, dW)
-    np.testing.assert_allclose(from_matrix(dW), 2 * x.T @ dy, rtol=0, atol=1e-11)
-    run(transpose, in_strips(W), W_T)
-    np.testing.assert_array_equal(from_matrix(W_T), W.T)
-
-
-def nbytes(packed):
-    """Of all arrays that packed arguments point to."""
-    if isinstance(packed, np.ndarray):
-        return packed.nbytes
-    inside = packed.keep.values() if isinstance(packed, Packed) else packed if isinstance(packed, (list, tuple)) else ()
-    return sum(map(nbytes, inside))
-
-
 def test_workspace_is_linear_in_the_longest_history():
     problem = toy_problem(np.random.default_rng(14))
     sizes = []
@@ -342,7 +293,7 @@ def test_workspace_is_linear_in_the_longest_history():
         _, numba = both(problem)
         batch = random_batch(np.random.default_rng(15), problem.model.space.groups, [length], [2])
         numba.scores(batch)
-        sizes.append(nbytes(numba.context))
+        sizes.append(sum(array.nbytes for array in arrays_in(numba.context)))
     assert sizes[1] < 2.05 * sizes[0]
 
 

@@ -275,7 +275,8 @@ def test_training_is_killed_at_random_moments(kills, tiny, tmp_path, no_picture)
         total += killed_at_random(min(10, kills - total), n, seconds, command, out / "report.json")
         train.main(["--resume", str(out), "--quiet"]) if out.exists() else run_train(tiny, out, *LONG)
         assert outcome(out) == outcome(tmp_path / "whole")
-        assert {path.name for path in out.iterdir()} <= set(FILES)
+        # Half a picture may be left by a kill: here, without pictures, nothing replaces it.
+        assert {path.name for path in out.iterdir()} <= {*FILES, "curve.png.part"}
 
 
 @pytest.mark.parametrize("kills", [SOME, MANY])

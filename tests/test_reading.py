@@ -9,7 +9,7 @@ import pytest
 from logs import HEAD, write
 
 from atrank_np.datasets import csv_files
-from atrank_np.datasets.log import Bag
+from atrank_np.datasets.catalogue import Bag
 from atrank_np.datasets.reading import read_history, read_log
 from atrank_np.errors import DataError
 
@@ -158,7 +158,7 @@ def test_blocks_do_not_show(tmp_path, monkeypatch):
     equal(blocks.catalogues["items"].features["price"], whole.catalogues["items"].features["price"])
 
 
-REST = "'action', 'object', 'time' (say which it is: --columns group=…)"
+REST = "'action', 'object', 'time' (say which it is: `columns` group=…)"
 NUMBER = "an integer below 2^62 or a decimal below 2^53"
 OPEN = "expected well-formed CSV: the row that begins here has a quote that is not closed"
 FAULTS = [
@@ -168,7 +168,7 @@ FAULTS = [
     (
         "events",
         "user,object\na,x\n",
-        "events.csv:1: expected a column 'time', got 'user', 'object' (say which it is: --columns time=…)",
+        "events.csv:1: expected a column 'time', got 'user', 'object' (say which it is: `columns` time=…)",
     ),
     ("events", "user,time,user\na,x\n", "events.csv:1: expected different column names, got 'user' twice"),
     (
@@ -192,7 +192,7 @@ FAULTS = [
     ("events", HEAD + "a,,1\n", "events.csv:2: object: expected a name, got an empty cell"),
     ("events", "user,object,time,action\na,x,1,\n", "events.csv:2: action: expected a name, got an empty cell"),
     ("events", "user,object,time,group\na,x,1,items\na,x,1,iterns\n", "events.csv:3: group: expected one of items, got 'iterns'"),
-    ("events", HEAD.encode() + b"a,x,1\na,\xe9,1\n", "events.csv:3: expected UTF-8, got byte 0xe9"),
+    ("events", HEAD.encode() + b"a,x,1\na,\xe9,1\n", "events.csv:3: expected UTF-8, got byte 0xe9; save the file as UTF-8"),
     ("events", HEAD + 'a,x,1\n\na,"x,1\na,x,2\n', f"events.csv:4: {OPEN} (unexpected end of data)"),
     ("events", HEAD + 'a,x,1\na,"x,1\na,x,2\na,"x",3\n', f"events.csv:3: {OPEN} (',' expected after '\"')"),
     ("items", "", "items.csv:1: expected a header, found an empty file"),
@@ -200,13 +200,13 @@ FAULTS = [
     (
         "items",
         "id,category\nx,red\n",
-        "items.csv:1: expected a column 'object', got 'id', 'category' (say which it is: --columns object=…)",
+        "items.csv:1: expected a column 'object', got 'id', 'category' (say which it is: `columns` object=…)",
     ),
     ("items", "object,category\nx,red\n,red\n", "items.csv:3: object: expected a name, got an empty cell"),
     ("events", HEAD + "a,x,1\na\0,x,1\n", "events.csv:3: user: expected a name, got a character of code 0"),
     ("items", "object\nx\ny\nz\ny\nx\n", "items.csv:5: object: expected every object once, got 'y' again"),
     ("items", "object,category\nx\n", "items.csv:2: expected 2 cells, got 1"),
-    ("items", b"object\n\xff\n", "items.csv:2: expected UTF-8, got byte 0xff"),
+    ("items", b"object\n\xff\n", "items.csv:2: expected UTF-8, got byte 0xff; save the file as UTF-8"),
 ]
 
 

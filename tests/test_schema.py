@@ -117,8 +117,8 @@ def test_select_features():
 @pytest.mark.parametrize(
     "names, text",
     [
-        (["shop", "colour"], "--features: expected features among object, shop, price, words, seller, got 'colour'"),
-        (["shop"], "--features: expected at least one feature of group 'queries' (words, seller), got none"),
+        (["shop", "colour"], "`features`: expected features among object, shop, price, words, seller, got 'colour'"),
+        (["shop"], "`features`: expected at least one feature of group 'queries' (words, seller), got none"),
     ],
 )
 def test_select_features_faults(names, text):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from atrank_np.config import Config
-from atrank_np.datasets.log import Bag
+from atrank_np.datasets.catalogue import Bag
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.samples import Events
@@ -106,6 +106,7 @@ LOGS = {
     "floats": lambda log: setattr(log, "object", log.object.astype(float)),
     "too short": lambda log: setattr(log, "object", log.object[:-1]),
     "a list": lambda log: setattr(log, "object", log.object.tolist()),
+    "a number": lambda log: setattr(log, "group", np.array(0, np.int8)),
 }
 
 

@@ -117,5 +117,5 @@ def test_faults(tmp_path, tiny):
     shop.main(["--out", str(tmp_path), "--users", "3"])
     with pytest.raises(stats.DataError, match="--ceilings: expected at least two test samples of coupons, got 1"):
         stats.main([str(tmp_path), "--ceilings"])
-    with pytest.raises(stats.DataError, match="--history and --target: expected groups among items, queries, got 'cars'"):
+    with pytest.raises(stats.DataError, match="`history` and `target`: expected groups among items, queries, got 'cars'"):
         stats.main([str(tiny), "--history", "cars"])

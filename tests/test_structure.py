@@ -11,7 +11,7 @@ FLOORS = [
     {"compare"},
     {"comparison", "train"},
     {"training_runs", "estimators"},
-    {"training", "evaluate", "recommend", "explain", "bench"},
+    {"holder", "training", "evaluate", "recommend", "explain", "bench"},
     {"evaluation", "gradcheck", "train_flags"},
     {"runs", "hard_negatives"},
     {"backend"},

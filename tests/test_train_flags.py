@@ -25,7 +25,7 @@ def test_features_history_and_target(tiny, tmp_path, no_picture):
 
 def test_only_a_model_with_spaces_divides_its_width():
     assert Config(model="cnn", width=10, spaces=8).width == 10
-    with pytest.raises(ValueError, match="^width 10 does not divide into 8 equal spaces$"):
+    with pytest.raises(ValueError, match="^`width` 10 does not divide into 8 equal spaces$"):
         Config(model="bilstm_attention", width=10, spaces=8)
 
 
@@ -51,28 +51,28 @@ def test_a_flag_beside_the_model_wins(tiny, tmp_path, no_picture):
 
 FAULTS = {
     "--epochs x": "argument --epochs: invalid int value: 'x' (see python -m atrank_np.train --help)",
-    "--epochs 0": "epochs must be at least 1, not 0",
+    "--epochs 0": "`epochs` must be at least 1, not 0",
     "--nonsense": "unrecognized arguments: --nonsense (see python -m atrank_np.train --help)",
     "--model gru": "argument --model: invalid choice: 'gru'",
-    "--model bpr_mf --ranking deep": "bpr_mf ranks by the product of user and object: ranking must be 'dot'",
+    "--model bpr_mf --ranking deep": "bpr_mf ranks by the product of user and object: `ranking` must be 'dot'",
     "--ranking cosine": "argument --ranking: invalid choice: 'cosine'",
-    "--width 10 --spaces 3": "width 10 does not divide into 3 equal spaces",
-    "--batch-size 7": "batch_size 7 must be a multiple of 2, a positive and its negatives: 32 are 16 histories",
-    "--negatives 127": "batch_size 32 must be a multiple of 128, a positive and its negatives: 2048 are 16 histories",
-    "--dropout 1": "dropout must be in [0, 1), not 1.0",
-    "--learning-rate nan": "learning_rate must be a number of at least 0, not nan",
-    "--table-rate -1": "table_rate must be a number of at least 0, not -1.0",
+    "--width 10 --spaces 3": "`width` 10 does not divide into 3 equal spaces",
+    "--batch-size 7": "`batch_size` 7 must be a multiple of 2, a positive and its negatives: 32 are 16 histories",
+    "--negatives 127": "`batch_size` 32 must be a multiple of 128, a positive and its negatives: 2048 are 16 histories",
+    "--dropout 1": "`dropout` must be in [0, 1), not 1.0",
+    "--learning-rate nan": "`learning_rate` must be a number of at least 0, not nan",
+    "--table-rate -1": "`table_rate` must be a number of at least 0, not -1.0",
     "--optimizer rmsprop": "argument --optimizer: invalid choice: 'rmsprop'",
     "--l2 0.2": "the highest learning rate times l2 must be below 0.05, not 0.1: a step takes that share of a weight away",
-    "--decay 0": "decay must be above 0, not 0.0",
+    "--decay 0": "`decay` must be above 0, not 0.0",
     "--seed -1": "argument --seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
     "--eval-seed -1": "argument --eval-seed: expected at least 0, got -1 (see python -m atrank_np.train --help)",
-    "--cap 0": "cap must be at least 1, not 0",
-    f"--shards {10**24}": f"shards must be below 2^31, not {10**24}",
-    f"--batch-size {2**31}": f"batch_size must be below 2^31, not {2**31}",
-    "--embedding-size 0": "--embedding-size: expected at least 1, got 0",
-    "--features color": "--features: expected features among object, category, price, words, got 'color'",
-    "--history shops": "--history and --target: expected groups among items, queries, got 'shops'",
+    "--cap 0": "`cap` must be at least 1, not 0",
+    f"--shards {10**24}": f"`shards` must be below 2^31, not {10**24}",
+    f"--batch-size {2**31}": f"`batch_size` must be below 2^31, not {2**31}",
+    "--embedding-size 0": "`embedding_size`: expected at least 1, got 0",
+    "--features color": "`features`: expected features among object, category, price, words, got 'color'",
+    "--history shops": "`history` and `target`: expected groups among items, queries, got 'shops'",
     "--target": "argument --target: expected one argument (see python -m atrank_np.train --help)",
 }
 
@@ -89,7 +89,7 @@ def test_settings_that_no_run_can_have():
     assert Config(epochs=np.int32(3), clip=np.float32(1)) == Config(epochs=3, clip=1.0)
     assert json.loads(json.dumps(Config(seed=np.int64(3)).to_dict()))["seed"] == 3
     for name, value, what in (("epochs", 2.5, "whole number"), ("seed", "1", "whole number"), ("l2", "small", "number")):
-        with pytest.raises(ValueError, match=f"^{name} must be a {what}, not {value!r}$"):
+        with pytest.raises(ValueError, match=f"^`{name}` must be a {what}, not {value!r}$"):
             Config(**{name: value})
     with pytest.raises(ValueError, match="^the highest learning rate times l2 must be below 0.05, not 0.09"):
         Config(learning_rate=0.01, decay=9, l2=1)

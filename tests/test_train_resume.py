@@ -175,11 +175,11 @@ def test_killed_again_and_again(backend, tiny, tmp_path, no_picture):
 
 def test_resume_refuses_other_choices(trained_run, tmp_path):
     for flag in ("--epochs 10", "--no-item-bias", "--backend numpy", "--out x", "--batch-size 8", "--paper"):
-        with pytest.raises(DataError, match="^--resume: goes on with the settings of the run; "):
+        with pytest.raises(DataError, match="^`resume`: goes on with the settings of the run; "):
             train.main(["--resume", str(trained_run), *flag.split()])
     with pytest.raises(DataError, match="nowhere: no such run; train one with"):
         train.main(["--resume", str(tmp_path / "nowhere")])
-    with pytest.raises(DataError, match="^threads must be at least 1, not 0$"):
+    with pytest.raises(DataError, match="^`threads` must be at least 1, not 0$"):
         train.main(["--resume", str(trained_run), "--threads", "0"])
 
 

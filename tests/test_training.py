@@ -85,7 +85,7 @@ def test_fit_takes_the_models_own_defaults(tiny):
 
 def test_a_model_that_there_is_not(tiny):
     for settings in ({"model": "gru"}, {"variant": "small"}):
-        with pytest.raises(ValueError, match=f"^{next(iter(settings))} must be one of "):
+        with pytest.raises(ValueError, match=f"^`{next(iter(settings))}` must be one of "):
             training.fit(read_log(tiny), **settings)
 
 

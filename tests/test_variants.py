@@ -216,9 +216,9 @@ def test_the_authors_settings():
 
 def test_faults_of_the_configuration():
     for settings, words in (
-        (dict(variant="raw_query"), "variant 'raw_query' is computed by the backend 'numpy' alone, not by 'numba'"),
-        (dict(variant="no_time", model="cnn", backend="numpy"), "variant 'no_time' is one of atrank, not of cnn"),
-        (dict(variant="nonsense"), "variant must be one of"),
+        (dict(variant="raw_query"), "`variant` 'raw_query' is computed by the backend 'numpy' alone, not by 'numba'"),
+        (dict(variant="no_time", model="cnn", backend="numpy"), "`variant` 'no_time' is one of atrank, not of cnn"),
+        (dict(variant="nonsense"), "`variant` must be one of"),
     ):
         with pytest.raises(ValueError, match=words):
             Config(**settings)
@@ -238,12 +238,12 @@ def test_commands(tiny, tmp_path):
     again = process("evaluate", out, "--data", tiny, "--json")
     assert json.loads(again.stdout)["test_auc"] == report["test_auc"], again.stderr
     fault = process("evaluate", out, "--data", tiny, "--backend", "numba")
-    assert_fault(fault, "variant 'continuous_time' is computed by the backend 'numpy' alone, not by 'numba'")
+    assert_fault(fault, "--variant 'continuous_time' is computed by the backend 'numpy' alone, not by 'numba'")
 
 
 def test_faults_are_one_line(tiny, tmp_path):
     fault = process("train", "--data", tiny, "--variant", "raw_query", "--backend", "numba", cwd=tmp_path)
-    assert_fault(fault, "variant 'raw_query' is computed by the backend 'numpy' alone, not by 'numba'")
+    assert_fault(fault, "--variant 'raw_query' is computed by the backend 'numpy' alone, not by 'numba'")
     fault = process("train", "--data", tiny, "--variant", "raw_query", "--quiet", cwd=tmp_path)  # else it says what was read
     assert_fault(fault, "items: embeddings are 10 wide; raw queries must be as wide as the model, 128")
     assert not list(tmp_path.rglob("config.json"))

@@ -15,7 +15,8 @@ from ..config import MODELS
 from ..datasets.electronics_shaped import USERS
 from ..datasets.folder import default_data, find_data
 from ..errors import DataError
-from .parts import FEW_USERS, PARTS
+from .parts import PARTS
+from .turns import FEW_USERS
 from .workers import OURS, Fault, workers
 
 TORCH = ("torch eager", "torch best")
@@ -57,6 +58,7 @@ def settings(options: argparse.Namespace) -> argparse.Namespace:
     options.users, options.rounds = (FEW_USERS, 5) if quick else (USERS, 15)
     options.window, options.patience = (0.2, 3) if quick else (1.0, 180)  # seconds: of one turn, of all turns of a cell
     options.checks = 1 if quick else 3  # users whose rankings are compared
+    options.ranked = 8 if quick else 64  # users who are ranked for in a turn
     options.lengths = [2, 8, 32] if quick else [2, 4, 8, 16, 32, 64, 98]
     options.vocabularies = [1000, 30_000] if quick else [1000, 10_000, 100_000, 1_000_000]
     options.torch = list(TORCH) if importlib.util.find_spec("torch") else []

@@ -1,11 +1,8 @@
 """The parts of `bench`: each adds to the report and returns its tables in Markdown."""
 
 import argparse
-import csv
 import itertools
-import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,26 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..config import MODELS
-from ..datasets.electronics_shaped import ITEMS, electronics_shaped
-from ..datasets.log import Log
-from ..datasets.reading import read_log
 from ..evaluation.plots import new_figure, picture
 from ..text import table
 from .compiling import part_compile
-from .turns import Ratio, assert_equal, assert_equal_trials, take_turns, window
+from .ranking import part_all, part_rank
+from .reading import part_read
+from .turns import FEW_USERS, Report, assert_equal_trials, put, take_turns, window
 from .workers import OURS, Worker, workers
 
 RATIOS = {"numpy": "ratio_numpy", "torch eager": "ratio_eager", "torch best": "ratio_best_torch"}
-FEW_USERS = 20_000  # of --quick: enough for a pool of the largest batches, with the whole catalogue
-
-Report = dict[str, Any]  # what --json writes
-
-
-def put(report: Report, keys: Sequence[object], value: object) -> None:
-    """report[key][key]… = value; keys become strings, as JSON has no others."""
-    for key in keys[:-1]:
-        report = report.setdefault(str(key), {})
-    report[str(keys[-1])] = value
 
 
 def part_train(report: Report, options: argparse.Namespace) -> list[str]:
@@ -93,55 +79,6 @@ def part_models(report: Report, options: argparse.Namespace) -> list[str]:
     ]
 
 
-def part_rank(report: Report, options: argparse.Namespace) -> list[str]:
-    """The scores of the whole catalogue for one user, exactly."""
-    names, rows = [*reversed(OURS), *options.torch], []
-    for threads in options.threads:
-        with workers(names, threads, users=FEW_USERS) as team:
-            rates, ratios = _ranking_rates(team, options)
-        for name in filter(rates.get, RANKING):
-            put(report, ("ranking", threads, "milliseconds", name), 1e3 / rates[name])
-            if name in ratios:
-                put(report, ("ranking", threads, "ratio", name), ratios[name].median)
-            rows.append([threads, RANKING[name], f"{1e3 / rates[name]:.1f}", str(ratios.get(name, ""))])
-    return [f"All {ITEMS:,} objects ranked exactly for one user.", table("threads", "", "ms", "numba's ratio", rows=rows)]
-
-
-def _ranking_rates(team: dict[str, Worker], options: argparse.Namespace) -> tuple[dict[str, float], dict[str, Ratio]]:
-    """Rankings per second of each contender, "numba" first, and the ratios. Fault unless all give the same scores."""
-    for number in range(options.checks):
-        assert_equal({name: worker.ask("rank", number=number)[1] for name, worker in team.items()})
-    others = list(team)[1:]
-    if "torch best" in others:
-        others.append("torch best, items kept")
-        team["torch best"].ask("rank", number=0, keep=True)
-    turns = itertools.count()
-
-    def measure(name: str) -> float:
-        worker, _, keep = name.partition(", ")
-        how = dict(keep=True) if keep else {}
-        number = next(turns) // 2 % 1000  # both of a pair rank for the same user
-        seconds, _ = team[worker].ask("rank", number=number, seconds=options.window / 2, **how)
-        return float(1 / seconds)
-
-    rates: dict[str, float] = {}
-    ratios: dict[str, Ratio] = {}
-    for other in others:  # one by one: together, the slowest would use up the time of all
-        own_rates, own_ratios = take_turns(measure, [other], options)
-        rates = own_rates | rates
-        ratios |= own_ratios
-    return rates, ratios
-
-
-RANKING = {
-    "numba": "numba",
-    "numpy": "numpy",
-    "torch eager": "torch, pair by pair",
-    "torch best": "torch, history encoded once",
-    "torch best, items kept": "torch, history encoded once, the items' side once for all users",
-}
-
-
 def part_groups(report: Report, options: argparse.Namespace) -> list[str]:
     """Training steps on several groups, all ranked, beside the same rows and targets as if all were of the first group."""
     threads, rows = max(options.threads), []
@@ -175,32 +112,6 @@ def part_epoch(report: Report, options: argparse.Namespace) -> list[str]:
         put(report, ("epoch", batch), dict(seconds=seconds, samples=samples, peak_rss_mb=memory))
         rows.append([batch, f"{samples:,}", f"{seconds:.1f}", f"{memory:.0f}"])
     return [f"A whole epoch, {threads} threads.", table("batch", "samples", "seconds", "peak MB", rows=rows)]
-
-
-def part_read(report: Report, options: argparse.Namespace) -> list[str]:
-    """Reading a log from disk."""
-    log = electronics_shaped(options.users)
-    with tempfile.TemporaryDirectory() as folder:
-        write_log(log, Path(folder))
-        begin = time.perf_counter()
-        read_log(folder)
-        seconds = time.perf_counter() - begin
-    report["reading"] = dict(events=len(log.object), events_per_second=len(log.object) / seconds)
-    return [f"Reading {len(log.object):,} events and {ITEMS:,} objects: {len(log.object) / seconds:,.0f} events/s."]
-
-
-def write_log(log: Log, folder: Path) -> None:
-    """Writes events.csv and items.csv."""
-    user = np.repeat(log.users, np.diff(log.offsets))
-    names, items = np.array(log.actions), log.catalogues["items"]
-    with (folder / "events.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["user", "object", "action", "time"])
-        writer.writerows(zip(user, items.objects[log.object], names[log.action], log.time.tolist()))
-    with (folder / "items.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["object", "category"])
-        writer.writerows(zip(items.objects[1:], log.tables["category"][items.codes("category")[1:]]))
 
 
 def part_scaling(report: Report, options: argparse.Namespace) -> list[str]:
@@ -242,6 +153,7 @@ PARTS: dict[str, Callable[[Report, argparse.Namespace], list[str]]] = {
     "train": part_train,
     "models": part_models,
     "rank": part_rank,
+    "all": part_all,
     "groups": part_groups,
     "epoch": part_epoch,
     "read": part_read,

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..layers.lstm import steps
-from .torch_atrank import Best, BestATRank, Bucketed, FastAttention, integers, linear, parameter
+from .torch_atrank import Best, BestATRank, Bucketed, FastAttention
+from .torch_parts import integers, linear, parameter
 
 
 class Competitor(nn.Module):

@@ -4,7 +4,7 @@ import argparse
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,16 @@ from ..arrays import Floats
 from .workers import Fault, Worker
 
 TOLERANCE = 1e-5  # of the largest score, in float32
+FEW_USERS = 20_000  # of --quick: enough for a pool of the largest batches, with the whole catalogue
+
+Report = dict[str, Any]  # what --json writes
+
+
+def put(report: Report, keys: Sequence[object], value: object) -> None:
+    """report[key][key]… = value; keys become strings, as JSON has no others."""
+    for key in keys[:-1]:
+        report = report.setdefault(str(key), {})
+    report[str(keys[-1])] = value
 
 
 def assert_equal(scores: dict[str, Floats]) -> None:

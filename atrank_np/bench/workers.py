@@ -14,6 +14,7 @@ from ..arrays import Floats
 from ..backend import make_backend
 from ..datasets.packing import Batch
 from ..datasets.samples import Samples
+from ..evaluation.ranking import Moments, best, scores_by_block
 from ..evaluation.scoring import catalogue_scores
 from ..memory import peak_rss_mb, return_memory
 from .workload import POOL, Problem, atrank_flops
@@ -21,6 +22,7 @@ from .workload import POOL, Problem, atrank_flops
 OURS = ("numpy", "numba")
 REST = 0.1  # seconds before a turn: idle threads of the other contender (BLAS, OpenMP) spin for some 20 ms before they sleep
 WARM = 0.05  # seconds of steps that are not counted: at first, threads may share a core until the system moves one
+TOP = 10  # objects that are recommended
 RATE = 0.01  # learning rate of the timed steps; no speed depends on it
 
 
@@ -72,6 +74,12 @@ class Ours:
     def rank(self, sample: Samples) -> Floats:
         scores: Floats = catalogue_scores(self.backend, self.problem.log.schema, self.problem.protocol.events, sample)[0]
         return scores
+
+    def top(self, asked: Moments) -> Floats:  # -> [S, TOP]
+        """As `recommend` ranks for many users."""
+        log, objects = self.problem.log, [len(catalogue.objects) for catalogue in self.problem.log.catalogues.values()]
+        blocks = scores_by_block(self.backend, objects, asked, log.schema, exclude_seen=False)
+        return np.concatenate([best(scores, TOP)[1] for _, scores in blocks])
 
 
 def contender(name: str, problem: Problem) -> Contender:
@@ -148,6 +156,22 @@ class Site:
             scores = self.contender.rank(sample, **how)
             count += 1
         return (time.perf_counter() - begin) / count, scores
+
+    def top(self, users: int, **how: Any) -> tuple[float, float, Floats]:
+        """Seconds to find the best objects of so many users, the floating-point operations, and the scores."""
+        problem, contender = self.problem, self.contender
+        samples = problem.protocol.test.take(slice(0, users))
+        asked = Moments(problem.protocol.events, samples.start, samples)
+        n, M, D = samples.end - samples.start, len(next(iter(problem.log.catalogues.values())).objects), problem.config.width
+        flops = float(M * (4.0 * D * D + 4.0 * D * n).sum())  # (6) and, for each behaviour, a score and a weighted value
+        time.sleep(REST)
+        begin = time.perf_counter()
+        if isinstance(contender, Ours):
+            scores = contender.top(asked)
+        else:
+            ranks = [contender.rank(problem.test(number), **how) for number in range(users)]
+            scores = best(np.array(ranks)[:, 1:], TOP)[1]
+        return time.perf_counter() - begin, flops, scores
 
     def epoch(self) -> tuple[float, int]:
         """Seconds for a whole epoch, packing and drawing negatives included, and the number of its samples."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from atrank_np.cli import Parser, run
-from atrank_np.datasets.reading import LATEST
+from atrank_np.datasets.cells import LATEST
 from atrank_np.datasets.writing import whole_files
 from atrank_np.errors import DataError
 from atrank_np.text import one_line

@@ -60,6 +60,8 @@ class CsvTable(Table):
     @contextmanager
     def _opened(self) -> Iterator[IO[str]]:
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+        if self.path.exists() and not self.path.is_file():  # a pipe can be read only once
+            raise DataError(f"{self.path}: expected a file; write what comes from elsewhere into one")
         try:
             opener: Any = gzip.open if self.path.suffix == ".gz" else open
             with opener(self.path, "rt", encoding="utf-8-sig", newline="") as file:
@@ -108,5 +110,5 @@ class CsvTable(Table):
                 try:
                     line.decode()
                 except UnicodeDecodeError as fault:
-                    return f"{self.name}:{number}: expected UTF-8, got byte 0x{line[fault.start]:02x}"
+                    return f"{self.name}:{number}: expected UTF-8, got byte 0x{line[fault.start]:02x}; save the file as UTF-8"
         return f"{self.name}: expected a file that does not change while it is read"

@@ -4,7 +4,8 @@ import numpy as np
 
 from ..arrays import Floats, Ints, texts
 from ..randomness import stream
-from .log import Catalogue, Log
+from .catalogue import Catalogue
+from .log import Log
 from .schema import Schema
 from .schema_keys import UNITS
 

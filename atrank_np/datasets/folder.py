@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .log import Log, without_full_users
+from .log import Log
 from .reading import read_log
 from .schema import Schema
 from .shop_ceiling import load_world
@@ -60,10 +60,9 @@ class DataSource:
     def read(self) -> tuple[Log, World | None]:
         """The log, and the world that simulated it, or None. DataError for a fault."""
         folder = find_data(self.data)
-        log = read_log(folder, schema=self.schema(), columns=self.columns, allow_unknown=self.allow_unknown)
+        how = {name: getattr(self, name) for name in ("columns", "allow_unknown", "drop_full_users")}
+        log = read_log(folder, schema=self.schema(), **how)
         log.notes += time_units(log)
-        if self.drop_full_users:
-            log = without_full_users(log)
         return log, load_world(folder, log)
 
 

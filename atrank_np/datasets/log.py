@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from ..arrays import Ints, Mask, Texts
-from .catalogue import Bag as Bag
-from .catalogue import Catalogue as Catalogue
+from .catalogue import Catalogue
 from .numbering import log_arrays
 from .schema import Schema
 from .tables import FrameTable, check_columns
@@ -41,7 +40,8 @@ class Log:
         schema: Schema | Mapping[str, Any] | None = None,
         keep_duplicates: bool = False,
         allow_unknown: bool = False,
-    ) -> Self:
+        drop_full_users: bool = False,
+    ) -> "Log":
         """A log of data in memory, the same as `read_log` makes of these data in files.
 
         A table is a dict of arrays or lists, or a data frame of pandas, polars or pyarrow. Its names become texts; a whole
@@ -54,7 +54,7 @@ class Log:
             are those of the events, and their id is the only feature.
         columns : other names of these columns, such as {"user": "visitorid"}.
         schema : a Schema, or the dict of a schema.toml. None: one group `items`, all its columns categorical.
-        keep_duplicates, allow_unknown : as for `read_log`.
+        keep_duplicates, allow_unknown, drop_full_users : as for `read_log`.
 
         Raises
         ------
@@ -77,7 +77,8 @@ class Log:
             schema = Schema.from_dict(schema, "schema") if schema else Schema.of_tables(tables, columns, "events and items")
         if keep_duplicates:
             schema = schema.choose(duplicates="keep")
-        return cls(**log_arrays(tables, schema, columns, allow_unknown))
+        log = cls(**log_arrays(tables, schema, columns, allow_unknown))
+        return without_full_users(log) if drop_full_users else log
 
 
 def without_full_users(log: Log) -> Log:

@@ -123,7 +123,7 @@ class Negatives:
         if full:
             raise DataError(
                 f"{len(full)} users ({', '.join(map(repr, full[:3]))}{', …' * (len(full) > 3)}) act on every object of "
-                f"{self.names[g]}, so no negative is left for them; leave them out with --drop-full-users"
+                f"{self.names[g]}, so no negative is left for them; leave them out with `drop_full_users`"
             )
 
     def shown_to(self, samples: Samples | LazySamples, g: int) -> tuple[Ints, Ints]:

@@ -65,8 +65,8 @@ def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, al
         if unknown.any():
             share, new = unknown.sum() / mine.sum(), list(islice(rows_of[g], size, None))
             odd += unknown_ids(group.name, tables[group.name].name, names[g], new, share)
-    if not allow_unknown and np.count_nonzero(events["object"] == 0) > len(events["object"]) / 2:
-        raise DataError(f"{odd[0]}; more than half of all events: make the names equal, or go on with --allow-unknown")
+    if not allow_unknown and (share := np.mean(events["object"] == 0)) > 0.5:
+        raise DataError(f"{odd[0]}; so have {share:.1%} of all: make the names equal, or go on with `allow_unknown`")
     lengths = np.bincount(events.pop("user"), minlength=len(users))
     counts = {
         "events whose object is in no group file": int(np.count_nonzero(events["object"] == 0)),

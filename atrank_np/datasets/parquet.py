@@ -1,15 +1,18 @@
 """Parquet files, and folders of part files as Spark and Dask write them. They need pyarrow: the extra [parquet]."""
 
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..arrays import Ints
 from ..errors import DataError
 from .tables import Block, Column, Encoded, Table, Wanted, cells_of, text_of
+
+ROWS = 2**22  # that pyarrow decodes at a time: whole row groups, whose names it then has looked up once
 
 
 class ParquetTable(Table):
@@ -18,56 +21,70 @@ class ParquetTable(Table):
     kind = "Parquet"
 
     def __init__(self, path: Path) -> None:
-        try:
-            import pyarrow
-            from pyarrow import dataset
-        except ImportError:
-            raise DataError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from None
-        self.name = self.head = path.name
-        self.fault: type[Exception] = pyarrow.ArrowException
+        self.path, self.name, self.head = path, path.name, path.name
         parts = [part for part in path.rglob("*.parquet") if not part.name.startswith((".", "_"))] if path.is_dir() else [path]
         if not parts:
             raise DataError(f"{path}: expected Parquet files in the folder, found none")
-        files = sorted(map(str, parts), key=lambda file: re.sub(r"\d+", lambda digits: digits[0].zfill(20), file))
-        try:
-            self.parts = dataset.dataset(files, format="parquet", partitioning="hive", partition_base_dir=str(path))
-        except (pyarrow.ArrowException, OSError) as fault:
-            raise DataError(f"{self.name}: expected readable Parquet: {fault}") from None
-        self.named(self.parts.schema.names)
+        self.files = sorted(map(str, parts), key=lambda file: re.sub(r"\d+", lambda digits: digits[0].zfill(20), file))
+        with self._opened() as data:
+            self.named(data.schema.names)
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
-        """All rows as one block: names take four bytes a row, and pyarrow looks each different one up."""
-        import pyarrow
-
-        kinds = list(wanted.values())
-        parts: list[list[Any]] = [[] for _ in wanted]
-        try:
-            with ThreadPoolExecutor() as pool:
-                for fragment in self.parts.get_fragments():
-                    for batch in fragment.to_batches(schema=self.parts.schema, columns=list(wanted)):
-                        for part, array in zip(parts, pool.map(_encoded, batch.columns, kinds)):
-                            part.append(array)
-            if rows := sum(map(len, parts[0])):
-                yield rows, {c: _column(pyarrow.chunked_array(part), kind) for (c, kind), part in zip(wanted.items(), parts)}
-        except (self.fault, OSError) as fault:
-            raise DataError(f"{self.name}: expected readable Parquet: {fault}") from None
+        """All rows as one block: a name takes four bytes a row."""
+        with self._opened(column for column, kind in wanted.items() if kind == "name") as data:
+            batches = [
+                batch
+                for part in data.get_fragments()
+                for batch in part.to_batches(schema=data.schema, columns=list(wanted), batch_size=ROWS)
+            ]
+            columns = {}
+            for i, (column, kind) in enumerate(wanted.items()):
+                columns[column] = _column([batch.column(i) for batch in batches], kind) if batches else []
+            if rows := sum(map(len, batches)):
+                yield rows, columns
 
     def place(self, row: int) -> str:
         return f"{self.name}: row {row}"
 
+    @contextmanager
+    def _opened(self, names: Iterable[str] = ()) -> Iterator[Any]:
+        """The files as a dataset of pyarrow. names: columns of texts whose dictionaries are read as they stand in the files."""
+        try:
+            import pyarrow
+            from pyarrow import dataset
+        except ImportError:
+            raise DataError(f"{self.path}: Parquet needs pyarrow: pip install pyarrow") from None
+        try:
+            form = dataset.ParquetFileFormat(dictionary_columns=set(names))
+            yield dataset.dataset(self.files, format=form, partitioning="hive", partition_base_dir=str(self.path))
+        except (pyarrow.ArrowException, OSError) as fault:
+            raise DataError(f"{self.name}: expected readable Parquet: {fault}") from None
 
-def _encoded(array: Any, kind: str) -> Any:
-    """An array of pyarrow, with names encoded by first appearance; a missing name is encoded like any other."""
-    if kind == "name" and hasattr(array, "dictionary"):  # whose values may stand in any order
-        array = array.cast(array.type.value_type)
-    return array.dictionary_encode("encode") if kind == "name" else array
 
+def _column(arrays: list[Any], kind: str) -> Column:
+    """The arrays of pyarrow, one after the other, as `kind` needs them."""
+    import pyarrow
 
-def _column(array: Any, kind: str) -> Column:
-    """A chunked array of pyarrow as `kind` needs it."""
     if kind != "name":
-        return cells_of(np.asarray(array), kind)
-    chunks = array.unify_dictionaries().chunks
+        return cells_of(np.asarray(pyarrow.chunked_array(arrays)), kind)
+    chunks = pyarrow.chunked_array(list(map(_encoded, arrays))).unify_dictionaries().chunks
     names = chunks[0].dictionary.to_pylist()
     codes = np.concatenate([np.asarray(chunk.indices) for chunk in chunks])
-    return Encoded(names if set(map(type, names)) == {str} else list(map(text_of, names)), codes)
+    return _by_first_appearance(names if set(map(type, names)) == {str} else list(map(text_of, names)), codes)
+
+
+def _encoded(array: Any) -> Any:
+    """An array with its names looked up in a dictionary; a missing name is in it like any other."""
+    if hasattr(array, "dictionary") and array.null_count:
+        array = array.cast(array.type.value_type)
+    return array if hasattr(array, "dictionary") else array.dictionary_encode("encode")
+
+
+def _by_first_appearance(names: list[str], codes: Ints) -> Encoded:
+    """names[codes] as Encoded. The dictionary of a file may have any order, and names that no row has."""
+    first = np.full(len(names), len(codes))
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # the last that is written stays
+    order = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
+    place = np.empty(len(names), np.int32)
+    place[order] = np.arange(len(order))
+    return Encoded([names[i] for i in order.tolist()], place[codes])

@@ -10,9 +10,8 @@ from .. import arguments
 from ..arrays import Ints
 from ..errors import DataError
 from .catalogue import Catalogue
-from .cells import LATEST as LATEST
 from .cells import numbering
-from .log import Log
+from .log import Log, without_full_users
 from .numbering import in_order, log_arrays, read_events
 from .schema import Schema
 from .table_files import open_table, open_tables
@@ -27,6 +26,7 @@ def read_log(
     columns: Mapping[str, str] | None = None,
     keep_duplicates: bool = False,
     allow_unknown: bool = False,
+    drop_full_users: bool = False,
 ) -> Log:
     """Reads the log of a data folder: CSV, CSV in gzip, or Parquet.
 
@@ -37,6 +37,7 @@ def read_log(
     columns : other names of the columns user, group, action, object and time, such as {"user": "visitorid"}.
     keep_duplicates : whether an event stays that equals another one in all columns. False: as the schema says.
     allow_unknown : whether more than half of the events may have an object that the file of its group does not have.
+    drop_full_users : whether users are left out who act on every object of a group that is ranked.
 
     Raises
     ------
@@ -45,13 +46,14 @@ def read_log(
     """
     folder, columns = arguments.path("folder", folder), check_columns(columns)
     if isinstance(features, str):
-        raise DataError(f"features: expected a list of names, got {features!r}")
+        raise DataError(f"`features`: expected a list of names, got {features!r}")
     schema = schema or Schema.load(folder, columns)
     if features is not None:
         schema = schema.select_features(features)
     if keep_duplicates:
         schema = schema.choose(duplicates="keep")
-    return Log(**log_arrays(open_tables(folder, [group.name for group in schema.groups]), schema, columns, allow_unknown))
+    log = Log(**log_arrays(open_tables(folder, [group.name for group in schema.groups]), schema, columns, allow_unknown))
+    return without_full_users(log) if drop_full_users else log
 
 
 def read_history(

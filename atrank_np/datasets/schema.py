@@ -150,11 +150,11 @@ class Schema:
         names = [group.name for group in self.groups]
         for name in (*(history or ()), *(targets or ())):
             if name not in names:
-                raise DataError(f"--history and --target: expected groups among {', '.join(names)}, got {name!r}")
+                raise DataError(f"`history` and `target`: expected groups among {', '.join(names)}, got {name!r}")
         groups = self.groups
         if size is not None:
             if size < 1:
-                raise DataError(f"--embedding-size: expected at least 1, got {size}")
+                raise DataError(f"`embedding_size`: expected at least 1, got {size}")
             groups = tuple(replace(group, features=tuple(replace(f, size=size) for f in group.features)) for group in groups)
         history, targets = tuple(history or self.history), tuple(targets or self.targets)
         return replace(self, groups=groups, history=history, targets=targets, duplicates=duplicates or self.duplicates)
@@ -166,13 +166,13 @@ class Schema:
         """
         known = dict.fromkeys(f.name for group in self.groups for f in group.features)
         for name in sorted(set(names) - set(known)):
-            raise DataError(f"--features: expected features among {', '.join(known)}, got {name!r}")
+            raise DataError(f"`features`: expected features among {', '.join(known)}, got {name!r}")
         groups = []
         for group in self.groups:
             groups.append(replace(group, features=tuple(f for f in group.features if f.name in names)))
             if not groups[-1].features:
                 wanted = ", ".join(f.name for f in group.features)
-                raise DataError(f"--features: expected at least one feature of group {group.name!r} ({wanted}), got none")
+                raise DataError(f"`features`: expected at least one feature of group {group.name!r} ({wanted}), got none")
         return replace(self, groups=tuple(groups))
 
 

@@ -19,11 +19,12 @@ def check_log(log: Log) -> None:
             raise ArgumentError(f"catalogues: expected one of each group, got none of {group.name}")
         check_catalogue(group, log.catalogues[group.name], {name: len(names) for name, names in log.tables.items()})
     events = {name: getattr(log, name) for name in ("group", "object", "action", "time")}
-    check_offsets("offsets", log.offsets, len(log.users), len(log.group))
+    E = np.size(log.group)  # which need not have rows yet
+    check_offsets("offsets", log.offsets, len(log.users), E)
     for name, column in events.items():
-        check_codes(name, column, LATEST + 1 if name == "time" else 2**31, len(log.group), -LATEST if name == "time" else 0)
-    check_codes("action", log.action, len(log.actions), len(log.group))
-    check_codes("group", log.group, len(log.schema.groups), len(log.group))
+        check_codes(name, column, LATEST + 1 if name == "time" else 2**31, E, -LATEST if name == "time" else 0)
+    check_codes("action", log.action, len(log.actions), E)
+    check_codes("group", log.group, len(log.schema.groups), E)
     for g, group in enumerate(log.schema.groups):
         own = log.object[log.group == g]
         check_codes(f"object of {group.name}", own, len(log.catalogues[group.name].objects), len(own))

@@ -83,7 +83,7 @@ def columns_of(table: Table, names: Mapping[str, bool], columns: Columns) -> dic
         if column is not None:
             found[name] = column
         elif needed or name in columns:
-            there, hint = ", ".join(map(repr, table.columns)), f" (say which it is: --columns {name}=…)" if name in EVENT else ""
+            there, hint = ", ".join(map(repr, table.columns)), f" (say which it is: `columns` {name}=…)" if name in EVENT else ""
             raise DataError(f"{table.head}: expected a column {columns.get(name, name)!r}, got {there}{hint}")
     return found
 

@@ -32,5 +32,7 @@ def time_units(log: Log) -> list[str]:
         else:
             continue
         advice = f"are times in {guess[0]}? Then bucket_unit = {guess[1]} in schema.toml" if guess else "try another bucket_unit"
+        if log.time.min() >= 19000101 and latest <= 21001231:
+            advice = f"is {latest} a date? Then write {latest // 10000}-{latest // 100 % 100:02}-{latest % 100:02}"
         lines.append(f"{what}: {advice}")
     return lines

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..arguments import whole
+from .. import arguments
 from ..arrays import Floats, Ints, Mask, texts
 from ..backend import Backend
+from ..datasets.cells import LATEST
 from ..datasets.log import Log, not_taken, user_of_event
 from ..datasets.packing import ranges
 from ..datasets.protocol import Protocol
-from ..datasets.reading import LATEST
 from ..datasets.samples import Events, Samples
 from ..datasets.schema import Schema
 from ..datasets.soundness import check_log
@@ -40,7 +40,7 @@ def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None
     at: behaviours before this time count; by default all, and the time is one tick after the last one, or 0 without any.
     """
     if at is not None:
-        at = whole("at", at, -LATEST, LATEST)
+        at = arguments.whole("at", at, -LATEST, LATEST)
     schema = trained.schema
     seen = np.isin(log.group, [schema.index(name) for name in schema.history])
     seen &= ~not_taken(schema, log.actions, log.group, log.action)
@@ -69,6 +69,27 @@ def log_of(trained: Trained, history: Events) -> Log:
     log = Log(*about, texts(["the user"]), np.array([0, len(history.time)]), *history, counts)
     check_log(log)
     return replace(log, group=log.group.astype(np.int8), object=log.object.astype(np.int32), action=log.action.astype(np.int16))
+
+
+def named_history(trained: Trained, history: Any, times: Any, actions: Any) -> Log:
+    """The log of one user with this history, in names; see `Recommender.recommend`."""
+    names = arguments.names("history", history)
+    n = len(names)
+    schema, group, rows = trained.schema, np.zeros(n, np.int8), np.zeros(n, np.int32)
+    for g in map(schema.index, reversed(schema.history)):
+        found = {name: row for row, name in enumerate(trained.catalogues[schema.groups[g].name].objects[1:].tolist(), 1)}
+        row = np.array([found.get(name, 0) for name in names], np.int32)
+        group, rows = np.where(row > 0, g, group).astype(np.int8), np.where(row > 0, row, rows)
+    action = np.array(trained.target_actions, np.int16)[group]
+    if actions is not None:
+        actions = arguments.names("actions", actions)
+        for name in sorted(set(actions) - set(trained.actions)):
+            raise ArgumentError(f"actions: expected some of {', '.join(trained.actions)}, got {name!r}")
+        action = np.array([trained.actions.index(name) for name in actions], np.int16)
+    time = np.zeros(n, np.int64) if times is None else arguments.times("times", times)
+    if len(time) != n or len(action) != n:
+        raise ArgumentError(f"times and actions: expected one for each of the {n} objects of the history")
+    return log_of(trained, Events(group, rows, action, time))
 
 
 def by_block(

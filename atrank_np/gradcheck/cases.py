@@ -7,13 +7,14 @@ import numpy as np
 
 from ..arrays import Floats
 from ..config import Config, defaults
-from ..datasets.log import Bag
+from ..datasets.catalogue import Bag
 from ..datasets.packing import Batch
 from ..layers import attention, convolution, embedding, feedforward, lstm, perceptron, ranking
 from ..models import Model, make_model, make_space
 from ..models.cnn import CNN
 from ..models.common_space import FeatureColumn, GroupSpace
-from ..models.variants import CLASSES, RawQuery
+from ..models.spaces import RawQuery
+from ..models.variants import CLASSES
 from ..parameters import Params, has_unknown, kind
 
 MODULES = (perceptron, embedding, attention, feedforward, ranking, lstm, convolution)
@@ -112,14 +113,14 @@ def toy_problem(
                 category(0, 1, 2, 3, 1, 2, 1),
                 FeatureColumn("price", "number", "price", price, np.append(0, rng.standard_normal(6))),
             ),
-            *(item + shared + price, 5, 1, 7),  # width, buckets, target action, objects
+            *(item + shared + price, 5, config.places, 7),  # width, buckets, row of the target's action, objects
         ),
         GroupSpace(
             "queries",
             (FeatureColumn("words", "tokens", "word", word, tokens), category(0, 3, 3, 0, 1)),
             *(word + shared, 4, 0, 5),
         ),
-        GroupSpace("coupons", (FeatureColumn("object", "id", "coupon", coupon, np.arange(4)),), coupon, 3, 2, 4),
+        GroupSpace("coupons", (FeatureColumn("object", "id", "coupon", coupon, np.arange(4)),), coupon, 3, 2 * config.places, 4),
     ]
     space = make_space(config, groups, config.width, 3, {"item": 7, "category": 4, "word": 5, "coupon": 4}, config.item_bias)
     net = CNN(space, config.ranking, windows=4, maps=5) if model == "cnn" else make_model(config, space, users=5)

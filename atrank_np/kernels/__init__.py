@@ -15,30 +15,34 @@ gradients: `own.F`, `own_T.F`, `d_own.F`), `FeedForwardCache`, `Operands` (query
 **Packed arguments.** `pack` lays a NamedTuple out in memory once, when the workspace is made; compiled code gets its address,
 and `own.P_W` reads a field (`packed`). A step has one argument of this kind: `context.Context`.
 
-**Options.** What is not in use is None: `mask`, `deep`, `pairs`, `bags`, `numbers`. `if mask is None` on an ARGUMENT is decided
-when a kernel is compiled, and the other branch is not compiled. So an option compiles when it is first used.
+**Options.** What is not in use is None: `mask`, `deep`, `rule`, `loss`. `if mask is None` on an ARGUMENT is decided when a kernel
+is compiled, and the other branch is not compiled. So an option compiles when it is first used.
 
 **Compiling.** `@kernel` compiles once, and callers hold its symbol; `@inline` is for what is too small to be called; `@entry`
 is what Python calls (`jit`). What costs is the number of compiled functions, and their arguments: so write kernels over whole
 rows, and pass one constant with its type (`jit.ZERO`), for a bare 0 is a type of its own to numba.
 
-**A model more** needs `Parameters` (a NamedTuple, its first fields `groups` and `deep`), `Buffers` (rows of a chunk), a kernel
-`shard_step`, the entry `step`, `parameters_of`, as in `atrank`, and a `KernelSpec` in `backend.SPECS`.
+**A new model** needs four things, as in `atrank`: `Parameters`, a NamedTuple whose fields are named like the parameters (`user_W`
+is "user.W"; `groups` and `deep` come first); `make_buffers`, the rows of a chunk; the kernel `chunk_step`, what lies between the
+common space and its gradient; the entry `step`. And it needs a `KernelSpec` in `backend.SPECS`.
 
 The modules, in the order in which they call each other:
     cache               where compiled code is kept
-    jit progress        how numba compiles them, and what a terminal sees
-    simd packed         Vector; View, packed arguments
-    products            matrix products and transposes
+    llvm simd           LLVM instructions; Vector, and what can be computed with it
+    jit progress        how numba compiles kernels, and what a terminal sees
+    views packed        View in compiled code; packed arguments in Python
+    matrices products   matrices in strips; their products and transposes
     layout              aligned arrays, the order of columns
+    elementwise         loops over rows and over numbers
     embedding feedforward attention lstm convolution ranking      twins of the layers
     context             the packed arguments of a step
     workspace           shards, chunks, the common space
     threads             the barrier
     optimizer           twin of `optimizer.Rule`
-    step atrank bilstm cnn bpr_mf      a training step
+    step                a training step: shards, chunks, the update
+    atrank bilstm cnn bpr_mf      what the models do in it
     catalogue           ranking all objects for one history
-    spec parameters     parameters by name
+    parameters          parameters by name
     backend             what Python sees
 
 Tricks, and what each is worth in the training step (AVX-512, alternating runs with and without; batch x threads):
@@ -47,7 +51,7 @@ Tricks, and what each is worth in the training step (AVX-512, alternating runs w
     space index innermost         the softmax of all spaces in one register     (ladder)          lesson 17, rung 3
     queries in pairs              what is loaded serves two                     (ladder)          lesson 17
     tiles of up to 6 rows         sums stay in registers                        45 % (32 x 1)     products.TALLEST = 1
-    matrices in strips            no 512-byte steps, memory fetched ahead       6 to 8 %          products.in_strips: return False
+    matrices in strips            no 512-byte steps, memory fetched ahead       6 to 8 %          matrices.in_strips: return False
     gap between rows              rows at 512 bytes share places of the cache   3 % (256 x 1)     layout.GAP = 0
     barrier in compiled code      no way back to Python before the update       4 % (32 x 2)      two runs of the team
     a copy of P for each thread   lines that another core wrote are slow        5 % (32 x 2)      one copy, one thread updates it

@@ -11,24 +11,28 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .elementwise import clear
+from .feedforward import FeedForward, project, project_backward
 from .jit import inline, kernel
 from .packed import Matrix
+from .products import add_product_of_transpose, product
 from .simd import columns, dots, exp, half, load, maximum, multiply_add, piece, size, splat, spread, store, zeros
 
 KEPT = 128  # histories up to this length keep their attention weights for the backward pass
 
 
 class Attention(NamedTuple):
-    """The parameters of an attention layer, the same with the matrices transposed, or their gradients.
+    """The parameters of an attention layer and of the net behind it, the same with the matrices transposed, or their gradients.
 
-    W is one matrix, from memory to key.
+    Keys and values are made of a memory of rows of width M.
     """
 
     P_W: Matrix  # [D, D]
     P_b: np.ndarray  # [1, D]
-    W: Matrix  # [D, D]
-    Q_W: Matrix  # [D, D]
+    W: Matrix  # [M, D] of all spaces
+    Q_W: Matrix  # [M, D]
     Q_b: np.ndarray  # [1, D]
+    F: FeedForward
 
 
 class Operands(NamedTuple):
@@ -44,6 +48,23 @@ class AttentionWork(NamedTuple):
 
     weight: np.ndarray  # [., 2K] attention weights of the chunk: those that are kept, and a pair's
     dscore: np.ndarray  # [n, 2K] of a pair of queries, for the longest history
+
+
+@inline
+def project_operands(own, x, memory, operands):  # Attention, [q, D], [n, M] -> Operands
+    """(2): the queries of x, the keys and values of the memory."""
+    project(x, own.P_W, own.P_b, operands.query)  # F1
+    product(memory, own.W, operands.key)  # F2
+    project(memory, own.Q_W, own.Q_b, operands.value)  # F3
+
+
+@inline
+def project_operands_backward(gradients, operands, x, memory, own_T, d_own, dx, dmemory):  # -> adds to [q, D]; writes [n, M]
+    """Writes dmemory, then adds to dx, which may be the same rows; adds to d_own."""
+    add_product_of_transpose(memory, gradients.key, d_own.W)  # B2
+    product(gradients.key, own_T.W, dmemory)
+    project_backward(gradients.query, operands.query, x, own_T.P_W, d_own.P_W, d_own.P_b, dx)  # B1
+    project_backward(gradients.value, operands.value, memory, own_T.Q_W, d_own.Q_W, d_own.Q_b, dmemory)  # B3
 
 
 @kernel
@@ -145,8 +166,9 @@ def attend_backward(dc, operands, keep, weight, dscore, gradients):  # [q, D], .
     q, n, D, K, first = len(dc), len(operands.key), columns(dc), half(weight), 0
     C = piece(dc, K)
     zero = splat(dc, 0.0, C)
-    for j in range(n if q == 0 else 0):  # nobody below writes them
-        gradients.key[j], gradients.value[j] = zeros(dc), zeros(dc)
+    if q == 0:  # then nothing below writes them
+        clear(gradients.key)
+        clear(gradients.value)
     for i in range(0, q, 2):
         add, other, a = i > 0, min(i + 1, q - 1), weight[first : first + n]
         if not keep:
@@ -173,10 +195,10 @@ def of_history(operands, i, q, a, n):
 
 
 @kernel
-def attend(operands, query_offsets, offsets, histories, work, keep, first, c):  # -> [q, D]
+def attend(operands, query_offsets, offsets, work, keep, first, c):  # ., [B+1], [B+1], ., bool, row -> [q, D]
     """(3) to (5), history by history, of the chunk; the queries are behaviours or targets. -> row of work.weight after
     those kept from row `first` on; keep: there will be a backward pass."""
-    for h in range(histories):
+    for h in range(len(offsets) - 1):
         a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
         kept = keep and n <= KEPT
         attend_forward(of_history(operands, i, q, a, n), kept, work.weight[first:], c[i : i + q])
@@ -185,9 +207,9 @@ def attend(operands, query_offsets, offsets, histories, work, keep, first, c):  
 
 
 @kernel
-def attend_back(dc, operands, query_offsets, offsets, histories, work, first, gradients):  # [q, D]
+def attend_back(dc, operands, query_offsets, offsets, work, first, gradients):  # [q, D], ., [B+1], [B+1], ., row -> Operands
     """Writes the gradients of query, key and value, in the order of `attend`."""
-    for h in range(histories):
+    for h in range(len(offsets) - 1):
         a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
         kept = n <= KEPT
         own, own_gradients = of_history(operands, i, q, a, n), of_history(gradients, i, q, a, n)

@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,13 +14,14 @@ from ..models.bpr_mf import BPRMF
 from ..models.cnn import CNN
 from ..models.common_space import CommonSpace
 from ..models.one_vector import has_one_vector, object_vectors, user_vectors
-from ..models.variants import NoTime, Printed
+from ..models.spaces import NoTime
+from ..models.variants import Printed
 from ..mpi import ranks
 from ..optimizer import FOLD, RULES
 from ..parameters import kind
 from ..randomness import Dropout as Masks
 from . import atrank, bilstm, bpr_mf, cnn
-from .catalogue import object_side, score_catalogue, work_for_history, work_for_objects
+from .catalogue import object_side, room_for_objects, score_catalogue, work_for_history, work_for_objects
 from .context import CHUNK, Context, Room, Rule, Settings, Vectors, make_chunk, make_shard
 from .embedding import Groups
 from .feedforward import Dropout
@@ -27,20 +30,28 @@ from .packed import pack
 from .parameters import FlatParameters
 from .progress import PROGRESS
 from .ranking import PAIR, SOFTMAX
-from .spec import KernelSpec
 from .step import begin, gradient_norm, sum_tables, transpose_matrices
 from .threads import team
 
-ATRANK = KernelSpec(atrank.step, atrank.parameters_of, atrank.Buffers, functions=81)
+
+class KernelSpec(NamedTuple):
+    """What the backend must know of a model's kernels."""
+
+    step: Any  # the entry
+    parameters: type  # the NamedTuple of its parameters
+    make_buffers: Callable[..., Any]  # (model, R, dtype) -> its rows of a chunk of up to R
+    functions: int  # that are compiled for the defaults, about
+    alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
+
+
+ATRANK = KernelSpec(atrank.step, atrank.Parameters, atrank.make_buffers, 81)
 SPECS = {
     ATRank: ATRANK,
     Printed: ATRANK,
-    BiLSTM: KernelSpec(bilstm.step, bilstm.parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=84),
-    BiLSTMAttention: KernelSpec(
-        bilstm.attention_step, bilstm.attention_parameters_of, bilstm.Buffers, bilstm.other_buffers, functions=106
-    ),
-    CNN: KernelSpec(cnn.step, cnn.parameters_of, cnn.Buffers, cnn.other_buffers, functions=67),
-    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.parameters_of, bpr_mf.Buffers, functions=38, alone=True),
+    BiLSTM: KernelSpec(bilstm.step, bilstm.Parameters, bilstm.make_buffers, 84),
+    BiLSTMAttention: KernelSpec(bilstm.attention_step, bilstm.AttentionParameters, bilstm.make_buffers, 106),
+    CNN: KernelSpec(cnn.step, cnn.Parameters, cnn.make_buffers, 67),
+    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.Parameters, bpr_mf.make_buffers, 38, alone=True),
 }
 SPACES = (CommonSpace, NoTime)
 
@@ -158,13 +169,15 @@ class NumbaBackend:
         own = self.packed_threads[0]
         new = self.objects is None or self.objects[0] != state
         if new:  # kept until the parameters change
-            self.objects = state, work_for_objects(objects, self.parameters)
+            width = self.model.space.groups[group].width
+            rooms = [pack(room_for_objects(width, self.parameters)) for _ in range(self.threads)]
+            self.objects = state, pack(work_for_objects(objects, self.parameters)), rooms
         buffers = next(buffers for buffers, chunk in zip(self.buffers, self.chunks) if chunk.count)
-        f, n = np.empty(objects, self.dtype), int(batch.offsets[-1])
-        width = self.model.space.groups[group].width
+        (_, sides, rooms), f, n = self.objects, np.empty(objects, self.dtype), int(batch.offsets[-1])
 
         def job(thread, _):
-            work = pack(work_for_history(self.objects[1], buffers.key_C[:n], buffers.value_C[:n], f, width, self.parameters))
+            key, value = buffers.key_C[:n], buffers.value_C[:n]
+            work = pack(work_for_history(sides, key, value, f, rooms[thread], self.parameters))
             part = [objects * t // self.threads for t in (thread, thread + 1)]
             if new:
                 object_side(self.context, own, work, group, *part)

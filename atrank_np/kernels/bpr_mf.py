@@ -1,10 +1,11 @@
-"""The shard of BPR-MF, forward and backward. Names are those of `models.bpr_mf`."""
+"""BPR-MF: a shard, forward and backward. Names are those of `models.bpr_mf`."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .embedding import dense_backward, dot, embed
+from .elementwise import dot
+from .embedding import dense_backward, embed
 from .jit import ZERO, entry, inline, kernel
 from .step import compute_loss, item_bias, update
 from .workspace import begin_shard
@@ -19,6 +20,10 @@ class Parameters(NamedTuple):
 
 class Buffers(NamedTuple):
     """None. Each target has two rows of du: emb(o) and the user's vector, then the gradients of both."""
+
+
+def make_buffers(model, R, dtype):
+    return Buffers()
 
 
 @inline
@@ -72,8 +77,3 @@ def step(context, thread, arrived):
     for s in range(thread, context.settings.shards, len(arrived)):
         shard_step(context, context.threads[thread], s)
     update(context, thread, arrived)
-
-
-def parameters_of(named, model):
-    """Parameters, from `spec.Named`."""
-    return Parameters(groups=named.groups([*model.space.groups, *model.user_groups()]), deep=named.deep(model))

@@ -7,13 +7,13 @@ import numpy as np
 from .attention import Operands, attend_forward
 from .context import make_deep_cache
 from .embedding import embed
-from .feedforward import FeedForwardCache, project, relu_forward, rows_of_cache, second_layer
+from .feedforward import FeedForwardCache, new_cache, project, relu_forward, rows_of_cache, second_layer
 from .jit import ZERO, entry, kernel
 from .layout import aligned, rows
-from .packed import numbers_of
-from .products import product, rows_of
+from .matrices import rows_of
+from .products import product
 from .ranking import score_forward
-from .simd import apart, columns, half, load, size, store, zeros
+from .simd import columns, half, load, size, store, zeros
 
 OBJECTS = 120  # that are scored at a time: their rows stay in the cache
 
@@ -25,40 +25,41 @@ class Objects(NamedTuple):
     query: np.ndarray  # [M, D] of the vanilla attention
 
 
-class CatalogueWork(NamedTuple):
-    """A history of n behaviours, and workspace of a thread."""
+class CatalogueRoom(NamedTuple):
+    """Workspace of a thread."""
 
-    objects: Objects
-    key_C: np.ndarray  # [n, D] of the vanilla attention
-    value_C: np.ndarray  # [n, D]
-    f: np.ndarray  # [M] the result
     u: np.ndarray  # [OBJECTS width]
     cache: FeedForwardCache  # of OBJECTS rows
     e: np.ndarray  # [OBJECTS, D]
-    weight: np.ndarray  # [n, 2K], for short histories [OBJECTS n / 2, 2K]
     mixture: np.ndarray  # [OBJECTS D] for short histories: the weights of an object side by side
     values: np.ndarray  # [D, D] and the values space by space
     values_W1: np.ndarray  # [D, D] times W1
     deep: object  # DeepCache, or None
 
 
+class CatalogueWork(NamedTuple):
+    """A history of n behaviours, and the part of a thread in it."""
+
+    objects: Objects
+    key_C: np.ndarray  # [n, D] of the vanilla attention
+    value_C: np.ndarray  # [n, D]
+    f: np.ndarray  # [M] the result
+    weight: np.ndarray  # [n, 2K], for short histories [OBJECTS n / 2, 2K]
+    room: CatalogueRoom
+
+
 def work_for_objects(M, parameters):
     return Objects(*(rows(M, parameters.D, parameters.dtype) for _ in Objects._fields))
 
 
-def work_for_history(objects, key, value, f, width, parameters):
-    """CatalogueWork; width: of the objects' embeddings."""
-    D, K, dtype, n = parameters.D, parameters.order.K, parameters.dtype, len(key)
+def room_for_objects(width, parameters):
+    """width: of the objects' embeddings."""
+    D, dtype = parameters.D, parameters.dtype
     block, numbers = (lambda: rows(OBJECTS, D, dtype)), (lambda *shape: aligned(shape, dtype))
-    return CatalogueWork(
-        objects=objects,
-        key_C=key,
-        value_C=value,
-        f=f,
+    return CatalogueRoom(
         u=numbers(OBJECTS * width),
-        cache=FeedForwardCache(block(), block(), block(), block(), numbers(OBJECTS), block()),
+        cache=new_cache(OBJECTS, D, dtype),
         e=block(),
-        weight=numbers(max(n, OBJECTS * D // (2 * K) + 1), 2 * K),
         mixture=numbers(OBJECTS * D),
         values=rows(D, D, dtype),
         values_W1=rows(D, D, dtype),
@@ -66,29 +67,34 @@ def work_for_history(objects, key, value, f, width, parameters):
     )
 
 
+def work_for_history(objects, key, value, f, room, parameters):
+    K, n = parameters.order.K, len(key)
+    weight = aligned((max(n, OBJECTS * parameters.D // (2 * K) + 1), 2 * K), parameters.dtype)
+    return CatalogueWork(objects, key, value, f, weight, room)
+
+
 @entry
 def object_side(context, thread, work, group, first, last):
     """h_t = F_M(q_t) and the vanilla attention's queries F_P(h_t) of objects first … last-1."""
     own, objects = thread.own, context.groups[group]
-    parameters, vanilla, width = own.groups[group], own.vanilla_attention, objects.width
+    parameters, vanilla, width = own.groups[group], own.vanilla, objects.width
     for start in range(first, last, OBJECTS):
         m = min(OBJECTS, last - start)
         for i in range(m):
-            u = work.u[i * width : (i + 1) * width]
+            u = work.room.u[i * width : (i + 1) * width]
             embed(objects, parameters, context.settings.scale, start + i, ZERO, objects.target_action, u)
         h = work.objects.h[start : start + m]
-        project(rows_of(work.u, m, width), parameters.F_M_W, parameters.F_M_b, h)
+        project(rows_of(work.room.u, m, width), parameters.F_M_W, parameters.F_M_b, h)
         project(h, vanilla.P_W, vanilla.P_b, work.objects.query[start : start + m])
 
 
 @kernel
 def by_space(value, K, y):  # [n, D] -> [n K, D]
     """Row j·K + k of y is value_j in the columns of space k, and 0 in the others."""
-    numbers, out = numbers_of(value), numbers_of(y)
     for i in range(len(y)):
         y[i] = zeros(y)
         for c in range(i % K, columns(y), K):
-            out[i * apart(y) + c] = numbers[i // K * apart(value) + c]
+            y[i, c] = value[i // K, c]
 
 
 @kernel
@@ -106,24 +112,24 @@ def score_catalogue(context, thread, work, group, first, last):
     An object's X is a mixture of few values: X = Σ_j a_j value_j. So for short histories X W1 = Σ_j a_j (value_j W1), with
     the values multiplied by W1 once for all objects: a product n K numbers deep in place of one D deep.
     """
-    own, layer, n, K = thread.own, thread.own.vanilla_feed_forward, len(work.value_C), half(work.weight)
+    own, layer, n, K, room = thread.own, thread.own.vanilla.F, len(work.value_C), half(work.weight), work.room
     depth, item_bias = n * size(K), context.groups[group].item_bias
-    short, values = 0 < depth < min(columns(work.e), OBJECTS), work.values_W1[:depth]
+    short, values = 0 < depth < min(columns(room.e), OBJECTS), room.values_W1[:depth]
     if short:
-        by_space(work.value_C, size(K), work.values[:depth])
-        product(work.values[:depth], layer.W1, values)
+        by_space(work.value_C, size(K), room.values[:depth])
+        product(room.values[:depth], layer.W1, values)
     for start in range(first, last, OBJECTS):
         m = min(OBJECTS, last - start)
         operands = Operands(work.objects.query[start : start + m], work.key_C, work.value_C)
-        cache = rows_of_cache(work.cache, ZERO, m)
+        cache = rows_of_cache(room.cache, ZERO, m)
         attend_forward(operands, short, work.weight, cache.x)
         if short:
-            weights_side_by_side(work.weight, n, K, work.mixture[: m * depth])
-            product(rows_of(work.mixture, m, depth), values, cache.hidden)
+            weights_side_by_side(work.weight, n, K, room.mixture[: m * depth])
+            product(rows_of(room.mixture, m, depth), values, cache.hidden)
             relu_forward(cache.hidden, layer.b1)
         else:
             project(cache.x, layer.W1, layer.b1, cache.hidden)
-        second_layer(layer, None, cache, work.e[:m])
-        score_forward(work.objects.h[start : start + m], work.e[:m], own.deep, work.deep, work.f[start : start + m])
+        second_layer(layer, None, cache, room.e[:m])
+        score_forward(work.objects.h[start : start + m], room.e[:m], own.deep, room.deep, work.f[start : start + m])
         for i in range(start, start + m if len(item_bias) > 0 else start):
             work.f[i] += item_bias[i]

@@ -85,6 +85,8 @@ class Shard(NamedTuple):
     buffers: object  # the model's rows of a chunk
     attention: object  # AttentionWork
     deep: object  # DeepCache, or None
+    spare: np.ndarray  # [R, D] two spares where the rows stand group by group, if there are several groups
+    spare2: np.ndarray
 
 
 class Thread(NamedTuple):
@@ -161,8 +163,6 @@ def make_shard(room, parameters, dP):
     D, K, dtype, model = parameters.D, parameters.order.K, parameters.dtype, parameters.model
     n, q, R = room.behaviours, room.targets_of_one, max(CHUNK, room.rows_of_one)
     numbers = lambda *shape: aligned(shape, dtype)
-    others = parameters.spec.other_buffers(model, R, dtype) | {"rstd": numbers(R)}
-    buffers = {name: others[name] if name in others else rows(R, D, dtype) for name in parameters.spec.buffers._fields}
     attention = AttentionWork(
         # A history with kept weights has at most (q + n + 2) / 2 pairs of queries, behaviours and targets, of KEPT keys.
         weight=numbers(n + (KEPT // 2 + 1) * max(CHUNK, KEPT + q), 2 * K),
@@ -175,9 +175,11 @@ def make_shard(room, parameters, dP):
         df=numbers(R),
         gradients=parameters.tuple_of(dP),
         dP=dP,
-        buffers=parameters.spec.buffers(**buffers),
+        buffers=parameters.spec.make_buffers(model, R, dtype),
         attention=attention,
         deep=make_deep_cache(R, parameters),
+        spare=rows(R, D, dtype),
+        spare2=rows(R, D, dtype),
     )
 
 

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .feedforward import add_rows
+from .elementwise import add_rows
 from .jit import ZERO, inline, kernel
+from .matrices import numbers_of_matrix, rows_from
 from .packed import Matrix
-from .products import add_product_of_transpose, numbers_of_matrix, product, rows_from
+from .products import add_product_of_transpose, product
 from .simd import columns, lanes, load, maximum, store, where_equal, where_positive, zeros
 
 

@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .elementwise import add_scaled, clear, dot
 from .jit import inline, kernel
 from .packed import Matrix
-from .simd import STRIP, load, size, splat, store, total
 
 
 class Column(NamedTuple):
-    """A feature that looks rows up: one for an id or a category, the mean of several for tokens."""
+    """A feature that looks rows of a table up: one for an id or a category, the mean of several for tokens."""
 
     start: int  # its first number in emb(o)
-    size: int  # how many
+    size: int  # how many numbers
     table: np.ndarray  # [rows size]
-    codes: np.ndarray  # [objects] the row of each; or the rows of tokens, object after object
-    offsets: object  # [objects+1] where each object's tokens start; None for one row
+    codes: np.ndarray  # the row of each object [objects]; or the rows of the tokens of all objects, one object after another
+    offsets: np.ndarray  # [objects+1] where the tokens of each object begin; of no length for one row
 
 
 class Number(NamedTuple):
@@ -32,14 +32,13 @@ class Number(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group of objects. bags, numbers: None if no group has any."""
+    """A group of objects."""
 
     width: int  # of emb(o)
     target_action: int
     item_bias: np.ndarray  # [objects], or of no length
-    lookups: list  # [Column] of one row each
-    bags: list  # [Column] of tokens
-    numbers: list
+    columns: list  # [Column]
+    numbers: list  # [Number]
 
 
 class Groups(NamedTuple):
@@ -58,39 +57,7 @@ class GroupParameters(NamedTuple):
     F_M_b: np.ndarray  # [1, D]
     time: np.ndarray  # [buckets width], or of no length: times and actions are not looked up
     action: np.ndarray  # [actions width]
-    numbers: list  # a NumberParameters for each of the group's, None if no group has any
-
-
-@inline
-def add_scaled(y, x, a):  # [n], [n]
-    """y += a x, a strip at a time."""
-    j = 0
-    while j + size(STRIP) <= len(y):
-        store(y, j, 0, load(y, j, 0, STRIP) + a * load(x, j, 0, STRIP))
-        j += size(STRIP)
-    while j < len(y):
-        y[j] += a * x[j]
-        j += 1
-
-
-@inline
-def dot(x, y):  # [n], [n]
-    """x · y"""
-    sums, j = splat(x, 0.0, STRIP), 0
-    while j + size(STRIP) <= len(x):
-        sums = sums + load(x, j, 0, STRIP) * load(y, j, 0, STRIP)
-        j += size(STRIP)
-    sum = total(sums)
-    while j < len(x):
-        sum += x[j] * y[j]
-        j += 1
-    return sum
-
-
-@inline
-def clear(y):  # [n]
-    for j in range(len(y)):
-        y[j] = 0
+    numbers: list  # [NumberParameters] of the group's numbers
 
 
 @inline
@@ -100,11 +67,17 @@ def row(table, code, size):
 
 
 @inline
-def places(offsets, object):
-    """Where the codes of an object are: first, last."""
-    if offsets is None:
-        return object, object + 1
-    return offsets[object], offsets[object + 1]
+def codes_of(column, object):  # -> [rows]
+    """The rows of the table that belong to an object."""
+    if len(column.offsets) == 0:
+        return column.codes[object : object + 1]
+    return column.codes[column.offsets[object] : column.offsets[object + 1]]
+
+
+@inline
+def part_of(u, feature):
+    """The numbers of u that belong to a Column or a Number."""
+    return u[feature.start : feature.start + feature.size]
 
 
 @kernel
@@ -114,29 +87,14 @@ def embed(group, own, scale, object, bucket, action, u):  # Group, GroupParamete
     if len(own.time) > 0:
         add_scaled(u, row(own.time, bucket, len(u)), scale)
         add_scaled(u, row(own.action, action, len(u)), scale)
-    embed_columns(group.lookups, scale, object, u)
-    embed_columns(group.bags, scale, object, u)
-    embed_numbers(group.numbers, own.numbers, object, u)
-
-
-@inline
-def embed_columns(columns, scale, object, u):
-    if columns is not None:
-        for c in range(len(columns)):
-            column = columns[c]
-            part, (first, last) = u[column.start : column.start + column.size], places(column.offsets, object)
-            for p in range(first, last):
-                add_scaled(part, row(column.table, column.codes[p], column.size), scale / (last - first))
-
-
-@inline
-def embed_numbers(numbers, own, object, u):
-    if numbers is not None:
-        for c in range(len(numbers)):
-            column = numbers[c]
-            part = u[column.start : column.start + column.size]
-            add_scaled(part, own[c].w, np.float64(column.values[object]))
-            add_scaled(part, own[c].b, 1.0)
+    for c in range(len(group.columns)):
+        column, codes = group.columns[c], codes_of(group.columns[c], object)
+        for i in range(len(codes)):
+            add_scaled(part_of(u, column), row(column.table, codes[i], column.size), scale / len(codes))
+    for c in range(len(group.numbers)):
+        part = part_of(u, group.numbers[c])
+        add_scaled(part, own.numbers[c].w, np.float64(group.numbers[c].values[object]))
+        add_scaled(part, own.numbers[c].b, 1.0)
 
 
 @kernel
@@ -145,66 +103,38 @@ def dense_backward(group, d_own, object, bucket, action, du):  # Group, GroupPar
     if len(d_own.time) > 0:
         add_scaled(row(d_own.time, bucket, len(du)), du, 1.0)
         add_scaled(row(d_own.action, action, len(du)), du, 1.0)
-    numbers_backward(group.numbers, d_own.numbers, object, du)
-
-
-@inline
-def numbers_backward(numbers, d_own, object, du):
-    if numbers is not None:
-        for c in range(len(numbers)):
-            column = numbers[c]
-            part = du[column.start : column.start + column.size]
-            add_scaled(d_own[c].w, part, np.float64(column.values[object]))
-            add_scaled(d_own[c].b, part, 1.0)
+    for c in range(len(group.numbers)):
+        part = part_of(du, group.numbers[c])
+        add_scaled(d_own.numbers[c].w, part, np.float64(group.numbers[c].values[object]))
+        add_scaled(d_own.numbers[c].b, part, 1.0)
 
 
 @kernel
 def scatter(group, rate, object, du):  # Group, ., ., [width]
     """tables -= rate du for the rows of one behaviour."""
-    scatter_columns(group.lookups, rate, object, du)
-    scatter_columns(group.bags, rate, object, du)
-
-
-@inline
-def scatter_columns(columns, rate, object, du):
-    if columns is not None:
-        for c in range(len(columns)):
-            column = columns[c]
-            part, (first, last) = du[column.start : column.start + column.size], places(column.offsets, object)
-            for p in range(first, last):
-                if column.codes[p] > 0:  # row 0, `unknown`, never trains
-                    add_scaled(row(column.table, column.codes[p], column.size), part, -rate / (last - first))
+    for c in range(len(group.columns)):
+        column, codes = group.columns[c], codes_of(group.columns[c], object)
+        for i in range(len(codes)):
+            if codes[i] > 0:  # row 0, `unknown`, never trains
+                add_scaled(row(column.table, codes[i], column.size), part_of(du, column), -rate / len(codes))
 
 
 @kernel
 def take_squares(group, object):  # Group
-    """The sum of squares of what `scatter` left in the rows of one behaviour. They become 0: a row met again counts once."""
-    return squares_of_columns(group.lookups, object) + squares_of_columns(group.bags, object)
-
-
-@inline
-def squares_of_columns(columns, object):
+    """The sum of squares of what was added to an object's rows and item bias. They become 0: a row met again counts once."""
     squares = 0.0
-    if columns is not None:
-        for c in range(len(columns)):
-            column, (first, last) = columns[c], places(columns[c].offsets, object)
-            for p in range(first, last):
-                squares += take_square(row(column.table, column.codes[p], column.size))
+    for c in range(len(group.columns)):
+        column, codes = group.columns[c], codes_of(group.columns[c], object)
+        for i in range(len(codes)):
+            squares += take_square(row(column.table, codes[i], column.size))
+    if len(group.item_bias) > 0:
+        squares += take_square(group.item_bias[object : object + 1])
     return squares
 
 
 @inline
 def take_square(y):  # [n]
     """‖y‖², which becomes 0."""
-    squares, j = splat(y, 0.0, STRIP), 0
-    while j + size(STRIP) <= len(y):
-        part = load(y, j, 0, STRIP)
-        squares = squares + part * part
-        store(y, j, 0, splat(y, 0.0, STRIP))
-        j += size(STRIP)
-    square = np.float64(total(squares))
-    while j < len(y):
-        square += y[j] * y[j]
-        y[j] = 0
-        j += 1
+    square = np.float64(dot(y, y))
+    clear(y)
     return square

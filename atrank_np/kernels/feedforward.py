@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .elementwise import add_rows, copy
 from .jit import inline, kernel
-from .packed import Matrix, numbers_of
+from .layout import aligned, rows
+from .packed import Matrix
 from .products import add_product, add_product_of_transpose, product
-from .simd import apart, columns, maximum, total, where_positive, zeros
+from .simd import columns, maximum, total, where_positive, zeros
 
 EPSILON = 1e-5  # that of layers.feedforward
 
@@ -32,6 +34,12 @@ class FeedForwardCache(NamedTuple):
     normed: np.ndarray  # [n, D] (the layer norm's input - its mean) / its deviation
     rstd: np.ndarray  # [n] 1 / the deviation
     dhidden: np.ndarray  # [n, D]
+
+
+def new_cache(n, D, dtype):
+    """FeedForwardCache of n rows."""
+    x, hidden, out, normed, dhidden = (rows(n, D, dtype) for _ in range(5))
+    return FeedForwardCache(x, hidden, out, normed, aligned(n, dtype), dhidden)
 
 
 @inline
@@ -116,48 +124,26 @@ def feed_forward(F, mask, cache, y):  # -> [n, D]
 def second_layer(F, mask, cache, y):  # -> [n, D]
     """F2 to F4 of the feed-forward net, from cache.hidden on."""
     product(cache.hidden, F.W2, cache.out)  # F2
-    if mask is None:
-        layer_norm_forward(cache.x, cache.out, F.b2, F, cache, y)  # F4
-    else:
+    shift = F.b2
+    if mask is not None:
         dropout(cache.out, F.b2, mask)  # F3
-        layer_norm_forward(cache.x, cache.out, mask.nothing, F, cache, y)  # F4
+        shift = mask.nothing
+    layer_norm_forward(cache.x, cache.out, shift, F, cache, y)  # F4
 
 
 @kernel
 def feed_forward_backward(dy, F_T, dF, mask, cache):  # [n, D]
     """dy becomes dx in place; adds to dF. F_T: F with its matrices transposed."""
     layer_norm_backward(dy, F_T, dF, cache)  # B4
-    if mask is None:
-        second_layer_backward(dy, F_T, dF, cache)
-    else:
-        for i in range(len(dy)):
-            cache.out[i] = dy[i]
+    dout = dy
+    if mask is not None:
+        copy(dy, cache.out)
         dropout(cache.out, mask.nothing, mask)  # B3
-        second_layer_backward(cache.out, F_T, dF, cache)
-    project_backward(cache.dhidden, cache.hidden, cache.x, F_T.W1, dF.W1, dF.b1, dy)  # B1, beside the residual connection
-
-
-@inline
-def second_layer_backward(dout, F_T, dF, cache):  # [n, D]
+        dout = cache.out
     add_rows(dout, dF.b2)  # B2
     add_product_of_transpose(cache.hidden, dout, dF.W2)
     product(dout, F_T.W2, cache.dhidden)
-
-
-@inline
-def add_rows(x, y):  # [n, D] -> [1, D]
-    """y += the sum of the rows: the gradient of a bias."""
-    sum = y[0]
-    for i in range(len(x)):
-        sum = sum + x[i]
-    y[0] = sum
-
-
-@inline
-def add(x, y):  # [n, D] -> [n, D]
-    """y += x"""
-    for i in range(len(x)):
-        y[i] = y[i] + x[i]
+    project_backward(cache.dhidden, cache.hidden, cache.x, F_T.W1, dF.W1, dF.b1, dy)  # B1, beside the residual connection
 
 
 class Dropout(NamedTuple):
@@ -190,7 +176,7 @@ def mask_of(dropout, layer, number, less):
 @kernel
 def dropout(x, b, mask):  # [n, D], [1, D]
     """x = mask ∘ (x + b) in place: the same hash as `randomness.dropout_mask`."""
-    of, flat = mask.dropout, numbers_of(x)
+    of = mask.dropout
     layer = np.uint64(mask.layer) << np.uint64(48)
     for i in range(len(x)):
         x[i] = x[i] + b[0]
@@ -200,5 +186,4 @@ def dropout(x, b, mask):  # [n, D], [1, D]
             z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
-            place = i * apart(x) + j
-            flat[place] = 0 if uniform < of.rate else flat[place] * (1 / (1 - of.rate))
+            x[i, j] = 0 if uniform < of.rate else x[i, j] * (1 / (1 - of.rate))

@@ -5,8 +5,7 @@
     @inline   small helpers, which LLVM places into their callers
 
 numba copies the code of every function into each of its callers, and optimises and translates it there again: at the fifth
-level of calls for the fifth time. Half of the time of a first run went there, so kernels are called by symbol. And LLVM
-optimises each kernel once, not three times (`Once`).
+level of calls for the fifth time. Half of the time of a first run went there, so kernels are called by symbol.
 """
 
 import copy
@@ -17,10 +16,12 @@ import importlib
 import llvmlite.binding
 import numpy as np
 from numba import njit
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
-from numba.core.imputils import lower_builtin, user_function
+from numba.core.imputils import lower_builtin, lower_constant, user_function
 from numba.core.registry import CPUDispatcher
+from numba.core.types import Dispatcher
+from numba.extending import models, register_model, typeof_impl
+
+from .llvm import NOTHING
 
 # Kernels make no arrays, so they do without numba's runtime that counts who holds one (`_nrt`): two threads would write
 # to the same counters all the time.
@@ -32,24 +33,6 @@ entry, inline = njit(**ENTRY), njit(**INNER)
 # Constants with their types: for a bare 0 or True numba compiles a function anew.
 ZERO = np.int64(0)
 SET, ADD = np.bool_(False), np.bool_(True)  # what a product does with its result: y = …, or y += …
-
-
-class Once(JITCodeLibrary):
-    """Code that LLVM optimises once, where numba has it do so three times: alone, quickly, and with what it calls."""
-
-    def _optimize_functions(self, module):
-        module.data_layout = self.codegen._data_layout
-
-    def _optimize_final_module(self):
-        manager, builder = self.codegen._module_pass_manager()
-        manager.run(self._final_module, builder)
-
-
-class Pipeline(Compiler):
-    def compile_extra(self, function):
-        self.state.library = Once(self.state.targetctx.codegen(), function.__qualname__)
-        self.state.library.enable_object_caching()
-        return super().compile_extra(function)
 
 
 class Kernel(CPUDispatcher):
@@ -76,11 +59,20 @@ class Kernel(CPUDispatcher):
         return self.symbol(types)
 
 
+class KernelType(Dispatcher):
+    """Of a kernel that is handed to an @inline function. numba's own type would put an address into what is cached."""
+
+
+typeof_impl.register(Kernel)(lambda kernel, context: KernelType(kernel))
+register_model(KernelType)(models.OpaqueModel)
+lower_constant(KernelType)(lambda context, builder, kind, kernel: NOTHING)
+
+
 def _load(module, name, types):
     getattr(importlib.import_module(module), name).compile(types)
 
 
 def kernel(function):
-    made = Kernel(function, targetoptions=INNER | {"nopython": True, "boundscheck": None}, pipeline_class=Pipeline)
+    made = Kernel(function, targetoptions=INNER | {"nopython": True, "boundscheck": None})
     made.enable_caching()
     return made

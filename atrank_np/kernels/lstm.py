@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .elementwise import add_rows, clear, copy
 from .jit import inline, kernel
 from .layout import rows
 from .packed import Matrix
@@ -46,7 +47,7 @@ class Sides(NamedTuple):
     backwards: np.ndarray  # [n, H]
 
 
-def new_cache(n, D, H, dtype):
+def new_lstm_cache(n, D, H, dtype):
     """LSTMCache for up to n rows and histories."""
     integers = (np.zeros(n + extra, np.int64) for extra in (0, 1, 0))
     return LSTMCache(*integers, 0, *(rows(n, width, dtype) for width in (D, 4 * H, H, H, H, H, H)))
@@ -97,12 +98,6 @@ def before_step(x, cache, t):  # [n, .] -> [A, .]
     """The rows of the same histories one step before t; none if t is the first step."""
     first, A = cache.start[max(t - 1, 0)], cache.start[t + 1] - cache.start[t]
     return x[first : first + (A if t > 0 else 0)]
-
-
-@inline
-def copy(x, y):  # [n, H] -> [n, H]
-    for i in range(len(x)):
-        y[i] = x[i]
 
 
 @inline
@@ -194,8 +189,7 @@ def lstm_backward(dy, own_T, d_own, cache, dx):  # [n, H] -> [n, D]
     for i in range(n):
         dh[i] = dy[place[i]]
     later = cache.start[min(1, steps)]  # the first row of the second step
-    for i in range(later):
-        dc[i] = zeros(dc)
+    clear(dc[:later])
     for t in range(steps - 1, -1, -1):
         old_c, c, dz = before_step(cache.c, cache, t), at_step(cache.c, cache, t), at_step(z, cache, t)
         cell_backward(at_step(dh, cache, t), old_c, c, dz, dc)  # B3
@@ -204,21 +198,10 @@ def lstm_backward(dy, own_T, d_own, cache, dx):  # [n, H] -> [n, D]
             add_product(dz, own_T.U, before_step(dh, cache, t))  # B2, by h; B4
     add_product_of_transpose(old_h[later:], z[later:], d_own.U)  # B2, by U, of all steps at once
     add_product_of_transpose(x, z, d_own.W)  # B1
-    add_columns(z, d_own.b)
+    add_rows(z, d_own.b)
     product(z, own_T.W, x)  # x becomes its gradient
     for i in range(n):
         dx[place[i]] = dx[place[i]] + x[i]
-
-
-@inline
-def add_columns(x, y):  # [n, 4H] -> [1, 4H]
-    """y += the sum of the rows, in pieces: 4H sums at once find no place in registers."""
-    C = strip(x, STRIP)
-    for p in range(0, columns(x), size(C)):
-        sum = load(y, 0, p, C)
-        for i in range(len(x)):
-            sum = sum + load(x, i, p, C)
-        store(y, 0, p, sum)
 
 
 @kernel
@@ -232,8 +215,7 @@ def ends_forward(y, offsets, v):  # [n, 2H], [B+1] -> [B, 2H]
 
 @kernel
 def ends_backward(dv, offsets, dy):  # [B, 2H], [B+1] -> [n, 2H]
-    for i in range(offsets[len(offsets) - 1]):
-        dy.forwards[i], dy.backwards[i] = zeros(dy.forwards), zeros(dy.backwards)
+    clear(dy.both[: offsets[len(offsets) - 1]])
     for b in range(len(offsets) - 1):
         if length(offsets, b) > 0:
             dy.forwards[offsets[b + 1] - 1], dy.backwards[offsets[b]] = dv.forwards[b], dv.backwards[b]  # B1

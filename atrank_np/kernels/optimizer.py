@@ -1,6 +1,7 @@
 """numba twins of `optimizer.Rule`: Adam and Adagrad, number by number. rule: context.Rule, or None for SGD."""
 
-from .embedding import clear, dot, places, row
+from .elementwise import clear, dot
+from .embedding import codes_of, row
 from .jit import inline, kernel
 from .simd import ONE, STRIP, load, root, size, store
 
@@ -33,22 +34,15 @@ def descend(rule, rate, w, g, mean, square):  # ., ., [n], [n], [n], [n]
     clear(g)
 
 
-@inline
-def descend_columns(rule, rate, object, columns, sums, means, squares):
-    if columns is not None:
-        for c in range(len(columns)):
-            n, codes, (first, last) = columns[c].size, columns[c].codes, places(columns[c].offsets, object)
-            for p in range(first, last):
-                w, g = row(columns[c].table, codes[p], n), row(sums[c].table, codes[p], n)
-                descend(rule, rate, w, g, row(means[c].table, codes[p], n), row(squares[c].table, codes[p], n))
-
-
 @kernel
 def descend_object(rule, rate, bias_rate, groups, g, object):
     """The rows of an object of group g, and its item bias, whose gradients are in rule.sums."""
     group, sums, means, squares = groups[g], rule.sums[g], rule.means[g], rule.squares[g]
-    descend_columns(rule, rate, object, group.lookups, sums.lookups, means.lookups, squares.lookups)
-    descend_columns(rule, rate, object, group.bags, sums.bags, means.bags, squares.bags)
+    for c in range(len(group.columns)):
+        n, codes = group.columns[c].size, codes_of(group.columns[c], object)
+        for i in range(len(codes)):
+            w, dw = row(group.columns[c].table, codes[i], n), row(sums.columns[c].table, codes[i], n)
+            descend(rule, rate, w, dw, row(means.columns[c].table, codes[i], n), row(squares.columns[c].table, codes[i], n))
     if len(group.item_bias) > 0:
         o = object + 1
         biases = sums.item_bias[object:o], means.item_bias[object:o], squares.item_bias[object:o]

@@ -5,12 +5,13 @@ import math
 import numpy as np
 
 from ..parameters import is_decayed, kind
-from .context import Piece, Thread
-from .embedding import Column, Group, Number
+from .context import Piece, Thread, TransposedPair
+from .convolution import Convolution
+from .embedding import Column, Group, GroupParameters, Number, NumberParameters
 from .layout import Flat, SpaceOrder, aligned
-from .packed import Items
-from .products import from_strips, to_strips
-from .spec import Named
+from .matrices import from_strips, matrix, to_strips
+from .packed import Items, Matrix
+from .ranking import Deep
 from .step import DECAYED, REST, TABLE
 
 
@@ -22,6 +23,7 @@ class FlatParameters:
 
     def __init__(self, model, spec, dtype, copies):
         self.model, self.spec, self.dtype, self.shapes = model, spec, dtype, model.shapes()
+        self.all_groups = [*model.space.groups, *getattr(model, "user_groups", list)()]  # BPR-MF's users are objects, too
         self.D, self.order = model.space.width, SpaceOrder(model.space.width, getattr(model, "K", 1))
         self.tables, self.biases = (self.zeros(start) for start in ("table.", "bias."))
         rest = {n: self.order.shape(n, s) for n, s in self.shapes.items() if n not in self.tables and n not in self.biases}
@@ -58,41 +60,43 @@ class FlatParameters:
         self.dense.spread()
 
     def _to_kernel(self, name, w):
-        w, rows = self.order.to_kernel(name, w), self._matrix(name)[0]
-        blocks = w.reshape(-1, rows, w.shape[-1]) if rows else []
-        return np.concatenate([to_strips(block) for block in blocks]).reshape(w.shape) if rows else w
+        w, (blocks, rows, columns) = self.order.to_kernel(name, w), self._blocks(name)
+        return np.concatenate([to_strips(b) for b in w.reshape(blocks, rows, columns)]).reshape(w.shape) if blocks else w
 
     def _from_kernel(self, name, w):
-        rows, columns = self._matrix(name)
-        blocks = w.reshape(-1, rows * columns) if rows else []
-        w = np.concatenate([from_strips(block, rows) for block in blocks]).reshape(w.shape) if rows else w
+        blocks, rows, columns = self._blocks(name)
+        if blocks:
+            w = np.concatenate([from_strips(b, rows) for b in w.reshape(blocks, rows * columns)]).reshape(w.shape)
         return self.order.from_kernel(name, w, self.shapes[name])
 
-    def _matrix(self, name):
-        """Rows and columns of a matrix as products use it; 0, 0 for what is none."""
-        shape = self.dense.shapes[name]
-        if kind(name) != "weight" or len(shape) == 1:
-            return 0, 0
-        return (self.D if name in self.spec.blocks else math.prod(shape[:-1])), shape[-1]
+    def _blocks(self, name):
+        """Into how many matrices products cut it, their rows and columns; 0, 0, 0 for what is no matrix."""
+        shape = self.dense.shapes.get(name, (0,))
+        if len(shape) == 1 or kind(name) != "weight":
+            return 0, 0, 0
+        blocks = 3 if name == "f.W1" else 1
+        return blocks, math.prod(shape[:-1]) // blocks, shape[-1]
 
     # For the kernels
 
-    def named(self, array, transposes=None):
-        return Named(self.dense, array, self._matrix, transposes)
+    def matrix(self, array, name, block=0, transposed=False):
+        """A Matrix of an array like `dense.array`, or of one with the transposes; without rows and columns if there is none."""
+        _, rows, columns = self._blocks(name)
+        first = self.dense.place.get(name, 0) + block * rows * columns
+        return matrix(array[first : first + rows * columns], *((columns, rows) if transposed else (rows, columns)))
 
-    def tuple_of(self, array):
-        """The model's NamedTuple of an array like `dense.array`."""
-        return self.spec.parameters(self.named(array), self.model)
+    def tuple_of(self, array, transposes=None):
+        """The model's NamedTuple of an array like `dense.array`; its matrices are the transposes, if there are any."""
+        return Named(self, array, transposes).all_of(self.spec.parameters, self.model)
 
     def thread(self, t, mean=None, square=None):
         """The Thread with copy t. mean, square: FlatParameters of the moments."""
-        P = self.dense.copies[t]
-        own, own_T = self.named(P), self.named(P, self.transposed[t])
-        names = [name for name in self.dense.place if self._matrix(name)[0]]
-        blocks = lambda name: self.dense[name].size // math.prod(self._matrix(name))
-        pairs = own.transposed_pairs(own_T, names, blocks)
+        P, P_T = self.dense.copies[t], self.transposed[t]
+        blocks = [(name, block) for name in self.dense.place for block in range(self._blocks(name)[0])]
+        pairs = [TransposedPair(self.matrix(P, *b), self.matrix(P_T, *b, transposed=True)) for b in blocks]
+        example = TransposedPair(self.matrix(P, ""), self.matrix(P_T, ""))
         moments = [moment and moment.dense.copies[t] for moment in (mean, square)]
-        return Thread(self.tuple_of(P), self.spec.parameters(own_T, self.model), P, pairs, *moments)
+        return Thread(self.tuple_of(P), self.tuple_of(P, P_T), P, Items(pairs, example), *moments)
 
     def pieces(self):
         """[Piece]"""
@@ -102,30 +106,66 @@ class FlatParameters:
 
     def groups(self, tables, biases):
         """[Group], with these tables and item biases."""
-        groups = [*self.model.space.groups, *getattr(self.model, "user_groups", list)()]  # BPR-MF's users are objects, too
-        kinds = {c.kind for g in groups for c in g.columns}
-        none, codes, offsets = tables.array[:0], np.zeros(0, np.int32), np.zeros(0, np.int64)
+        none, codes, no_offsets = tables.array[:0], np.zeros(0, np.int32), np.zeros(0, np.int64)
         found = []
-        for g in groups:
-            start, lookups, bags, numbers = 0, [], [], []
+        for g in self.all_groups:
+            start, columns, numbers = 0, [], []
             for c in g.columns:
                 if c.kind == "number":
                     numbers.append(Number(start, c.size, c.values.astype(self.dtype)))
                 else:
-                    tokens = c.kind == "tokens"
-                    ids, bounds = (c.values.ids, c.values.offsets.astype(np.int64)) if tokens else (c.values, None)
-                    table = tables[f"table.{c.table}"].reshape(-1)
-                    (bags if tokens else lookups).append(Column(start, c.size, table, ids.astype(np.int32, copy=False), bounds))
+                    tokens, table = c.kind == "tokens", tables[f"table.{c.table}"].reshape(-1)
+                    rows, offsets = (c.values.ids, c.values.offsets.astype(np.int64)) if tokens else (c.values, no_offsets)
+                    columns.append(Column(start, c.size, table, rows.astype(np.int32, copy=False), offsets))
                 start += c.size
             bias = biases[f"bias.{g.name}"] if f"bias.{g.name}" in biases else none  # noqa: SIM401  Flat is no dict
-            found.append(
-                Group(
-                    g.width,
-                    g.target_action,
-                    bias,
-                    Items(lookups, Column(0, 0, none, codes, None)),
-                    Items(bags, Column(0, 0, none, codes, offsets)) if "tokens" in kinds else None,
-                    Items(numbers, Number(0, 0, none)) if "number" in kinds else None,
-                )
-            )
+            lists = Items(columns, Column(0, 0, none, codes, no_offsets)), Items(numbers, Number(0, 0, none))
+            found.append(Group(g.width, g.target_action, bias, *lists))
         return found
+
+
+class Named:
+    """Makes the NamedTuples of dense parameters, of the numbers in `array`; transposes: an array, or None."""
+
+    def __init__(self, parameters, array, transposes):
+        self.parameters, self.dense, self.array, self.transposes = parameters, parameters.dense, array, transposes
+
+    def matrix(self, name, block=0):
+        transposed = self.transposes is not None
+        return self.parameters.matrix(self.transposes if transposed else self.array, name, block, transposed)
+
+    def numbers(self, name):
+        return self.dense.of(self.array, name).reshape(-1) if name in self.dense else self.array[:0]
+
+    def vector(self, name):  # [1, D], or [1, 0] if there is none
+        return self.numbers(name).reshape(1, -1)
+
+    def of(self, kind, start="", **given):
+        """The NamedTuple `kind`: field W_x, if it is not given, is the parameter whose name is the start and W.x."""
+        for field, hint in kind.__annotations__.items():
+            name = start + field.replace("_", ".")
+            if field not in given:
+                make = {Matrix: self.matrix, np.ndarray: self.vector}.get(hint)
+                given[field] = make(name) if make else self.of(hint, name + ".")
+        return kind(**given)
+
+    def all_of(self, kind, model):
+        """The parameters of a whole model. kind: its NamedTuple."""
+        given = {"groups": [self.group(g) for g in self.parameters.all_groups], "deep": self.deep(model)}
+        if "windows" in kind._fields:
+            given["windows"] = [self.of(Convolution, f"window{w}.") for w in model.windows]
+        return self.of(kind, **given)
+
+    def group(self, g):
+        names = [f"number.{g.name}.{c.name}." for c in g.columns if c.kind == "number"]
+        numbers = [NumberParameters(self.numbers(n + "w"), self.numbers(n + "b")) for n in names]
+        F_M = self.matrix(f"F_M.{g.name}.W"), self.vector(f"F_M.{g.name}.b")
+        time_and_action = self.numbers(f"time.{g.name}"), self.numbers(f"action.{g.name}")
+        return GroupParameters(*F_M, *time_and_action, Items(numbers, NumberParameters(self.array[:0], self.array[:0])))
+
+    def deep(self, model):
+        """Deep, or None. W1 is cut into blocks."""
+        if model.ranking != "deep":
+            return None
+        blocks = {f"W1_{part}": self.matrix("f.W1", block) for block, part in enumerate(("h", "e", "he"))}
+        return self.of(Deep, "f.", b2=self.numbers("f.b2"), **blocks)

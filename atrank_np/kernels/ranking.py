@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .elementwise import clear
 from .feedforward import relu_backward, relu_forward
 from .jit import inline, kernel
 from .packed import Matrix
@@ -30,15 +31,22 @@ class DeepCache(NamedTuple):
     dhidden: np.ndarray  # [T, D]
 
 
+@inline
+def softplus(x):
+    """-> log(1 + exp(x)), and its derivative; exp(-|x|) cannot overflow."""
+    e = np.exp(-abs(x))
+    return max(x, 0.0) + np.log1p(e), (1.0 if x >= 0 else e) / (1 + e)
+
+
 @kernel
 def pointwise(f, label, norm, df):  # [T], [T] -> [T]
     """-> Σ softplus(f) - y f; df is the derivative of norm times it."""
     loss = 0.0
     for i in range(len(f)):
         z, y = np.float64(f[i]), np.float64(label[i])
-        e = np.exp(-abs(z))
-        loss += max(z, 0.0) + np.log1p(e) - y * z  # F1
-        df[i] = ((1.0 if z >= 0 else e) / (1 + e) - y) * norm  # B1
+        value, slope = softplus(z)
+        loss += value - y * z  # F1
+        df[i] = (slope - y) * norm  # B1
     return loss
 
 
@@ -46,17 +54,14 @@ def pointwise(f, label, norm, df):  # [T], [T] -> [T]
 def pairwise(f, label, norm, df):  # [T], [T] -> [T]
     """-> Σ softplus(f⁻ - f⁺) over the (positive, negative) pairs of one history's targets; df as above."""
     loss = 0.0
-    for i in range(len(f)):
-        df[i] = 0
+    clear(df)
     for i in range(len(f)):
         for j in range(len(f)):
             if label[i] > 0 and label[j] <= 0:
-                margin = np.float64(f[i] - f[j])  # F1
-                e = np.exp(-abs(margin))
-                loss += max(-margin, 0.0) + np.log1p(e)  # F2
-                slope = (e if margin >= 0 else 1.0) / (1 + e) * norm  # B2
-                df[i] -= slope  # B1
-                df[j] += slope
+                value, slope = softplus(np.float64(f[j] - f[i]))  # F1
+                loss += value  # F2
+                df[i] -= slope * norm  # B2, B1
+                df[j] += slope * norm
     return loss
 
 
@@ -76,12 +81,10 @@ def softmax_loss(f, log_q, label, norm, df):  # [T], [T], [T] -> [T]
     L = top + np.log(sum)  # F2
     for i in range(len(f)):
         if label[i] > 0:
-            margin = np.float64(f[i]) - L  # F3
-            e = np.exp(-abs(margin))
-            loss += max(-margin, 0.0) + np.log1p(e)  # F4
-            slope = (e if margin >= 0 else 1.0) / (1 + e) * norm  # B4
-            df[i] = -slope  # B3
-            dL += slope
+            value, slope = softplus(L - np.float64(f[i]))  # F3
+            loss += value  # F4
+            df[i] = -slope * norm  # B4, B3
+            dL += slope * norm
     for j in range(len(f)):
         if label[j] <= 0:
             df[j] = dL * np.exp(np.float64(df[j]) - L)  # B2, B1

@@ -9,15 +9,23 @@ threads that go back to Python at once wait there for each other.
 
 import numpy as np
 
-from .embedding import scatter, take_square, take_squares
+from .embedding import scatter, take_squares
 from .jit import entry, inline, kernel
 from .optimizer import descend_object, direction
-from .packed import fill
 from .products import transpose
 from .ranking import count_terms, loss_of_history, score_backward, score_forward
 from .simd import STRIP, load, size, splat, store, total
 from .threads import barrier
-from .workspace import assign_to_shards, behaviour, fits
+from .views import fill
+from .workspace import (
+    assign_to_shards,
+    begin_shard,
+    behaviour,
+    common_space,
+    common_space_backward,
+    fits,
+    next_chunk,
+)
 
 DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that of tables (through their scale), of none
 
@@ -161,6 +169,27 @@ def update(context, thread, arrived):
     transpose_all(own.matrices)
 
 
+@inline
+def run(context, thread, arrived, chunk_step):
+    """A thread's part of a step: its shards, chunk by chunk, then its update.
+
+    chunk_step(context, thread, shard): the kernel of a model, for what lies between the common space and its gradient.
+    """
+    own, batch, settings, groups = context.threads[thread], context.batch, context.settings, context.groups
+    for s in range(thread, settings.shards, len(arrived)):
+        shard = context.shards[s]
+        chunk, B, d_own = shard.chunk, shard.buffers, shard.gradients
+        begin_shard(shard, settings.train)
+        while next_chunk(batch, chunk):
+            end = chunk.n + chunk.q
+            common_space(groups, own.own.groups, settings.scale, batch, chunk, B.S[:end], shard.spare)  # (1)
+            chunk_step(context, own, shard)
+            if settings.train:
+                spares = shard.spare, shard.spare2
+                common_space_backward(groups, own.own_T.groups, d_own.groups, batch, chunk, B.S[:end], B.dS[:end], spares)
+    update(context, thread, arrived)
+
+
 @entry
 def sum_tables(context, groups):
     """Adds the gradients of tables and item biases up in groups, a list in a NamedTuple."""
@@ -174,14 +203,11 @@ def gradient_norm(context, groups):
     are."""
     groups, chunks = groups.groups, context.finished
     update_tables(groups, context.batch, chunks, context.df, 1.0, 1.0)
-    squares, N = 0.0, len(context.batch.object)
+    squares = 0.0
     for s in range(len(chunks)):
         for i in range(chunks[s].rows):
-            number = chunks[s].order[i]
-            g, object, _, _ = behaviour(context.batch, groups, number)
+            g, object, _, _ = behaviour(context.batch, groups, chunks[s].order[i])
             squares += take_squares(groups[g], object)
-            if number >= N and len(groups[g].item_bias) > 0:
-                squares += take_square(groups[g].item_bias[object : object + 1])
     numbers = len(context.dP) // len(context.shards)
     for i in range(0, numbers, size(STRIP)):
         g = sum_of_shards(context.dP, numbers, context.settings.sums, i)

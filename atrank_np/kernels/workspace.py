@@ -8,10 +8,12 @@ n … n+q-1 its targets.
 import numpy as np
 
 from .context import CHUNK
-from .embedding import clear, dense_backward, embed
+from .elementwise import clear
+from .embedding import dense_backward, embed
 from .feedforward import project, relu_backward
 from .jit import inline, kernel
-from .products import add_product_of_transpose, product, rows_of
+from .matrices import rows_of
+from .products import add_product_of_transpose, product
 
 
 @inline
@@ -55,6 +57,13 @@ def assign_to_shards(batch, chunks, order, cost, work, first):  # ., ., [B], [B]
             chunk = chunks[s - first]
             chunk.histories[chunk.count] = order[b]
             chunk.count += 1
+
+
+@inline
+def offsets_of(chunk):  # -> [histories+1], [histories+1]
+    """The first behaviour and the first target of each history of the chunk, and one past the last."""
+    count = chunk.last - chunk.first + 1
+    return chunk.offsets[:count], chunk.target_offsets[:count]
 
 
 @inline

@@ -42,7 +42,7 @@ def make_space(
 ) -> CommonSpace:
     """The CommonSpace of config.variant, from the arguments of its constructor."""
     _, space = CLASSES[config.variant]
-    return space(groups, width, actions, tables, item_bias)
+    return space(groups, width, actions, tables, item_bias, config.places)
 
 
 def make_model(config: Config, space: CommonSpace, users: int) -> Model:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import Floats, Ints
-from ..datasets.log import Bag
-from ..datasets.packing import Batch
+from ..datasets.catalogue import Bag
+from ..datasets.packing import Batch, bucketize
 from ..layers.embedding import (
     Gradient,
     Rows,
@@ -27,8 +27,8 @@ from ..layers.embedding import (
 from ..layers.perceptron import perceptron_backward, perceptron_forward
 from ..parameters import Params, Shapes, has_unknown
 
-# To add a kind: read it in numbering.py, embed it in `_feature_forward` and `_feature_backward` below, and give it a part
-# in object_shapes, kernels.embedding and NumbaBackend._features and ._collect.
+# To add a kind: read it in datasets/numbering.py, embed it in `_feature_forward` and `_feature_backward` below, and give it a
+# part in `object_shapes`, in `kernels.embedding`, and in `groups` and `Named.group` of `kernels.parameters`.
 KINDS = ("id", "categorical", "tokens", "number")
 
 
@@ -99,11 +99,26 @@ class CommonSpace:
     """The embeddings, (1), and the item bias.
 
     width: D; actions: number of action names; tables: table name -> number of rows V. ValueError for a feature whose
-    kind is not in KINDS.
+    kind is not in KINDS, and for more rows of an action table than int16 can number.
+
+    places: in how many ways an action is embedded, by its place from the end of the history: row a places + p of the action
+    table, p = 0 for a target, 1 for the last behaviour, 2 for the 2 before it, 3 for the 4 before them, … So the order
+    counts, also among behaviours of the same time. 1, the paper's: an action has one row.
     """
 
-    def __init__(self, groups: Sequence[GroupSpace], width: int, actions: int, tables: dict[str, int], item_bias: bool) -> None:
+    def __init__(
+        self,
+        groups: Sequence[GroupSpace],
+        width: int,
+        actions: int,
+        tables: dict[str, int],
+        item_bias: bool,
+        places: int = 1,
+    ) -> None:
         self.groups, self.width, self.actions, self.tables, self.item_bias = groups, width, actions, tables, item_bias
+        self.places = places
+        if actions * places > np.iinfo(np.int16).max:
+            raise ValueError(f"places: {actions} actions x {places} places are too many rows; try --places 8")
         for column in (column for g in groups for column in g.columns):
             if column.kind not in KINDS:
                 raise ValueError(f"feature {column.name!r}: a kind {column.kind!r} has no embedding")
@@ -114,7 +129,7 @@ class CommonSpace:
         for g in self.groups:
             shapes |= self.object_shapes(g)
             shapes[f"time.{g.name}"] = (g.buckets, g.width)
-            shapes[f"action.{g.name}"] = (self.actions, g.width)
+            shapes[f"action.{g.name}"] = (self.actions * self.places, g.width)
             shapes[f"F_M.{g.name}.W"] = (g.width, self.width)
             shapes[f"F_M.{g.name}.b"] = (self.width,)
             if self.item_bias:
@@ -139,8 +154,13 @@ class CommonSpace:
         return perceptron_backward(dy, cache)
 
     def seen(self, batch: Batch) -> Batch:
-        """The part of a batch that the model reads: all of it, except in some variants."""
-        return batch
+        """The batch as the model reads it: its actions are rows of the action table."""
+        if self.places == 1:
+            return batch
+        length = np.diff(batch.offsets)
+        place = np.repeat(batch.offsets[1:], length) - np.arange(len(batch.action))
+        row = batch.action.astype(np.int32) * self.places + bucketize(place, 1, self.places)
+        return batch._replace(action=row.astype(batch.action.dtype))
 
     def forward(
         self, params: Params, batch: Batch, table_scale: float = 1.0

@@ -11,7 +11,7 @@ import numpy as np
 from .. import arguments
 from ..arrays import Ints, Texts, texts
 from ..config import Config
-from ..datasets.log import Bag, Catalogue
+from ..datasets.catalogue import Bag, Catalogue
 from ..datasets.schema import Schema
 from ..datasets.soundness import check_array, check_catalogue, check_codes, check_names
 from ..errors import ArgumentError, DataError

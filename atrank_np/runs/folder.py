@@ -6,8 +6,9 @@ import io
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, astuple, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 from ..config import Config
 from ..datasets.folder import DataSource, find_data
@@ -109,8 +110,7 @@ def settings_of(run: str | Path, data: str | None = None) -> tuple[DataSource, C
         written = json.loads(path.read_text("utf-8"))
         entry, config = written["data"], Config(**written["config"])
         source = DataSource(**entry)
-        kinds = (list, list, list, int, dict, bool, bool, bool)
-        if not isinstance(source.data, str) or not all(map(isinstance, astuple(source)[1:], (kind | None for kind in kinds))):
+        if not all(isinstance(getattr(source, field.name), _classes(field.type)) for field in fields(source)):
             raise TypeError
         warm = written.get("warm_start")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -119,6 +119,11 @@ def settings_of(run: str | Path, data: str | None = None) -> tuple[DataSource, C
     if not find_data(source.data).exists():
         raise DataError(f"{source.data}: the data folder of {run} is not there; say with --data where it is")
     return source, config, warm
+
+
+def _classes(hint: Any) -> tuple[type, ...]:
+    """The classes of a type hint's values: (list, NoneType) of list[str] | None."""
+    return tuple(get_origin(part) or part for part in get_args(hint) or (hint,))
 
 
 def note_unfinished(run: str | Path, trained: Trained) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 
 from ..arrays import Ints, Texts, texts
 from ..config import Config
-from ..datasets.log import Bag, Catalogue, Log, user_of_event, with_events
+from ..datasets.catalogue import Bag, Catalogue
+from ..datasets.log import Log, user_of_event, with_events
 from ..datasets.protocol import Protocol
 from ..datasets.schema import Group
 from ..datasets.soundness import check_log
@@ -15,7 +16,7 @@ from ..errors import ArgumentError, DataError
 from ..models.common_space import bags_of
 from .trained import Trained, assemble
 
-KEPT = ("model", "variant", "width", "spaces", "ranking", "item_bias")  # settings that say which parameters there are
+KEPT = ("model", "variant", "width", "spaces", "ranking", "item_bias", "places")  # settings that say which parameters there are
 
 
 def joined(trained: Trained, log: Log) -> Log:
@@ -109,7 +110,7 @@ def warm_start(trained: Trained, log: Log, config: Config) -> tuple[Trained, Log
     for name in KEPT:
         old, new = getattr(trained.config, name), getattr(config, name)
         if old != new:
-            raise ArgumentError(f"{name}: a warm start keeps the model's, {old!r}; got {new!r}")
+            raise ArgumentError(f"`{name}`: a warm start keeps the model's, {old!r}; got {new!r}")
     log = joined(trained, log)
     grown = assemble(Protocol(log, config))
     grown.statistics, grown.target_actions = trained.statistics, trained.target_actions

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..arrays import Floats, Ints, Texts, texts
 from ..backend import Backend, make_backend
 from ..config import Config
-from ..datasets.log import Bag, Catalogue, Log
+from ..datasets.catalogue import Bag, Catalogue
+from ..datasets.log import Log
 from ..datasets.protocol import Protocol
 from ..datasets.schema import Feature, Schema
 from ..errors import DataError, checked
@@ -61,10 +62,11 @@ class Trained:
     def model(self) -> Model:
         """The model that the parameters belong to."""
         groups = []
-        for group, target_action in zip(self.schema.groups, self.target_actions):
+        for group, action in zip(self.schema.groups, self.target_actions):
             catalogue = self.catalogues[group.name]
             columns = tuple(FeatureColumn(f.name, f.kind, f.table, f.size, self._values(group.name, f)) for f in group.features)
-            groups.append(GroupSpace(group.name, columns, group.width, group.buckets, target_action, len(catalogue.objects)))
+            row, M = action * self.config.places, len(catalogue.objects)
+            groups.append(GroupSpace(group.name, columns, group.width, group.buckets, row, M))
         rows = {name: len(names) for name, names in self.tables.items()}
         space = make_space(self.config, groups, self.config.width, len(self.actions), rows, self.config.item_bias)
         return make_model(self.config, space, len(self.users))

@@ -24,9 +24,9 @@ HINTS = (
     "Minus infinity. Then np.argsort of the scores, from the largest: sort the negated scores, and cut after k.",
 )
 EXPLAIN = """
-Why it is so: the model was trained against objects that the user had not touched, so a score of something they know says little;
-and row 0 is nobody's object. Whether known objects may come back is a decision about the shop (`target_repeats` in the schema),
-not about the mathematics: write it down, and measure the same way as you recommend.
+Why it is so: the model was trained against objects that the user had not touched, so a score of something they know says
+little; and row 0 is nobody's object. Whether known objects may come back is a decision about the shop (`target_repeats` in
+the schema), not about the mathematics: write it down, and measure the same way as you recommend.
 """
 
 

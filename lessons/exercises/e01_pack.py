@@ -20,12 +20,12 @@ def pack(start, end):  # [B], [B] -> [B+1], [N]
 """
 HINTS = (
     "offsets begins with 0 and then adds up the lengths; its last entry is N. rows is the ranges of events, one after another.",
-    "Without a loop: row i of history b is event start[b] + (i - offsets[b]), so add start[b] - offsets[b], repeated over the "
-    "length of b, to 0 … N - 1.",
+    "Without a loop: row i of history b is event start[b] + (i - offsets[b]), so add start[b] - offsets[b], repeated over "
+    "the length of b, to 0 … N - 1.",
 )
 EXPLAIN = """
-Why it is so: after packing, everything that treats behaviours one by one (embeddings, projections, feed-forward nets)
-is one matrix product over all N rows and does not know of histories at all. Only attention looks at the offsets.
+Why it is so: after packing, everything that treats behaviours one by one (embeddings, projections, feed-forward nets) is one
+matrix product over all N rows and does not know of histories at all. Only attention looks at the offsets.
 """
 
 

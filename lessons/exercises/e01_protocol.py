@@ -2,51 +2,57 @@ import numpy as np
 
 from lessons.exercises import Case
 
-TITLE = "the protocol: which moments train, which one tests"
+TITLE = "the protocol in three parts: training, validation, test"
 TASK = """
-Write moments(is_target) (about 5 lines) for one user's events in time order.
+Settings (a learning rate, a width) must not be chosen by the test. So the event before the last is kept for validation. Write
+moments(is_target) (about 7 lines) for one user's events in time order.
     is_target  [E] bool: whether the event may be a target (it is of the group that is ranked)
-    returns a list of (end, place, test): the history is the events 0 … end - 1, of all groups; the target is event `place`; test
-    is True for the last target event only. With target events b_1 … b_n the moments are those of b_2 … b_n.
+    returns a list of (end, place, part): the history is the events 0 … end - 1, of all groups; the target is event `place`; part
+    is 2 (test) for the last target event, 1 (validation) for the one before it, 0 (training) for all others. The first target
+    event is never ranked. So with target events b_1 … b_n: b_n tests, b_(n-1) validates, b_2 … b_(n-2) train.
 """
 STUB = """\
-def moments(is_target):  # [E] -> [(end, place, test)]
-    # YOUR CODE (about 5 lines)
+def moments(is_target):  # [E] -> [(end, place, part)]
+    # YOUR CODE (about 7 lines)
     ...
 """
 HINTS = (
-    "First collect the places of the target events. The first of them is never ranked, and the last is the test.",
-    "A target at place p has p events before it, whatever their group: the end is p, not the number of target events before.",
+    "First collect the places of the target events. Then go through all but the first, and ask how many come after this one.",
+    "A target at place p has p events before it, whatever their group: the end is p. With n places, number k (from 0) is "
+    "the test if k is n - 1 and the validation if k is n - 2.",
 )
 EXPLAIN = """
-Why it is so: k counts target events, because only they are predicted; the history holds every event before, because a
-search or a coupon tells what comes next. A user with two target events has a test and nothing to train on; with one,
-there is neither.
+Why it is so: k counts target events, because only they are predicted; the history holds every event before, because a search
+or a coupon tells what comes next. With two target events there is a test only; with three, a test and a validation, and
+nothing to train on. The package does the same with `--validate`: everything one event earlier, on a log without its test
+events.
 """
 
 
 def check(answer, rng):
-    for E, share in ((11, 0.6), (5, 1.0), (7, 0.3), (2, 1.0), (3, 0.0), (1, 1.0)):
+    for E, share in ((11, 0.7), (6, 1.0), (7, 0.4), (2, 1.0), (3, 1.0), (3, 0.0), (1, 1.0)):
         is_target = rng.random(E) < share
         places = np.flatnonzero(is_target)
         n = len(places)
-        expected = np.array([(places[k], places[k], k == n - 1) for k in range(1, n)]).reshape(-1, 3)
-        counted = np.array([(k, places[k], k == n - 1) for k in range(1, n)]).reshape(-1, 3)
-        first = np.array([(p, p, i == n - 1) for i, p in enumerate(places)]).reshape(-1, 3)
-        untested = expected[:-1]
+        part = np.maximum(np.arange(n) - (n - 3), 0)
+        expected = np.stack([places, places, part], axis=1)[1:]
+        counted = np.stack([np.arange(n), places, part], axis=1)[1:]
         yours = np.array([tuple(map(int, moment)) for moment in answer.moments(is_target)]).reshape(-1, 3)
         words = "".join(".T"[int(t)] for t in is_target)
         if len(yours) != len(expected):
-            why = {len(first): "the first target event is not ranked", len(untested): "the last target event is the test"}
-            words += f", {len(expected)} moments, of which you return {len(yours)} ({why.get(len(yours), 'not all or too many')})"
+            words += f", {len(expected)} moments, of which you return {len(yours)} (all target events but the first are ranked)"
+        two_parts = expected.copy()
+        two_parts[:, 2] = np.where(part[1:] == 2, 2, 0)
+        turned = expected.copy()
+        turned[:, 2] = np.where(part[1:] == 2, 1, np.where(part[1:] == 1, 2, 0))
         yield Case(
             f"moments of the events {words}",
             yours,
             expected,
             {
                 "the history holds the events of all groups, not of the target's alone": counted,
-                "`test` is True for the last target event, and only there": np.c_[expected[:, :2], 1 - expected[:, 2]],
-                "no moment is the test": np.c_[expected[:, :2], 0 * expected[:, 2]],
-                "the target itself is not a part of its history": np.c_[expected[:, 0] + 1, expected[:, 1:]],
+                "no moment is the validation": two_parts,
+                "validation and test are exchanged: the last event is the test": turned,
+                "the target itself is not a part of its history": expected + [1, 0, 0],
             },
         )

@@ -3,65 +3,85 @@ import numpy as np
 from atrank_np.gradcheck import numeric_gradient
 from lessons.exercises import Case
 
-TITLE = "bug hunt: every row to length one"
+TITLE = "bug hunt: the cosine of rows with a direction"
 TASK = """
-The forward pass divides every row by its length, y = x / |x|. One line of the backward pass is wrong.
-Find it with lesson 02's scoreboard (from lessons._common import scoreboard) or with atrank_np.gradcheck, then mend it:
-
+The layer measures how well each row of x points in the direction of w: y_n = <x_n, w> / (|x_n| |w|). One line of the backward
+pass is wrong. Do not look for it by reading: let numbers find it. For each named number, write the rest of the computation
+from it on as a function, and give both to the scoreboard of lesson 02. The first result that is wrong stands behind the wrong
+line. Mend it. A start, for Python in the repository's root:
+    import numpy as np
     from atrank_np.gradcheck import check_layer
-    from lessons.answers.e02_hunt import unit_backward, unit_forward
+    from lessons.answers.e02_hunt import cosine_backward, cosine_forward
     rng = np.random.default_rng(0)
-    print(*check_layer(unit_forward, unit_backward, {"x": rng.standard_normal((3, 5))}, ["x"], rng), sep="\\n")
-
-    unit_forward(x)          [N,D] -> y [N,D], cache
-    unit_backward(dy, cache) [N,D] -> dx [N,D]
+    inputs = {"x": rng.standard_normal((3, 5)), "w": rng.standard_normal(5)}
+    print(*check_layer(cosine_forward, cosine_backward, inputs, ["x", "w"], rng), sep="\\n")
+The functions:
+    cosine_forward(x, w)       [N,D], [D] -> y [N], cache
+    cosine_backward(dy, cache) [N] -> dx [N,D], dw [D]
 """
 STUB = '''\
 import numpy as np
 
 
-def unit_forward(x):  # [N,D] -> [N,D]
-    square = (x * x).sum(1, keepdims=True)  # F1
-    length = np.sqrt(square)  # F2
-    y = x / length  # F3
-    return y, (x, length)
+def cosine_forward(x, w):  # [N,D], [D] -> [N]
+    inner = x @ w  # F1 [N]
+    square = (x * x).sum(1)  # F2 [N]
+    length = np.sqrt(square)  # F3 [N]
+    size = np.sqrt((w * w).sum())  # F4, a number
+    y = inner / (length * size)  # F5 [N]
+    return y, (x, w, length, size, y)
 
 
-def unit_backward(dy, cache):  # [N,D] -> [N,D]
+def cosine_backward(dy, cache):  # [N] -> [N,D], [D]
     """One of these lines is wrong. Which?"""
-    x, length = cache
-    dlength = -(dy * x).sum(1, keepdims=True) / length**2  # B3, by length
-    dsquare = dlength / (2 * length)  # B2
-    dx_square = dsquare * x  # B1
-    return dx_square + dy / length  # B3, by x, and the road through the length
+    x, w, length, size, y = cache
+    dinner = dy / (length * size)  # B5, by inner
+    dlength = -dy * y / length  # B5, by length
+    dsize = -(dy * y).sum() / size  # B5, by size
+    dw_size = 2 * dsize * w / size  # B4
+    dsquare = dlength / (2 * length)  # B3
+    dx_square = 2 * x * dsquare[:, None]  # B2
+    dx = dinner[:, None] * w + dx_square  # B1, by x
+    dw = x.T @ dinner + dw_size  # B1, by w
+    return dx, dw
 '''
 HINTS = (
-    "Check the atoms one by one: for each named number, write the rest of the computation from it on and give both to the "
-    "scoreboard. dlength and dsquare are right.",
-    "F1 holds x twice. What is the derivative of x · x?",
+    "Compare dx and dw with numeric gradients. One of them is right, so every line that it needs is right. Which lines are left?",
+    "dsize is right too. What is the derivative of a root √(w·w) by w? Write it as the root of a number q = w·w: two steps.",
 )
 EXPLAIN = """
-Why it is so: in x * x both factors are x, and a thing that is used twice gets the sum of two gradients: 2 x dsquare.
-This is the commonest fault of hand-written backward passes. With an upstream of ones and random x it would have been
-seen too; a layer whose rows always have the same sum is where only a random upstream helps.
+Why it is so: dsize/dq = 1/(2 size) and dq/dw = 2w, so the two 2 cancel and w / size stays. On the way through the lengths of
+x the same two steps are written as two lines, each with its 2, which makes the wrong line look right beside them. Naming
+every number, and checking every one, is what finds such a fault; reading does not.
 """
 
 
 def check(answer, rng):
-    for N, D in ((1, 2), (3, 5), (7, 3)):
-        x, r = rng.standard_normal((N, D)) + 0.5, rng.standard_normal((N, D))
-        length = np.sqrt((x * x).sum(1, keepdims=True))
-        y, cache = answer.unit_forward(x)
-        yield Case(f"y [{N},{D}]: leave the forward pass as it is", y, x / length)
-        expected = numeric_gradient(lambda x, r=r: float((r * x / np.sqrt((x * x).sum(1, keepdims=True))).sum()), x.copy())
-        inner = (r * x).sum(1, keepdims=True)
+    for N, D in ((3, 5), (7, 3), (2, 2)):
+        x, w, r = rng.standard_normal((N, D)) + 0.5, rng.standard_normal(D) + 0.5, rng.standard_normal(N)
+        length, size = np.sqrt((x * x).sum(1)), np.sqrt((w * w).sum())
+
+        def f(_, x=x, w=w, r=r):
+            return (r * (x @ w) / np.sqrt((x * x).sum(1) * (w * w).sum())).sum()
+
+        y, cache = answer.cosine_forward(x, w)
+        yield Case(f"y [{N}]: leave the forward pass as it is", y, x @ w / (length * size))
+        dx, dw = answer.cosine_backward(r, cache)
+        inner = r / (length * size)
+        pull = (r * (x @ w) / length).sum() * w / size**3
         yield Case(
             f"dx [{N},{D}]",
-            answer.unit_backward(r, cache),
-            expected,
+            dx,
+            numeric_gradient(f, x),
+            {"this line was right: dx needs the way through the length": inner[:, None] * w},
+        )
+        yield Case(
+            f"dw [{N},{D}]",
+            dw,
+            numeric_gradient(f, w),
             {
-                "as it stood: one of two uses of a number is missing": r / length - inner * x / (2 * length**3),
-                "the road through the length is lost": r / length,
-                "the sign of the road through the length": r / length + inner * x / length**3,
+                "as it stood: a part of dw is counted twice": x.T @ inner - 2 * pull,
+                "the way through the size of w is lost": x.T @ inner,
+                "the sign of the way through the size": x.T @ inner + pull,
             },
         )

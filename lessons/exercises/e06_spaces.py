@@ -23,14 +23,14 @@ def spaces_grad(dS_k, S_k, S, P):  # [K,n,d], [K,n,d], [n,D], [D,D] -> [n,D], [D
     ...
 """
 HINTS = (
-    "Bring the gated upstream into the layout of z, [n,D], each behaviour's spaces side by side. Then it is the perceptron of "
-    "lesson 05.",
-    "From [K,n,d] the axis of the behaviours must come first, then that of the spaces, then d; only then may the last two be "
-    "reshaped into one of length D. The sum over spaces happens inside the product with the transposed P.",
+    "Bring the gated upstream into the layout of z, [n,D], each behaviour's spaces side by side. Then it is the perceptron "
+    "of lesson 05.",
+    "From [K,n,d] the axis of the behaviours must come first, then that of the spaces, then d; only then may the last two "
+    "be reshaped into one of length D. The sum over spaces happens inside the product with the transposed P.",
 )
 EXPLAIN = """
-Why it is so: side by side, the K small matrices are one large one, and so are their gradients. S is read by all
-spaces, so their roads back add up; the inner index of dz Pᵀ runs over all K·d columns, and that is this sum.
+Why it is so: side by side, the K small matrices are one large one, and so are their gradients. S is read by all spaces, so
+their roads back add up; the inner index of dz Pᵀ runs over all K·d columns, and that is this sum.
 """
 
 

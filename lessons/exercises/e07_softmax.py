@@ -4,7 +4,7 @@ from lessons.exercises import Case
 
 TITLE = "softmax: the backward pass"
 TASK = """
-Write softmax_backward(da, a) (about 2 lines).
+Write softmax_backward(da, a) (about 2 lines), from memory: the lesson closed, a pencil at hand.
     a   [n,m]  the output of the forward pass: every row is a softmax
     da  [n,m]  the derivative of the loss by a
     returns dx [n,m], the derivative of the loss by the scores x
@@ -23,8 +23,8 @@ HINTS = (
 )
 EXPLAIN = """
 Why it is so: raising one score multiplies its e^x, and through the denominator takes something away from everybody. The
-weights of a row sum to 1 whatever the scores, so the gradients of its scores sum to 0: weight can only be moved around.
-<a, da> is the mean of da under the weights; the gradient of a score is positive exactly if its da is above that mean.
+weights of a row sum to 1 whatever the scores, so the gradients of its scores sum to 0: weight can only be moved around. <a,
+da> is the mean of da under the weights; the gradient of a score is positive exactly if its da is above that mean.
 """
 
 
@@ -35,17 +35,16 @@ def check(answer, rng):
         expected = numeric_gradient(lambda x, r=r: (r * softmax_forward(x)[0]).sum(), x)
         yours = answer.softmax_backward(r, a)
         inner = (a * r).sum(1, keepdims=True)
-        yield Case(
-            f"dx [{n},{m}]",
-            yours,
-            expected,
-            {
-                "the second term is missing: the denominator holds every score of the row": a * r,
+        causes = {
+            "the second term is missing: the denominator holds every score of the row": a * r,
+            "the sum lacks the weights: it is Σ a da, not Σ da": a * (r - r.sum(1, keepdims=True)),
+            "the outer factor a is missing": r - inner,
+            "the sign is flipped": a * (inner - r),
+        }
+        if n > 1:  # in a single row, the diagonal and a sum down the columns give the same numbers
+            causes |= {
                 "only the diagonal of the Jacobian, a (1 - a): each score also moves the other weights": a * (1 - a) * r,
                 "the sum must be taken row by row (over the last axis), not over the whole array": a * (r - (a * r).sum()),
                 "the sum runs down the columns: a softmax is along a row": a * (r - (a * r).sum(0)),
-                "the sum lacks the weights: it is Σ a da, not Σ da": a * (r - r.sum(1, keepdims=True)),
-                "the outer factor a is missing": r - inner,
-                "the sign is flipped": a * (inner - r),
-            },
-        )
+            }
+        yield Case(f"dx [{n},{m}]", yours, expected, causes)

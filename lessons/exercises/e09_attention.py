@@ -1,95 +1,118 @@
 import numpy as np
 
 from atrank_np.gradcheck import numeric_gradient
-from atrank_np.layers.attention import softmax_forward
 from lessons.exercises import Case
 
-TITLE = "self-attention in one space: the whole backward pass"
+TRANSFER = True
+TITLE = "another attention: relu keys, a mask, an output matrix, a residual connection"
 TASK = """
-Write self_attention_backward(dc, S, s, key, v, a, P_W, W, Q_W) (about 10 lines) for
-    s = relu(S P_W + P_b)    key = S Wᵀ    v = relu(S Q_W + Q_b)    a = softmax(s keyᵀ)    c = a v
-    S [n,D]; s, key, v, c, dc [n,d]; a [n,n]; P_W, Q_W [D,d]; W [d,D]; all of them as the forward pass left them
-    returns dS [n,D], dP_W [D,d], dW [d,D], dQ_W [D,d]        (the biases are left out: you know them)
-Go from c back to S, one line of the forward pass at a time.
+Write backward(dy, S, allowed, P, R, Q, O, s, key, v, a, c) (about 15 lines) for this attention, which is not the lesson's:
+    s = S P        key = relu(S R)        v = S Q        x = s keyᵀ
+    a: softmax of each row i of x, taken only over those j for which allowed[i, j] is True; its other weights are 0.
+       A row with nothing allowed has the weights 0, all of them
+    c = a v        y = S + c O
+    S, dy [n,D]; allowed [n,n]; s, key, v, c [n,d]; a [n,n]; P, R, Q [D,d]; O [d,D]
+    dy is the derivative of the loss by y. All other arrays are as the forward pass left them
+    returns dS [n,D], dP, dR, dQ [D,d], dO [d,D]
+Derive it on paper first: for every name, which lines use it?
 """
 STUB = """\
-def self_attention_backward(dc, S, s, key, v, a, P_W, W, Q_W):  # -> [n,D], [D,d], [d,D], [D,d]
-    # YOUR CODE (about 10 lines)
+import numpy as np
+
+
+def backward(dy, S, allowed, P, R, Q, O, s, key, v, a, c):  # -> [n,D], [D,d], [D,d], [D,d], [d,D]
+    # YOUR CODE (about 15 lines)
     ...
 """
 HINTS = (
-    "In this order: da and dv from dc; the scores' gradient dx from da (lesson 07); ds and dkey from dx; then through the two "
-    "relus; then the three matrices; dS last. How many times does S stand in the formulas above?",
-    "For Y = A B: dA = dY Bᵀ and dB = Aᵀ dY, three times. A relu lets through where its output is positive. S stands there as "
-    "query, as key and as value: dS is the sum of three products, one with P_W, one with W, one with Q_W.",
+    "The lines from the last to the first: y gives dc, dO and a first summand of dS; c gives da and dv; the softmax dx; x gives "
+    "ds and dkey; then the relu of key, and three products with S. For the mask: a weight that is 0 whatever the scores "
+    "are has the derivative 0. What does rule 2 say for a_j = 0?",
+    "dc = dy Oᵀ and dO = cᵀ dy. The rest down to ds, dkey and dv is as in the lesson: where a is 0, a ∘ (da − ⟨a, da⟩) is 0 by "
+    "itself. S has four uses: in y, and in the lines of s, key and v, with P, R (behind the relu) and Q.",
 )
 EXPLAIN = """
-Why it is so: nothing here is special to attention. Products, a softmax, two relus, and a sum over the uses of S. What makes
-attention look hard is only that S is used three times: as the one who asks, as the label by which it is found, and as
-what it has to give. What you wrote is what the package does, once for all spaces side by side.
+Why it is so: each line keeps its rule, whatever stands around it. The residual connection is one summand more, `dy`. The mask
+needs no line at all: a softmax over some of the j has the same derivative among those j, and a weight that is always 0 passes
+nothing on. So `allowed` is not needed to go back. This is how padding and causal masks work in other libraries.
 """
 
 
+def forward(S, allowed, P, R, Q, O):
+    s, key, v = S @ P, np.maximum(S @ R, 0), S @ Q
+    a = np.zeros(allowed.shape)
+    for i, row in enumerate(allowed):
+        if row.any():
+            e = np.exp((s[i] * key[row]).sum(1))
+            a[i, row] = e / e.sum()
+    c = a @ v
+    return s, key, v, a, c, S + c @ O
+
+
+def uses(dy, S, allowed, P, R, Q, O, s, key, v, a, c, dx=None, gate=None):
+    """dS in its four parts, then dP, dR, dQ, dO; dx and gate to put in wrong ones."""
+    dc = dy @ O.T
+    dx = a * (dc @ v.T - (dc * c).sum(1, keepdims=True)) if dx is None else dx
+    gate = key > 0 if gate is None else gate
+    ds, dzkey, dv = dx @ key, dx.T @ s * gate, a.T @ dc
+    return dy, ds @ P.T, dzkey @ R.T, dv @ Q.T, S.T @ ds, S.T @ dzkey, S.T @ dv, c.T @ dy
+
+
+def draw(rng, n, D, d):
+    while True:  # away from the kink of the relu
+        S = rng.standard_normal((n, D))
+        P, R, Q = rng.standard_normal((3, D, d))
+        if np.abs(S @ R).min() > 1e-3:
+            break
+    allowed = rng.random((n, n)) < 0.6
+    allowed[0] = False  # looks at nothing
+    allowed[1] = True
+    return S, allowed, 0.5 * P, 0.5 * R, Q, rng.standard_normal((d, D))
+
+
 def check(answer, rng):
-    for n, D, d in ((5, 7, 3), (1, 5, 2), (7, 3, 2)):
-        S, r = rng.standard_normal((n, D)), rng.standard_normal((n, d))
-        P_W, Q_W, W = *rng.standard_normal((2, D, d)), 0.5 * rng.standard_normal((d, D))
-        P_b, Q_b = 0.5 + rng.standard_normal((2, d))
+    for n, D, d in ((5, 7, 3), (7, 5, 2), (4, 11, 5)):
+        own = draw(rng, n, D, d)
+        S, allowed, P, R, Q, O = own
+        *arrays, y = forward(*own)
+        s, key, v, a, c = arrays
+        dy = rng.standard_normal(y.shape)
+        yours = answer.backward(dy, *own, *arrays)
+        came = len(yours) if isinstance(yours, tuple) else 1
+        if came != 5:
+            yield Case("five arrays: dS, dP, dR, dQ, dO. How many came back", came, 5)
+            return
 
-        def forward(S, P_W, W, Q_W, P_b=P_b, Q_b=Q_b):
-            s, key, v = np.maximum(S @ P_W + P_b, 0), S @ W.T, np.maximum(S @ Q_W + Q_b, 0)
-            return s, key, v, softmax_forward(s @ key.T)[0]
+        def loss(_, own=own, dy=dy):
+            return (dy * forward(*own)[-1]).sum()
 
-        def loss(_, own=(S, P_W, W, Q_W), r=r, forward=forward):
-            _, _, v, a = forward(*own)
-            return (r * (a @ v)).sum()
-
-        s, key, v, a = forward(S, P_W, W, Q_W)
-        yours = answer.self_attention_backward(r, S, s, key, v, a, P_W, W, Q_W)
-        dS, dP_W, dW, dQ_W = yours
-        right = [numeric_gradient(loss, array) for array in (S, P_W, W, Q_W)]
-        da = r @ v.T
-        dx, plain, down = a * (da - (a * da).sum(1, keepdims=True)), a * da, a * (da - (a * da).sum(0))
-        as_query, as_key, as_value = dx @ key * (s > 0) @ P_W.T, dx.T @ s @ W, a.T @ r * (v > 0) @ Q_W.T
+        given = dy, *own, *arrays
+        da = dy @ O.T @ v.T
+        plain, down = a * da, a * (da - (a * da).sum(0))
+        residual, query, as_key, value, *_ = uses(*given)
+        kinds = {
+            "the softmax lacks its second term": uses(*given, dx=plain),
+            "the softmax's mean must run along a row (over the keys), not down": uses(*given, dx=down),
+            "the relu of the keys is forgotten": uses(*given, gate=1),
+        }
+        causes = {
+            "the residual connection is missing: y holds S itself": query + as_key + value,
+            "S as query is missing": residual + as_key + value,
+            "S as key is missing": residual + query + value,
+            "S as value is missing": residual + query + as_key,
+            "only the residual connection": residual,
+        }
+        causes |= {words: sum(parts[:4]) for words, parts in kinds.items()}
         shape = f"(n={n}, D={D}, d={d})"
-        yield Case(
-            f"dP_W {shape}",
-            dP_W,
-            right[1],
-            {
-                "the softmax lacks its second term": S.T @ (plain @ key * (s > 0)),
-                "the softmax's mean must run along a row (over the keys), not down": S.T @ (down @ key * (s > 0)),
-                "the relu of s is forgotten": S.T @ (dx @ key),
-            },
+        yield Case(f"dS {shape}", yours[0], numeric_gradient(loss, S), causes)
+        causes = {words: parts[4] for words, parts in kinds.items()}
+        yield Case(f"dP {shape}", yours[1], numeric_gradient(loss, P), causes)
+        causes = {words: parts[5] for words, parts in kinds.items()}
+        causes["dkey needs dx transposed: key j was met by all queries"] = S.T @ (
+            (a * (da - (a * da).sum(1, keepdims=True))) @ s * (key > 0)
         )
-        yield Case(
-            f"dW {shape}",
-            dW,
-            right[2],
-            {
-                "the softmax lacks its second term": s.T @ plain @ S,
-                "dkey needs dx transposed: key j was met by all queries": (dx @ s).T @ S,
-            },
-        )
-        yield Case(
-            f"dQ_W {shape}",
-            dQ_W,
-            right[3],
-            {
-                "the relu of v is forgotten": S.T @ (a.T @ r),
-                "dv needs a transposed: value j went to all who looked at j": S.T @ (a @ r * (v > 0)),
-            },
-        )
-        yield Case(
-            f"dS {shape}",
-            dS,
-            right[0],
-            {
-                "only as query: S is also key and value": as_query,
-                "only as key": as_key,
-                "only as value": as_value,
-                "the road as query is missing": as_key + as_value,
-                "the road as key is missing": as_query + as_value,
-                "the road as value is missing": as_query + as_key,
-            },
-        )
+        yield Case(f"dR {shape}", yours[2], numeric_gradient(loss, R), causes)
+        causes = {"dv needs a transposed: value j went to all who looked at j": S.T @ (a @ dy @ O.T)}
+        yield Case(f"dQ {shape}", yours[3], numeric_gradient(loss, Q), causes)
+        causes = {"the values are weighted before O: dO needs c, not v": v.T @ dy}
+        yield Case(f"dO {shape}", yours[4], numeric_gradient(loss, O), causes)

@@ -3,64 +3,86 @@ import numpy as np
 from atrank_np.gradcheck import numeric_gradient
 from lessons.exercises import Case
 
-TITLE = "bug hunt: a self-attention that learns, but not quite right"
+TITLE = "bug hunt: a self-attention that keeps no weights"
 TASK = """
-The file holds a stranger's self-attention of one space. It trains, and the loss falls, but one line of its backward pass is
-wrong. Do not look for it by reading: let numbers find it. At the end of the file, compare each gradient with a numeric one:
+The file holds a stranger's self-attention of one space: scores divided by √d, a residual connection, and the lean backward pass
+of the lesson, which keeps no weights. It trains, and the loss falls. But two lines of `backward` are wrong, and both look right.
+Let numbers find them. Run this from the repository's root, and mend until all four gradients agree:
+
+    import numpy as np
+    from atrank_np.gradcheck import check_layer
+    from lessons.answers.e09_hunt import backward, forward
     rng = np.random.default_rng(0)
-    draw arrays of different sizes: S [5,7], P_W and Q_W [7,3], P_b and Q_b [3], W [3,7], r [5,3] (random upstream gradient)
-    from atrank_np.gradcheck import compare, numeric_gradient
-    print(compare("S", dS, lambda h: numeric_gradient(f, S, h)))    # with f = lambda _: (r * forward(...)[0]).sum()
-Which gradients are wrong and which are right? The wrong line stands between them. Mend it.
+    inputs = dict(S=rng.standard_normal((5, 7)), P=rng.standard_normal((7, 3)))
+    inputs |= dict(W=rng.standard_normal((3, 7)), Q=rng.standard_normal((7, 7)))
+    print(*check_layer(forward, backward, inputs, ["S", "P", "W", "Q"], rng), sep="\\n")
+
+Which gradients are wrong, and which are right? The wrong lines stand between them. Mend the line that spoils most first.
 """
-STUB = """\
+STUB = '''\
 import numpy as np
 
 
-def forward(S, P_W, P_b, W, Q_W, Q_b):
-    s = np.maximum(S @ P_W + P_b, 0)
+def weights_of(s_i, key):  # [d], [n,d] -> [n]
+    x_i = key @ s_i
+    e = np.exp(x_i - x_i.max())
+    return e / e.sum()
+
+
+def forward(S, P, W, Q):  # [n,D], [D,d], [d,D], [D,D] -> [n,D]
+    s = np.maximum(S @ P, 0) / np.sqrt(P.shape[1])
     key = S @ W.T
-    v = np.maximum(S @ Q_W + Q_b, 0)
-    x = s @ key.T
-    e = np.exp(x - x.max(1, keepdims=True))
-    a = e / e.sum(1, keepdims=True)
-    return a @ v, (S, P_W, W, Q_W, s, key, v, a)
+    v = np.maximum(S @ Q, 0)
+    y = S.copy()  # the residual connection
+    for i in range(len(S)):
+        y[i] += weights_of(s[i], key) @ v
+    return y, (S, P, W, Q, s, key, v, y)
 
 
-def backward(dc, cache):  # -> by S, P_W, P_b, W, Q_W, Q_b
-    S, P_W, W, Q_W, s, key, v, a = cache
-    da = dc @ v.T
-    dv = a.T @ dc
-    dx = a * (da - (a * da).sum(1, keepdims=True))
-    ds = dx @ key
-    dkey = dx.T @ s
+def backward(dy, cache):  # [n,D] -> by S, P, W, Q
+    """Two of these lines are wrong. Which?"""
+    S, P, W, Q, s, key, v, y = cache
+    ds, dkey, dv = np.zeros_like(s), np.zeros_like(key), np.zeros_like(v)
+    for i in range(len(S)):
+        a_i = weights_of(s[i], key)
+        da_i = v @ dy[i]
+        dx_i = a_i * (da_i - dy[i] @ y[i])
+        ds[i] = dx_i @ key
+        dkey += np.outer(dx_i, s[i])
+        dv += np.outer(a_i, dy[i])
     dzs = ds * (s > 0)
-    dzv = dv * (v >= 0)
-    dS = dzs @ P_W.T + dkey @ W + dzv @ Q_W.T
-    return dS, S.T @ dzs, dzs.sum(0), dkey.T @ S, S.T @ dzv, dzv.sum(0)
-"""
+    dzv = dv * (v > 0)
+    dS = dy + dzs @ P.T + dkey @ W + dzv @ Q.T
+    return dS, S.T @ dzs, dkey.T @ S, S.T @ dzv
+'''
 HINTS = (
-    "Compare all six gradients. P_W, P_b and W are right, so da, dx, ds and dkey must be right. What do S, Q_W and Q_b have in "
-    "common that the others do not?",
-    "All three need dzv. Its line looks like that of dzs, with one sign more. How often is the output of a relu below zero?",
+    "Q is right, so dv and its relu are right. W is wrong, so dkey is, and with it dx_i. The lesson's proof says that the mean "
+    "⟨a, da⟩ is ⟨dc, c⟩, where c is the weighted sum of the values. Is that what stands there?",
+    "y is S + c, so the mean needs y[i] − S[i]. When that is mended, only P and S stay wrong, P by one ratio everywhere: which "
+    "factor of the forward pass has no place in the backward pass yet?",
 )
 EXPLAIN = """
-Why it is so: the output of a relu is never negative, so `v >= 0` is always true and the gate always open. Such a backward
-pass still points roughly downhill, so the loss falls and no picture of it looks wrong. Only the numeric derivative tells.
+Why it is so: ⟨a, da⟩ = ⟨dc, c⟩ holds for what the attention gives, not for what a later line made of it. Fast attention code
+(FlashAttention) uses this identity too, and such a fault is hard to see: shapes fit, the loss falls. The missing 1/√d is
+the usual kind: a constant factor, which a ratio that is the same everywhere gives away.
 """
+
+
+def loss_of(S, P, W, Q, r):
+    total = 0
+    for i in range(len(S)):
+        s_i = np.maximum(S[i] @ P, 0) / P.shape[1] ** 0.5
+        e = np.exp(S @ W.T @ s_i)
+        total += r[i] @ (S[i] + e / e.sum() @ np.maximum(S @ Q, 0))
+    return total
 
 
 def check(answer, rng):
-    S, r = rng.standard_normal((5, 7)), rng.standard_normal((5, 3))
-    P_W, Q_W, W = *rng.standard_normal((2, 7, 3)), 0.5 * rng.standard_normal((3, 7))
-    own = S, P_W, rng.standard_normal(3), W, Q_W, rng.standard_normal(3)
-
-    def loss(_):
-        S, P_W, P_b, W, Q_W, Q_b = own
-        e = np.exp(np.maximum(S @ P_W + P_b, 0) @ W @ S.T)
-        return (r * (e / e.sum(1, keepdims=True) @ np.maximum(S @ Q_W + Q_b, 0))).sum()
-
-    _, cache = answer.forward(*own)
+    S, P, W, Q = (rng.standard_normal(shape) for shape in ((5, 7), (7, 3), (3, 7), (7, 7)))
+    own = S, 0.5 * P, 0.5 * W, Q
+    r = rng.standard_normal((5, 7))
+    y, cache = answer.forward(*own)
+    yield Case("the loss: leave the forward pass as it is", (r * y).sum(), loss_of(*own, r))
     gradients = answer.backward(r, cache)
-    for name, array, gradient in zip(["S", "P_W", "P_b", "W", "Q_W", "Q_b"], own, gradients, strict=True):
-        yield Case(f"d{name}", gradient, numeric_gradient(loss, array))
+    for name, array, gradient in zip("SPWQ", own, gradients, strict=True):
+        yield Case(f"d{name}", gradient, numeric_gradient(lambda _: loss_of(*own, r), array))

@@ -5,54 +5,72 @@ from lessons.exercises import Case
 
 TITLE = "bug hunt: targets that share histories"
 TASK = """
-The file scores targets by f = h · c, where c is what target h gets from the behaviours C of its history (one space, no relu,
-several histories). One line of the backward pass is wrong. Let numbers find it, as in the hunt of lesson 09: at the end of
-the file, draw h [5,3], C [7,3], W [3,3], Q [3,3], offsets 0, 3, 7 and target_offsets 0, 2, 5, a random upstream gradient r [5],
-and compare each of the four gradients with
+The file scores targets by f = h · c. Here c is what target h gets from the behaviours C of its history (one space, no relu,
+several histories), plus the plain mean of these behaviours. Two lines of `backward` are wrong. Both have the right shape, and
+both would pass some tests. Let numbers find them. Run this from the repository's root, and mend until all four agree:
+
+    import numpy as np
     from atrank_np.gradcheck import compare, numeric_gradient
-    print(compare("C", dC, lambda step: numeric_gradient(score, C, step)))    # score = lambda _: (r * forward(...)[0]).sum()
+    from lessons.answers.e12_hunt import backward, forward
+    rng = np.random.default_rng(0)
+    own = dict(h=rng.standard_normal((5, 3)), C=rng.standard_normal((7, 3)))
+    own |= dict(W=rng.standard_normal((3, 3)), Q=rng.standard_normal((3, 3)))
+    offsets, target_offsets, r = np.array([0, 3, 7]), np.array([0, 2, 5]), rng.standard_normal(5)
+    score = lambda _: (r * forward(*own.values(), target_offsets, offsets)[0]).sum()
+    _, cache = forward(*own.values(), target_offsets, offsets)
+    for (name, x), gradient in zip(own.items(), backward(r, cache)):
+        print(compare(name, gradient, lambda step: numeric_gradient(score, x, step)))
+
+To see one fault at a time, take one history only, or as many targets as behaviours, or W symmetric: what changes?
 """
-STUB = """\
+STUB = '''\
 import numpy as np
 
 
 def forward(h, C, W, Q, target_offsets, offsets):  # [T,d], [N,d], [d,d], [d,d], [B+1], [B+1] -> [T]
-    key, v = C @ W.T, C @ Q
+    key, v = C @ W, C @ Q
     c, weights = np.zeros_like(h), []
     for b in range(len(offsets) - 1):
-        rows, keys = slice(*target_offsets[b : b + 2]), slice(*offsets[b : b + 2])
+        rows = slice(target_offsets[b], target_offsets[b + 1])
+        keys = slice(offsets[b], offsets[b + 1])
         x = h[rows] @ key[keys].T
         e = np.exp(x - x.max(1, keepdims=True))
         weights.append(e / e.sum(1, keepdims=True))
-        c[rows] = weights[b] @ v[keys]
+        c[rows] = weights[b] @ v[keys] + C[keys].mean(0)
     return (h * c).sum(1), (h, C, W, Q, target_offsets, offsets, key, v, c, weights)
 
 
 def backward(df, cache):  # [T] -> by h, C, W, Q
+    """Two of these lines are wrong. Which?"""
     h, C, W, Q, target_offsets, offsets, key, v, c, weights = cache
     dc = df[:, None] * h
     dh = df[:, None] * c
     dC, dW, dQ = np.zeros_like(C), np.zeros_like(W), np.zeros_like(Q)
     for b, a in enumerate(weights):
-        rows, keys = slice(*target_offsets[b : b + 2]), slice(*offsets[b : b + 2])
+        rows = slice(target_offsets[b], target_offsets[b + 1])
+        keys = slice(offsets[b], offsets[b + 1])
         da = dc[rows] @ v[keys].T
         dv = a.T @ dc[rows]
         dx = a * (da - (a * da).sum(1, keepdims=True))
         dh[rows] += dx @ key[keys]
         dkey = dx.T @ h[rows]
-        dC[keys] = dkey @ W
-        dW += dkey.T @ C[keys]
-        dC[keys] = dv @ Q.T
+        dC[keys] += dkey @ W
+        dC[keys] += dv @ Q.T
+        dC[keys] += dc[rows].mean(0)
+        dW += C[keys].T @ dkey
         dQ += C[keys].T @ dv
     return dh, dC, dW, dQ
-"""
+'''
 HINTS = (
-    "Three of the four gradients are right. So dkey and dv are right, because dW and dQ are made of them.",
-    "Only dC is wrong: it looks as if behaviours were values only. Where does what they got as keys go?",
+    "h, W and Q are right, so dkey and dv are. C is wrong, and it has three uses: as key, as value, and in the mean. Check each "
+    "of the three lines against its own forward line, not against the lesson's.",
+    "Here key = C W, not C Wᵀ: rule 1 then gives dkey times Wᵀ. And in the mean each behaviour has the factor 1 / (number of "
+    "BEHAVIOURS), and every target uses it: a sum over the targets, divided by the number of behaviours.",
 )
 EXPLAIN = """
-Why it is so: C is used twice, as key and as value, so its two gradients add up. The second `=` threw the first away. Nothing
-crashes, all shapes fit, and W and Q still learn: only what lies below C learns the wrong thing.
+Why it is so: a square matrix hides a transpose from every shape, and a symmetric one hides it from numbers too. The mean of the
+targets looks like the mirror of the mean of the behaviours, but sizes and roles are exchanged: what was a mean over n going
+forward is a sum over the readers, divided by n, going back. With as many targets as behaviours nobody would have seen it.
 """
 
 
@@ -67,11 +85,12 @@ def check(answer, rng):
         for b in range(2):
             mine = C[offsets[b] : offsets[b + 1]]
             for t in range(*target_offsets[b : b + 2]):
-                e = np.exp(mine @ (W.T @ h[t]))
-                total += r[t] * (h[t] @ (e / e.sum() @ mine @ Q))
+                e = np.exp(mine @ W @ h[t])
+                total += r[t] * (h[t] @ (e / e.sum() @ mine @ Q + mine.mean(0)))
         return total
 
-    _, cache = answer.forward(*own, target_offsets, offsets)
+    f, cache = answer.forward(*own, target_offsets, offsets)
+    yield Case("the loss: leave the forward pass as it is", f @ r, loss(None))
     right = [numeric_gradient(loss, array) for array in own]
     for name, gradient, expected in zip("hCWQ", answer.backward(r, cache), right, strict=True):
         yield Case(f"d{name}", gradient, expected)

@@ -3,7 +3,7 @@ import numpy as np
 from atrank_np.layers.ranking import dot_forward, pointwise_backward, pointwise_forward
 from lessons.exercises import Case
 
-TITLE = "the largest rate that a bowl forgives"
+TITLE = "the bend of a loss, and 2/bend"
 TASK = """
 Write safe_rate(e, p) (about 3 lines).
     e  [T,D]  the context vectors of T targets      p  [T]  their probabilities σ(f)
@@ -30,30 +30,40 @@ its bend changes while it is trained, so this rate speaks of the first steps onl
 """
 
 
+def bend_of(e, f, rng):  # the oracle knows no formula: it differentiates the slope by a shift of all h, numerically
+    T, D = e.shape
+    h, y = rng.standard_normal((T, D)), rng.integers(2, size=T).astype(float)
+    rest = f - dot_forward(h, e)[0]
+
+    def slope(shift):
+        df = pointwise_backward(1.0, pointwise_forward(dot_forward(h + shift, e)[0] + rest, y)[1])
+        return df @ e
+
+    bend = np.array([(slope(1e-5 * v) - slope(-1e-5 * v)) / 2e-5 for v in np.eye(D)])
+    return np.linalg.eigvalsh((bend + bend.T) / 2)
+
+
 def check(answer, rng):
-    for T, D in ((2, 3), (7, 3), (5, 11)):
-        e, f = rng.standard_normal((T, D)) + 1, rng.standard_normal(T)
-        # The oracle knows no formula: it differentiates the slope by a shift of all h, numerically.
-        h, y = rng.standard_normal((T, D)), rng.integers(2, size=T).astype(float)
-        rest = f - dot_forward(h, e)[0]
+    for T, D in ((3, 4), (7, 3), (5, 11)):
+        drawn = [(rng.standard_normal((T, D)) + 1, rng.standard_normal(T)) for _ in range(3)]
+        probabilities = [1 / (1 + np.exp(-f)) for _, f in drawn]
+        yours = [answer.safe_rate(e, p) for (e, _), p in zip(drawn, probabilities)]
+        right = np.array([2 / bend_of(e, f, rng)[-1] for e, f in drawn])
 
-        def slope(shift, h=h, e=e, y=y, rest=rest):
-            df = pointwise_backward(1.0, pointwise_forward(dot_forward(h + shift, e)[0] + rest, y)[1])
-            return df @ e
+        def without(numbers, T=T, drawn=drawn, probabilities=probabilities):
+            eigenvalues = [np.linalg.eigvalsh((e.T * numbers(p)) @ e / T) for (e, _), p in zip(drawn, probabilities)]
+            return np.array(eigenvalues)
 
-        bend = np.array([(slope(1e-5 * v) - slope(-1e-5 * v)) / 2e-5 for v in np.eye(D)])
-        expected = 2 / np.linalg.eigvalsh((bend + bend.T) / 2)[-1]
-        p = 1 / (1 + np.exp(-f))
-        largest = lambda numbers, e=e: np.linalg.eigvalsh((e.T * numbers) @ e)[-1]
         yield Case(
-            f"safe rate of {T} vectors of {D} numbers",
-            answer.safe_rate(e, p),
-            expected,
+            f"rates of three draws of {T} vectors of {D} numbers",
+            yours,
+            right,
             {
-                "the mean is missing: divide by T": expected / T,
-                "the numbers p (1 - p) are missing": 2 / (largest(np.ones(T)) / T),
-                "p (1 - p), not p": 2 / (largest(p) / T),
-                "that is 1 / bend: half of what is safe": expected / 2,
-                "the smallest eigenvalue in place of the largest": 2 / np.linalg.eigvalsh((e.T * (p * (1 - p))) @ e / T)[0],
+                "the mean is missing: divide by T": right / T,
+                "the numbers p (1 - p) are missing": 2 / without(np.ones_like)[:, -1],
+                "p (1 - p), not p": 2 / without(lambda p: p)[:, -1],
+                "that is 1 / bend: half of it": right / 2,
+                "that is the bend itself": 2 / right,
+                "the smallest eigenvalue in place of the largest": 2 / without(lambda p: p * (1 - p))[:, 0],
             },
         )

@@ -3,6 +3,7 @@ import numpy as np
 from atrank_np.layers.attention import softmax_forward
 from lessons.exercises import Case
 
+TRANSFER = True
 TITLE = "attention in one pass over the keys"
 TASK = """
 Write attend_one_pass(q, keys, values) (about 10 lines) for one query in one space:
@@ -28,8 +29,8 @@ HINTS = (
 )
 EXPLAIN = """
 Why it is so: softmax is unchanged by a constant in all scores, so the constant may even change on the way, if what is summed
-already is brought to the new one. Each key costs one more product, and memory
-no longer grows with n: arithmetic is cheap, bytes are not.
+already is brought to the new one. Each key costs one more product, and memory no longer grows with n: operations are cheap,
+bytes are not. FlashAttention works like this, with blocks of keys in the place of single ones.
 """
 
 

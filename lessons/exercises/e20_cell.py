@@ -22,8 +22,8 @@ def cell_backward(dh, dnew, c, i, f, g, o, t):  # [A,H] each -> [A,4H], [A,H]
     ...
 """
 HINTS = (
-    "From the last equation to the first, one at a time. The new cell has two uses: h is made of it, and the next step gets it. "
-    "Two gradients of the same number add up.",
+    "From the last equation to the first, one at a time. The new cell has two uses: h is made of it, and the next step "
+    "gets it. Two gradients of the same number add up.",
     "by the new cell: dnew + dh o (1 - t²). Then new = f c + i g hands it to f, c, i, g, times the other factor each. "
     "Last, σ' = σ (1 - σ) for three gates and tanh' = 1 - tanh² for g; np.concatenate([…], axis=1).",
 )

@@ -4,8 +4,8 @@ from lessons.exercises import Case
 
 TITLE = "two noises in one AUC: the draw and the users"
 TASK = """
-p [S] holds for each test user the chance that their positive beats a negative that is drawn at random (no ties). R negatives are
-drawn for each, independently, and the AUC is the mean over users of the share that is beaten.
+p [S] holds for each test user the chance that their positive beats a negative that is drawn at random (no ties). R negatives
+are drawn for each, independently, and the AUC is the mean over users of the share that is beaten.
 Write two functions (one line each):
     draw_error(p, R)   the standard deviation of this AUC over draws of negatives, the users staying as they are
     whole_error(p, R)  its standard error if the users are drawn afresh too, from users like these (take p.var(), ddof 0)
@@ -26,8 +26,8 @@ def whole_error(p, R):  # [S], number -> number
 HINTS = (
     "A coin that falls heads with chance p has the variance p (1 - p); the mean of R coins a R-th of it. Variances of "
     "independent things add; the mean over S users divides the sum of variances by S².",
-    "draw: sqrt(Σ p (1 - p) / R) / S. A user drawn afresh brings their own p, whose variance p.var() comes on top of the mean of "
-    "p (1 - p) / R, and all of it is divided by S.",
+    "draw: sqrt(Σ p (1 - p) / R) / S. A user drawn afresh brings their own p, whose variance p.var() comes on top of the "
+    "mean of p (1 - p) / R, and all of it is divided by S.",
 )
 EXPLAIN = """
 Why it is so: with R = 1 the two parts are Σ p (1 - p) and Σ (p - mean)², and together they are S mean (1 - mean): the AUC's

@@ -3,15 +3,16 @@ import numpy as np
 from atrank_np.gradcheck import numeric_gradient
 from lessons.exercises import Case
 
-TITLE = "bug hunt: two groups that share a table"
+TITLE = "bug hunt: a shared table, and every sum is right"
 TASK = """
 Two groups share one table of brands [V,E]. A behaviour of group 0 has two brands, side by side (width 2E), one of group 1 a
-single brand (width E). forward is right. Two lines of backward are wrong: find them with numbers, not by reading, and mend them.
-At the end of the file draw table [5,2], W = [array [4,3], array [2,3]], group = 0 1 0 1 1 and brands [5,2] with some brand in
-several rows, a random upstream gradient r [5,3], and compare
-    from atrank_np.gradcheck import compare, numeric_gradient
-    print(compare("table", dtable, lambda h: numeric_gradient(f, table, h)))    # f = lambda _: (r * forward(...)[0]).sum()
-and W[0] and W[1] in the same way. Which are right? So where does the fault begin?
+single brand (width E). forward is right. backward is wrong for some batches. Its author has checked that the sum over all
+rows of dtable is right, that both dW are right, and that repeated brands add up. All of that is true.
+At the end of the file draw table [5,2], W = [array [4,3], array [2,3]], groups, brands [N,2], a random upstream gradient r
+[N,3], and compare dtable row by row with
+    from atrank_np.gradcheck import numeric_gradient
+    print(dtable - numeric_gradient(f, table))    # f = lambda _: (r * forward(table, W, group, brands)[0]).sum()
+for group = [1, 1, 1], then [0], then [0, 0]. For which is it right? Then read one line only, and mend it.
 """
 STUB = """\
 import numpy as np
@@ -35,18 +36,21 @@ def backward(dS, cache):  # [N,D] -> dtable, [dW of each group]
         dz = dS[rows] * (S[rows] > 0)
         dW.append(u[g].T @ dz)
         du = dz @ W[g].T
-        for column in range(2 - g):
-            part = du[:, :E]
-            dtable[brands[rows, column]] += part
+        parts = du.reshape(-1, E)
+        ids = brands[rows, : 2 - g].T.reshape(-1)
+        np.add.at(dtable, ids, parts)
     return dtable, dW
 """
 HINTS = (
-    "Both dW are right, so dz is right, and du comes from dz alone. What is left are the two lines of the inner loop.",
-    "Does the second brand of group 0 hear its own part of du? And what does `dtable[ids] += …` do where ids has a brand twice?",
+    "One behaviour of group 0 is right, two are wrong; group 1 is always right. So each part of du arrives, but at a wrong "
+    "brand. In which order do the parts stand in `parts`, and in which the brands in `ids`? Print both for two behaviours.",
+    "reshape goes row by row: behaviour 0 brand 0, behaviour 0 brand 1, behaviour 1 brand 0 … The transpose lists all "
+    "first brands, then all second ones. Without .T both have one order.",
 )
 EXPLAIN = """
-Why it is so: a table that is shared hears from every column of every group, each with its own part of du; the parts are cut where
-the features were joined. And a gradient of rows is a scatter-ADD (np.add.at): `+=` keeps one of the repeats and loses the rest.
+Why it is so: parts and ids are two lists that belong together by their order alone, and nothing checks it. The sum over the
+table cannot see an exchange, nor can a test with one behaviour, nor equal shapes. Only a comparison entry by entry can. So
+whoever joins two lists by place should derive both from one expression.
 """
 
 

@@ -26,8 +26,8 @@ HINTS = (
 )
 EXPLAIN = """
 Why it is so: the three parts (column, square, rest) are orthogonal, so their sums of squares add up like the sides of a right
-angle, and a share says how much of a picture is explained. Compare it with the share for shuffled kinds: blocks of few cells fit
-noise, too.
+angle, and a share says how much of a picture is explained. Compare it with the share for shuffled kinds: blocks of few cells
+fit noise, too.
 """
 
 

@@ -26,8 +26,8 @@ HINTS = (
     "np.bincount without weights counts. Divide by np.maximum(count, 1).",
 )
 EXPLAIN = """
-Why it is so: old behaviours stand mostly in long histories, and in a long history everybody gets little. So the mean weight falls
-with age even if a model looks at all alike. The ratio to the even share says what it prefers.
+Why it is so: old behaviours stand mostly in long histories, and in a long history everybody gets little. So the mean weight
+falls with age even if a model looks at all alike. The ratio to the even share says what it prefers.
 """
 
 

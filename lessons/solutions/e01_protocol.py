@@ -1,17 +1,20 @@
-def moments(is_target):  # [E] -> [(end, place, test)]
+def moments(is_target):  # [E] -> [(end, place, part)]
     places = [place for place in range(len(is_target)) if is_target[place]]
+    n = len(places)
     found = []
-    for k in range(1, len(places)):
-        found.append((places[k], places[k], k == len(places) - 1))
+    for k in range(1, n):
+        after = n - 1 - k  # target events after this one
+        part = max(2 - after, 0)
+        found.append((places[k], places[k], part))
     return found
 
 
 WRONG = [
     ("found.append((places[k], ", "found.append((k, ", "the history of one group only"),
     ("found.append((places[k], ", "found.append((places[k] + 1, ", "the target in its own history"),
-    ("range(1, len(places))", "range(len(places))", "the first target event"),
-    ("range(1, len(places))", "range(1, len(places) - 1)", "no test"),
-    ("k == len(places) - 1", "k != len(places) - 1", "test and training exchanged"),
-    ("k == len(places) - 1", "False", "nothing is a test"),
+    ("range(1, n)", "range(n)", "the first target event"),
+    ("range(1, n)", "range(1, n - 1)", "no test"),
+    ("max(2 - after, 0)", "2 * (after == 0)", "no validation"),
+    ("max(2 - after, 0)", "max(1 - after, 0)", "parts of a protocol with two"),
     ("if is_target[place]", "if True", "all events as targets"),
 ]

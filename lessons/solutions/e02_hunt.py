@@ -1,24 +1,32 @@
 import numpy as np
 
 
-def unit_forward(x):  # [N,D] -> [N,D]
-    square = (x * x).sum(1, keepdims=True)  # F1
-    length = np.sqrt(square)  # F2
-    y = x / length  # F3
-    return y, (x, length)
+def cosine_forward(x, w):  # [N,D], [D] -> [N]
+    inner = x @ w  # F1 [N]
+    square = (x * x).sum(1)  # F2 [N]
+    length = np.sqrt(square)  # F3 [N]
+    size = np.sqrt((w * w).sum())  # F4, a number
+    y = inner / (length * size)  # F5 [N]
+    return y, (x, w, length, size, y)
 
 
-def unit_backward(dy, cache):  # [N,D] -> [N,D]
-    x, length = cache
-    dlength = -(dy * x).sum(1, keepdims=True) / length**2  # B3, by length
-    dsquare = dlength / (2 * length)  # B2
-    dx_square = dsquare * 2 * x  # B1: x is both factors of x · x
-    return dx_square + dy / length  # B3, by x, and the road through the length
+def cosine_backward(dy, cache):  # [N] -> [N,D], [D]
+    x, w, length, size, y = cache
+    dinner = dy / (length * size)  # B5, by inner
+    dlength = -dy * y / length  # B5, by length
+    dsize = -(dy * y).sum() / size  # B5, by size
+    dw_size = dsize * w / size  # B4: the derivative of √(w·w) is w / √(w·w)
+    dsquare = dlength / (2 * length)  # B3
+    dx_square = 2 * x * dsquare[:, None]  # B2
+    dx = dinner[:, None] * w + dx_square  # B1, by x
+    dw = x.T @ dinner + dw_size  # B1, by w
+    return dx, dw
 
 
 WRONG = [
-    ("dsquare * 2 * x", "dsquare * x", "one of two uses missing"),
-    ("return dx_square + dy / length", "return dy / length", "the road through the length"),
-    ("dlength = -(dy", "dlength = (dy", "sign"),
-    ("y = x / length", "y = x / square", "another forward pass"),
+    ("dw_size = dsize * w / size", "dw_size = 2 * dsize * w / size", "the fault as it was planted"),
+    ("dsize = -(dy", "dsize = (dy", "sign"),
+    ("x.T @ dinner + dw_size", "x.T @ dinner", "the way through the size"),
+    ("dx_square = 2 * x", "dx_square = x", "one of two uses missing"),
+    ("y = inner / (length * size)", "y = inner / length", "another forward pass"),
 ]

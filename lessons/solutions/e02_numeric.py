@@ -1,23 +1,23 @@
 import numpy as np
 
 
-def numeric(f, x, h):  # number of [N,D], [N,D], number -> [N,D]
-    gradient = np.zeros_like(x)
-    for n in range(x.shape[0]):
-        for d in range(x.shape[1]):
-            up, down = x.copy(), x.copy()
-            up[n, d] += h
-            down[n, d] -= h
-            gradient[n, d] = (f(up) - f(down)) / (2 * h)
-    return gradient
+def jacobian(g, x, h):  # [M] of [...], [...], number -> [M, size of x]
+    columns = []
+    for place in np.ndindex(x.shape):
+        up, down = x.copy(), x.copy()
+        up[place] += h
+        down[place] -= h
+        columns.append((g(up) - g(down)) / (2 * h))
+    return np.stack(columns, axis=1)
 
 
 WRONG = [
     ("(2 * h)", "h", "divided by h"),
-    ("f(down)) / (2 * h)", "f(x)) / h", "one-sided"),
-    ("f(up) - f(down)", "f(down) - f(up)", "sign"),
-    ("up[n, d] += h", "up += h", "all entries at once"),
+    ("g(down)) / (2 * h)", "g(x)) / h", "one-sided"),
+    ("g(up) - g(down)", "g(down) - g(up)", "sign"),
+    ("up[place] += h", "up += h", "all entries at once"),
     ("up, down = x.copy(), x.copy()", "up, down = x, x.copy()", "moves x itself"),
     (" / (2 * h)", "", "not divided"),
-    ("range(x.shape[1])", "range(x.shape[1] - 1)", "last column left out"),
+    ("axis=1", "axis=0", "transposed"),
+    ("np.stack(columns, axis=1)", "np.stack(columns[::-1], axis=1)", "entries in another order"),
 ]

@@ -5,18 +5,18 @@ def u_backward(du, dtarget, objects, bucket, action, target_objects, target_acti
     # [N,E], [T,E], [N], [N], [N], [T], number, 3 numbers -> [V,E], [buckets,E], [actions,E]
     dtable, dtime, daction = (np.zeros((r, du.shape[1])) for r in rows)
     np.add.at(dtable, objects, du)
-    np.add.at(dtable, target_objects, dtarget)
+    np.add.at(dtable, target_objects, dtarget)  # two targets may be one object
     np.add.at(dtime, bucket, du)
-    dtime[0] += dtarget.sum(0)  # row 0 holds what the young behaviours brought
+    dtime[0] += dtarget.sum(0)  # the targets are now, whatever the history holds
     np.add.at(daction, action, du)
-    daction[target_action] += dtarget.sum(0)  # every target is a use of this row
+    daction[target_action] += dtarget.sum(0)
     return dtable, dtime, daction
 
 
 WRONG = [
-    ("dtime[0] +=", "dtime[0] =", "the first planted fault"),
-    ("daction[target_action] += dtarget.sum(0)", "daction[target_action] += dtarget.mean(0)", "the second planted fault"),
-    ("np.add.at(dtable, target_objects, dtarget)", "dtable[target_objects] += dtarget", "repeats lost"),
-    ("dtime[0] +=", "dtime[-1] +=", "the wrong bucket"),
-    ("    np.add.at(dtable, target_objects, dtarget)\n", "", "targets left out"),
+    ("np.add.at(dtable, target_objects, dtarget)", "dtable[target_objects] += dtarget", "the first planted fault"),
+    ("dtime[0] +=", "dtime[bucket.min()] +=", "the second planted fault"),
+    ("dtime[0] +=", "dtime[0] =", "the behaviours of today overwritten"),
+    ("daction[target_action] += dtarget.sum(0)", "daction[target_action] += dtarget.mean(0)", "mean of the targets"),
+    ("    dtime[0] += dtarget.sum(0)  # the targets are now, whatever the history holds\n", "", "targets left out"),
 ]

@@ -1,17 +1,21 @@
-def perceptron_grad(dy, x, W, y):  # [N,O], [N,I], [I,O], [N,O] -> [N,I], [I,O], [O]
-    dz = dy * (y > 0)
-    return dz @ W.T, x.T @ dz, dz.sum(0)
+import numpy as np
+
+
+def prelu_backward(dy, x, W, b, c):  # [N,O], [N,I], [I,O], [O], [O] -> [N,I], [I,O], [O], [O]
+    z = x @ W + b
+    dz = dy * np.where(z > 0, 1, c)
+    dc = (dy * np.minimum(z, 0)).sum(0)
+    return dz @ W.T, x.T @ dz, dz.sum(0), dc
 
 
 WRONG = [
-    ("dy * (y > 0)", "dy", "no gate"),
-    ("(y > 0)", "(dy > 0)", "gated by the gradient"),
-    ("(y > 0)", "y", "times y"),
-    ("dz.sum(0)", "dz.mean(0)", "mean"),
-    ("dz.sum(0)", "dy.sum(0)", "the bias past the gate"),
-    ("x.T @ dz", "(dz.T @ x)", "dW transposed"),
-    ("dz @ W.T", "dz @ (W if W.shape[0] == W.shape[1] else W.T)", "W not transposed"),
-    ("x.T @ dz,", "x.T @ dz / len(x),", "mean over rows"),
-    (", dz.sum(0)", "", "db forgotten"),
-    ("return dz @ W.T, x.T @ dz, dz.sum(0)", "return ()", "nothing at all"),
+    ("np.where(z > 0, 1, c)", "(z > 0)", "nothing below 0"),
+    ("np.where(z > 0, 1, c)", "np.where(z > 0, c, 1)", "the sides exchanged"),
+    ("np.where(z > 0, 1, c)", "np.where(np.where(z > 0, z, c * z) > 0, 1, c)", "the side by the sign of y"),
+    ("(dy * np.minimum(z, 0))", "(dy * z)", "all rows for c"),
+    ("(dy * np.minimum(z, 0)).sum(0)", "(dy * np.minimum(z, 0)).sum()", "one number for all c"),
+    ("(dy * np.minimum(z, 0)).sum(0)", "(dy * np.minimum(z, 0)).mean(0)", "mean over the rows"),
+    ("x.T @ dz,", "x.T @ dy,", "dW without the slope"),
+    (", dc\n", "\n", "dc forgotten"),
+    ("return dz @ W.T, x.T @ dz, dz.sum(0), dc", "return ()", "nothing at all"),
 ]

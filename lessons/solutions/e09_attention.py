@@ -1,22 +1,29 @@
-def self_attention_backward(dc, S, s, key, v, a, P_W, W, Q_W):  # -> [n,D], [D,d], [d,D], [D,d]
-    da = dc @ v.T
+import numpy as np
+
+
+def backward(dy, S, allowed, P, R, Q, O, s, key, v, a, c):  # -> [n,D], [D,d], [D,d], [D,d], [d,D]
+    dc = dy @ O.T  # y = S + c O
+    dO = c.T @ dy
+    da = dc @ v.T  # c = a v
     dv = a.T @ dc
-    dx = a * (da - (a * da).sum(1, keepdims=True))
-    ds = dx @ key
+    mean = (a * da).sum(1, keepdims=True)
+    dx = a * (da - mean)  # where a is 0, this is 0
+    ds = dx @ key  # x = s keyᵀ
     dkey = dx.T @ s
-    dzs = ds * (s > 0)
-    dzv = dv * (v > 0)
-    dS = dzs @ P_W.T + dkey @ W + dzv @ Q_W.T
-    return dS, S.T @ dzs, dkey.T @ S, S.T @ dzv
+    dzkey = np.where(key > 0, dkey, 0)
+    dP, dR, dQ = S.T @ ds, S.T @ dzkey, S.T @ dv
+    dS = dy + ds @ P.T + dzkey @ R.T + dv @ Q.T  # four uses
+    return dS, dP, dR, dQ, dO
 
 
 WRONG = [
-    ("(da - (a * da).sum(1, keepdims=True))", "da", "softmax's second term"),
+    ("dx = a * (da - mean)", "dx = a * da", "softmax's second term"),
     (".sum(1, keepdims=True)", ".sum(0)", "softmax's mean over the queries"),
-    ("a.T @ dc", "a @ dc", "dv without the transpose"),
-    ("dx.T @ s", "dx @ s", "dkey without the transpose"),
-    ("ds * (s > 0)", "ds", "relu of s"),
-    ("dv * (v > 0)", "dv", "relu of v"),
-    ("dzs @ P_W.T + dkey @ W + dzv @ Q_W.T", "dzs @ P_W.T", "one road of three"),
-    ("dzs @ P_W.T + dkey @ W + dzv @ Q_W.T", "dzs @ P_W.T + dzv @ Q_W.T", "no road as key"),
+    ("dv = a.T @ dc", "dv = a @ dc", "dv without the transpose"),
+    ("dkey = dx.T @ s", "dkey = dx @ s", "dkey without the transpose"),
+    ("np.where(key > 0, dkey, 0)", "dkey", "relu of the keys"),
+    ("dS = dy + ds", "dS = ds", "the residual connection"),
+    (" + dzkey @ R.T", "", "S as key"),
+    ("dO = c.T @ dy", "dO = v.T @ dy", "v for c"),
+    ("return dS, dP, dR, dQ, dO", "return dS, dP, dR, dQ", "one array missing"),
 ]

@@ -1,37 +1,40 @@
 import numpy as np
 
 
-def model_forward(S, h, W):  # [n,D], [D], [D,D] -> number
-    s = S @ h  # F1
+def model_forward(u, q, M, W):  # [n,b], [b], [b,D], [D,D] -> number
+    S = np.maximum(u @ M, 0)  # F1
+    h = np.maximum(q @ M, 0)  # F2
+    s = S @ h  # F3
     a = np.exp(s - s.max())
-    a = a / a.sum()  # F2
-    c = S.T @ a  # F3
-    hidden = np.maximum(c @ W, 0)  # F4
-    e = c + hidden  # F5
-    f = h @ e  # F6
-    return f, (S, h, W, a, c, hidden, e)
+    a = a / a.sum()  # F4
+    c = S.T @ a  # F5
+    hidden = np.maximum(c @ W, 0)  # F6
+    e = c + hidden  # F7
+    f = h @ e  # F8
+    return f, (u, q, M, W, S, h, a, c, hidden, e)
 
 
-def model_backward(df, cache):  # number -> [n,D], [D], [D,D]
-    S, h, W, a, c, hidden, e = cache
-    dh, de = df * e, df * h  # B6
-    dc, dhidden = de, de  # B5
-    dz = dhidden * (hidden > 0)  # B4, the relu
-    dW = np.outer(c, dz)  # B4, by W
-    dc = dc + W @ dz  # B4, by c, which B5 uses too
-    da = S @ dc  # B3, by a
-    dS = np.outer(a, dc)  # B3, by S
-    ds = a * (da - a @ da)  # B2
-    dS = dS + np.outer(ds, h)  # B1, by S
-    dh = dh + S.T @ ds  # B1, by h, which B6 uses too
-    return dS, dh, dW
+def model_backward(df, cache):  # number -> [n,b], [b], [b,D], [D,D]
+    u, q, M, W, S, h, a, c, hidden, e = cache
+    dh, de = df * e, df * h  # B8
+    dz = de * (hidden > 0)  # B7, B6: the relu
+    dW = np.outer(c, dz)  # B6, by W
+    dc = de + W @ dz  # B7, and B6 by c
+    da = S @ dc  # B5, by a
+    dS = np.outer(a, dc)  # B5, by S
+    ds = a * (da - a @ da)  # B4
+    dh = (dh + S.T @ ds) * (h > 0)  # B3, by h, and its relu
+    dS = (dS + np.outer(ds, h)) * (S > 0)  # B3, by S, then the relu of S, now complete
+    dM = u.T @ dS + np.outer(q, dh)  # B1, B2: M has two uses
+    return dS @ M.T, M @ dh, dM, dW
 
 
 WRONG = [
-    ("dc = dc + W @ dz", "dc = W @ dz", "the residual's road"),
-    ("dh = dh + S.T @ ds", "dh = S.T @ ds", "the ranking's road"),
-    ("dc = dc + W @ dz", "dc = dc + dz @ W", "transposed"),
+    ("da = S @ dc", "da = S @ de", "de for dc: a fault as it was planted"),
+    ("(dS + np.outer(ds, h)) * (S > 0)", "dS * (S > 0) + np.outer(ds, h)", "the gate before dS is complete: the other fault"),
+    ("dc = de + W @ dz", "dc = W @ dz", "the residual's summand"),
+    ("(dh + S.T @ ds)", "(S.T @ ds)", "h as factor"),
     ("da - a @ da", "da", "the softmax's second term"),
-    ("dS = dS + np.outer", "dS = np.outer", "S as what is seen"),
+    ("u.T @ dS + np.outer(q, dh)", "u.T @ dS", "M for the history only"),
     ("e = c + hidden", "e = hidden", "another forward pass"),
 ]

@@ -19,14 +19,15 @@ def backward(dS, cache):  # [N,D] -> dtable, [dW of each group]
         dz = dS[rows] * (S[rows] > 0)
         dW.append(u[g].T @ dz)
         du = dz @ W[g].T
-        for column in range(2 - g):
-            part = du[:, column * E : (column + 1) * E]
-            np.add.at(dtable, brands[rows, column], part)
+        parts = du.reshape(-1, E)
+        ids = brands[rows, : 2 - g].reshape(-1)
+        np.add.at(dtable, ids, parts)
     return dtable, dW
 
 
 WRONG = [
-    ("du[:, column * E : (column + 1) * E]", "du[:, :E]", "the first fault as it was planted"),
-    ("np.add.at(dtable, brands[rows, column], part)", "dtable[brands[rows, column]] += part", "the second fault"),
-    ("du = dz @ W[g].T", "du = dz @ W[0].T[:, : u[g].shape[1]]", "all groups through the matrix of the first"),
+    (": 2 - g].reshape(-1)\n", ": 2 - g].T.reshape(-1)\n", "the fault as it was planted"),
+    ("np.add.at(dtable, ids, parts)", "dtable[ids] += parts", "repeats are lost"),
+    ("parts = du.reshape(-1, E)", "parts = du.reshape(-1, E)[::-1]", "another order"),
+    ("dS[rows] * (S[rows] > 0)", "dS[rows]", "the relu's gate is missing"),
 ]

@@ -24,4 +24,5 @@ SHAPES = "test_shapes_and_dtypes"
 
 
 def bugs_in(file, test_file, *bugs):
-    return [Bug(name, file, text, new, f"{test_file}::{test}") for name, text, new, test in bugs]
+    """bugs: (name, text, replacement, test of the test file, or FILE::TEST)."""
+    return [Bug(name, file, text, new, test if "::" in test else f"{test_file}::{test}") for name, text, new, test in bugs]

@@ -143,9 +143,9 @@ BUGS = [
             "same dropout at every step",
             "config.seed, self.step, first)",
             "config.seed, 0, first)",
-            "test_dropout_differs_by_step_and_is_off_for_scores",
+            "test_learning.py::test_dropout_differs_by_step_and_is_off_for_scores",
         ),
-        ("no clipping", "if self.config.clip:", "if False:", "test_clipping_takes_a_step_of_limited_length"),
+        ("no clipping", "if self.config.clip:", "if False:", "test_learning.py::test_clipping_takes_a_step_of_limited_length"),
     ),
     *bugs_in(
         "parameters.py",
