@@ -128,11 +128,13 @@ class Config:
 
     # The machine: none of these changes a result beyond the last bits
     backend: str = "numba"  # or "numpy", the plain definition
-    shards: int = 2  # parts of a batch whose gradients are added in order; bits depend on it
+    shards: int = 0  # parts of a batch whose gradients are added in order; bits depend on it; 0: 2, with numpy 1
     threads: int = 2  # bits do not depend on it
 
     def __post_init__(self) -> None:
-        """ValueError, one line, for a value that no run can have. NumPy numbers become Python numbers."""
+        """ValueError, one line, for a value that no run can have. NumPy numbers become Python numbers, and 0 shards so many."""
+        if self.shards == 0:  # on one thread the plain definition would only lose time by parts
+            object.__setattr__(self, "shards", 1 if self.backend == "numpy" else 2)
         for field in filter(lambda field: field.type in (int, float), fields(self)):
             value, whole = getattr(self, field.name), field.type is int
             try:
