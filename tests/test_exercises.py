@@ -147,7 +147,7 @@ def test_a_learners_day(tmp_path):
     assert stub.startswith('"""') and exercise("e07_softmax").TASK.strip() in stub, "the task stays in the file"
     assert exercise("e07_softmax").TASK.strip() in command("task", "softmax").stdout
     again = command("check", "soft").stdout
-    assert "unchanged so far" in again and "Write it there" in again and exercise("e07_softmax").TASK.strip() not in again
+    assert "unchanged so far" in again and "Edit the file" in again and exercise("e07_softmax").TASK.strip() not in again
     assert "hint 1 of 2" in command("hint", "07").stdout
     assert "hint 2 of 2" in command("hint", "7").stdout
     assert "hint 2 of 2" in command("hint", "e07_softmax").stdout

@@ -132,7 +132,7 @@ def check_one(name, tell=False):
             task(name)
         else:
             print(f"== {title(name)}\n{shown(path)} is unchanged so far; the task stands at its top.")
-        print("Write it there, save the file, and check again.\n")
+        print("Edit the file, save it, and check again.\n")
         note(name, passed=False)
         return False
     print(f"== {title(name)}")

@@ -7,10 +7,11 @@ TITLE = "bug hunt: back-propagation through time with two faults"
 TASK = """
 The file holds a stranger's LSTM for several histories, one after another in x [N,D]; history b has the rows
 offsets[b]:offsets[b+1]. The forward pass is right. The backward pass has TWO faults, in lines that each look right alone. It
-passes its author's test: one history, gradients by x. Let numbers find them: draw x, W, U, b, dy for offsets 0, 3, 4, 7 and
-compare all four gradients with
+passes its author's test: one history, gradients by x. Find the faults, then repair `backward`. Let numbers find them: draw x,
+W, U, b, dy for offsets 0, 3, 4, 7 and compare all four gradients with
     from atrank_np.gradcheck import numeric_gradient
     def loss(_): return (dy * forward(x, W, U, b, offsets)[0]).sum()
+    numeric_gradient(loss, W)  # it moves W in place
 row by row for dx, and for W, U and b. Which rows, which parameters are wrong, and with which offsets are they right?
 """
 STUB = """\
@@ -22,15 +23,15 @@ def forward(x, W, U, b, offsets):  # [N,D], [D,4H], [H,4H], [4H], [B+1] -> [N,H]
     y, kept = np.zeros((len(x), H)), []
     for start, stop in zip(offsets[:-1], offsets[1:]):
         h, c = np.zeros(H), np.zeros(H)
-        for s in range(start, stop):
-            z = x[s] @ W + h @ U + b
+        for row in range(start, stop):
+            z = x[row] @ W + h @ U + b
             i, f, o = (1 / (1 + np.exp(-z[k * H : (k + 1) * H])) for k in (0, 1, 3))
             g = np.tanh(z[2 * H : 3 * H])
             old_h, old_c, c = h, c, f * c + i * g
-            t = np.tanh(c)
-            h = o * t
-            y[s] = h
-            kept.append((old_h, old_c, i, f, g, o, t))
+            s = np.tanh(c)
+            h = o * s
+            y[row] = h
+            kept.append((old_h, old_c, i, f, g, o, s))
     return y, (x, W, U, kept, offsets)
 
 
@@ -40,24 +41,24 @@ def backward(dy, cache):  # [N,H] -> by x, W, U, b
     dx, dW, dU, db = np.zeros_like(x), np.zeros_like(W), np.zeros_like(U), np.zeros(4 * H)
     dh, dc = np.zeros(H), np.zeros(H)
     for start, stop in reversed(list(zip(offsets[:-1], offsets[1:]))):
-        for s in reversed(range(start, stop)):
-            old_h, old_c, i, f, g, o, t = kept[s]
-            dh = dh + dy[s]
-            do = dh * t
-            dc = dc + dh * o * (1 - t**2)
+        for row in reversed(range(start, stop)):
+            old_h, old_c, i, f, g, o, s = kept[row]
+            dh = dh + dy[row]
+            do = dh * s
+            dc = dc + dh * o * (1 - s**2)
             di, df, dg = dc * g, dc * old_c, dc * i
             dz = np.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)])
-            dx[s] = W @ dz
-            dW += np.outer(x[s], dz)
-            dU += np.outer(h_of(kept[s]), dz)
+            dx[row] = W @ dz
+            dW += np.outer(x[row], dz)
+            dU += np.outer(h_of(kept[row]), dz)
             db += dz
             dh, dc = U @ dz, dc * f
     return dx, dW, dU, db
 
 
 def h_of(step):
-    old_h, old_c, i, f, g, o, t = step
-    return o * t
+    old_h, old_c, i, f, g, o, s = step
+    return o * s
 """
 HINTS = (
     "Two kinds of wrong numbers, two faults. U alone is wrong even for one history. And with several histories the rows of "

@@ -6,15 +6,15 @@ def forward(x, W, U, b, offsets):  # [N,D], [D,4H], [H,4H], [4H], [B+1] -> [N,H]
     y, kept = np.zeros((len(x), H)), []
     for start, stop in zip(offsets[:-1], offsets[1:]):
         h, c = np.zeros(H), np.zeros(H)
-        for s in range(start, stop):
-            z = x[s] @ W + h @ U + b
+        for row in range(start, stop):
+            z = x[row] @ W + h @ U + b
             i, f, o = (1 / (1 + np.exp(-z[k * H : (k + 1) * H])) for k in (0, 1, 3))
             g = np.tanh(z[2 * H : 3 * H])
             old_h, old_c, c = h, c, f * c + i * g
-            t = np.tanh(c)
-            h = o * t
-            y[s] = h
-            kept.append((old_h, old_c, i, f, g, o, t))
+            s = np.tanh(c)
+            h = o * s
+            y[row] = h
+            kept.append((old_h, old_c, i, f, g, o, s))
     return y, (x, W, U, kept, offsets)
 
 
@@ -24,15 +24,15 @@ def backward(dy, cache):  # [N,H] -> by x, W, U, b
     dx, dW, dU, db = np.zeros_like(x), np.zeros_like(W), np.zeros_like(U), np.zeros(4 * H)
     for start, stop in reversed(list(zip(offsets[:-1], offsets[1:]))):
         dh, dc = np.zeros(H), np.zeros(H)
-        for s in reversed(range(start, stop)):
-            old_h, old_c, i, f, g, o, t = kept[s]
-            dh = dh + dy[s]
-            do = dh * t
-            dc = dc + dh * o * (1 - t**2)
+        for row in reversed(range(start, stop)):
+            old_h, old_c, i, f, g, o, s = kept[row]
+            dh = dh + dy[row]
+            do = dh * s
+            dc = dc + dh * o * (1 - s**2)
             di, df, dg = dc * g, dc * old_c, dc * i
             dz = np.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)])
-            dx[s] = W @ dz
-            dW += np.outer(x[s], dz)
+            dx[row] = W @ dz
+            dW += np.outer(x[row], dz)
             dU += np.outer(old_h, dz)
             db += dz
             dh, dc = U @ dz, dc * f
@@ -41,13 +41,13 @@ def backward(dy, cache):  # [N,H] -> by x, W, U, b
 
 WRONG = [
     (
-        "        dh, dc = np.zeros(H), np.zeros(H)\n        for s in rev",
-        "        if stop == offsets[-1]:\n            dh, dc = np.zeros(H), np.zeros(H)\n        for s in rev",
+        "        dh, dc = np.zeros(H), np.zeros(H)\n        for row in rev",
+        "        if stop == offsets[-1]:\n            dh, dc = np.zeros(H), np.zeros(H)\n        for row in rev",
         "the first fault left",
     ),
-    ("np.outer(old_h, dz)", "np.outer(o * t, dz)", "the second fault left"),
+    ("np.outer(old_h, dz)", "np.outer(o * s, dz)", "the second fault left"),
     ("dc = dc + dh * o", "dc = dh * o", "the cell's gradient is lost between steps"),
-    ("dh = dh + dy[s]", "dh = dy[s]", "the state's gradient is lost between steps"),
+    ("dh = dh + dy[row]", "dh = dy[row]", "the state's gradient is lost between steps"),
     ("dh, dc = U @ dz, dc * f", "dh, dc = U @ dz, dc", "the forget gate is passed by"),
     ("dU += np", "dU = np", "U gets one step only"),
 ]
