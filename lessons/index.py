@@ -247,16 +247,6 @@ ROWS = (
         "27",
     ),
     Row(
-        "Adam, Adagrad",
-        "$w \\leftarrow w - lr\\,(m/c_1) / (\\sqrt{s/c_2} + \\epsilon)$, rows without a gradient wait",
-        "optimizer.py::Adaptive.direction optimizer.py::SGD.apply",
-        "",
-        "",
-        "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
-        "test_optimizer.py::test_a_row_without_gradient_waits",
-        "28",
-    ),
-    Row(
         "(1) … (8)",
         "the whole model",
         "models/ranker.py::Ranker.forward models/atrank.py::ATRank.user_forward",
@@ -288,12 +278,12 @@ ROWS = (
     Row(
         "Adam, Adagrad",
         "$w \\leftarrow (1 - lr\\,\\lambda)\\, w - lr\\, \\hat m / (\\sqrt{\\hat v} + \\epsilon)$, by number",
-        "optimizer.py::Rule optimizer.py::Adaptive.direction",
+        "optimizer.py::Adaptive.direction optimizer.py::Rule",
         "",
         "kernels/optimizer.py::direction",
         "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
-        "test_kernels.py::test_optimizers",
-        "",
+        "test_optimizer.py::test_a_row_without_gradient_waits test_kernels.py::test_optimizers",
+        "28",
     ),
     Row(
         "clipping",

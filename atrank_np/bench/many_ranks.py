@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -77,7 +78,7 @@ class Step(NamedTuple):
         if ranks == 1:
             return compute + alike
         received = (1 - 1 / ranks) * (batch * self.rows + (CORES + 1) * self.dense)
-        return compute + alike + received / bandwidth + COLLECTIVES * latency * np.ceil(np.log2(ranks))
+        return compute + alike + received / bandwidth + COLLECTIVES * latency * math.ceil(math.log2(ranks))
 
     def rate(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
         """Targets a second."""
@@ -130,7 +131,8 @@ def part_mpi(report: dict[str, Any], options: argparse.Namespace) -> list[str]:
     both = turns[-1][1]
     exchange = float(np.median([turn[1]["exchange"] for turn in turns]))
     batches = (BATCH // 4, BATCH)
-    step = fitted(*(measured(1, 1, batch, options, shards=1) for batch in batches), batches)
+    small, large = (measured(1, 1, batch, options, shards=1) for batch in batches)
+    step = fitted(small, large, batches)
     report["mpi"] = {"ratio": median, "ratio_quartiles": [low, high], "exchange_seconds": exchange, "model": step._asdict()}
     rows = []
     for ranks in (1, 2, 4, 8, 16, 32, 64):
