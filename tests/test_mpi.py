@@ -66,7 +66,7 @@ def assert_equal_arrays(got, expected):
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_exchanges(count, tmp_path):
-    """Also of parts that cannot be divided by the number of ranks."""
+    """What `Ranks` promises, also of parts that cannot be divided by their number."""
     assert on_ranks(count, sys.executable, HERE / "ranks.py", "exchanges", tmp_path / "found.npz").returncode == 0
     found = np.load(tmp_path / "found.npz")
     for name in ("mapped", "any", "raised"):

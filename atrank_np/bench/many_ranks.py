@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -48,10 +49,11 @@ if ranks().size == 1:
         timed("shards", backend._run)(b, train=1)
         backend._set(shards=0, update=1, **backend._rates(0.0))
         timed("update", backend._step)()
-    begin = time.perf_counter()
-    for i in range(problem.stream.together):
-        problem.stream.batch(0, i)
-    spent["packing"] = [(time.perf_counter() - begin) / problem.stream.together]
+    problem.stream.batch(1, 0)  # draws the negatives of an epoch
+    begin, last = time.perf_counter(), min(10, problem.stream.per_epoch)
+    for i in range(1, last):
+        problem.stream.batch(1, i)
+    spent["packing"] = [(time.perf_counter() - begin) / (last - 1)]
 rows = sum(chunk.next_u for chunk in backend.chunks) * backend.dtype.itemsize + sum(chunk.rows for chunk in backend.chunks) * 8
 found = {name: sorted(times)[len(times) // 2] for name, times in spent.items()}
 if ranks().first:
@@ -77,7 +79,7 @@ class Step(NamedTuple):
         if ranks == 1:
             return compute + alike
         received = (1 - 1 / ranks) * (batch * self.rows + (CORES + 1) * self.dense)
-        return compute + alike + received / bandwidth + COLLECTIVES * latency * np.ceil(np.log2(ranks))
+        return compute + alike + received / bandwidth + COLLECTIVES * latency * math.ceil(math.log2(ranks))
 
     def rate(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
         """Targets a second."""
@@ -130,7 +132,8 @@ def part_mpi(report: dict[str, Any], options: argparse.Namespace) -> list[str]:
     both = turns[-1][1]
     exchange = float(np.median([turn[1]["exchange"] for turn in turns]))
     batches = (BATCH // 4, BATCH)
-    step = fitted(*(measured(1, 1, batch, options, shards=1) for batch in batches), batches)
+    small, large = (measured(1, 1, batch, options, shards=1) for batch in batches)
+    step = fitted(small, large, batches)
     report["mpi"] = {"ratio": median, "ratio_quartiles": [low, high], "exchange_seconds": exchange, "model": step._asdict()}
     rows = []
     for ranks in (1, 2, 4, 8, 16, 32, 64):
