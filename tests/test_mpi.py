@@ -179,9 +179,9 @@ def refused(ran, text, code=2):
 
 def test_faults_of_all_ranks_are_said_once(few, tmp_path):
     flags = ["--data", few, "--quiet", "--out", tmp_path / "run", "--shards", "3"]
-    refused(train(2, *flags), "error: shards: expected a multiple of the 2 ranks, got 3")
+    refused(train(2, *flags), "error: --shards: expected a multiple of the 2 ranks, got 3")
     assert not (tmp_path / "run").exists()
-    refused(train(2, "--epochs", "0"), "error: epochs must be at least 1, not 0")
+    refused(train(2, "--epochs", "0"), "error: --epochs must be at least 1, not 0")
 
 
 def unlike(first, second):

@@ -48,9 +48,10 @@ def bits(value):
 
 
 def check(answer, rng):
-    for cuts in ([], [40], [4, 40, 84], [0, 8, 8, 80]):
-        for n in (96, 97):
-            g = (rng.standard_normal(n) * 10.0 ** rng.integers(-2, 3, n)).astype(np.float32)
+    for cuts in ([], [400], [4, 400, 840], [0, 80, 80, 800]):
+        for n in (960, 961):
+            g = rng.standard_normal(n).astype(np.float32)
             yours = answer.norm(np.split(g, cuts))
             yield Case("how many bytes the answer has", np.asarray(yours).itemsize, 4)
-            yield Case(f"the bits, as a whole number, for {len(cuts) + 1} ranks", bits(yours), bits(truth(g)))
+            away = bits(yours) - bits(truth(g))
+            yield Case(f"for {len(cuts) + 1} ranks: how many float32 numbers the answer is away from the right one", away, 0)
