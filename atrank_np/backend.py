@@ -11,7 +11,7 @@ from .datasets.packing import Batch
 from .layers import ranking
 from .layers.embedding import Gradient
 from .models import Model
-from .models.common_space import Gradients
+from .models.gradients import Gradients
 from .models.one_vector import has_one_vector, object_vectors, user_vectors
 from .mpi import ranks
 from .optimizer import RULES, SGD, Adaptive, Moments, clip

@@ -55,11 +55,20 @@ class Recommender(Holder):
     Examples
     --------
     >>> from atrank_np import ATRank, datasets
-    >>> model = ATRank(epochs=1, evaluations=2, width=16, spaces=2, backend="numpy").fit(datasets.load_shop())
+    >>> log = datasets.load_shop()
+    >>> model = ATRank(epochs=1, evaluations=2, width=16, spaces=2, backend="numpy").fit(log)
     >>> model  # doctest: +ELLIPSIS
     ATRank(backend='numpy', epochs=1, evaluations=2, spaces=2, width=16): 320 objects, test AUC 0... ± 0.0...
     >>> [round(epoch, 1) for epoch in model.history_["epoch"]]
     [0.5, 1.0]
+    >>> model.evaluate(log, at=())["test_auc"] == model.history_["test_auc"][-1]
+    True
+    >>> ids, cosines = model.similar_items("i73", n=2)
+    >>> ids, weights = model.attention(log, "u7", item="i266")
+    >>> cosines.shape, weights.shape == (2, len(ids))
+    ((2,), True)
+    >>> model.update(log, learning_rate=0.05).config.learning_rate
+    0.05
     """
 
     def fit(self, log: Log, *, callback: Callback | None = None, show: bool = False) -> Self:

@@ -28,8 +28,8 @@
 # Each behaviour becomes a row of numbers $u$; all rows come into one common space $S$ (1), and from there into $K$ latent
 # spaces $S_k$ (2). In each space, attention lets every behaviour look at all others (3, 4, 5), and the results are joined
 # (6). For an object $t$ that is to be ranked, a second attention collects what matters for it: $e_t$ (7). The score $f$ is a
-# scalar product, and the loss (8) says how wrong it was. Training moves every parameter a little against the derivative of
-# the loss.
+# scalar product (to which the package adds a number per object: lesson 14), and the loss (8) says how wrong it was. Training
+# moves every parameter a little against the derivative of the loss.
 
 # %%
 import tempfile
@@ -82,7 +82,7 @@ print(len(log.users), "users,", len(log.time), "events")
 # A **step** is one update of all parameters. An **epoch** is once through all training samples. The **learning rate** says
 # how far a step goes; it falls during training (lesson 15). `width` and `spaces` are $D$ and $K$. The other settings are the
 # size of the first random numbers, for a model as small as this one. The backend `numpy` is the one to read; `numba`, the
-# default, computes the same much faster once it is compiled.
+# default, computes the same and is made for speed (lesson 17).
 #
 # Training begins with random numbers, and which numbers may matter. So we train three times, with the seeds 0, 1 and 2, and
 # look at the first closely.
@@ -149,7 +149,10 @@ def auc_slow(scores, labels, users):
         wins = 0.0
         for p in positives:
             for m in negatives:
-                wins += 1.0 if p > m else 0.5 if p == m else 0.0
+                if p > m:
+                    wins += 1
+                elif p == m:
+                    wins += 0.5
         of_users.append(wins / (len(positives) * len(negatives)))
     return sum(of_users) / len(of_users)
 
@@ -227,8 +230,8 @@ with figure("00_first_run", columns=2, size=(10.5, 4)) as (fig, axes):
 # All layers are in `atrank_np/layers`. Each function `…_forward` computes an equation, and the function `…_backward` beside
 # it the derivatives. Lessons 03 to 13 take them one by one; to understand the derivatives at all, begin with lesson 02. Then
 # come: 14 the whole model backward, 15 descent, 16 what an AUC means, 17 speed, 18 the authors' own code, 19 to 21 the
-# competitors, 22 the paper's table 3, 23 and 24 groups and tasks, 25 and 26 reading attention. If you want only attention,
-# read 02, 07, 08 and 09.
+# competitors, 22 the paper's table 3, 23 and 24 groups and tasks, 25 and 26 reading attention, 27 losses with many negatives,
+# 28 Adam and Adagrad. If you want only attention, read 02, 07, 08 and 09.
 # %%
 MAP = (  # equation, file, functions, lessons
     ("u", "embedding", "lookup_forward bag_forward number_forward", "03 04"),

@@ -3,10 +3,10 @@
 #
 # *Before it: Python and NumPy indexing. About 40 minutes.*
 #
-# A shop keeps a log: who did what, to which object, when. A model needs arrays. What lies between decides more about a result
-# than most layers do: which behaviours may the model see when it ranks, which events train it, which ones test it? A mistake
-# here makes a model look better than it is, and no gradient check finds it. This lesson goes from a log of nine lines to the
-# arrays that every later lesson computes with. There is no calculus in it.
+# A shop keeps a log: who did what, to which object, when. A model needs arrays. What lies between decides what a result
+# means: which behaviours may the model see when it ranks, which events train it, which ones test it? A mistake here makes a
+# model look better than it is, and no gradient check finds it. This lesson goes from a log of nine lines to the arrays that
+# every later lesson computes with. There is no calculus in it.
 #
 # ## The idea, with small numbers
 #
@@ -225,9 +225,8 @@ assert batch.bucket[1] == 2  # the same tea, when the bicycle is ranked: 3 days
 # ## The picture: what padding costs
 #
 # Twelve histories, their lengths spread as in a shop: most are short, a few long. Grey is padding. Above: the attention
-# scores, where every behaviour meets every other, so that a history of length $m$ has $m^2$ of them; the padding is counted
-# twice, along both sides. Middle: the rows. Below: the same rows packed, with the offsets. We compute the waste for ten
-# batches.
+# scores, where every behaviour meets every other, so that a history of length $m$ has $m^2$ of them; the padding is there
+# along both sides. Middle: the rows. Below: the same rows packed, with the offsets. We compute the waste for ten batches.
 # %%
 waste_of_rows, waste_of_scores = [], []
 for seed in range(10):
@@ -241,13 +240,14 @@ print(f"{min(waste_of_scores):.1f} to {max(waste_of_scores):.1f} times the score
 assert min(waste_of_rows) > 1.2
 assert all(scores > rows for scores, rows in zip(waste_of_scores, waste_of_rows))
 
+# %%
 draw = np.random.default_rng(7)  # a batch with a waste in the middle of the ten
 lengths = np.minimum(5 + np.exp(0.4 + 1.2 * draw.standard_normal(12)), 40).astype(int)
 offsets = np.append(0, np.cumsum(lengths))
 longest = lengths.max()
 with figure("01_packed", size=(11, 3.2)) as (fig, axes):
     for b, m in enumerate(lengths):
-        left, colour = b * longest, f"C{b % 10}"
+        left, colour = b * longest, f"C{b % 7}"  # C7 is grey, as the padding
         axes.bar(left, longest, longest - 0.6, 10, align="edge", color="0.88")
         axes.bar(left, m, m - 0.6, 10 + longest - m, align="edge", color=colour)
         axes.barh(4, longest - 0.6, 3, left, align="edge", color="0.88")
@@ -265,7 +265,8 @@ with figure("01_packed", size=(11, 3.2)) as (fig, axes):
 # %% [markdown]
 # ## What people get wrong
 #
-# 1. **Padding without a mask.** A softmax gives weight to every score, also to the zeros of the padding.
+# 1. **Padding without a mask.** A softmax (lesson 07) makes weights with sum 1 of a row of scores. It gives weight to every
+#    score, also to the zeros of the padding.
 # 2. **A bucket per event, up to the end of the log.** Then the model is told how far away the end is, and that is the future.
 # 3. **$k = 1 \dots n - 1$ to train.** Then the answer of the test was trained on.
 # 4. **A sort that shuffles events of equal time.** NumPy's default sort may; ask for `kind="stable"`.
@@ -302,7 +303,7 @@ assert (np.diff(stable[:20]) > 0).all()
 # %% [markdown]
 # ## Your turn
 #
-# The protocol on arrays, the packing, and the rule for logs that know only the day: `python -m lessons.exercises check 01`
-# (from the repository's root).
+# The protocol with a validation part, the packing, and the rule for logs that know only the day:
+# `python -m lessons.exercises check 01` (from the repository's root).
 # %%
 print("lesson 01 done: log -> samples k = 1 … n-2 -> segments -> one packed batch; a bucket belongs to the row, not the event")

@@ -78,40 +78,44 @@ assert central(cube, 3, 1) == 28
 # **Rounding.** A float64 holds 16 digits. $f(x+h)$ and $f(x-h)$ have nearly all of them in common, and the difference keeps
 # what is left. The quotient is wrong by about $10^{-16} |f| / h$: this error becomes *larger* as $h$ becomes smaller.
 #
-# Let us watch both. The function is $\log(1 + e^x)$, called softplus, of which the loss (8) is made. Its derivative is
-# $\sigma(x) = 1/(1 + e^{-x})$, by the chain rule: $e^x / (1 + e^x)$, and dividing both by $e^x$ gives it.
+# Let us watch both. The function is $\log(1 + e^x)$, called softplus. Its derivative is $\sigma(x) = 1/(1 + e^{-x})$, by the
+# chain rule: $e^x / (1 + e^x)$, and dividing both by $e^x$ gives it. We measure the derivative at 20 points, with several $h$.
+# For each $h$ we print the median of the 20 errors, which is what a typical point sees.
 # %%
-steps = 10.0 ** np.arange(-13, 0.1, 0.25)
 points = np.random.default_rng(0).uniform(-2, 2, size=20)
-two = np.array([[abs(central(softplus, x, h) - sigmoid(x)) for h in steps] for x in points])  # [20, steps]
-one = np.array([[abs(one_sided(softplus, x, h) - sigmoid(x)) for h in steps] for x in points])
-typical_two = np.median(two, axis=0)  # over the 20 points
-typical_one = np.median(one, axis=0)
 
 
-def typical(errors, h):
-    return errors[np.abs(np.log10(steps / h)).argmin()]
+def errors(quotient, h):  # a function such as `central` -> [20]
+    return np.abs(quotient(softplus, points, h) - sigmoid(points))
+
+
+def typical(quotient, h):
+    return np.median(errors(quotient, h))
 
 
 print("h         one-sided   central    (median error at 20 points)")
 for h in (1e-1, 1e-2, 1e-5, 1e-9, 1e-13):
-    print(f"{h:.0e}     {typical(typical_one, h):.0e}       {typical(typical_two, h):.0e}")
-assert 90 < typical(typical_two, 1e-1) / typical(typical_two, 1e-2) < 110  # a hundred times
-assert 9 < typical(typical_one, 1e-1) / typical(typical_one, 1e-2) < 11  # ten times
-assert typical(typical_two, 1e-13) > 1e5 * typical(typical_two, STEP)  # rounding
-assert typical(two.T, STEP).max() < 1e-9  # h = 1e-5, the package's step, is safe at every one of the points
+    print(f"{h:.0e}     {typical(one_sided, h):.0e}       {typical(central, h):.0e}")
+assert 90 < typical(central, 1e-1) / typical(central, 1e-2) < 110  # a hundred times
+assert 9 < typical(one_sided, 1e-1) / typical(one_sided, 1e-2) < 11  # ten times
+assert typical(central, 1e-13) > 1e5 * typical(central, STEP)  # rounding
+assert errors(central, STEP).max() < 1e-9  # STEP is the package's h, 1e-5: safe at every one of the points
 
 # %% [markdown]
-# In the picture both axes are logarithmic, so a power of $h$ is a straight line. Follow the blue line from the right: it
-# falls twice as steeply as the orange one, and at about $10^{-5}$ it meets the grey line of rounding and goes up again. The
-# project uses $h = 10^{-5}$ everywhere: at the bottom of the valley, not too near to either side.
+# In the picture both axes are logarithmic, so a power of $h$ is a straight line. Follow the blue curve from the right. It falls
+# twice as steeply as the orange one. Near $h = 10^{-5}$ truncation has become smaller than rounding: there the curve turns, and
+# to the left of it the curve rises beside the grey line. (It stays a little below: $10^{-16} |f| / h$ with $|f| = 1$ is a rough
+# estimate.) The project uses $h = 10^{-5}$ everywhere: at the bottom of the valley, not too near to either side.
 # %%
 with figure("02_error_versus_h", size=(8, 4.6)) as (fig, axes):
-    axes.loglog(steps, typical_one, "s-", ms=4, color="C1", label="one-sided (f(x+h) − f(x)) / h")
-    axes.loglog(steps, typical_two, "o-", ms=4, color="C0", label="central (f(x+h) − f(x−h)) / 2h")
+    steps = 10.0 ** np.arange(-13, 0.1, 0.25)
+    one = [typical(one_sided, h) for h in steps]
+    two = [typical(central, h) for h in steps]
+    axes.loglog(steps, one, "s-", ms=4, color="C1", label="one-sided (f(x+h) − f(x)) / h")
+    axes.loglog(steps, two, "o-", ms=4, color="C0", label="central (f(x+h) − f(x−h)) / 2h")
     third = np.median(abs(sigmoid(points) * (1 - sigmoid(points)) * (1 - 2 * sigmoid(points))))  # f''' of softplus
     axes.loglog(steps, third * steps**2 / 6, "--", color="C0", lw=1, label="truncation h² |f'''| / 6")
-    axes.loglog(steps, 1e-16 / steps, "--", color="0.4", lw=1, label="rounding 10⁻¹⁶ / h")
+    axes.loglog(steps, 1e-16 / steps, "--", color="0.4", lw=1, label="rounding, about 10⁻¹⁶ / h")
     axes.axvline(STEP, ymax=0.8, color="C3", lw=1)
     axes.text(STEP * 1.25, 2e-15, "the project's h = 1e-5", color="C3")
     axes.text(1e-11, 1e-9, "h too small:\nthe digits cancel", ha="center", fontsize=9)
@@ -130,7 +134,8 @@ with figure("02_error_versus_h", size=(8, 4.6)) as (fig, axes):
 #
 # $$ dZ_{ij} = \frac{\partial L}{\partial Z_{ij}}: $$
 #
-# how much $L$ grows, per unit, if only this one number of $Z$ grows a little. It is called the gradient of $L$ by $Z$.
+# how much $L$ grows, per unit, if only this one number of $Z$ grows a little. It is called the gradient of $L$ by $Z$. (So a
+# $d$ in front of a name always means a derivative. A $d$ alone is a number: in later lessons, the length of some rows.)
 #
 # Example: $L = \sum_{ij} Z_{ij}^2$ with $Z = \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}$. Each entry stands in one term, so
 # $dZ_{ij} = 2 Z_{ij}$, and $dZ = \begin{pmatrix} 2 & 4 \\ 6 & 8 \end{pmatrix}$. To measure it, we move one entry after the
@@ -178,10 +183,10 @@ assert relative_error(np.array([3.0, 4]), np.array([3.0, 5])) == 0.2
 # grows by $2y = 8$ times as much: $dy = 8$. If $x$ grows by a little, $y$ grows by 3 times as much, so
 # $dx = 3 \cdot dy = 24$.
 #
-# Now let $x$ have two uses: $p = 2x$, $q = x^2$, $L = p\,q$, at $x = 3$. So $p = 6$, $q = 9$, $L = 54$. Back: $dp = q = 9$
-# and $dq = p = 6$. If $x$ grows a little, $p$ grows (by 2 per unit) *and* $q$ grows (by $2x = 6$ per unit). Both change $L$,
-# and the changes add up: $dx = 2 \cdot 9 + 6 \cdot 6 = 54$. (Indeed $L = 2x^3$, with the derivative $6x^2 = 54$.) In general,
-# if $L$ depends on $x$ through some numbers $y_1, y_2, \dots$:
+# Now let $x$ have two uses: $y_1 = 2x$, $y_2 = x^2$, $L = y_1 y_2$, at $x = 3$. So $y_1 = 6$, $y_2 = 9$, $L = 54$. Back:
+# $dy_1 = y_2 = 9$ and $dy_2 = y_1 = 6$. If $x$ grows a little, $y_1$ grows (by 2 per unit) *and* $y_2$ grows (by $2x = 6$ per
+# unit). Both change $L$, and the changes add up: $dx = 2 \cdot 9 + 6 \cdot 6 = 54$. (Indeed $L = 2x^3$, with the derivative
+# $6x^2 = 54$.) In general, if $L$ depends on $x$ through some numbers $y_1, y_2, \dots$:
 #
 # $$ dx = \sum_i dy_i\, \frac{\partial y_i}{\partial x} $$
 #
@@ -217,11 +222,15 @@ def loss(y):
 
 
 # %% [markdown]
+# We number the forward lines F1, F2, … and go back from the last one. B2 is the way back through F2; a line with two inputs
+# gives two gradients, so there is a "B2, by s" and a "B2, by x".
+#
 # **B2, by s.** In F2 the factor beside $s_{ij}$ is $x_{ij}$. So $ds_{ij} = dy_{ij}\, x_{ij}$.
 #
 # We check each step as soon as we have it. `scoreboard` takes rows of four: a name, our gradient, the array it belongs to,
 # and the rest of the computation as a function of this array, up to the number $L$. It moves every entry of the array by
-# $10^{-5}$ to both sides, watches $L$, and compares.
+# $10^{-5}$ to both sides, watches $L$, and prints the relative error from above. (`numeric_slow` moved an entry of a copy. The
+# package's `numeric_gradient` and `scoreboard` move it in the array itself, and put it back. The result is the same.)
 # %%
 ds = dy * x  # B2, by s
 
@@ -233,17 +242,17 @@ def loss_from_s(s):
 assert scoreboard(("s", ds, s, loss_from_s))
 
 # %% [markdown]
-# **B1.** We need the derivative of $\sigma(x) = 1/(1 + e^{-x})$. Write $u = 1 + e^{-x}$, so $\sigma = 1/u$. Then
+# **B1, by x.** We need the derivative of $\sigma(x) = 1/(1 + e^{-x})$. Write $u = 1 + e^{-x}$, so $\sigma = 1/u$. Then
 # $\sigma' = -u'/u^2 = e^{-x}/u^2$, and as $e^{-x} = u - 1$,
 #
 # $$ \sigma' = \frac{u - 1}{u^2} = \frac{1}{u} - \frac{1}{u^2} = s - s^2 = s\,(1 - s). $$
 #
-# **By x.** $x_{ij}$ has two uses. In F1 it makes $s_{ij}$, and $ds_{ij}$ comes back. In F2 it is a factor beside $s_{ij}$.
-# The sum:
+# So F1 gives $ds_{ij}\, s_{ij}(1 - s_{ij})$. But $x_{ij}$ has two uses: in F2 it is a factor beside $s_{ij}$, which gives
+# $dy_{ij}\, s_{ij}$ ("B2, by x"). The sum:
 #
 # $$ dx_{ij} = ds_{ij}\, s_{ij}(1 - s_{ij}) + dy_{ij}\, s_{ij} $$
 # %%
-dx = ds * s * (1 - s) + dy * s  # B1, and B2 by x
+dx = ds * s * (1 - s) + dy * s  # B1 by x, and B2 by x
 
 
 def loss_from_x(x):
@@ -259,14 +268,14 @@ assert not scoreboard(("x, wrong", dy * s, x, loss_from_x))
 # ## Why the upstream gradient is random
 #
 # It would be simpler to take ones: then $L = \sum y$. But ones can hide a mistake. Take a layer that subtracts from each row
-# its mean, $y_{ij} = x_{ij} - \frac{1}{m}\sum_p x_{ip}$. The row (1, 2, 6) becomes (−2, −1, 3). Now the *sum* of a row of $y$
-# is always 0, whatever $x$ is. With ones, $L$ is always 0, so the true gradient is 0. And each wrong backward pass that
-# happens to give 0 looks right.
+# its mean, $y_{ij} = x_{ij} - \frac{1}{D}\sum_p x_{ip}$, with $D$ numbers in a row. The row (1, 2, 6) becomes (−2, −1, 3). Now
+# the *sum* of a row of $y$ is always 0, whatever $x$ is. With ones, $L$ is always 0, so the true gradient is 0. And each wrong
+# backward pass that happens to give 0 looks right.
 #
 # What is the true one? $x_{ij}$ stands in $y_{ij}$ with the factor 1. It stands also in the mean of its row, so in every
-# $y_{ip}$ of the row, with the factor $-\frac{1}{m}$. The uses add up:
+# $y_{ip}$ of the row, with the factor $-\frac{1}{D}$. The uses add up:
 #
-# $$ dx_{ij} = dy_{ij} - \frac{1}{m} \sum_p dy_{ip} $$
+# $$ dx_{ij} = dy_{ij} - \frac{1}{D} \sum_p dy_{ip} $$
 #
 # We compare it with a wrong one that takes the mean down the *columns* in place of the rows, for ten seeds.
 # %%
@@ -282,7 +291,7 @@ def centre_backward_wrong(dy):
     return dy - dy.mean(0, keepdims=True)
 
 
-def measured(upstream, rows):
+def numeric_of(upstream, rows):
     def loss_of_rows(rows):
         return (upstream * centre(rows)).sum()
 
@@ -294,9 +303,9 @@ for seed in range(10):
     rows = draw.standard_normal((4, 6))
     random = draw.standard_normal((4, 6))
     ones = np.ones((4, 6))
-    assert relative_error(centre_backward(random), measured(random, rows)) < LIMIT
-    assert relative_error(centre_backward_wrong(random), measured(random, rows)) > 0.05  # random numbers find the fault
-    assert relative_error(centre_backward_wrong(ones), measured(ones, rows)) == 0  # ones do not: 0 and 0
+    assert relative_error(centre_backward(random), numeric_of(random, rows)) < LIMIT
+    assert relative_error(centre_backward_wrong(random), numeric_of(random, rows)) > 0.05  # random numbers find the fault
+    assert relative_error(centre_backward_wrong(ones), numeric_of(ones, rows)) == 0  # ones do not: 0 and 0
 print("wrong axis: never found with ones, found ten times of ten with random numbers")
 
 # %% [markdown]
@@ -333,12 +342,12 @@ def softplus_in_float32(x):
     return float(softplus(x.astype(np.float32)).sum(dtype=np.float32))
 
 
-errors = []
+found = []
 for seed in range(10):
     rows = np.random.default_rng(seed).standard_normal((3, 5))
-    errors.append(relative_error(numeric_gradient(softplus_in_float32, rows), sigmoid(rows)))
-print(f"2. float32: error {min(errors):.0e} to {max(errors):.0e} in ten draws, for a right gradient")
-assert min(errors) > 1e-3
+    found.append(relative_error(numeric_gradient(softplus_in_float32, rows), sigmoid(rows)))
+print(f"2. float32: error {min(found):.0e} to {max(found):.0e} in ten draws, for a right gradient")
+assert min(found) > 1e-3
 
 measured = numeric_gradient(sum_of_squares, np.array([1e-12, 3.0]))
 exact = np.array([2e-12, 6.0])

@@ -240,6 +240,8 @@ assert scoreboard(("two users", from_first + from_second, table, loss_of_both))
 # %%
 lost = np.zeros((V, E))
 lost[ids] += dy
+
+# %%
 with figure("03_scatter_add", columns=3, size=(11, 4.2)) as (fig, axes):
     limit = 1.5 * np.abs(dtable).max()  # the darkest colours are hard to read on
     axes[0].imshow(dy, cmap="RdBu", vmin=-limit, vmax=limit, extent=(0, 1.5, 6.5, -0.5), aspect="auto")

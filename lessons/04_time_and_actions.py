@@ -217,6 +217,10 @@ assert relative_error(u @ W, side_by_side @ three_times) < 1e-14
 ages = (np.exp(3 + 1.8 * rng.standard_normal(20_000)) * DAY).astype(np.int64)
 doubling = np.bincount(bucketize(ages, DAY, 14), minlength=14) / len(ages)
 equal = np.bincount(np.minimum(ages // (100 * DAY), 13), minlength=14) / len(ages)
+assert doubling.max() < 0.3
+assert equal.max() > 0.8
+
+# %%
 with figure("04_time_buckets", columns=2, size=(10.5, 4)) as (fig, axes):
     days = np.arange(0, 41, 0.02)
     axes[0].plot(days, bucketize((days * DAY).astype(np.int64), DAY, 14), color="C0")
@@ -233,8 +237,6 @@ with figure("04_time_buckets", columns=2, size=(10.5, 4)) as (fig, axes):
     axes[1].set(xlabel="bucket", xticks=range(14), ylabel="share of behaviours")
     axes[1].set_title("how often each row of the table is read")
     axes[1].legend()
-assert doubling.max() < 0.3
-assert equal.max() > 0.8
 
 # %% [markdown]
 # ## What people get wrong

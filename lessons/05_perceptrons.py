@@ -49,7 +49,7 @@ from _common import figure, scoreboard
 
 from atrank_np.gradcheck import relative_error, toy_problem
 from atrank_np.layers.perceptron import perceptron_backward, perceptron_forward
-from atrank_np.models.common_space import Gradients
+from atrank_np.models.gradients import Gradients
 
 
 # %% [markdown]

@@ -16,9 +16,9 @@
 #
 # ## The equation
 #
-# For a row of scores $x_1 \dots x_m$:
+# For a row of scores $x_1 \dots x_n$, one for each of $n$ behaviours:
 #
-# $$ a_i = \frac{e^{x_i}}{\sum_{j=1}^m e^{x_j}} \qquad\qquad (3)\quad A_k = \mathrm{softmax}(\text{scores}),\ \text{row by row} $$
+# $$ a_i = \frac{e^{x_i}}{\sum_{j=1}^n e^{x_j}} \qquad\qquad (3)\quad A_k = \mathrm{softmax}(\text{scores}),\ \text{row by row} $$
 #
 # (The number 3 is the paper's. $k$ counts the paper's latent spaces: it makes attention several times side by side. Here one
 # table of scores is enough.)
@@ -26,28 +26,29 @@
 # ## The conventions
 #
 # * $L$ is one number, the loss. For an array $Z$, **$dZ$ is $\partial L/\partial Z$ and has the shape of $Z$**; its entry
-#   says how much $L$ grows, per unit, if this entry of $Z$ grows a little. In code it is `dZ`.
+#   says how much $L$ grows, per unit, if this entry of $Z$ grows a little. In code it is `dZ`. Each $d$ before a name means this.
 # * $da$ is given to us by what comes after the softmax, the *upstream gradient*. To test the layer alone we take random
 #   numbers $da$ and the loss $L = \sum_i da_i\, a_i$, whose derivative by $a_i$ is $da_i$. Why random, you will see below.
 # * $A \circ B$ is the product entry by entry (`A * B`); $\langle a, b\rangle = \sum_i a_i b_i$ is the scalar product of two
 #   rows.
 # * $[i = j]$ is 1 if $i = j$, else 0.
 # * `relative_error(A, B)`: the largest difference of two arrays, divided by their largest entry.
-#   `scoreboard((name, gradient, array, f))` moves each entry of the array a little, watches the number `f(array)`, and says
-#   whether the gradient agrees.
+#   `scoreboard((name, gradient, array, f))` moves each entry of the array a little up and down, watches the number `f(array)`,
+#   and prints the relative error of our gradient; up to $10^{-7}$ is OK. (It moves the entry in the array itself, and puts it
+#   back.)
 
 # %%
 import numpy as np
 from _common import figure, scoreboard
 
-from atrank_np.gradcheck import numeric_gradient, relative_error
+from atrank_np.gradcheck import relative_error
 from atrank_np.layers.attention import softmax_backward, softmax_forward
 
 
 # %% [markdown]
-# ## The slow version, as the formula says
+# ## The slow version, as the equation says it
 # %%
-def softmax_slow(x):  # [n,m] -> [n,m]: n rows, each a softmax of its own
+def softmax_slow(x):  # [rows,n] -> [rows,n], each row a softmax of its own
     a = np.zeros_like(x)
     for row in range(x.shape[0]):
         total = 0.0
@@ -68,18 +69,18 @@ assert np.allclose(softmax_slow(x).sum(1), 1)  # every row is a set of weights
 #
 # We take the formula apart until each step is one that school taught. For one row, with $t = \max_j x_j$:
 #
-# $$ c_i = x_i - t \ (F1) \qquad e_i = e^{c_i} \ (F2) \qquad z = \sum_i e_i \ (F3) \qquad r = \frac1z \ (F4)
-#    \qquad a_i = e_i\, r \ (F5) $$
+# $$ y_i = x_i - t \ (F1) \qquad u_i = e^{y_i} \ (F2) \qquad total = \sum_i u_i \ (F3) \qquad r = \frac{1}{total} \ (F4)
+#    \qquad a_i = u_i\, r \ (F5) $$
 #
 # Why subtract $t$? $e^{1000}$ is too large for a float64. After F1 no exponent is above 0, so no power is above 1. And only
 # differences count, so the weights stay as they were.
 # %%
 t = x.max(1, keepdims=True)
-c = x - t  # F1 [n,m]
-e = np.exp(c)  # F2 [n,m]
-z = e.sum(1, keepdims=True)  # F3 [n,1]
-r = 1 / z  # F4 [n,1]
-a = e * r  # F5 [n,m]
+y = x - t  # F1 [rows,n]
+u = np.exp(y)  # F2 [rows,n]
+total = u.sum(1, keepdims=True)  # F3 [rows,1]
+r = 1 / total  # F4 [rows,1]
+a = u * r  # F5 [rows,n]
 assert relative_error(a, softmax_slow(x)) < 1e-15
 
 da = rng.standard_normal(a.shape)  # the upstream gradient
@@ -90,68 +91,70 @@ def loss(a):
 
 
 # %% [markdown]
-# Now backward, the last step first. Two facts are all we use: the derivatives of $uv$, $1/z$ and $e^c$; and that **a number
-# which is used several times gets the sum of what comes back from its uses**.
+# Now backward, the last step first: B5 is the way back through F5, and so on. Two facts are all we use: the derivatives of a
+# product, of $1/z$ and of $e^z$; and that **a number which is used several times gets the sum of what comes back from its
+# uses**.
 #
-# **B5, by r.** $a_i = e_i r$ holds $r$ for every $i$ of the row, each time beside $e_i$. So $dr = \sum_i da_i\, e_i$.
+# **B5, by r.** $a_i = u_i r$ holds $r$ for every $i$ of the row, each time beside $u_i$. So $dr = \sum_i da_i\, u_i$.
 # %%
-dr = (da * e).sum(1, keepdims=True)  # B5, by r
+dr = (da * u).sum(1, keepdims=True)  # B5, by r
 
 
 def loss_from_r(r):
-    return loss(e * r)
+    return loss(u * r)
 
 
-assert scoreboard(("r = 1/z", dr, r, loss_from_r))
-
-# %% [markdown]
-# **B4.** $r = 1/z$ has the derivative $-1/z^2 = -r^2$. So $dz = -r^2\, dr$.
-# %%
-dz = -(r**2) * dr  # B4
-
-
-def loss_from_z(z):
-    return loss_from_r(1 / z)
-
-
-assert scoreboard(("z = Σ e", dz, z, loss_from_z))
+assert scoreboard(("r = 1/total", dr, r, loss_from_r))
 
 # %% [markdown]
-# **B3 and B5, by e.** $e_i$ is used twice: in F5 beside $r$, which gives $da_i\, r$; and in the sum F3, where its factor is
-# 1, which gives $dz$. The sum: $de_i = da_i\, r + dz$. Note that $dz$ is the same for the whole row.
+# **B4.** $r = 1/total$ has the derivative $-1/total^2 = -r^2$. So $dtotal = -r^2\, dr$.
 # %%
-de = da * r + dz  # B5 by e, and B3
+dtotal = -(r**2) * dr  # B4
 
 
-def loss_from_e(e):
-    return loss(e / e.sum(1, keepdims=True))
+def loss_from_total(total):
+    return loss_from_r(1 / total)
 
 
-assert scoreboard(("e = exp(c)", de, e, loss_from_e))
+assert scoreboard(("total = Σ u", dtotal, total, loss_from_total))
 
 # %% [markdown]
-# **B2.** $e^c$ is its own derivative: $dc_i = de_i\, e_i$.
+# **B5, by u, and B3.** $u_i$ is used twice: in F5 beside $r$, which gives $da_i\, r$; and in the sum F3, where its factor is 1,
+# which gives $dtotal$. Together: $du_i = da_i\, r + dtotal$. Note that $dtotal$ is the same for the whole row.
 # %%
-dc = de * e  # B2
+du = da * r + dtotal  # B5 by u, and B3
 
 
-def loss_from_c(c):
-    return loss_from_e(np.exp(c))
+def loss_from_u(u):
+    return loss(u / u.sum(1, keepdims=True))
 
 
-assert scoreboard(("c = x - t", dc, c, loss_from_c))
+assert scoreboard(("u = exp(y)", du, u, loss_from_u))
 
 # %% [markdown]
-# **B1.** $c_i = x_i - t$: the factor of $x_i$ is 1, so $dx_i = dc_i$. But $t$ is made from $x$ as well. It stands in each
-# $c_i$ with the factor −1, so $dt = -\sum_i dc_i$. Does something come back to the largest score through it? The check says
-# that $dt = 0$: whatever is subtracted, the weights stay the same. So there is nothing to add.
+# **B2.** $e^y$ is its own derivative: $dy_i = du_i\, e^{y_i} = du_i\, u_i$.
 # %%
-dt = -dc.sum(1, keepdims=True)  # B1, by t
-dx = dc  # B1, by x
+dy = du * u  # B2
+
+
+def loss_from_y(y):
+    return loss_from_u(np.exp(y))
+
+
+assert scoreboard(("y = x - t", dy, y, loss_from_y))
+
+# %% [markdown]
+# **B1.** $y_i = x_i - t$: the factor of $x_i$ is 1, so $dx_i = dy_i$. But $t$ is made from $x$ as well. It stands in each $y_i$
+# with the factor −1, so $dt = -\sum_i dy_i$. Must we follow how $t$ depends on $x$? No: $dt = 0$. Whatever we subtract, the
+# weights stay the same, so $L$ does not depend on $t$, and nothing comes back through it. Here we measure that. The next section
+# proves it: there the sum of $dy$ over a row turns out to be 0.
+# %%
+dt = -dy.sum(1, keepdims=True)  # B1, by t
+dx = dy  # B1, by x
 
 
 def loss_from_t(t):
-    return loss_from_c(x - t)
+    return loss_from_y(x - t)
 
 
 def loss_from_x(x):
@@ -165,18 +168,18 @@ assert scoreboard(("x", dx, x, loss_from_x))
 # %% [markdown]
 # ## All steps in one line
 #
-# Put the steps into each other. We use $e_i r = a_i$ twice. First $dz$:
+# Put the steps into each other. We use $u_i r = a_i$ twice. First $dtotal$:
 #
-# $$ dz = -r^2 \sum_j da_j\, e_j = -r \sum_j da_j\, a_j = -r\,\langle a, da\rangle $$
+# $$ dtotal = -r^2 \sum_j da_j\, u_j = -r \sum_j da_j\, a_j = -r\,\langle a, da\rangle $$
 #
 # then $dx$:
 #
-# $$ dx_i = e_i\, de_i = e_i\,(da_i\, r + dz) = e_i r\,(da_i - \langle a, da\rangle) = a_i\,(da_i - \langle a, da\rangle) $$
+# $$ dx_i = u_i\, du_i = u_i\,(da_i\, r + dtotal) = u_i r\,(da_i - \langle a, da\rangle) = a_i\,(da_i - \langle a, da\rangle) $$
 #
-# $\langle a, da\rangle$ is a mean of the $da_i$, each counted with its weight $a_i$. So the line says: **compare what more of
-# this weight would do to the loss with what more of a weight does on average, and multiply by the weight.** The sum of $dx$
-# over a row is $\langle a, da \rangle - \langle a, da \rangle = 0$, because the weights sum to 1: what one score gains,
-# others lose.
+# $\langle a, da\rangle$ is the mean of the $da_i$, each counted with its weight $a_i$. So the line says: **is $da_i$ above the
+# weighted mean? Then raising $x_i$ raises the loss. Is it below? Then raising $x_i$ lowers it.** The sum of $dx$ over a row is
+# $\sum_i a_i\,da_i - \langle a, da \rangle \sum_i a_i = \langle a, da \rangle - \langle a, da \rangle = 0$, because the weights
+# sum to 1: what one behaviour gains, others lose. (And with it $dt = 0$.)
 #
 # With a pencil: the weights ¼, ½, ¼ from above, and $da = (4, 0, 8)$. The mean is ¼ · 4 + ½ · 0 + ¼ · 8 = 3. The differences
 # are 1, −3, 5. So $dx$ = (¼ · 1, ½ · (−3), ¼ · 5) = (0.25, −1.5, 1.25), with sum 0.
@@ -194,31 +197,32 @@ assert np.allclose(pencil_dx, [[0.25, -1.5, 1.25]])
 # ## A second way: all derivatives of a row
 #
 # The derivatives $\partial a_i / \partial x_j$ of a row form a table, the **Jacobian**: row $i$ for the weight, column $j$
-# for the score that moves. By the quotient rule $(u/z)' = (u'z - uz')/z^2$, with $u = e^{x_i}$ and $z = \sum_j e^{x_j}$:
+# for the score that moves. Take school's quotient rule $(f/g)' = (f'g - fg')/g^2$, with $f = e^{x_i}$ and $g = \sum_l e^{x_l}$,
+# and derive by $x_j$:
 #
-# * $z$ has the derivative $e^{x_j}$ by $x_j$, as only one of its terms holds $x_j$;
-# * $u$ has the derivative $e^{x_i}$ if $i = j$, and 0 otherwise: $[i = j]\, e^{x_i}$.
+# * $g$ has the derivative $e^{x_j}$, as only one of its terms holds $x_j$;
+# * $f$ has the derivative $e^{x_i}$ if $i = j$, and 0 otherwise: $[i = j]\, e^{x_i}$.
 #
-# $$ \frac{\partial a_i}{\partial x_j} = \frac{[i = j]\, e^{x_i} z - e^{x_i} e^{x_j}}{z^2} = [i = j]\, a_i - a_i a_j $$
+# $$ \frac{\partial a_i}{\partial x_j} = \frac{[i = j]\, e^{x_i} g - e^{x_i} e^{x_j}}{g^2} = [i = j]\, a_i - a_i a_j $$
 #
 # On the diagonal this is $a_i(1 - a_i)$, never negative; beside it $-a_i a_j$, never positive: raising one score takes weight
 # from all others. For the weights ¼, ½, ¼ the first row is (3/16, −2/16, −1/16). The chain rule, with the sum over all
-# weights that $x_j$ moves, gives our line again:
+# weights that $x_j$ moves, gives our line again. (Of all the terms with $[i = j]$ only one is not 0, the one with $i = j$.)
 #
 # $$ dx_j = \sum_i da_i\,([i = j]\, a_i - a_i a_j) = da_j a_j - a_j \sum_i da_i a_i = a_j\,(da_j - \langle a, da\rangle) $$
 #
-# This way is shorter on paper. But do not compute it so: for a history of $m = 100$ behaviours the table has $m^2 = 10{,}000$
-# entries per row of scores, and our line needs some $3m = 300$ operations.
+# This way is shorter on paper. But do not compute it so: for a history of $n = 100$ behaviours the table has $n^2 = 10{,}000$
+# entries per row of scores, and our line needs some $3n = 300$ operations.
 # %%
 weights = a[0]
 J = np.diag(weights) - np.outer(weights, weights)
 numeric = np.zeros((5, 5))
-for i in range(5):
-
-    def weight_i(row, i=i):
-        return softmax_slow(row[None])[0, i]
-
-    numeric[i] = numeric_gradient(weight_i, x[0].copy())
+h = 1e-5
+for j in range(5):  # score j of the first row moves, and all weights are watched
+    up, down = x[:1].copy(), x[:1].copy()  # [1,n]
+    up[0, j] += h
+    down[0, j] -= h
+    numeric[:, j] = (softmax_slow(up) - softmax_slow(down))[0] / (2 * h)
 assert relative_error(J, numeric) < 1e-7
 assert relative_error(da[0] @ J, one_line[0]) < 1e-14
 
@@ -238,8 +242,8 @@ assert relative_error(softmax_backward(da, cache), dx) < 1e-14
 # Left: the Jacobian of the weights 0.1, 0.5, 0.25, 0.15. Red cells are negative; each row and each column sums to 0. Middle:
 # the one line at work. The dots are $da$, the dashed line is their weighted mean. The bars are $dx$: the distance from the
 # dashed line up to the dot, times the weight. All dots are positive, and still two bars are negative. Right: two scores only.
-# If one is far ahead, its weight is nearly 1 and the slope $a(1 - a)$ nearly 0: such a row hardly learns any more. Equation
-# (4) has no factor to keep scores small, so the model must start with small numbers (lesson 08 measures it).
+# If one is far ahead, its weight is nearly 1 and the slope $a(1 - a)$ nearly 0: such a row hardly learns any more. So the scores
+# must be small at the start (lesson 08 measures how small).
 # %%
 with figure("07_softmax", columns=3, size=(12.5, 4)) as (fig, axes):
     weights = np.array([0.1, 0.5, 0.25, 0.15])
@@ -304,7 +308,8 @@ assert np.isnan(naive).all()
 # %% [markdown]
 # ## Your turn
 #
-# First write the one line from memory. Then derive a softmax that some behaviours may not enter, with a temperature that is
-# learned too: `python -m lessons.exercises check 07` (from the repository's root).
+# First write the one line from memory. Then derive a softmax with two changes. It has a *mask*: each $e^{x_i}$ is multiplied by
+# 1 or by 0, so some behaviours may not enter. And it has a *temperature*: all scores are divided by one number, which is learned
+# too. Start from the quotient rule above. `python -m lessons.exercises check 07` (from the repository's root).
 # %%
-print("lesson 07 done: dx = a ∘ (da − ⟨a, da⟩), from five small steps, and no m × m table")
+print("lesson 07 done: dx = a ∘ (da − ⟨a, da⟩), from five small steps, and no n × n table")

@@ -1,13 +1,15 @@
 # %% [markdown]
 # # Lesson 09. Self-attention, (2) to (5), and its whole backward pass
 #
-# *Before it: lesson 07 (softmax) and 08 (scores); lesson 02 for numeric derivatives. About 60 minutes. If you want to derive
+# *Before it: lesson 07 (softmax) and 08 (scores); lesson 02 for numeric derivatives. About 70 minutes. If you want to derive
 # the backward pass of attention and nothing else, this lesson can be read alone.*
 #
 # A history is what a user did so far: $n$ behaviours, such as clicks. Each behaviour is a row of $D$ numbers, and the $n$ rows
 # make the array $S$. Self-attention compares each behaviour with all behaviours of its history. The comparison gives each of
 # them a weight, and the result is a weighted sum: a new row for each behaviour, which holds what matters to it in the others.
-# We say that a behaviour *asks*, and that the others *answer*; in the field's words there are queries, keys and values.
+#
+# So each behaviour has three parts, and three rows for them. As a **query** it asks. As a **key** it is compared with a query.
+# As a **value** it is what the weighted sum takes. We say query $i$, key $j$ and value $j$ for the rows of behaviours $i$, $j$.
 #
 # At the end of this lesson you can derive the gradients on paper, for this attention and for a changed one that you have not
 # seen before. We go slowly: one rule at a time, one line of code for each rule, and one numeric check for each line.
@@ -15,18 +17,21 @@
 # ## The conventions
 #
 # * **$dZ$**, for any array $Z$, is the derivative of the loss $L$ by $Z$. The loss is one number, so $dZ$ has the shape of $Z$:
-#   $dZ_{ij} = \partial L / \partial Z_{ij}$. It says how fast $L$ grows if this one number grows. In code it is `dZ`.
+#   $dZ_{ij} = \partial L / \partial Z_{ij}$. It says how fast $L$ grows if this one number grows. In code it is `dZ`. ($d$ before
+#   a name always means this. $d$ alone is a number: the length of a query.)
 # * **The upstream gradient.** In the model, layers above turn the output $c$ into the loss, and hand down $dc$. Here nothing is
 #   above, so we make a loss of our own: $L = \sum_{ij} dc_{ij}\, c_{ij}$, with numbers $dc$ that are drawn once at random. Its
 #   derivative by $c$ is $dc$, as it should be. Random, because with equal numbers some wrong gradients look right (lesson 02).
-# * $A B$ is the matrix product, `A @ B`; $A^\top$ is the transpose, `A.T`. $A \circ B$ is the product entry by entry, `A * B`.
+# * $A B$ is the matrix product, `A @ B`; $A^\top$ is the transpose, `A.T`; $(A B)^\top = B^\top A^\top$. $A \circ B$ is the
+#   product entry by entry, `A * B`.
 # * $\langle a, b \rangle = \sum_j a_j b_j$ is the scalar product of two rows.
 # * $[\,\cdot\,]$ around a condition is 1 where it holds and 0 where it does not: $[y > 0]$ is `(y > 0)`.
 # * $\mathrm{relu}(z) = \max(z, 0)$, entry by entry.
+# * F1, F2, … are the lines of the forward pass. B8 is the way back through F8; a line with two inputs gives two gradients.
 # * `relative_error(A, B)` is the largest difference of two arrays, divided by the largest entry.
 # * `scoreboard` takes rows of four: a name, our gradient, the array it belongs to, and the rest of the computation as a
-#   function of this array, up to the number $L$. It moves each entry a little up and down, watches $L$, and says whether our
-#   gradient agrees.
+#   function of this array, up to the number $L$. It moves each entry a little up and down, in the array itself, watches $L$,
+#   puts the entry back, and prints the relative error of our gradient. Up to $10^{-7}$ is OK.
 
 # %%
 import numpy as np
@@ -38,24 +43,24 @@ from atrank_np.layers.attention import attention_backward, attention_forward, so
 # %% [markdown]
 # ## The idea, with numbers that fit in the head
 #
-# One behaviour asks, two answer. All rows have one number only. The one who asks has the **query** 1. The two who answer have
-# the **keys** 0 and ln 3, and the **values** 8 and 4.
+# We take one query and two behaviours with keys and values. All rows have one number only. The query is 1, the keys are 0 and
+# ln 3, and the values are 8 and 4.
 #
 # * The scores are query times key: 0 and ln 3.
 # * The weights are $e^{score}$, divided by their sum: 1 and 3, divided by 4. So they are ¼ and ¾.
 # * The result is the weighted sum of the values: $c$ = ¼ · 8 + ¾ · 4 = 5.
 #
 # Now backward. Let $L = c$, so $dc = 1$. If the first value grows by 1, $c$ grows by its weight: $dv$ = (¼, ¾). And if the
-# first
-# *score* grows? Then weight moves from the second value to the first. The first value, 8, is 3 above the result 5; the second,
-# 4, is 1 below. We shall see that $c$ grows by weight times this distance: $dx$ = (¼ · 3, ¾ · (−1)) = (¾, −¾). Let us try it:
+# first *score* grows? Then weight moves from the second value to the first. The first value, 8, is 3 above the result 5; the
+# second, 4, is 1 below. We shall see that $c$ grows by weight times this distance: $dx$ = (¼ · 3, ¾ · (−1)) = (¾, −¾). Let us
+# try it:
 # %%
 values = np.array([8.0, 4.0])
 
 
 def result(scores):  # [2] -> number
-    e = np.exp(scores)
-    weights = e / e.sum()
+    u = np.exp(scores)
+    weights = u / u.sum()
     return weights @ values
 
 
@@ -79,8 +84,8 @@ for j in range(2):
 # $$ (2)\ S_k = F_{P_k}(S) \qquad (4)\ \text{scores} = S_k W_k S^\top \qquad (3)\ A_k = \mathrm{softmax}(\text{scores})
 #    \qquad (5)\ C_k = A_k\, F_{Q_k}(S) $$
 #
-# with the perceptron $F_\theta(x) = \mathrm{relu}(x\,\theta_W + \theta_b)$. We take one space, and give each array a short
-# name:
+# $F$ is the perceptron with a matrix and a bias: $F_{P_k}(S) = \mathrm{relu}(S\,P_W + P_b)$, where $P_k$ stands for the pair
+# $P_W, P_b$ of space $k$. In the same way $Q_k$ stands for $Q_W, Q_b$. We take one space, and give each array a short name:
 #
 # | name | what it is | shape | in the paper |
 # |---|---|---|---|
@@ -88,7 +93,7 @@ for j in range(2):
 # | `s` | queries, relu(S P_W + P_b) | $[n, d]$ | $S_k$ |
 # | `key` | keys, S Wᵀ | $[n, d]$ | in (4), for $s W S^\top = s\,(S W^\top)^\top$ |
 # | `v` | values, relu(S Q_W + Q_b) | $[n, d]$ | $F_{Q_k}(S)$ |
-# | `x` | scores: row $i$ asks, column $j$ answers | $[n, n]$ | (4) |
+# | `x` | scores: row $i$ for query $i$, column $j$ for key $j$ | $[n, n]$ | (4) |
 # | `a` | weights; each row sums to 1 | $[n, n]$ | $A_k$ |
 # | `c` | the result | $[n, d]$ | $C_k$ |
 #
@@ -96,19 +101,19 @@ for j in range(2):
 #
 # ## The slow version
 #
-# It mirrors the equations: one behaviour asks after the other.
+# It mirrors the equations, one query after the other.
 # %%
 def space_slow(S, P_W, P_b, W, Q_W, Q_b):  # [n,D], [D,d], [d], [d,D], [D,d], [d] -> [n,d]
     n, d = len(S), len(P_b)
     c = np.zeros((n, d))
-    for i in range(n):  # i asks
-        s_i = np.maximum(S[i] @ P_W + P_b, 0)  # (2)
-        e = np.zeros(n)
+    for i in range(n):
+        s_i = np.maximum(S[i] @ P_W + P_b, 0)  # (2), query i
+        u = np.zeros(n)
         for j in range(n):
-            e[j] = np.exp(s_i @ W @ S[j])  # (4)
-        for j in range(n):  # j answers
-            weight = e[j] / e.sum()  # (3)
-            v_j = np.maximum(S[j] @ Q_W + Q_b, 0)
+            u[j] = np.exp(s_i @ W @ S[j])  # (4), e to the power of score i, j
+        for j in range(n):
+            weight = u[j] / u.sum()  # (3)
+            v_j = np.maximum(S[j] @ Q_W + Q_b, 0)  # value j
             c[i] += weight * v_j  # (5)
     return c
 
@@ -116,8 +121,10 @@ def space_slow(S, P_W, P_b, W, Q_W, Q_b):  # [n,D], [D,d], [d], [d,D], [D,d], [d
 rng = np.random.default_rng(9)
 n, D, d = 5, 7, 3
 S = rng.standard_normal((n, D))
-P_W, Q_W = 0.5 * rng.standard_normal((2, D, d))
-P_b, Q_b = rng.standard_normal((2, d))
+P_W = 0.5 * rng.standard_normal((D, d))
+P_b = rng.standard_normal(d)
+Q_W = 0.5 * rng.standard_normal((D, d))
+Q_b = rng.standard_normal(d)
 W = 0.5 * rng.standard_normal((d, D))
 dc = rng.standard_normal((n, d))  # the upstream gradient
 
@@ -127,7 +134,7 @@ dc = rng.standard_normal((n, d))  # the upstream gradient
 #
 # We number the lines. Each does one thing only, and its result has a name. That is half of every derivation.
 # %%
-def softmax(x):  # [n,m] -> [n,m], row by row
+def softmax(x):  # [n,n] -> [n,n], row by row
     a, _ = softmax_forward(x)
     return a
 
@@ -161,13 +168,16 @@ assert relative_error(c, space_slow(S, P_W, P_b, W, Q_W, Q_b)) < 1e-14
 #
 # $$ da_{ij} = \sum_p dc_{ip}\, v_{jp} \qquad\text{as a matrix product}\qquad da = dc\; v^\top $$
 #
-# Which entries hold $v_{jp}$? Those of column $p$, one for each reader $i$, and $\partial c_{ip} / \partial v_{jp} = a_{ij}$:
+# Which entries hold $v_{jp}$? Those of column $p$, one for each query $i$, and $\partial c_{ip} / \partial v_{jp} = a_{ij}$:
 #
 # $$ dv_{jp} = \sum_i a_{ij}\, dc_{ip} \qquad\text{that is}\qquad dv = a^\top dc $$
 #
+# This is lesson 08's rule (leave out the array, sum over every letter that it does not have), once in index notation and once
+# as a matrix product.
+#
 # **Rule 1, for every product $Y = A B$: $dA = dY\, B^\top$ and $dB = A^\top dY$.** You need not remember the order: $dA$ must
-# have the shape of $A$, and only one order gives it. (If all sizes are equal, every order has the right
-# shape. Then only the index notation tells.)
+# have the shape of $A$, and only one order gives it. (If all sizes are equal, every order has the right shape. Then only the
+# index notation tells.)
 # %%
 def from_c(c):
     return (dc * c).sum()
@@ -189,14 +199,16 @@ assert scoreboard(("a", da, a, from_a), ("v", dv, v, from_v))
 # %% [markdown]
 # ## B7. Softmax: $a = \mathrm{softmax}(x)$
 #
-# Each row is for itself, so we leave the row's index away: $a_i = e^{x_i} / z$ with $z = \sum_m e^{x_m}$. What is
-# $\partial a_i / \partial x_j$? In the sum $z$ only one term holds $x_j$, so $\partial z/\partial x_j = e^{x_j}$. The numerator
-# $e^{x_i}$ holds $x_j$ only if $i = j$, so its derivative is $[i = j]\, e^{x_i}$. The quotient rule
-# $(u/z)' = (u' z - u z')/z^2$ gives
+# (It is the second way of lesson 07. If you know it, go on to rule 2.) Each row is for itself, so we leave the row's index
+# away: $a_i = e^{x_i} / total$ with $total = \sum_l e^{x_l}$. What is $\partial a_i / \partial x_j$? In the sum only one term
+# holds $x_j$, so $\partial\, total/\partial x_j = e^{x_j}$. The numerator $e^{x_i}$ holds $x_j$ only if $i = j$, so its
+# derivative is $[i = j]\, e^{x_i}$. The quotient rule $(f/g)' = (f' g - f g')/g^2$ gives
 #
-# $$ \frac{\partial a_i}{\partial x_j} = \frac{[i = j]\, e^{x_i}\, z - e^{x_i}\, e^{x_j}}{z^2} = [i = j]\, a_i - a_i\, a_j $$
+# $$ \frac{\partial a_i}{\partial x_j} = \frac{[i = j]\, e^{x_i}\, total - e^{x_i}\, e^{x_j}}{total^2}
+#    = [i = j]\, a_i - a_i\, a_j $$
 #
-# All weights of the row depend on $x_j$, so the chain rule sums over $i$. The term with $[i = j]$ leaves one summand:
+# All weights of the row depend on $x_j$, so the chain rule sums over $i$. Of the terms with $[i = j]$ only the one with $i = j$
+# is left:
 #
 # $$ dx_j = \sum_i da_i\, \big([i = j]\, a_i - a_i a_j\big) = a_j\, da_j - a_j \sum_i a_i\, da_i
 #    = a_j\,(da_j - \langle a, da\rangle) $$
@@ -222,7 +234,7 @@ assert scoreboard(("x", dx, x, from_x))
 # $$ ds_{ip} = \sum_j dx_{ij}\, key_{jp} \quad\text{that is}\quad ds = dx\; key \qquad\qquad
 #    dkey_{jp} = \sum_i dx_{ij}\, s_{ip} \quad\text{that is}\quad dkey = dx^\top s $$
 #
-# It is rule 1 with $B = key^\top$: $B^\top = key$, and $dkey = (dB)^\top = (s^\top dx)^\top = dx^\top s$.
+# It is rule 1 with $B = key^\top$: $ds = dx\,B^\top = dx\;key$. And $dB = s^\top dx$, so $dkey = (dB)^\top = dx^\top s$.
 # %%
 def from_s(s):
     return from_x(s @ key.T)
@@ -264,14 +276,16 @@ assert scoreboard(("zv", dzv, zv, from_zv), ("zs", dzs, zs, from_zs))
 # $zv = S\, Q_W + Q_b$ is a product and a sum. Rule 1 gives $dQ_W = S^\top dzv$. The bias is added to every row, so $Q_{b,p}$
 # stands in all entries of column $p$, each time with slope 1. The chain rule sums over the rows: $dQ_{b,p} = \sum_i dzv_{ip}$.
 #
-# **Rule 4: what is used several times gets the sum of its gradients.** And a sum $Y = A + B$ hands its gradient to both,
-# unchanged: $dA = dY$, $dB = dY$.
+# **Rule 4: what is used several times gets the sum of its gradients.**
+#
+# **Rule 5: a sum $Y = A + B$ hands its gradient to both, unchanged: $dA = dY$, $dB = dY$.** So the product $S\, Q_W$ gets $dzv$
+# as it is. (The bias too, once for each row, and rule 4 sums the rows.)
 #
 # $key = S\, W^\top$ is a product with a transpose again: $key_{jp} = \sum_q S_{jq}\, W_{pq}$, so
 # $dW_{pq} = \sum_j dkey_{jp}\, S_{jq}$, that is $dW = dkey^\top S$. It has $W$'s shape $[d, D]$. (The other order,
 # $S^\top dkey$, is the gradient of $W^\top$.)
 # %%
-def whole(_):  # the scoreboard moves the array itself, and all arrays are read here: no argument is needed
+def loss_of(S, P_W, P_b, W, Q_W, Q_b):  # the whole computation
     return from_c(space_slow(S, P_W, P_b, W, Q_W, Q_b))
 
 
@@ -280,18 +294,23 @@ dQ_b = dzv.sum(0)  # B4
 dW = dkey.T @ S  # B3
 dP_W = S.T @ dzs  # B1
 dP_b = dzs.sum(0)  # B1
-assert scoreboard(("Q_W", dQ_W, Q_W, whole), ("Q_b", dQ_b, Q_b, whole))
-assert scoreboard(("W", dW, W, whole))
-assert scoreboard(("P_W", dP_W, P_W, whole), ("P_b", dP_b, P_b, whole))
+assert scoreboard(("Q_W", dQ_W, Q_W, lambda Q_W: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("Q_b", dQ_b, Q_b, lambda Q_b: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("W", dW, W, lambda W: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("P_W", dP_W, P_W, lambda P_W: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("P_b", dP_b, P_b, lambda P_b: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
 
 
 # %% [markdown]
 # ## B4, B3, B1. And $S$ itself
 #
-# Look at the forward lines: `S` stands in F1, in F3 and in F4. So it has three gradients, and by rule 4 they add up: $S$ as the
-# one who asks, $S$ as the key by which it is found, $S$ as the value that it gives.
+# Look at the forward lines: `S` stands in F1, in F3 and in F4. So it has three gradients, and by rule 4 they add up: $S$ as
+# query, $S$ as key, $S$ as value.
 #
 # $$ dS = dzs\, P_W^\top + dkey\, W + dzv\, Q_W^\top $$
+#
+# To check one summand alone, only its use of $S$ may move. In the first function below $S$ makes new queries, while `key` and
+# `v` stay the arrays of the forward pass. The other two functions do the same for keys and for values. At last all three move.
 # %%
 def from_S_as_query(S):
     return from_zs(S @ P_W + P_b)
@@ -312,34 +331,144 @@ dS = dS_query + dS_key + dS_value
 assert scoreboard(("S as query", dS_query, S, from_S_as_query))
 assert scoreboard(("S as key", dS_key, S, from_S_as_key))
 assert scoreboard(("S as value", dS_value, S, from_S_as_value))
-assert scoreboard(("S", dS, S, whole))
+assert scoreboard(("S", dS, S, lambda S: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
+
+
+# %% [markdown]
+# ## A residual connection and a mask
+#
+# Nearly every attention that you will meet has these two.
+#
+# **A residual connection** adds the input to the result: $y = S + c$ (F9). The layer then has to learn only what changes. The
+# shapes must agree: $S$ is $[n, D]$, so $c$ must have rows of $D$ numbers. There are three ways. `Q_W` may be $[D, D]$, then $v$
+# and $c$ are $[n, D]$; we take this one. Or the results of all $K$ spaces stand side by side, $K d = D$ numbers; the package does
+# this. Or one more matrix makes the rows longer, $y = S + c\,O$ with $O$ $[d, D]$; then rule 1 gives $dc = dy\,O^\top$ and
+# $dO = c^\top dy$.
+#
+# Now $dy$ is the upstream gradient. Rule 5 says: $dc = dy$, and $S$ gets $dy$ too. $S$ has four uses, and by rule 4
+#
+# $$ dS = dy + dzs\, P_W^\top + dkey\, W + dzv\, Q_W^\top $$
+#
+# **A mask** says which keys a query may use: $M_{ij}$ is 1 if query $i$ may use key $j$, else 0. It multiplies each $e^{x}$. In
+# one row, the row's index left away again:
+#
+# $$ a_i = \frac{M_i\, e^{x_i}}{total}, \qquad total = \sum_l M_l\, e^{x_l} $$
+#
+# Take the example from the beginning, with a third behaviour that is masked: its score is ln 2, its value 100. The numbers
+# $e^x$ are 1, 3, 2; the mask (1, 1, 0) makes 1, 3, 0 of them; so the weights are ¼, ¾, 0 and the result is 5, as before.
+#
+# And backward? $M$ is constant. The sum has the derivative $M_j e^{x_j}$ by $x_j$, the numerator $[i = j]\, M_i e^{x_i}$:
+#
+# $$ \frac{\partial a_i}{\partial x_j} = \frac{[i = j]\, M_i e^{x_i}\, total - M_i e^{x_i}\, M_j e^{x_j}}{total^2}
+#    = [i = j]\, a_i - a_i\, a_j $$
+#
+# The same formula as without a mask. **So rule 2 stays as it is, and no line of the backward pass needs $M$.** Where $M_j = 0$,
+# $a_j = 0$, and rule 2 gives $dx_j = 0$ by itself, as it should be: this score changes nothing. In the example $da$ = (8, 4, 100)
+# and $\langle a, da \rangle = 5$, so $dx$ = (¾, −¾, 0).
+#
+# **A row with nothing allowed** would be 0/0. We *define* its weights as 0. They are 0 whatever the scores are, so $dx = 0$ in
+# this row, and rule 2 gives that as well. Such rows are common: if only earlier behaviours may be used, $M_{ij} = [j < i]$, the
+# first behaviour has none.
+# %%
+def masked_softmax(x, M):  # [n,n], [n,n] of 0 and 1 -> [n,n]
+    u = M * np.exp(x)  # (with large scores, subtract the largest allowed one of the row first)
+    total = u.sum(1, keepdims=True)
+    total[total == 0] = 1  # nothing allowed: 0/1 in place of 0/0
+    return u / total
+
+
+example_a = masked_softmax(np.log([[1.0, 3, 2]]), np.array([[1, 1, 0]]))
+example_da = np.array([[8.0, 4, 100]])
+example_dx = example_a * (example_da - (example_a * example_da).sum(1, keepdims=True))
+print("weights", example_a[0], "  dx", example_dx[0])
+assert np.allclose(example_a, [[0.25, 0.75, 0]])
+assert np.allclose(example_dx, [[0.75, -0.75, 0]])
+
+
+# %% [markdown]
+# Now both changes in the whole layer. Two forward lines differ from before: the softmax has a mask, and F9 is new. Two backward
+# lines differ: B9 is new, and `dS` has one more summand.
+# %%
+def residual_forward(S, M, P_W, P_b, W, Q_W, Q_b):  # Q_W is [D,D] here, and Q_b [D]
+    s = np.maximum(S @ P_W + P_b, 0)  # F1, F2
+    key = S @ W.T  # F3
+    v = np.maximum(S @ Q_W + Q_b, 0)  # F4, F5 [n,D]
+    x = s @ key.T  # F6
+    a = masked_softmax(x, M)  # F7, with the mask
+    c = a @ v  # F8 [n,D]
+    y = S + c  # F9
+    return y, (S, P_W, W, Q_W, s, key, v, a)
+
+
+def residual_backward(dy, cache):  # -> by S, P_W, P_b, W, Q_W, Q_b
+    S, P_W, W, Q_W, s, key, v, a = cache
+    dc = dy  # B9, by c
+    da = dc @ v.T  # B8
+    dv = a.T @ dc
+    dx = a * (da - (a * da).sum(1, keepdims=True))  # B7, without the mask
+    ds = dx @ key  # B6
+    dkey = dx.T @ s
+    dzv = dv * (v > 0)  # B5
+    dzs = ds * (s > 0)  # B2
+    dS = dy + dzs @ P_W.T + dkey @ W + dzv @ Q_W.T  # B9, B1, B3, B4: four uses
+    return dS, S.T @ dzs, dzs.sum(0), dkey.T @ S, S.T @ dzv, dzv.sum(0)
+
+
+M = np.tri(n, k=-1)  # [j < i]: query i may use the keys before it; the first row is empty
+V_W = 0.5 * rng.standard_normal((D, D))  # Q_W and Q_b of this layer
+V_b = rng.standard_normal(D)
+dy = rng.standard_normal((n, D))
+y, residual_cache = residual_forward(S, M, P_W, P_b, W, V_W, V_b)
+assert np.array_equal(y[0], S[0])  # nothing allowed: only the residual connection is left
+gradients = residual_backward(dy, residual_cache)
+
+
+def residual_loss(S, P_W, P_b, W, V_W, V_b):
+    y, _ = residual_forward(S, M, P_W, P_b, W, V_W, V_b)
+    return (dy * y).sum()
+
+
+assert scoreboard(("S", gradients[0], S, lambda S: residual_loss(S, P_W, P_b, W, V_W, V_b)))
+assert scoreboard(("P_W", gradients[1], P_W, lambda P_W: residual_loss(S, P_W, P_b, W, V_W, V_b)))
+assert scoreboard(("P_b", gradients[2], P_b, lambda P_b: residual_loss(S, P_W, P_b, W, V_W, V_b)))
+assert scoreboard(("W", gradients[3], W, lambda W: residual_loss(S, P_W, P_b, W, V_W, V_b)))
+assert scoreboard(("Q_W [D,D]", gradients[4], V_W, lambda V_W: residual_loss(S, P_W, P_b, W, V_W, V_b)))
+assert scoreboard(("Q_b [D]", gradients[5], V_b, lambda V_b: residual_loss(S, P_W, P_b, W, V_W, V_b)))
+print("and with the residual connection forgotten on the way back:")
+assert not scoreboard(("S, wrong", gradients[0] - dy, S, lambda S: residual_loss(S, P_W, P_b, W, V_W, V_b)))
 
 
 # %% [markdown]
 # ## How to derive the next one
 #
-# These four rules are enough for any network of products, sums, relus and softmaxes. For a network that is not this one:
+# These five rules are enough for any network of products, sums, relus and softmaxes. For a network that is not this one:
 #
 # 1. Write the forward pass so that each line does one thing and names its result.
 # 2. For every name, mark the lines that **use** it. Each use gives one summand of its gradient.
 # 3. Go through the lines from the last to the first. Write the line in index notation, ask in which entries of the result an
 #    input stands, and with which slope. Sum over those entries.
 # 4. A constant needs no gradient. If it is added, the other summand gets the gradient unchanged; if it is multiplied with, the
-#    other factor's gradient is multiplied with it.
+#    other factor's gradient is multiplied with it. An entry that is always 0, whatever the inputs are, passes nothing back.
+# 5. Check each line before you go on: by its shape, for $dZ$ has the shape of $Z$, and by numbers.
 #
-# A small example: if a fixed number $t_{ij}$ is added to each score, $x = s\,key^\top + t$, then F6 has one more summand, a
-# constant. No backward line changes. If the scores are divided by $\sqrt d$, then $ds$ and $dkey$ are divided by it too.
+# Two small examples. First, let a fixed number $b_{ij}$ be added to each score, so F6 is $x = s\,key^\top + b$. Rule 5: the
+# product gets $dx$ unchanged, and $b$ is a constant. No backward line changes. Second, let the scores be divided by $\sqrt d$, so
+# F6 is $x = s\,key^\top / \sqrt d$. The constant factor $1/\sqrt d$ stays beside $dx$: $ds = dx\; key / \sqrt d$ and
+# $dkey = dx^\top s / \sqrt d$.
 #
 # ## Less memory: no weights kept
 #
-# $a$ and $x$ have $n^2$ numbers. For $n = 1000$ in 8 spaces these are 8 million, where $S$ has 128,000. We do not need to
-# keep them. In row $i$ (where $a_i$, $dc_i$, $c_i$, $v_j$ are rows)
+# *(You may skip this section and the next on a first reading. The bug hunt at the end needs this one.)*
+#
+# $a$ and $x$ have $n^2$ numbers. For $n = 1000$ in 8 spaces these are 8 million, where $S$, with the paper's $D = 128$, has
+# 128,000. We do not need to keep them. In row $i$ (where $a_i$, $dc_i$, $c_i$, $v_j$ are rows)
 #
 # $$ \langle a_i, da_i\rangle = \sum_j a_{ij} \langle dc_i, v_j\rangle = \Big\langle dc_i, \sum_j a_{ij} v_j \Big\rangle
 #    = \langle dc_i, c_i\rangle $$
 #
 # So the mean of rule 2 needs no weights. A row of weights can be made again from `s` and `key` when it is needed. The price is
-# one more product and one more exponential for each pair. (The compiled step does so for histories above 128 behaviours.)
+# one more product and one more exponential for each pair. (The package's fast training code does so for histories above 128
+# behaviours.)
 # %%
 def attend_backward_lean(dc, c, s, key, v):  # [n,d] five times -> [n,d] three times
     ds, dkey, dv = np.zeros_like(s), np.zeros_like(key), np.zeros_like(v)
@@ -366,7 +495,9 @@ assert relative_error(dv_lean, dv) < 1e-13
 # gradient of $S$ adds up over the spaces, by rule 4. The histories do not meet either: history $b$ has the rows `offsets[b]` to
 # `offsets[b+1] - 1`, and the gradients of the parameters add up over the histories. The second of our four histories is empty.
 #
-# `attention_backward` returns $dS$ in two parts: `dx`, as the one who asks, and `dm`, as those who are asked (key and value).
+# The package's function can also be given other rows for the queries than for keys and values (lesson 12). So it takes $S$
+# twice, and calls it `x` where it makes queries and `m` (memory) where it makes keys and values. It returns $dS$ in two parts:
+# its `dx` is $S$ as query, and its `dm` is $S$ as key and as value. (This `dx` has nothing to do with our scores $x$.)
 # %%
 def one_space_backward(dc, S, P_W, P_b, W, Q_W, Q_b):  # our lines from above, put together
     s = np.maximum(S @ P_W + P_b, 0)
@@ -417,43 +548,48 @@ print("attention_backward of the package: all seven gradients agree with ours")
 # %% [markdown]
 # ## The picture
 #
-# The boxes are the forward pass, from left to right. The red arrows are the backward pass, from right to left; each carries the
-# gradient that is written on it.
+# The grey arrows are the forward pass, from left to right. The red arrows are the backward pass, from right to left; each carries
+# the gradient that is written on it.
 # %%
 BOXES = {
     "S": (0, 1, 0.32, "S\n[n,D]"),
-    "s": (2.4, 2, 0.66, "s = relu(S P + b)\n[n,d]"),
-    "key": (2.4, 1, 0.5, "key = S Wᵀ\n[n,d]"),
-    "v": (2.4, 0, 0.66, "v = relu(S Q + b)\n[n,d]"),
-    "x": (4.9, 1.5, 0.45, "x = s keyᵀ\n[n,n]"),
-    "a": (7.7, 1.5, 0.6, "a = softmax(x)\n[n,n]"),
-    "c": (9.9, 1, 0.35, "c = a v\n[n,d]"),
+    "s": (2.6, 2, 0.92, "s = relu(S P_W + P_b)\n[n,d]"),
+    "key": (2.6, 1, 0.5, "key = S Wᵀ\n[n,d]"),
+    "v": (2.6, 0, 0.95, "v = relu(S Q_W + Q_b)\n[n,d]"),
+    "x": (5.3, 1.5, 0.45, "x = s keyᵀ\n[n,n]"),
+    "a": (8.1, 1.5, 0.6, "a = softmax(x)\n[n,n]"),
+    "c": (10.3, 1, 0.35, "c = a v\n[n,d]"),
 }
-ARROWS = {
-    "S s": "(ds ∘ [s>0]) Pᵀ",
-    "S key": "dkey W",
-    "S v": "(dv ∘ [v>0]) Qᵀ",
-    "s x": "ds = dx key",
-    "key x": "dkey = dxᵀ s",
-    "x a": "dx = a ∘ (da − ⟨a, da⟩)",
-    "a c": "da = dc vᵀ",
-    "v c": "dv = aᵀ dc",
+ARROWS = {  # what the red arrow carries; where these words stand
+    "S s": ("(ds ∘ [s>0]) P_Wᵀ", "left", 1.1, 1.4),
+    "S key": ("dkey W", "center", 1.2, 0.84),
+    "S v": ("(dv ∘ [v>0]) Q_Wᵀ", "right", 0.78, 0.43),
+    "s x": ("ds = dx key", "right", 4.05, 1.62),
+    "key x": ("dkey = dxᵀ s", "left", 4.1, 1.13),
+    "x a": ("dx = a ∘ (da − ⟨a, da⟩)", "center", 6.62, 1.32),
+    "a c": ("da = dc vᵀ", "right", 9.2, 1.14),
+    "v c": ("dv = aᵀ dc", "left", 7.0, 0.36),
 }
-white = dict(fc="white", ec="none", pad=1)
 blue = dict(boxstyle="round,pad=0.4", fc="#e8f0fa", ec="C0")
-with figure("09_self_attention", size=(12, 4)) as (fig, ax):
-    for arrow, words in ARROWS.items():
+there = dict(arrowstyle="-|>", color="0.6", lw=1.5, shrinkA=0, shrinkB=0)  # forward
+back = dict(arrowstyle="-|>", color="C3", lw=1.5, shrinkA=0, shrinkB=0)
+GAP = 0.05  # half the distance of the two arrows between the same boxes
+with figure("09_self_attention", size=(13, 4.4)) as (fig, ax):
+    for arrow, (words, side, x, y) in ARROWS.items():
         start, end = arrow.split()
         x0, y0, left, _ = BOXES[start]
         x1, y1, right, _ = BOXES[end]
-        style = dict(arrowstyle="-|>", color="C3", lw=1.5, shrinkA=0, shrinkB=0)
-        ax.annotate("", (x0 + left, y0), (x1 - right, y1), arrowprops=style)
-        ax.text((x0 + left + x1 - right) / 2, (y0 + y1) / 2, words, color="C3", ha="center", va="center", bbox=white)
+        across = np.array([y0 - y1, x1 - x0])  # at a right angle to the arrow, upwards
+        across = GAP * across / np.hypot(*across)
+        tail, head = np.array([x0 + left, y0]), np.array([x1 - right, y1])
+        ax.annotate("", head + across, tail + across, arrowprops=there)
+        ax.annotate("", tail - across, head - across, arrowprops=back)
+        ax.text(x, y, words, color="C3", ha=side, va="center")
     for x0, y0, _, words in BOXES.values():
         ax.text(x0, y0, words, ha="center", va="center", bbox=blue)
-    ax.annotate("", (10.25, 1), (10.9, 1), arrowprops=dict(arrowstyle="-|>", color="C3", lw=1.5))
-    ax.text(10.95, 1, "dc", color="C3", va="center")
-    ax.set(xlim=(-0.6, 11.3), ylim=(-0.35, 2.5), title="dc comes in at the right; the three arrows into S add up to dS")
+    ax.annotate("", (10.65, 1 - GAP), (11.3, 1 - GAP), arrowprops=back)
+    ax.text(11.35, 1 - GAP, "dc", color="C3", va="center")
+    ax.set(xlim=(-0.6, 11.7), ylim=(-0.35, 2.5), title="dc comes in at the right; the three arrows into S add up to dS")
     ax.axis("off")
 
 # %% [markdown]

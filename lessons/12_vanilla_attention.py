@@ -11,12 +11,14 @@
 # You know all the parts from lesson 09. New is who asks: not the history itself, but $q$ targets, and they **share one
 # history**. This lesson shows what sharing does to the gradients.
 #
-# **Conventions.** $dZ$ is $\partial L/\partial Z$: it has the shape of $Z$, and $dZ_{ij}$ says how fast the loss $L$ grows with
-# the one number $Z_{ij}$. We make a loss of our own, $L = \sum_{tp} dc_{tp}\, c_{tp}$, with random numbers $dc$ (the upstream
-# gradient): its derivative by $c$ is $dc$. Random, because with ones some wrong gradients would pass (lesson 02). $A \circ B$
-# multiplies entry by entry, $\langle a, b \rangle = \sum_j a_j b_j$, and $[y > 0]$ is 1 where it holds and else 0.
-# `relative_error(A, B)` is the largest difference divided by the largest entry. `scoreboard` takes rows (name, our gradient,
-# array, rest of the computation as a function of that array), and compares with numeric derivatives.
+# **The conventions** are those of lesson 09:
+#
+# * $dZ$ is $\partial L/\partial Z$: it has the shape of $Z$, and $dZ_{ij}$ says how fast the loss $L$ grows with $Z_{ij}$.
+# * Our loss is $L = \sum_{tp} dc_{tp}\, c_{tp}$, with random numbers $dc$, the upstream gradient: its derivative by $c$ is $dc$.
+# * F1 to F8 are the lines of the forward pass. B8 is the way back through F8.
+# * $A \circ B$ multiplies entry by entry, $\langle a, b \rangle = \sum_j a_j b_j$, and $[y > 0]$ is 1 where it holds and else 0.
+# * `relative_error` is the largest difference divided by the largest entry. `scoreboard` takes rows (name, our gradient, array,
+#   rest of the computation as a function of that array), moves each entry of the array in place, and compares.
 
 # %%
 import numpy as np
@@ -53,21 +55,22 @@ assert np.allclose(dvalues, [1.25, 1.75])
 # $$ s_k = F_{P_k}(h_t) \qquad c_k = \mathrm{softmax}(s_k W_k C^\top)\, F_{Q_k}(C) \qquad
 #    (7)\quad e_t^u = F_{vanilla}(\mathrm{concat}_k\, c_k) $$
 #
-# $h_t$ $[D]$ is the target in the common space, $F_\theta$ is the perceptron $\mathrm{relu}(x\,\theta_W + \theta_b)$. The
-# letters $P, W, Q$ are those of self-attention, but the parameters are other ones. $F_{vanilla}$ is the block of lesson 11. We
-# take one space, of width $d$, and leave $k$ away.
+# $h_t$ $[D]$ is target $t$ after $F_M$, as $S_i$ is a behaviour (lesson 05). $F_\theta$ is the perceptron
+# $\mathrm{relu}(x\,\theta_W + \theta_b)$. The letters $P, W, Q$ are those of self-attention, but the parameters are other ones.
+# $F_{vanilla}$ is the block of lesson 11. Its result $e_t^u$ is the vector of user $u$ as target $t$ sees them; we write $e_t$.
+# We take one space, of width $d$, and leave $k$ away.
 #
 # The slow version, for one target:
 # %%
 def vanilla_slow(h_t, C, P_W, P_b, W, Q_W, Q_b):  # [D], [n,D], [D,d], [d], [d,D], [D,d], [d] -> [d]
     n, d = len(C), len(P_b)
     s = np.maximum(h_t @ P_W + P_b, 0)
-    e = np.zeros(n)
+    powers = np.zeros(n)
     for j in range(n):
-        e[j] = np.exp(s @ W @ C[j])
+        powers[j] = np.exp(s @ W @ C[j])
     c = np.zeros(d)
     for j in range(n):
-        c += e[j] / e.sum() * np.maximum(C[j] @ Q_W + Q_b, 0)
+        c += powers[j] / powers.sum() * np.maximum(C[j] @ Q_W + Q_b, 0)
     return c  # an empty history: a sum over nothing, zeros
 
 
@@ -177,12 +180,12 @@ assert scoreboard(("s", ds, s, from_s), ("key", dkey, key, from_key))
 # The rules are those of lesson 09. A relu passes on what belongs to a positive number: $dzv = dv \circ [v > 0]$. A product
 # $Y = A B$ gives $dA = dY B^\top$ and $dB = A^\top dY$. A bias is used in every row, so it gets the sum over the rows. And
 # $key_{jp} = \sum_m C_{jm}\, W_{pm}$ gives $dW_{pm} = \sum_j dkey_{jp}\, C_{jm}$, that is $dW = dkey^\top C$. $C$ has two
-# uses, as key and as value. $h$ has one: it asks. (In lesson 09 both were $S$, and so $dS$ was a sum of three.) Each row of
-# $dh$ is the target's own, for $dzs$ is.
+# uses, as key and as value. $h$ has one: it asks. (In lesson 09 both were $S$, and so the attention's $dS$ was a sum of three:
+# query, key, value. The residual connection there was a fourth use.) Each row of $dh$ is the target's own, for $dzs$ is.
 #
 # $$ dC = dkey\; W + dzv\; Q_W^\top \qquad\qquad dh = dzs\; P_W^\top $$
 # %%
-def whole(_):  # the scoreboard moves one of the arrays that are read here
+def loss_of(h, C, P_W, P_b, W, Q_W, Q_b):  # the whole computation
     total = 0
     for t in range(q):
         total += dc[t] @ vanilla_slow(h[t], C, P_W, P_b, W, Q_W, Q_b)
@@ -198,11 +201,13 @@ dP_W = h.T @ dzs  # B1
 dP_b = dzs.sum(0)  # B1
 dC = dkey @ W + dzv @ Q_W.T  # B3 and B4
 dh = dzs @ P_W.T  # B1
-assert scoreboard(("Q_W", dQ_W, Q_W, whole), ("Q_b", dQ_b, Q_b, whole))
-assert scoreboard(("W", dW, W, whole))
-assert scoreboard(("P_W", dP_W, P_W, whole), ("P_b", dP_b, P_b, whole))
-assert scoreboard(("C", dC, C, whole))
-assert scoreboard(("h", dh, h, whole))
+assert scoreboard(("Q_W", dQ_W, Q_W, lambda Q_W: loss_of(h, C, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("Q_b", dQ_b, Q_b, lambda Q_b: loss_of(h, C, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("W", dW, W, lambda W: loss_of(h, C, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("P_W", dP_W, P_W, lambda P_W: loss_of(h, C, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("P_b", dP_b, P_b, lambda P_b: loss_of(h, C, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("C", dC, C, lambda C: loss_of(h, C, P_W, P_b, W, Q_W, Q_b)))
+assert scoreboard(("h", dh, h, lambda h: loss_of(h, C, P_W, P_b, W, Q_W, Q_b)))
 
 # %% [markdown]
 # ## The sum over the targets is a matrix product
@@ -219,58 +224,61 @@ assert relative_error(ds, dx @ key) < 1e-13
 assert relative_error(dkey, dx.T @ s) < 1e-13
 
 # %% [markdown]
-# Sharing also saves work. The self-attention of a history, its keys and its values are computed once, however many targets
-# ask. And the gradient is the same as if every target had its own copy of the history: to try it, we copy $C$ for each target,
-# go back alone, and add up.
-# %%
-copies = np.zeros_like(C)
-for t in range(q):
-    one = slice(t, t + 1)
-    C_own, cache = attention_forward(h[one], C, P_W, P_b, W[None], Q_W, Q_b, np.array([0, 1]), np.array([0, n]))
-    assert np.allclose(C_own, c[one])
-    _, dC_own, *_ = attention_backward(dc[one], cache)
-    copies += dC_own
-assert relative_error(copies, dC) < 1e-13
-
-# %% [markdown]
 # ## The package: `attention_forward(h, C, …, target_offsets, offsets)`
 #
-# The targets of history $b$ are the rows `target_offsets[b]` to `target_offsets[b+1] - 1` of $h$; its behaviours the rows
-# `offsets[b]` to `offsets[b+1] - 1` of $C$. The second history is empty. Its two targets get zeros: a sum over nothing. No
-# gradient comes back from there. $F_{vanilla}(0)$ is then the user vector, the same for both.
+# It takes all histories of a batch at once, with all spaces. The targets of history $b$ are the rows `target_offsets[b]` to
+# `target_offsets[b+1] - 1` of $h$; its behaviours are the rows `offsets[b]` to `offsets[b+1] - 1` of $C$.
+#
+# First our history alone: one space, so `W` is $[1, d, D]$. We call the layer once for each target, so that each has the
+# history for itself, and add up the gradients of $C$. The sum is our $dC$. **Sharing changes no gradient. It saves work**: keys
+# and values, and the self-attention before them, are computed once, however many targets ask.
+# %%
+summed = np.zeros_like(C)
+for t in range(q):
+    row = slice(t, t + 1)  # this target only
+    c_own, cache = attention_forward(h[row], C, P_W, P_b, W[None], Q_W, Q_b, np.array([0, 1]), np.array([0, n]))
+    assert np.allclose(c_own, c[row])
+    _, dC_own, *_ = attention_backward(dc[row], cache)
+    summed += dC_own
+assert relative_error(summed, dC) < 1e-13
+
+# %% [markdown]
+# Now three histories in two spaces. Their arrays have a 3 at the end of the name; those of above stay as they are. The second
+# history is empty. Its two targets get zeros: a sum over nothing. No gradient comes back from there. And $F_{vanilla}(0)$ is
+# their $e_t$, the same for both.
 # %%
 K = 2
-D = K * d
+D3 = K * d
 target_offsets = np.array([0, 3, 5, 6])
 offsets = np.array([0, 5, 5, 7])
-h, C = rng.standard_normal((6, D)), rng.standard_normal((7, D))
-P_W, Q_W = rng.standard_normal((2, D, D))
-P_b, Q_b = rng.standard_normal((2, D))
-W = 0.5 * rng.standard_normal((K, d, D))
-c, cache = attention_forward(h, C, P_W, P_b, W, Q_W, Q_b, target_offsets, offsets)
+h3, C3 = rng.standard_normal((6, D3)), rng.standard_normal((7, D3))
+dc3 = rng.standard_normal((6, D3))
+P3_W, Q3_W = rng.standard_normal((2, D3, D3))
+P3_b, Q3_b = rng.standard_normal((2, D3))
+W3 = 0.5 * rng.standard_normal((K, d, D3))
+c3, cache3 = attention_forward(h3, C3, P3_W, P3_b, W3, Q3_W, Q3_b, target_offsets, offsets)
 for b in range(3):
-    history = C[offsets[b] : offsets[b + 1]]
+    history = C3[offsets[b] : offsets[b + 1]]
     for t in range(target_offsets[b], target_offsets[b + 1]):
         for k in range(K):
             cols = slice(k * d, (k + 1) * d)
-            slow = vanilla_slow(h[t], history, P_W[:, cols], P_b[cols], W[k], Q_W[:, cols], Q_b[cols])
-            assert np.allclose(c[t, cols], slow)
+            slow = vanilla_slow(h3[t], history, P3_W[:, cols], P3_b[cols], W3[k], Q3_W[:, cols], Q3_b[cols])
+            assert np.allclose(c3[t, cols], slow)
 
-r = rng.standard_normal(c.shape)
-dh, dC, *_ = attention_backward(r, cache)
-
-
-def packed(_):
-    c, _ = attention_forward(h, C, P_W, P_b, W, Q_W, Q_b, target_offsets, offsets)
-    return (r * c).sum()
+dh3, dC3, *_ = attention_backward(dc3, cache3)
 
 
-assert scoreboard(("h, packed", dh, h, packed), ("C, packed", dC, C, packed))
+def packed(h3, C3):
+    c3, _ = attention_forward(h3, C3, P3_W, P3_b, W3, Q3_W, Q3_b, target_offsets, offsets)
+    return (dc3 * c3).sum()
 
-W1, W2 = 0.5 * rng.standard_normal((2, D, D))
-b1, b2, gain, bias = 0.5 * rng.standard_normal((4, D))
-e, _ = feed_forward_forward(c, W1, b1, W2, b2, gain, bias)  # (7)
-assert (c[3:5] == 0).all() and (dh[3:5] == 0).all() and (e[3] == e[4]).all()
+
+assert scoreboard(("h, packed", dh3, h3, lambda h3: packed(h3, C3)), ("C, packed", dC3, C3, lambda C3: packed(h3, C3)))
+
+W1, W2 = 0.5 * rng.standard_normal((2, D3, D3))
+b1, b2, gain, bias = 0.5 * rng.standard_normal((4, D3))
+e3, _ = feed_forward_forward(c3, W1, b1, W2, b2, gain, bias)  # (7)
+assert (c3[3:5] == 0).all() and (dh3[3:5] == 0).all() and (e3[3] == e3[4]).all()
 
 
 # %% [markdown]
@@ -280,22 +288,27 @@ assert (c[3:5] == 0).all() and (dh[3:5] == 0).all() and (e[3] == e[4]).all()
 # multiplied with the answer. Take $F_{vanilla}$ away for a moment, so $f_t = h_t \cdot c_t$ and $L = \sum_t f_t$. Then
 # $dc = h$, and $dh$ is the sum of what the attention sends back and of the other factor, $c$.
 # %%
-def ranked(_):
-    c, _ = attention_forward(h, C, P_W, P_b, W, Q_W, Q_b, target_offsets, offsets)
-    return (h * c).sum()
+def ranked(h3):  # h asks, and is a factor
+    c3, _ = attention_forward(h3, C3, P3_W, P3_b, W3, Q3_W, Q3_b, target_offsets, offsets)
+    return (h3 * c3).sum()
 
 
-as_query, *_ = attention_backward(h, cache)
-as_factor = c
-assert scoreboard(("h, both", as_query + as_factor, h, ranked))
+dc_ranked = h3
+as_query, *_ = attention_backward(dc_ranked, cache3)
+as_factor = c3
+assert scoreboard(("h, both", as_query + as_factor, h3, ranked))
 
 # %% [markdown]
 # ## The picture
 #
-# Made-up vectors that one can read: the four numbers of a behaviour say shoes, book, recent, old. Space 0 compares the kind of
-# object, space 1 looks for recent behaviours. Left: the same history, two targets, and their weights. In space 0 the targets
-# look at different behaviours, in space 1 at the same. Right: the length of $dv_j$ in space 0, for two upstream gradients
-# $dc_t$ that are equal and of length 1: the shares of both targets, one on top of the other.
+# Made-up vectors that one can read: the four numbers of a behaviour say shoes, book, recent, old. $P_W$ and $Q_W$ are identity
+# matrices, so space 0 has the columns shoes and book of queries and values, and space 1 has recent and old. $W$ lets space 0
+# compare the kind of object; space 1 looks for recent behaviours.
+#
+# Left: the same history, two targets, and their weights. In space 0 the targets look at different behaviours, in space 1 at the
+# same. Right: space 0, backward, for two upstream gradients $dc_t$ that are equal and of length 1. Then
+# $dv_j = \sum_t a_{tj}\, dc_t$ is the sum of the weights in column $j$, times this one row. So its length is that sum: the
+# shares of both targets, one on top of the other.
 # %%
 names = ["shoes", "book", "shoes", "cup", "book", "cup", "shoes", "book"]
 told = np.array([[name == "shoes", name == "book", j / 7, 1 - j / 7] for j, name in enumerate(names)])
@@ -305,8 +318,8 @@ compare_days = 2.5 * np.eye(2, 4, k=2)
 both_spaces = np.stack([compare_kinds, compare_days])
 two_targets, eight_behaviours = np.array([0, 2]), np.array([0, 8])
 zero = np.zeros(4)
-_, picture = attention_forward(asks, told, np.eye(4), zero, both_spaces, np.eye(4), zero, two_targets, eight_behaviours)
-looks = attention_weights(picture)[0]  # [K, q, n]
+_, told_cache = attention_forward(asks, told, np.eye(4), zero, both_spaces, np.eye(4), zero, two_targets, eight_behaviours)
+looks = attention_weights(told_cache)[0]  # [K, q, n]
 with figure("12_vanilla_attention", columns=2, size=(12, 3.9)) as (fig, axes):
     table = looks.reshape(4, 8)
     axes[0].imshow(table, cmap="Blues", vmin=0, vmax=0.5, aspect="auto")
@@ -318,7 +331,9 @@ with figure("12_vanilla_attention", columns=2, size=(12, 3.9)) as (fig, axes):
     axes[0].spines[:].set_visible(False)
     axes[1].bar(range(8), looks[0, 0], label="from target shoes")
     axes[1].bar(range(8), looks[0, 1], bottom=looks[0, 0], label="from target book")
-    axes[1].set(title="space 0, backward: the shares of both targets add up", ylabel="length of dv", ylim=(0, 0.45))
+    axes[1].set(
+        title="space 0, backward: the shares of both targets add up", ylabel="length of dv = sum of the weights", ylim=(0, 0.45)
+    )
     axes[1].set(xlabel="behaviours, oldest first", xticks=range(8), xticklabels=names)
     axes[1].legend(ncols=2, loc="upper center")
 
@@ -333,8 +348,8 @@ assert relative_error(overwritten, dv) > 0.1
 
 
 def softmax_down(x):  # 2. softmax over the targets: the weights of a target change with the other targets
-    e = np.exp(x)
-    return e / e.sum(0)
+    powers = np.exp(x)
+    return powers / powers.sum(0)
 
 
 alone, beside_others = softmax_down(x[:1])[0], softmax_down(x)[0]

@@ -8,7 +8,7 @@
 # order, and **what is used more than once**. That is where it is easy to make a mistake.
 #
 # **Conventions.** $dZ$ is $\partial L/\partial Z$, where $L$ is the loss, one number: it has the shape of $Z$, and $dZ_{ij}$
-# says how fast $L$ grows with the one number $Z_{ij}$. In the lessons before, $L$ was made up, with a random upstream
+# says how fast $L$ grows with the one number $Z_{ij}$. In most lessons before, $L$ was made up, with a random upstream
 # gradient. Here it is the real loss (8), so nothing has to be made up. $A \circ B$ multiplies entry by entry;
 # $\langle a, b\rangle$ is the sum of $a \circ b$. `relative_error(A, B)` is the largest difference divided by the largest
 # entry. `scoreboard` takes rows (name, our gradient, array, rest of the computation as a function of that array), and compares
@@ -27,7 +27,7 @@ from atrank_np.layers.attention import attention_backward, attention_forward
 from atrank_np.layers.embedding import Rows
 from atrank_np.layers.feedforward import feed_forward_backward, feed_forward_forward
 from atrank_np.layers.ranking import dot_backward, dot_forward, pointwise_backward, pointwise_forward
-from atrank_np.models.common_space import Gradients
+from atrank_np.models.gradients import Gradients
 from atrank_np.models.ranker import ATTENTION, FEED_FORWARD
 from atrank_np.models.variants import Printed
 from atrank_np.optimizer import learning_rate

@@ -344,8 +344,9 @@ print(f"1. own negatives for each: se {apart_se.mean():.4f}; the same ones: {pai
 print(f"2. the best of five equal models: {flattered:.4f} too high")
 difference, se = paired(reference, rows["ATRank, seed 1"][0].each)
 print(f"3. two seeds of one model, in this run: {difference:+.3f} ± {se:.3f}")
-needed = [math.ceil(0.25 * (2 / lead) ** 2) for lead in (0.01, 0.003)]  # a paired difference of one user deviates by some 0.5
-print(f"4. users needed to see a lead of 0.01 or 0.003 at two standard errors: about {needed[0]:,} and {needed[1]:,}")
+deviation = se * math.sqrt(len(reference))  # of one user's difference
+needed = [round((2 * deviation / lead) ** 2, -3) for lead in (0.01, 0.003)]
+print(f"4. users needed to see a lead of 0.01 or 0.003 at two standard errors: about {needed[0]:,.0f} and {needed[1]:,.0f}")
 assert apart_se.mean() > 1.5 * paired_se.mean()
 
 # %% [markdown]

@@ -53,7 +53,8 @@ from _common import figure, scoreboard
 from atrank_np.datasets.catalogue import Bag
 from atrank_np.datasets.packing import bucketize
 from atrank_np.gradcheck import dense, random_batch, relative_error
-from atrank_np.models.common_space import CommonSpace, FeatureColumn, Gradients, GroupSpace
+from atrank_np.models.common_space import CommonSpace, FeatureColumn, GroupSpace
+from atrank_np.models.gradients import Gradients
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 WORDS, SHOPS = ("unknown", "tea", "book", "bike"), ("unknown", "anchor", "bridge")  # the rows of the two shared tables

@@ -513,8 +513,8 @@ assert math.isclose(own_negative, np.log(2)) and together > package_loss + 0.1
 # %% [markdown]
 # ## Your turn
 #
-# Another loss with many negatives, and another sampler: `python -m lessons.exercises check 27` (from the repository's root).
-# The first is gBCE, a point-wise loss that corrects for having few negatives. The second draws from two sources at once. What
-# is $q$ then?
+# `python -m lessons.exercises check 27` (from the repository's root): the sampled softmax of several histories; then two
+# tasks that stand nowhere in this lesson. gBCE is a point-wise loss that corrects for having few negatives. And a sampler
+# draws from two sources at once: what is $q$ then?
 # %%
 print("lesson 27 done: the softmax pushes what stands above; a sample needs log q; the hardest sample is the most exact")

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # a clone finds its own package, installed or not
 
@@ -45,14 +47,19 @@ def figure(name, rows=1, columns=1, size=(7, 4)):
 
 
 def scoreboard(*rows):
-    """Each row is (name, analytic gradient, array x, f), where the number f(x) is the rest of the computation from x on.
+    """Each row is (name, analytic gradient, x, f), where the number f(x) is the rest of the computation from x on.
 
-    Prints how far each analytic gradient is from the numeric derivative, and whether that is within the project's limit
-    (lesson 02); True if all are. x is moved in place and put back, so f may also read it from outside.
+    x is an array, or a plain number. An array is moved in place and put back, so f may also read it from outside.
+    Prints for each row the relative error of the analytic gradient against the numeric one, and whether it is within the
+    project's limit (lesson 02). True if all are.
     """
-    checks = [compare(name, dense(analytic, x.shape), partial(numeric_gradient, f, x)) for name, analytic, x, f in rows]
+    checks = []
+    for name, analytic, x, f in rows:
+        if not isinstance(x, np.ndarray):
+            analytic, x = float(analytic), np.array(x, np.float64)
+        checks.append(compare(name, dense(analytic, x.shape), partial(numeric_gradient, f, x)))
     for check in checks:
-        verdict = "OK" if check.ok else f"WRONG at {list(check.entry)}: {check.cause}"
-        difference = abs(check.analytic - check.numeric)
-        print(f"  {check.name:12} max difference to the numeric derivative {difference:7.1e}   {verdict}")
+        place = f" at {list(check.entry)}" if check.entry else ""
+        verdict = "OK" if check.ok else f"WRONG{place}: {check.cause}"
+        print(f"  {check.name:12} relative error {check.error:7.1e}   {verdict}")
     return all(check.ok for check in checks)

@@ -247,16 +247,6 @@ ROWS = (
         "27",
     ),
     Row(
-        "Adam, Adagrad",
-        "$w \\leftarrow w - lr\\,(m/c_1) / (\\sqrt{s/c_2} + \\epsilon)$, rows without a gradient wait",
-        "optimizer.py::Adaptive.direction optimizer.py::SGD.apply",
-        "",
-        "",
-        "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
-        "test_optimizer.py::test_a_row_without_gradient_waits",
-        "28",
-    ),
-    Row(
         "many machines",
         "$g = \\sum_s g_s$, added in the order of the shards $s$, whoever computed them",
         "mpi.py::Ranks.add",
@@ -297,12 +287,12 @@ ROWS = (
     Row(
         "Adam, Adagrad",
         "$w \\leftarrow (1 - lr\\,\\lambda)\\, w - lr\\, \\hat m / (\\sqrt{\\hat v} + \\epsilon)$, by number",
-        "optimizer.py::Rule optimizer.py::Adaptive.direction",
+        "optimizer.py::Adaptive.direction optimizer.py::Rule",
         "",
         "kernels/optimizer.py::direction",
         "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
-        "test_kernels.py::test_optimizers",
-        "",
+        "test_optimizer.py::test_a_row_without_gradient_waits test_kernels.py::test_optimizers",
+        "28",
     ),
     Row(
         "clipping",
@@ -508,7 +498,7 @@ ERRORS = (
         "It is used twice, and the second gradient replaces the first: F_M serves behaviours and targets, a table may serve "
         "several features, S is query and memory.",
         "Accumulate in one place, and add.",
-        "14 models/common_space.py::Gradients test_model.py::test_a_parameter_used_twice_gets_the_sum",
+        "14 models/gradients.py::Gradients test_model.py::test_a_parameter_used_twice_gets_the_sum",
     ),
     Fault(
         "Only some rows of a table are wrong",

@@ -156,18 +156,18 @@ def test_the_meaning_of_the_parameters(log):
 def test_other_logs_do_not_fit(log, tiny):
     trained = assembled(log)
     assert trained.fits(read_log(tiny))
-    assert not trained.fits(read_log(tiny, ["object", "words"]))
+    assert trained.difference(read_log(tiny, ["object", "words"])) == "groups, features or how they are used"
     for column in ("time", "object", "action"):
         other = read_log(tiny)
         getattr(other, column)[5] += 1
-        assert not trained.fits(other)
+        assert trained.difference(other) == "events"
     for name, values in (("category", 1), ("price", 5.0)):
         other = read_log(tiny)
         other.catalogues["items"].features[name][3] = values
-        assert not trained.fits(other)
+        assert trained.difference(other) == "features of the objects"
     other = read_log(tiny)
     other.catalogues["queries"].features["words"].ids[0] += 1
-    assert not trained.fits(other)
+    assert trained.difference(other) == "features of the objects"
     changes = (lambda log: log.catalogues["queries"].features["words"].offsets, lambda log: log.offsets)
     for column in changes:  # what a bag, and what a user ends with
         other = read_log(tiny)
@@ -175,16 +175,16 @@ def test_other_logs_do_not_fit(log, tiny):
         assert not trained.fits(other)
     other = read_log(tiny)
     other.tables["words"][2] = "x"  # the same numbers for other words
-    assert not trained.fits(other)
+    assert trained.difference(other) == "values of words"
     other = read_log(tiny)
     other.schema = other.schema.choose(targets=["items"])
-    assert not trained.fits(other)
+    assert trained.difference(other) == "groups, features or how they are used"
     other = read_log(tiny)
     other.actions = other.actions[::-1]
-    assert not trained.fits(other)
+    assert trained.difference(other) == "actions"
     other = read_log(tiny)
     other.catalogues["items"].objects[3] = "x"
-    assert not trained.fits(other)
+    assert trained.difference(other) == "objects of items"
 
 
 def test_a_failed_save_keeps_the_old_file(log, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from runs import run_train
 
 from atrank_np import BPRMF, CNN, ATRank, AtrankError, BiLSTM, BiLSTMAttention, DataError, Recommender, datasets, estimators
 from atrank_np.config import MODELS
+from atrank_np.datasets import reading
 from atrank_np.datasets.folder import default_data
 from atrank_np.datasets.reading import read_log
 from atrank_np.runs.checkpoint import load
@@ -27,7 +28,7 @@ def model(log):
 
 
 def test_the_examples():
-    for module in (estimators, datasets):
+    for module in (estimators, datasets, reading):
         found = doctest.testmod(module)
         assert found.attempted and not found.failed
 

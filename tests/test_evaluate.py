@@ -311,9 +311,8 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(trained_run), "--users", "3"])
     other = shutil.copytree(tiny, tmp_path / "other")
     (other / "items.csv").write_text((other / "items.csv").read_text().replace("i4,", "i99,"))
-    with pytest.raises(
-        DataError, match=f"^{other}: not the data that {trained_run} was trained on; name that folder with --data$"
-    ):
+    what = "other objects of items; name that folder with --data"
+    with pytest.raises(DataError, match=f"^{other}: not the data that {trained_run} was trained on, {what}$"):
         evaluate.main([str(trained_run), "--data", str(other)])
 
 

@@ -146,7 +146,8 @@ def test_a_learners_day(tmp_path):
     assert begun.returncode == 1 and "YOUR CODE" in stub and exercise("e07_softmax").TASK.strip() in begun.stdout
     assert stub.startswith('"""') and exercise("e07_softmax").TASK.strip() in stub, "the task stays in the file"
     assert exercise("e07_softmax").TASK.strip() in command("task", "softmax").stdout
-    assert "Write it there" in command("check", "soft").stdout
+    again = command("check", "soft").stdout
+    assert "unchanged so far" in again and "Write it there" in again and exercise("e07_softmax").TASK.strip() not in again
     assert "hint 1 of 2" in command("hint", "07").stdout
     assert "hint 2 of 2" in command("hint", "7").stdout
     assert "hint 2 of 2" in command("hint", "e07_softmax").stdout

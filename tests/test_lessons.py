@@ -4,10 +4,12 @@ import ast
 import re
 import warnings
 
+import numpy as np
 import pytest
 from course import ROOT, run
 
 from lessons import index
+from lessons._common import scoreboard
 from lessons.exercises import exercise, is_transfer, names
 from lessons.exercises.judging import judge
 
@@ -95,6 +97,17 @@ def test_crowded_code_is_found(tmp_path):
     ]
     path.write_text("\n".join([*lines, "TABLE = [1,  2]  # fmt: skip", "sorted(y, key=lambda x: -x)"]))
     assert [line for line, _ in sorted(crowded(path))] == [1, 2, 3, 4, 5]
+
+
+def test_scoreboard(capsys):
+    """It tells the relative error, moves an array in place, and takes plain numbers."""
+    x = np.array([3.0, 4])
+    assert scoreboard(("x", 2 * x, x, lambda _: (x**2).sum()), ("size", 6, 3, lambda size: size**2))
+    assert x.tolist() == [3, 4] and "OK" in capsys.readouterr().out
+    assert not scoreboard(("x", np.array([6.0, 10]), x, lambda x: (x**2).sum()), ("size", 12.0, 3.0, lambda size: size**2))
+    first, second = capsys.readouterr().out.splitlines()
+    assert "relative error 2.0e-01   WRONG at [1]" in first
+    assert "relative error 5.0e-01   WRONG: ratio 2" in second
 
 
 @pytest.mark.parametrize("number", index.LESSONS)

@@ -20,7 +20,8 @@ from atrank_np.gradcheck import (
     toy_problem,
 )
 from atrank_np.layers.embedding import Rows
-from atrank_np.models.common_space import Gradients, bags_of
+from atrank_np.models.common_space import bags_of
+from atrank_np.models.gradients import Gradients
 from atrank_np.parameters import has_unknown, kind
 from atrank_np.randomness import Dropout
 

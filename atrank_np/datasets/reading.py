@@ -43,6 +43,13 @@ def read_log(
     ------
     DataError
         Any fault of the data: the text says the file, the line, what was expected, and what was found.
+
+    Examples
+    --------
+    >>> from atrank_np.datasets.folder import default_data
+    >>> log = read_log(default_data())
+    >>> len(log.users), log.notes[0].partition(";")[0]
+    (2000, 'read events.csv (commas: user, group, action, object, time in whole numbers)')
     """
     folder, columns = arguments.path("folder", folder), check_columns(columns)
     if isinstance(features, str):

@@ -11,7 +11,7 @@ def cache_folder():
     """A folder whose name is a hash of all kernels, or None if nothing can be written anywhere: then nothing is kept.
 
     numba looks only at the file of the cached function itself: a changed kernel in another file would go unseen.
-    It reads the whole list of what is kept of a function, so whoever calls kernels passes types that all programs know.
+    It reads the whole index of a cached function, so kernels must be called with types that every program can import.
     """
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py")))
     part = Path("atrank_np") / hashlib.sha256(sources).hexdigest()[:16]

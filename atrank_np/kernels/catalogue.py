@@ -15,7 +15,7 @@ from .products import product
 from .ranking import score_forward
 from .simd import columns, half, load, size, store, zeros
 
-OBJECTS = 120  # that are scored at a time: their rows stay in the cache
+OBJECTS = 120  # scored at a time, so that their rows stay in the cache
 
 
 class Objects(NamedTuple):

@@ -55,7 +55,7 @@ class GroupParameters(NamedTuple):
 
     F_M_W: Matrix  # [width, D]
     F_M_b: np.ndarray  # [1, D]
-    time: np.ndarray  # [buckets width], or of no length: times and actions are not looked up
+    time: np.ndarray  # [buckets width]; of no length if times and actions have no tables
     action: np.ndarray  # [actions width]
     numbers: list  # [NumberParameters] of the group's numbers
 

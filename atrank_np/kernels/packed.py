@@ -50,7 +50,7 @@ class Packed:
 
 
 class Items(NamedTuple):
-    """A list whose items are like the example, if it has any."""
+    """A list, and an example of its items, which gives their type where the list is empty."""
 
     items: list
     example: object

@@ -11,7 +11,7 @@ from .packed import Matrix
 from .products import add_product, add_product_of_transpose, product
 from .simd import total, zeros
 
-PAIR, SOFTMAX = 1, 2  # losses behind the scores of a history; None: point-wise
+PAIR, SOFTMAX = 1, 2  # losses over all scores of a history; None: point-wise
 
 
 class Deep(NamedTuple):

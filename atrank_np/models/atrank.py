@@ -8,7 +8,8 @@ from ..datasets.packing import Batch
 from ..layers.attention import attention_weights
 from ..parameters import Params, Shapes
 from ..randomness import Dropout
-from .common_space import CommonSpace, Gradients
+from .common_space import CommonSpace
+from .gradients import Gradients
 from .ranker import AttendedCache, Ranker
 
 

@@ -18,7 +18,8 @@ from ..layers.perceptron import LinearCache, linear_backward, linear_forward
 from ..layers.ranking import BroadcastCache, broadcast_user_backward, broadcast_user_forward
 from ..parameters import Params, Shapes
 from ..randomness import Dropout
-from .common_space import CommonSpace, Gradients
+from .common_space import CommonSpace
+from .gradients import Gradients
 from .ranker import AttendedCache, Ranker
 
 LSTM = ("W", "U", "b")

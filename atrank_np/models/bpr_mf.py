@@ -15,7 +15,8 @@ from ..layers.embedding import Gradient, lookup_backward, lookup_forward
 from ..layers.ranking import DotCache, dot_backward, dot_forward
 from ..parameters import Params, Shapes, initialise
 from ..randomness import Dropout
-from .common_space import CommonSpace, FeatureColumn, Gradients, GroupSpace
+from .common_space import CommonSpace, FeatureColumn, GroupSpace
+from .gradients import Gradients
 
 
 class BPRMFCache(NamedTuple):

@@ -5,7 +5,7 @@ so their gradients add up. Every group has its own width, time table and project
 it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,18 +14,16 @@ from ..arrays import Floats, Ints
 from ..datasets.catalogue import Bag
 from ..datasets.packing import Batch, bucketize
 from ..layers.embedding import (
-    Gradient,
-    Rows,
     bag_backward,
     bag_forward,
     lookup_backward,
     lookup_forward,
     number_backward,
     number_forward,
-    sum_rows,
 )
 from ..layers.perceptron import perceptron_backward, perceptron_forward
-from ..parameters import Params, Shapes, has_unknown
+from ..parameters import Params, Shapes
+from .gradients import Gradients
 
 # To add a kind: read it in datasets/numbering.py, embed it in `_feature_forward` and `_feature_backward` below, and give it a
 # part in `object_shapes`, in `kernels.embedding`, and in `groups` and `Named.group` of `kernels.parameters`.
@@ -61,38 +59,6 @@ class SpaceCache(NamedTuple):
     u: Any  # of `behaviour_forward`
     F_M: Any  # of `F_M_forward`
     bias: Ints | None
-
-
-class Gradients:
-    """The one place that accumulates: a parameter used twice gets the SUM of its gradients."""
-
-    def __init__(self) -> None:
-        self.dense: dict[str, Floats] = {}
-        self.rows: dict[str, list[Rows]] = {}
-
-    def add(self, name: str, gradient: Gradient) -> None:
-        if isinstance(gradient, Rows):
-            self.rows.setdefault(name, []).append(gradient)
-        elif name in self.dense:
-            self.dense[name] = self.dense[name] + gradient
-        else:
-            self.dense[name] = gradient
-
-    def add_all(self, prefix: str, names: Iterable[str], gradients: Iterable[Gradient]) -> None:
-        """The gradients of the parameters prefix + name. ValueError if there are more of the one than of the other."""
-        for name, gradient in zip(names, gradients, strict=True):
-            self.add(f"{prefix}{name}", gradient)
-
-    def total(self) -> dict[str, Gradient]:
-        """name -> array or Rows, without the rows of `unknown`, which are never trained."""
-        gradients: dict[str, Gradient] = {**self.dense}
-        for name, parts in self.rows.items():
-            ids = np.concatenate([part.ids for part in parts])
-            values = np.concatenate([part.values for part in parts])
-            if has_unknown(name):
-                ids, values = ids[ids > 0], values[ids > 0]
-            gradients[name] = sum_rows(ids, values)
-        return gradients
 
 
 class CommonSpace:

@@ -14,7 +14,8 @@ from ..layers.feedforward import FeedForwardCache, feed_forward_backward, feed_f
 from ..layers.ranking import deep_backward, deep_forward, dot_backward, dot_forward
 from ..parameters import Params, Shapes, initialise
 from ..randomness import Dropout
-from .common_space import CommonSpace, Gradients
+from .common_space import CommonSpace
+from .gradients import Gradients
 
 ATTENTION = ("P.W", "P.b", "W", "Q.W", "Q.b")
 FEED_FORWARD = ("F.W1", "F.b1", "F.W2", "F.b2", "F.gain", "F.bias")

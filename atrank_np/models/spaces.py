@@ -10,7 +10,8 @@ from ..datasets.packing import Batch
 from ..layers.embedding import lookup_backward, lookup_forward, number_backward, number_forward
 from ..layers.perceptron import linear_backward, linear_forward
 from ..parameters import Params, Shapes
-from .common_space import CommonSpace, Gradients, GroupSpace
+from .common_space import CommonSpace, GroupSpace
+from .gradients import Gradients
 
 
 class NoTime(CommonSpace):

@@ -16,7 +16,8 @@ from ..layers.feedforward import NormCache, layer_norm_backward, layer_norm_forw
 from ..layers.perceptron import PerceptronCache, perceptron_backward, perceptron_forward
 from ..parameters import Params, Shapes
 from .atrank import ATRank
-from .common_space import CommonSpace, Gradients
+from .common_space import CommonSpace
+from .gradients import Gradients
 from .ranker import Cache
 from .spaces import AuthorsSpace, ContinuousTime, LinearProjection, NoTime, RawQuery, TimeConcat
 

@@ -95,8 +95,8 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, Wo
     trained, (source, _, _) = load(run), settings_of(run, data)
     log, world = source.read()
     log = joined(trained, log)
-    if not trained.fits(log):
-        raise DataError(f"{source.data}: not the data that {run} was trained on; name that folder with --data")
+    if what := trained.difference(log):
+        raise DataError(f"{source.data}: not the data that {run} was trained on, other {what}; name that folder with --data")
     return trained, log, world
 
 

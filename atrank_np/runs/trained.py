@@ -87,13 +87,23 @@ class Trained:
 
     def fits(self, log: Log) -> bool:
         """Whether a log is the one that this model was made for: the same schema, vocabularies, features and events."""
-        return (
-            self.schema == log.schema
-            and self.actions == log.actions
-            and all(np.array_equal(c.objects, log.catalogues[g].objects) for g, c in self.catalogues.items())
-            and all(table in log.tables and np.array_equal(names, log.tables[table]) for table, names in self.tables.items())
-            and (self.features, self.events) == (digest_of_features(log), digest_of_events(log))
-        )
+        return self.difference(log) is None
+
+    def difference(self, log: Log) -> str | None:
+        """What of a log is not as in the one that this model was made for, in words; None if it is that log."""
+        if self.schema != log.schema:
+            return "groups, features or how they are used"
+        if self.actions != log.actions:
+            return "actions"
+        for group, catalogue in self.catalogues.items():
+            if not np.array_equal(catalogue.objects, log.catalogues[group].objects):
+                return f"objects of {group}"
+        for table, names in self.tables.items():
+            if table not in log.tables or not np.array_equal(names, log.tables[table]):
+                return f"values of {table}"
+        if self.features != digest_of_features(log):
+            return "features of the objects"
+        return None if self.events == digest_of_events(log) else "events"
 
     def backend(self, **settings: Any) -> Backend:
         """A backend with these parameters. settings: fields of Config that differ from those of the training.

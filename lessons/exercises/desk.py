@@ -118,13 +118,20 @@ def check(which):
     return all([check_one(name) for name in chosen(which)])
 
 
-def check_one(name):
-    """-> whether it is passed. The first time it begins the answer file and tells the task."""
+def check_one(name, tell=False):
+    """-> whether it is passed. The first time it begins the answer file and tells the task.
+
+    tell: it tells the task of an older file too, if nothing is written yet.
+    """
     told, path = exercise(name), answer_file(name)
     if not path.exists():
         begin(name)
+        tell = True
     if path.read_text(encoding="utf-8") == start(name):
-        task(name)
+        if tell:
+            task(name)
+        else:
+            print(f"== {title(name)}\n{shown(path)} is unchanged so far; the task stands at its top.")
         print("Write it there, save the file, and check again.\n")
         note(name, passed=False)
         return False

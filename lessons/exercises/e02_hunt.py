@@ -7,8 +7,9 @@ TITLE = "bug hunt: the cosine of rows with a direction"
 TASK = """
 The layer measures how well each row of x points in the direction of w: y_n = <x_n, w> / (|x_n| |w|). One line of the backward
 pass is wrong. Do not look for it by reading: let numbers find it. For each named number, write the rest of the computation
-from it on as a function, and give both to the scoreboard of lesson 02. The first result that is wrong stands behind the wrong
-line. Mend it. A start, for Python in the repository's root:
+from it on as a function of it, and give its gradient and this function to the scoreboard of lesson 02 (from lessons._common
+import scoreboard). Go through the lines in their order, from B5 down to B1. The line that makes the first wrong gradient is the
+wrong one. Mend it. A start, for Python in the repository's root:
     import numpy as np
     from atrank_np.gradcheck import check_layer
     from lessons.answers.e02_hunt import cosine_backward, cosine_forward
@@ -47,12 +48,13 @@ def cosine_backward(dy, cache):  # [N] -> [N,D], [D]
 '''
 HINTS = (
     "Compare dx and dw with numeric gradients. One of them is right, so every line that it needs is right. Which lines are left?",
-    "dsize is right too. What is the derivative of a root √(w·w) by w? Write it as the root of a number q = w·w: two steps.",
+    "dsize is right too. What is the derivative of size = √(w·w) by w? Take two steps: q = w·w, then size = √q.",
 )
 EXPLAIN = """
-Why it is so: dsize/dq = 1/(2 size) and dq/dw = 2w, so the two 2 cancel and w / size stays. On the way through the lengths of
-x the same two steps are written as two lines, each with its 2, which makes the wrong line look right beside them. Naming
-every number, and checking every one, is what finds such a fault; reading does not.
+Why it is so: call q = w·w, so size = √q. The slope of size by q is 1/(2 size), and the slope of q by w is 2w. In their product
+the two 2 cancel, and w / size is left. On the way through the lengths of x the same two steps are two lines, each with its 2.
+That makes the wrong line look right beside them. Naming every number, and checking every one, finds such a fault; reading does
+not.
 """
 
 

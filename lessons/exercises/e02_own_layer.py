@@ -23,9 +23,10 @@ def gate_backward(dy, x, beta):  # [N,D], [N,D], number -> [N,D], number
     ...
 """
 HINTS = (
-    "Steps: z = beta x, p = log(1 + e^z), t = tanh(p), y = x t. Back: dt = dy x; dp from dt, with the derivative 1 - t² of "
-    "tanh; dz from dp, with the derivative σ(z) of p by z. x has a use in z and a use in y. beta is used by every entry.",
-    "dz = dy * x * (1 - t**2) / (1 + np.exp(-z)). Then dx = dy * t + dz * beta and dbeta = (dz * x).sum().",
+    "Three functions stand one inside the other: a product, a log of an exponential, a tanh. Give each inner one a name, so that "
+    "y is a product of two named numbers. At which two places does x stand? How many entries use beta?",
+    "Steps: z = beta x, p = log(1 + e^z), t = tanh(p), y = x t. Back: dt = dy x; dp = dt (1 - t²), the slope of tanh; dz = dp "
+    "σ(z), the slope of p by z. x has a use in z and a use in y: dx = dy t + dz beta. dbeta is a sum over all entries.",
 )
 EXPLAIN = """
 Why it is so: x is used twice, so two terms add up; beta is used N · D times, so its gradient is a sum over all entries, one
@@ -50,11 +51,11 @@ def check(answer, rng):
             dx,
             numeric_gradient(f, x),
             {
-                "x stands in two places: the factor x of y = x t is missing": dz * beta,
+                "x stands in two places: the factor x beside tanh(p) is missing": dz * beta,
                 "x stands in two places: the way through p is missing": r * t,
-                "z = beta x, so what comes back to x has the factor beta": r * t + dz,
+                "what comes back to x through beta x has the factor beta": r * t + dz,
                 "the derivative of tanh is 1 - tanh²": r * t + r * x * (1 - t) * slope * beta,
-                "the derivative of log(1 + e^z) by z is missing": r * t + r * x * (1 - t**2) * beta,
+                "the derivative of p by beta x is missing": r * t + r * x * (1 - t**2) * beta,
             },
         )
         yield Case(
@@ -63,6 +64,6 @@ def check(answer, rng):
             numeric_gradient(f, scale),
             {
                 "beta is used by every entry: the sum, not the mean": (dz * x).mean(),
-                "the factor x of z = beta x is missing": dz.sum(),
+                "the derivative of beta x by beta is x: this factor is missing": dz.sum(),
             },
         )

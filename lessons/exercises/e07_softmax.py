@@ -5,13 +5,13 @@ from lessons.exercises import Case
 TITLE = "softmax: the backward pass"
 TASK = """
 Write softmax_backward(da, a) (about 2 lines), from memory: the lesson closed, a pencil at hand.
-    a   [n,m]  the output of the forward pass: every row is a softmax
-    da  [n,m]  the derivative of the loss by a
-    returns dx [n,m], the derivative of the loss by the scores x
-Do not form any m × m matrix (though no check can see it): two products and one sum along a row are enough.
+    a   [rows,n]  the output of the forward pass: every row is a softmax
+    da  [rows,n]  the derivative of the loss by a
+    returns dx [rows,n], the derivative of the loss by the scores x
+Do not form any n × n matrix (though no check can see it): two products and one sum along a row are enough.
 """
 STUB = """\
-def softmax_backward(da, a):  # [n,m], [n,m] -> [n,m]
+def softmax_backward(da, a):  # [rows,n], [rows,n] -> [rows,n]
     # YOUR CODE (about 2 lines)
     ...
 """
@@ -38,6 +38,8 @@ def check(answer, rng):
         causes = {
             "the second term is missing: the denominator holds every score of the row": a * r,
             "the sum lacks the weights: it is Σ a da, not Σ da": a * (r - r.sum(1, keepdims=True)),
+            "the mean is not weighted: it is Σ a da, not the plain mean of da": a * (r - r.mean(1, keepdims=True)),
+            "the factor a stands before both terms: a (da - Σ a da), not a da - Σ a da": a * r - inner,
             "the outer factor a is missing": r - inner,
             "the sign is flipped": a * (inner - r),
         }

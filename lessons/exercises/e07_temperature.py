@@ -7,23 +7,23 @@ TITLE = "a softmax with a mask and a temperature"
 TRANSFER = True
 TASK = """
 Not every behaviour may enter, and a number τ (the temperature) decides how even the weights are. In each row
-    a_i = m_i e^(x_i/τ) / Σ_j m_j e^(x_j/τ)      and zeros if all m_j of the row are 0
+    a_i = M_i e^(x_i/τ) / Σ_j M_j e^(x_j/τ)      and zeros if all M_j of the row are 0 (M is the mask, of 1 and 0)
 Write masked_softmax(x, mask, tau) (about 5 lines) and masked_softmax_backward(da, x, mask, tau, a) (about 4 lines).
-    x     [n,m]  scores, which may be as large as 10000; mask [n,m] of True and False; tau a number above 0
-    a     [n,m]  what your forward pass returned; da [n,m] the derivative of the loss by a
-    the backward pass returns dx [n,m] and dtau (a number). Derive both on paper first: which formula of the lesson do you
+    x     [rows,n]  scores, which may be as large as 10000; mask [rows,n] of True and False; tau a number above 0
+    a     [rows,n]  what your forward pass returned; da [rows,n] the derivative of the loss by a
+    the backward pass returns dx [rows,n] and dtau (a number). Derive both on paper first: which formula of the lesson do you
     meet again if you call x/τ by a name of its own?
 """
 STUB = """\
 import numpy as np
 
 
-def masked_softmax(x, mask, tau):  # [n,m], [n,m] bool, number -> [n,m]
+def masked_softmax(x, mask, tau):  # [rows,n], [rows,n] bool, number -> [rows,n]
     # YOUR CODE (about 5 lines)
     ...
 
 
-def masked_softmax_backward(da, x, mask, tau, a):  # [n,m], [n,m], [n,m] bool, number, [n,m] -> [n,m], number
+def masked_softmax_backward(da, x, mask, tau, a):  # all [rows,n], tau a number -> [rows,n], number
     # YOUR CODE (about 4 lines)
     ...
 """
@@ -34,8 +34,8 @@ HINTS = (
     "u, and τ is used by every entry: the derivative of x/τ by τ is -x/τ², so dtau = -Σ du x / τ², over all rows.",
 )
 EXPLAIN = """
-Why it is so: a mask takes behaviours out of both the numerator and the sum, so what is left is a softmax over fewer scores;
-its gradient needs no special case, since a = 0 silences masked places. The temperature is one number used n · m times: its
+Why it is so: a mask takes behaviours out of both the numerator and the sum, so what is left is a softmax over fewer scores; its
+gradient needs no special case, since a = 0 silences masked places. The temperature is one number that every entry uses: its
 gradient is one sum. A packed batch, as in this package, needs no mask at all: what does not belong to a history is not in it.
 """
 
@@ -52,22 +52,34 @@ def check(answer, rng):
     for n, m, tau in ((5, 7, 0.7), (4, 3, 2.5), (6, 6, 1.3)):
         x, r, temperature = rng.standard_normal((n, m)), rng.standard_normal((n, m)), np.array(tau)
         mask = rng.random((n, m)) < 0.7
-        mask[0], mask[1], mask[2, 0] = False, True, True
+        mask[0], mask[1:-1, 0], mask[-1] = True, True, False  # nothing is allowed in the last row, and in no other
         shape = f"[{n},{m}], τ = {tau}"
         right = forward(x, mask, tau)
+        yours = np.asarray(answer.masked_softmax(x, mask, tau))
+        yield Case(f"the last row of a, where nothing is allowed, {shape}", yours[-1], right[-1])
         yield Case(
-            f"a {shape}",
-            answer.masked_softmax(x, mask, tau),
-            right,
+            f"the rows of a before it, {shape}",
+            yours[:-1],
+            right[:-1],
             {
-                "masked behaviours still stand in the denominator": mask * forward(x, mask | True, tau),
-                "the mask is ignored": forward(x, mask | True, tau),
-                "the temperature is ignored": forward(x, mask, 1.0),
-                "the temperature divides the scores": forward(x, mask, 1 / tau),
+                "masked behaviours still stand in the denominator": (mask * forward(x, mask | True, tau))[:-1],
+                "the mask is ignored": forward(x, mask | True, tau)[:-1],
+                "the temperature is ignored": forward(x, mask, 1.0)[:-1],
+                "the temperature divides the scores": forward(x, mask, 1 / tau)[:-1],
             },
         )
         large = 10000 * x
-        yield Case(f"a of scores around 10000, {shape}", answer.masked_softmax(large, mask, tau), forward(large, mask, tau))
+        u = mask * np.exp((large - large.max(1, keepdims=True)) / tau)  # less the maximum of all
+        yield Case(
+            f"a of large scores, {shape}",
+            np.asarray(answer.masked_softmax(large, mask, tau))[:-1],
+            forward(large, mask, tau)[:-1],
+            {
+                "the maximum to subtract is that of the allowed scores: below a larger one, all their powers are 0": (
+                    u / np.maximum(u.sum(1, keepdims=True), 1e-300)
+                )[:-1]
+            },
+        )
 
         def f(_, x=x, r=r, mask=mask, temperature=temperature):
             return (r * forward(x, mask, temperature)).sum()

@@ -9,33 +9,34 @@ TASK = """
 The first attention of all (Bahdanau, 2014) did not multiply the two rows. It added them inside a tanh:
     score_ij = Σ_p w_p tanh(s_ip + key_jp)
 Write tanh_scores(s, key, w) (about 2 lines) and tanh_scores_backward(dscores, s, key, w) (about 5 lines).
-    s [q,d], key [n,d], w [d];  dscores [q,n]  the derivative of the loss by the scores
-    tanh_scores returns [q,n]; the backward pass returns ds [q,d], dkey [n,d], dw [d]
-First on paper: give t_ijp = tanh(s_ip + key_jp) a name, and write each gradient with a Σ over the letters that it lacks.
+    s [T,d]  T queries         key [n,d]  n keys         w [d]
+    dscores [T,n]  the derivative of the loss by the scores
+    tanh_scores returns [T,n]; the backward pass returns ds [T,d], dkey [n,d], dw [d]
+First on paper: give what stands inside the tanh and the tanh itself a name, and write each gradient with a Σ.
 """
 STUB = """\
 import numpy as np
 
 
-def tanh_scores(s, key, w):  # [q,d], [n,d], [d] -> [q,n]
+def tanh_scores(s, key, w):  # [T,d], [n,d], [d] -> [T,n]
     # YOUR CODE (about 2 lines)
     ...
 
 
-def tanh_scores_backward(dscores, s, key, w):  # [q,n], [q,d], [n,d], [d] -> [q,d], [n,d], [d]
+def tanh_scores_backward(dscores, s, key, w):  # [T,n], [T,d], [n,d], [d] -> [T,d], [n,d], [d]
     # YOUR CODE (about 5 lines)
     ...
 """
 HINTS = (
-    "t has three letters: t = np.tanh(s[:, None] + key) is [q,n,d]. The derivative of tanh is 1 - tanh². What is dz_ijp, "
-    "for the z inside the tanh? Each of s and key then sums over the letter that it has not.",
-    "dz = dscores[:, :, None] * w * (1 - t**2), [q,n,d]. s_ip is used by every j: ds = dz.sum(1). key_jp is used by every "
+    "Name z_ijp = s_ip + key_jp and t_ijp = tanh(z_ijp). How many letters have they, so which shape? (s[:, None] + key makes z.) "
+    "The derivative of tanh is 1 - tanh². Go back from dscores to z first. For which j is s_ip used?",
+    "dz = dscores[:, :, None] * w * (1 - t**2), [T,n,d]. s_ip is used by every j: ds = dz.sum(1). key_jp is used by every "
     "i. w_p is used by every pair: dw_p = Σ_ij dscores_ij t_ijp.",
 )
 EXPLAIN = """
-Why it is so: no product of s and key any more, yet who asks matters: tanh bends, so the two do not simply add. The rule
+Why it is so: no product of s and key any more, yet the query matters: tanh bends, so the two do not simply add. The rule
 stays: what is used by every j sums over j. The price: the tanh stands inside the pair, so nothing can be computed beforehand,
-and q · n · d values of tanh are needed where the bilinear form has one matrix product. That is why the product won.
+and T · n · d values of tanh are needed where the bilinear form has one matrix product. That is why the product won.
 """
 
 
@@ -47,7 +48,7 @@ def check(answer, rng):
             return sum(r[i, j] * (w * np.tanh(s[i] + key[j])).sum() for i in range(len(s)) for j in range(len(key)))
 
         scores = np.array([[(w * np.tanh(s[i] + key[j])).sum() for j in range(n)] for i in range(q)])
-        shape = f"(q={q}, n={n}, d={d})"
+        shape = f"(T={q}, n={n}, d={d})"
         yield Case(
             f"scores {shape}",
             answer.tanh_scores(s, key, w),
@@ -61,6 +62,7 @@ def check(answer, rng):
         both = {
             "the slope of tanh, 1 - tanh², is missing": without_slope,
             "the slope of tanh is 1 - tanh²": without_slope * (1 - t),
+            "the slope of tanh is 1 - tanh², not tanh": without_slope * t,
         }
         both["the factor w is missing"] = r[:, :, None] * (1 - t**2)
         both["dscores is missing: every pair counts with its own"] = w * (1 - t**2)
@@ -68,7 +70,7 @@ def check(answer, rng):
         yield Case(f"ds {shape}", ds, numeric_gradient(f, s), causes)
         causes = {words: z.sum(0) for words, z in both.items()} | {"the mean over i in place of the sum": dz.mean(0)}
         if q == n:
-            causes["key j sums over all i that ask, not over j"] = dz.sum(1)
+            causes["key j sums over all queries i, not over j"] = dz.sum(1)
         yield Case(f"dkey {shape}", dkey, numeric_gradient(f, key), causes)
         yield Case(
             f"dw {shape}",

@@ -9,7 +9,7 @@ TASK = """
 Write backward(dy, S, allowed, P, R, Q, O, s, key, v, a, c) (about 15 lines) for this attention, which is not the lesson's:
     s = S P        key = relu(S R)        v = S Q        x = s keyᵀ
     a: softmax of each row i of x, taken only over those j for which allowed[i, j] is True; its other weights are 0.
-       A row with nothing allowed has the weights 0, all of them
+       In a row with nothing allowed all weights are 0
     c = a v        y = S + c O
     S, dy [n,D]; allowed [n,n]; s, key, v, c [n,d]; a [n,n]; P, R, Q [D,d]; O [d,D]
     dy is the derivative of the loss by y. All other arrays are as the forward pass left them
@@ -26,10 +26,11 @@ def backward(dy, S, allowed, P, R, Q, O, s, key, v, a, c):  # -> [n,D], [D,d], [
 """
 HINTS = (
     "The lines from the last to the first: y gives dc, dO and a first summand of dS; c gives da and dv; the softmax dx; x gives "
-    "ds and dkey; then the relu of key, and three products with S. For the mask: a weight that is 0 whatever the scores "
-    "are has the derivative 0. What does rule 2 say for a_j = 0?",
-    "dc = dy Oᵀ and dO = cᵀ dy. The rest down to ds, dkey and dv is as in the lesson: where a is 0, a ∘ (da − ⟨a, da⟩) is 0 by "
-    "itself. S has four uses: in y, and in the lines of s, key and v, with P, R (behind the relu) and Q.",
+    "ds and dkey; then the relu of key, and three products with S. The lesson's forward lines have their relus elsewhere: mark "
+    "where yours stands. Does any line need the mask? What does rule 2 say for a_j = 0?",
+    "y = S + c O: dc = dy Oᵀ and dO = cᵀ dy. The rest down to ds, dkey and dv is as in the lesson: where a is 0, "
+    "a ∘ (da − ⟨a, da⟩) is 0 by itself. S has four uses: in y, and in the lines of s, key and v, with P, R (behind the relu) "
+    "and Q.",
 )
 EXPLAIN = """
 Why it is so: each line keeps its rule, whatever stands around it. The residual connection is one summand more, `dy`. The mask
@@ -108,11 +109,11 @@ def check(answer, rng):
         causes = {words: parts[4] for words, parts in kinds.items()}
         yield Case(f"dP {shape}", yours[1], numeric_gradient(loss, P), causes)
         causes = {words: parts[5] for words, parts in kinds.items()}
-        causes["dkey needs dx transposed: key j was met by all queries"] = S.T @ (
+        causes["dkey needs dx transposed: key j meets all queries"] = S.T @ (
             (a * (da - (a * da).sum(1, keepdims=True))) @ s * (key > 0)
         )
         yield Case(f"dR {shape}", yours[2], numeric_gradient(loss, R), causes)
-        causes = {"dv needs a transposed: value j went to all who looked at j": S.T @ (a @ dy @ O.T)}
+        causes = {"dv needs a transposed: value j goes to all queries": S.T @ (a @ dy @ O.T)}
         yield Case(f"dQ {shape}", yours[3], numeric_gradient(loss, Q), causes)
         causes = {"the values are weighted before O: dO needs c, not v": v.T @ dy}
         yield Case(f"dO {shape}", yours[4], numeric_gradient(loss, O), causes)

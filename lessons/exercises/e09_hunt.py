@@ -58,8 +58,8 @@ def backward(dy, cache):  # [n,D] -> by S, P, W, Q
 HINTS = (
     "Q is right, so dv and its relu are right. W is wrong, so dkey is, and with it dx_i. The lesson's proof says that the mean "
     "⟨a, da⟩ is ⟨dc, c⟩, where c is the weighted sum of the values. Is that what stands there?",
-    "y is S + c, so the mean needs y[i] − S[i]. When that is mended, only P and S stay wrong, P by one ratio everywhere: which "
-    "factor of the forward pass has no place in the backward pass yet?",
+    "y is S + c, so the mean needs y[i] − S[i]. When that is mended, only P and S stay wrong, P by the ratio 1.732 everywhere. "
+    "That is √3, and d is 3: which factor of the forward pass has no place in the backward pass yet?",
 )
 EXPLAIN = """
 Why it is so: ⟨a, da⟩ = ⟨dc, c⟩ holds for what the attention gives, not for what a later line made of it. Fast attention code

@@ -28,9 +28,9 @@ def watch_one(name, key, pause):
     while True:
         saved = stamp(path)
         if saved not in (seen, None):
-            seen = saved
             print(f"\n---- {time.strftime('%H:%M:%S')} ----")
-            desk.check_one(name)
+            desk.check_one(name, tell=seen is None)
+            seen = saved
             print(f"{desk.bar()}\nwaiting for {desk.shown(path)} to be saved   ({KEYS})", flush=True)
         pressed = key(pause).lower()
         if pressed in ("n", "q"):

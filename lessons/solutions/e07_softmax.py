@@ -1,4 +1,4 @@
-def softmax_backward(da, a):  # [n,m], [n,m] -> [n,m]
+def softmax_backward(da, a):  # [rows,n], [rows,n] -> [rows,n]
     inner = (a * da).sum(1, keepdims=True)
     return a * (da - inner)
 
@@ -9,6 +9,8 @@ WRONG = [
     (".sum(1, keepdims=True)", ".sum()", "sum over the array"),
     (".sum(1, keepdims=True)", ".sum(0)", "sum down the columns"),
     ("(a * da).sum", "da.sum", "sum without weights"),
+    ("(a * da).sum", "da.mean", "plain mean"),
     ("return a * (da - inner)", "return da - inner", "outer factor"),
+    ("return a * (da - inner)", "return a * da - inner", "factor before one term only"),
     ("inner = (a * da)", "da *= 1.5\n    inner = (a * da)", "writes into its input"),
 ]

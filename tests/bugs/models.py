@@ -36,19 +36,6 @@ BUGS = [
             "lookup_backward(2 * dbias[places]",
             DIRECTIONS,
         ),
-        ("unknown row trained", "ids, values = ids[ids > 0], values[ids > 0]", "pass", "test_unknown_rows_get_no_gradient"),
-        (
-            "shared table overwritten",
-            "self.rows.setdefault(name, []).append(gradient)",
-            "self.rows[name] = [gradient]",
-            DIRECTIONS,
-        ),
-        (
-            "shared array overwritten",
-            "self.dense[name] = self.dense[name] + gradient",
-            "self.dense[name] = gradient",
-            "test_a_parameter_used_twice_gets_the_sum",
-        ),
         (
             "scale of features ignored",
             "return scale * value, cache",
@@ -206,6 +193,23 @@ BUGS = [
             '"wb", number_backward(du, time_cache)',
             '"wb", (0 * du[0], 0 * du[0])',
             entries("continuous_time"),
+        ),
+    ),
+    *bugs_in(
+        "models/gradients.py",
+        "test_model.py",
+        ("unknown row trained", "ids, values = ids[ids > 0], values[ids > 0]", "pass", "test_unknown_rows_get_no_gradient"),
+        (
+            "shared table overwritten",
+            "self.rows.setdefault(name, []).append(gradient)",
+            "self.rows[name] = [gradient]",
+            DIRECTIONS,
+        ),
+        (
+            "shared array overwritten",
+            "self.dense[name] = self.dense[name] + gradient",
+            "self.dense[name] = gradient",
+            "test_a_parameter_used_twice_gets_the_sum",
         ),
     ),
     *bugs_in(
