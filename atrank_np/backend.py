@@ -131,7 +131,7 @@ class NumpyBackend:
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
         """Those of the shards, parts of the batch with as many histories each, added in their order."""
-        size, terms = -(-len(batch.user) // self.config.shards), max(count_terms(self.config.loss, batch), 1)
+        size, terms = -(-len(batch.user) // self.config.parts), max(count_terms(self.config.loss, batch), 1)
         first = [(int(batch.offsets[b]), int(batch.target_offsets[b])) for b in range(0, len(batch.user), size)]
         shards = [shard for shard in zip(batch.cut(size), first) if count_terms(self.config.loss, shard[0])]
         losses, gradients = zip(*ranks().map(lambda shard: self._of_shard(*shard, terms), shards))

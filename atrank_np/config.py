@@ -132,9 +132,7 @@ class Config:
     threads: int = 2  # bits do not depend on it
 
     def __post_init__(self) -> None:
-        """ValueError, one line, for a value that no run can have. NumPy numbers become Python numbers, and 0 shards so many."""
-        if self.shards == 0:  # on one thread the plain definition would only lose time by parts
-            object.__setattr__(self, "shards", 1 if self.backend == "numpy" else 2)
+        """ValueError, one line, for a value that no run can have. NumPy numbers become Python numbers."""
         for field in filter(lambda field: field.type in (int, float), fields(self)):
             value, whole = getattr(self, field.name), field.type is int
             try:
@@ -144,8 +142,9 @@ class Config:
         if self.split_time is not None and not (isinstance(self.split_time, int) and abs(self.split_time) <= 2**62):
             raise ValueError(f"`split_time` must be a time of the log, in ticks, not {self.split_time!r}")
         for name in COUNTS:
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, not {getattr(self, name)}")
+            least = 0 if name == "shards" else 1
+            if getattr(self, name) < least:
+                raise ValueError(f"`{name}` must be at least {least}, not {getattr(self, name)}")
             if getattr(self, name) >= 2**31:
                 raise ValueError(f"`{name}` must be below 2^31, not {getattr(self, name)}")
         if self.model in ("atrank", "bilstm_attention") and self.width % self.spaces:
@@ -185,6 +184,11 @@ class Config:
         for name in ("learning_rate", "table_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"`{name}` must be a number of at least 0, not {getattr(self, name)}")
+
+    @property
+    def parts(self) -> int:
+        """How many shards a batch has. With NumPy one by default: on one thread, more would only cost time."""
+        return self.shards or (1 if self.backend == "numpy" else 2)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -79,8 +79,8 @@ def fit(
     config = replace(config or own, **settings)
     if resume and replace(config, threads=own.threads) != own:
         raise DataError("resume: goes on with the settings of the run, which cannot be chosen again")
-    if config.shards % ranks().size:
-        raise DataError(f"shards: expected a multiple of the {ranks().size} ranks, got {config.shards}")
+    if config.parts % ranks().size:
+        raise DataError(f"`shards`: expected a multiple of the {ranks().size} ranks, got {config.parts}")
     if resume and not resume.fits(log):
         raise DataError("resume: the log is not the one that the model was trained on")
     final = protocol = Protocol(log, config)
@@ -249,7 +249,7 @@ class Training:
             "samples_per_second": samples / state.seconds,
             "peak_rss_mb": peak_rss_mb(),
             "backend": config.backend,
-            "shards": config.shards,
+            "shards": config.parts,
             "threads": config.threads,
             "seed": config.seed,
             "eval_seed": config.eval_seed,

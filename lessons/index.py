@@ -247,6 +247,15 @@ ROWS = (
         "27",
     ),
     Row(
+        "many machines",
+        "$g = \\sum_s g_s$, added in the order of the shards $s$, whoever computed them",
+        "mpi.py::Ranks.add",
+        "",
+        "",
+        "test_mpi.py::test_exchanges test_mpi.py::test_steps_have_the_same_bits",
+        "29",
+    ),
+    Row(
         "(1) … (8)",
         "the whole model",
         "models/ranker.py::Ranker.forward models/atrank.py::ATRank.user_forward",

@@ -79,6 +79,7 @@ def steps(model):
 
 
 if __name__ == "__main__":
+    ranks()  # before anything that may fail: mpiexec waits for a rank that ends before it has spoken to MPI
     what, file = sys.argv[1:]
     arrays = steps(what) if what in MODELS else exchanges()
     if ranks().first:

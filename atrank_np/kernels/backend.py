@@ -68,7 +68,7 @@ class NumbaBackend:
         self.spec, self.dtype = SPECS[type(model)], next(iter(params.values())).dtype
         PROGRESS.expected = self.spec.functions
         self.ranks = ranks()
-        self.shards_here = max(1, config.shards // self.ranks.size)
+        self.shards_here = max(1, config.parts // self.ranks.size)
         self.threads = 1 if self.spec.alone else min(config.threads, self.shards_here)
         self.team = team(self.threads)
         self.parameters, rule = self._flat(params), RULES[config.optimizer]
@@ -232,7 +232,7 @@ class NumbaBackend:
         What is trained is divided among all ranks; what is only scored is this rank's own.
         """
         self.batch = batch = self.model.space.seen(batch)
-        own = (self.config.shards, self.ranks.rank * self.shards_here) if settings.get("train") else (self.shards_here, 0)
+        own = (self.config.parts, self.ranks.rank * self.shards_here) if settings.get("train") else (self.shards_here, 0)
         dtypes = [array.dtype for array in batch]
         terms = begin(self.context, batch, *own) if dtypes == self.dtypes else -1
         if terms < 0:
@@ -297,7 +297,7 @@ class NumbaBackend:
                 df=self.df,
                 histories_by_cost=np.zeros(room.histories, np.int64),
                 cost=np.zeros(room.histories),
-                work=np.zeros(max(config.shards, self.shards_here)),
+                work=np.zeros(max(config.parts, self.shards_here)),
                 room=room,
             )
         )
