@@ -343,8 +343,8 @@ PLACES = {
     "u": (0, 0),
     "S": (1.6, 0),
     "att": (2.9, -1.1),
-    "X": (4.1, 0),
-    "C": (5.1, 0),
+    "X": (4.3, 0),
+    "C": (5.2, 0),
     "x": (5.8, 1),
     "e": (6.8, 1),
     "f": (7.6, 2),
@@ -380,7 +380,7 @@ with figure("14_whole_model", columns=2, size=(13, 5)) as (fig, axes):
             draw.annotate("", PLACES[b], PLACES[a], arrowprops=style)
         middle = np.add(PLACES[start], PLACES[end]) / 2
         draw.text(
-            *(middle + [-1.2 * bend, 0.17 - 0.8 * max(bend, 0)]),
+            *(middle + [-bend, 0.17 - 0.8 * max(bend, 0)]),
             words,
             ha="center",
             fontsize=8.5,
