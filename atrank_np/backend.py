@@ -1,5 +1,6 @@
 """The two ways to compute: NumPy, the definition, and numba, the same numbers faster."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +11,9 @@ from .datasets.packing import Batch
 from .layers import ranking
 from .layers.embedding import Gradient
 from .models import Model
+from .models.gradients import Gradients
 from .models.one_vector import has_one_vector, object_vectors, user_vectors
+from .mpi import ranks
 from .optimizer import RULES, SGD, Adaptive, Moments, clip
 from .parameters import Params
 from .randomness import Dropout
@@ -78,6 +81,24 @@ def loss_and_slope(loss: str, f: Floats, batch: Batch) -> tuple[np.floating, Flo
     return value, ranking.pointwise_backward(1.0, pointwise)
 
 
+def count_terms(loss: str, batch: Batch) -> int:
+    """Of how many terms the loss is a mean: targets; pairs; positives of histories that have a negative."""
+    if loss == "point":
+        return len(batch.label)
+    positives = np.diff(np.append(0, np.cumsum(batch.label > 0))[batch.target_offsets])
+    negatives = np.diff(batch.target_offsets) - positives
+    return int((positives * (negatives if loss == "pair" else np.minimum(negatives, 1))).sum())
+
+
+def total(shards: Sequence[dict[str, Gradient]]) -> dict[str, Gradient]:
+    """The sum of the shards' gradients."""
+    gradients = Gradients()
+    for shard in shards:
+        for name, gradient in shard.items():
+            gradients.add(name, gradient)
+    return gradients.total() if len(shards) > 1 else shards[0]
+
+
 class NumpyBackend:
     """The Backend that computes with `layers`. `train_step` changes params in place."""
 
@@ -109,11 +130,21 @@ class NumpyBackend:
         return self.optimizer.moments
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
+        """Those of the shards, parts of the batch with as many histories each, added in their order."""
+        size, terms = -(-len(batch.user) // self.config.parts), max(count_terms(self.config.loss, batch), 1)
+        first = [(int(batch.offsets[b]), int(batch.target_offsets[b])) for b in range(0, len(batch.user), size)]
+        shards = [shard for shard in zip(batch.cut(size), first) if count_terms(self.config.loss, shard[0])]
+        losses, gradients = zip(*ranks().map(lambda shard: self._of_shard(*shard, terms), shards))
+        return sum(losses), total(gradients)
+
+    def _of_shard(self, shard: Batch, first: tuple[int, int], terms: int) -> tuple[float, dict[str, Gradient]]:
+        """Its part of loss and gradients. first: its first behaviour and target in the batch; terms: of the batch's loss."""
         config = self.config
-        dropout = Dropout(config.dropout, config.seed, self.step) if config.dropout else None
-        scores, cache = self.model.forward(self.params, batch, self.table_scale, dropout)
-        loss, dscores = loss_and_slope(config.loss, scores, batch)
-        return float(loss), self.model.backward(dscores, cache)
+        dropout = Dropout(config.dropout, config.seed, self.step, first) if config.dropout else None
+        scores, cache = self.model.forward(self.params, shard, self.table_scale, dropout)
+        loss, dscores = loss_and_slope(config.loss, scores, shard)
+        share = count_terms(config.loss, shard) / terms
+        return float(loss) * share, self.model.backward(dscores * dscores.dtype.type(share), cache)
 
     def train_step(self, batch: Batch, rate: float) -> float:
         loss, gradients = self.gradients(batch)

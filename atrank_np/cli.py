@@ -1,19 +1,20 @@
 """What all commands share: their arguments, and how they end."""
 
 import argparse
-import contextlib
 import io
 import logging
 import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from . import __version__
 from .errors import AtrankError, DataError, Diverged
 from .memory import return_memory
+from .mpi import Ranks, ranks
 from .text import shortened
 
 USER_FAULT, DIVERGED, INTERRUPTED = 2, 3, 130
@@ -56,7 +57,10 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where a process has no output
             stream.reconfigure(errors="replace")  # prints ? for a letter that the terminal lacks
+    own, text = Ranks(), ""
     try:
+        own = ranks()
+        own.be_quiet()
         try:
             code = main(sys.argv[1:])
         finally:
@@ -65,24 +69,28 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
         _drop_output()
         code = 0
     except AtrankError as fault:
-        code = _say(f"error: {fault}", DIVERGED if isinstance(fault, Diverged) else USER_FAULT)
+        text, code = f"error: {fault}", DIVERGED if isinstance(fault, Diverged) else USER_FAULT
     except OSError as fault:  # a file that cannot be written, a full disk
         if fault.filename is None:
             _drop_output()
-        code = _say(f"error: {fault.filename or 'the output'}: {fault.strerror or fault}", USER_FAULT)
+        text, code = f"error: {fault.filename or 'the output'}: {fault.strerror or fault}", USER_FAULT
     except MemoryError as fault:
-        code = _say(f"error: not enough memory: {fault}", USER_FAULT)
+        text, code = f"error: not enough memory: {fault}", USER_FAULT
     except KeyboardInterrupt as stop:
-        code = _say(str(stop) or "stopped", INTERRUPTED)
+        text, code = str(stop) or "stopped", INTERRUPTED
+    except Exception:
+        if own.size == 1:
+            raise
+        own.leave(traceback.format_exc(), 1)  # the other ranks would wait for this one
+        code = 1
+    if text:
+        own.leave(_words(text), code)
     sys.exit(code)
 
 
-def _say(text: str, code: int) -> int:
-    """Prints how a command ends, as one line. -> its exit code. An argument that a fault names, `in_quotes`, is a flag here."""
-    text = re.sub(r"`(\w+)`", lambda argument: "--" + argument[1].replace("_", "-"), text)
-    with contextlib.suppress(OSError):
-        print(shortened(text, 300), file=sys.stderr)
-    return code
+def _words(text: str) -> str:
+    """How a command ends, as one line. An argument that a fault names, `in_quotes`, is a flag here."""
+    return shortened(re.sub(r"`(\w+)`", lambda argument: "--" + argument[1].replace("_", "-"), text), 300)
 
 
 def _drop_output() -> None:

@@ -14,7 +14,9 @@ from .errors import DataError, Diverged
 from .evaluation.paired import Row, Runs, read_runs
 from .evaluation.ranking import full_ranks
 from .evaluation.report import describe_run
+from .mpi import ranks
 from .runs.checkpoint import load
+from .runs.files import whole
 from .runs.folder import FILES, config_text
 from .runs.trained import digest_of_events, digest_of_features
 from .train_flags import parse, settings
@@ -121,7 +123,10 @@ def rank_catalogue(folder: Path, log: Log, show: bool) -> None:
     protocol = Protocol(log, trained.config)
     tests = len(protocol.test.user)
     some = protocol.test.take(np.unique(np.linspace(0, tests - 1, RANKED).astype(int)))
-    np.savez(folder / "ranks.npz", rank=full_ranks(trained.backend(), protocol, some, show))
+    rank = full_ranks(trained.backend(), protocol, some, show)
+    with whole(folder / "ranks.npz") as file:
+        np.savez(file, rank=rank)
+    ranks().wait()
 
 
 def _without_threads(text: str) -> str:

@@ -128,7 +128,7 @@ class Config:
 
     # The machine: none of these changes a result beyond the last bits
     backend: str = "numba"  # or "numpy", the plain definition
-    shards: int = 2  # parts of a batch whose gradients are added in order; bits depend on it
+    shards: int = 0  # parts of a batch whose gradients are added in order; bits depend on it; 0: 2, with numpy 1
     threads: int = 2  # bits do not depend on it
 
     def __post_init__(self) -> None:
@@ -142,8 +142,9 @@ class Config:
         if self.split_time is not None and not (isinstance(self.split_time, int) and abs(self.split_time) <= 2**62):
             raise ValueError(f"`split_time` must be a time of the log, in ticks, not {self.split_time!r}")
         for name in COUNTS:
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, not {getattr(self, name)}")
+            least = 0 if name == "shards" else 1
+            if getattr(self, name) < least:
+                raise ValueError(f"`{name}` must be at least {least}, not {getattr(self, name)}")
             if getattr(self, name) >= 2**31:
                 raise ValueError(f"`{name}` must be below 2^31, not {getattr(self, name)}")
         if self.model in ("atrank", "bilstm_attention") and self.width % self.spaces:
@@ -183,6 +184,11 @@ class Config:
         for name in ("learning_rate", "table_rate", "decay", "l2", "clip", "dense_init", "table_init", "gain_init"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"`{name}` must be a number of at least 0, not {getattr(self, name)}")
+
+    @property
+    def parts(self) -> int:
+        """How many shards a batch has. With NumPy one by default: on one thread, more would only cost time."""
+        return self.shards or (1 if self.backend == "numpy" else 2)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

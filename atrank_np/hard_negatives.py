@@ -19,6 +19,7 @@ from .arrays import Floats, Ints
 from .backend import Backend
 from .datasets.negatives import Negatives
 from .datasets.packing import Batch
+from .mpi import ranks
 from .randomness import stream
 
 TOGETHER = 64  # objects of the pool that are computed as the targets of one empty history
@@ -31,7 +32,10 @@ def with_hard_negatives(backend: Backend, batch: Batch, negatives: Negatives) ->
     rng = stream(config.seed, "hard negatives", backend.step)
     S, m = len(batch.user), config.negatives
     pools = {int(g): _pool(rng, negatives.sizes[g], config.pool) for g in np.unique(batch.target_group)}
-    h, e, bias = backend.vectors(_with_pools(batch, pools))
+    all_targets = _with_pools(batch, pools)
+    parts = 1 if backend.name == "numpy" else ranks().size  # last bits of NumPy's products depend on how many rows they have
+    cut = list(all_targets.cut(-(-len(all_targets.user) // parts)))
+    h, e, bias = map(np.concatenate, zip(*ranks().map(backend.vectors, cut)))
     objects, log_q = np.zeros((S, 1 + m), np.int32), np.zeros((S, 1 + m), np.float32)
     objects[:, 0] = batch.target_object
     first = S

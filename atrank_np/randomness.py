@@ -29,13 +29,14 @@ def stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
 _WEYL, _MIX1, _MIX2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
-def dropout_mask(rate: float, key: int, layer: int, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:
-    """Inverted dropout: an array [rows, columns] of 0 (with probability `rate`) and 1/(1 - rate).
+def dropout_mask(rate: float, key: int, layer: int, shape: tuple[int, ...], dtype: DTypeLike, first: int = 0) -> Floats:
+    """Inverted dropout: rows first, first + 1, … [rows, columns] of 0 (with probability `rate`) and 1/(1 - rate).
 
     Each number is a hash of (key, layer, row, column), and no generator is advanced. So a backend can compute any row
     alone, in any order.
     """
     rows, columns = np.indices(shape, dtype=np.uint64, sparse=True)
+    rows += np.uint64(first)
     z = np.uint64(key) + _WEYL * ((np.uint64(layer) << np.uint64(48)) + (rows << np.uint64(16)) + columns + np.uint64(1))
     z = (z ^ (z >> np.uint64(30))) * _MIX1
     z = (z ^ (z >> np.uint64(27))) * _MIX2
@@ -45,11 +46,14 @@ def dropout_mask(rate: float, key: int, layer: int, shape: tuple[int, ...], dtyp
 
 
 class Dropout:
-    """The masks of one training step, by layer. Where a Dropout may be given, None means no dropout."""
+    """The masks of one training step, by layer. Where a Dropout may be given, None means no dropout.
 
-    def __init__(self, rate: float, seed: int, step: int) -> None:
-        self.rate = rate
+    first: by layer, the number in the batch of its first row, where only a part of the batch is computed.
+    """
+
+    def __init__(self, rate: float, seed: int, step: int, first: tuple[int, ...] = (0, 0)) -> None:
+        self.rate, self.first = rate, first
         self.key = int(stream(seed, "dropout", step).integers(2**63))
 
     def mask(self, layer: int, shape: tuple[int, ...], dtype: DTypeLike) -> Floats:
-        return dropout_mask(self.rate, self.key, layer, shape, dtype)
+        return dropout_mask(self.rate, self.key, layer, shape, dtype, self.first[layer])

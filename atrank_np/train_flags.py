@@ -67,7 +67,7 @@ SETTINGS = {
     "the machine": {
         "backend": "how to compute",
         "threads": "of the numba backend, of which at most --shards work; no bit depends on it",
-        "shards": "parts of a batch, summed in order; last bits depend on it",
+        "shards": "parts of a batch, summed in order; last bits depend on it; 0: two, with numpy one",
     },
 }
 SWITCHED_OFF = {"item_bias": "--no-item-bias", "fresh_negatives": "--negatives-once"}
@@ -94,7 +94,7 @@ def parser() -> cli.Parser:
 
 
 def _add_setting(group: argparse._ArgumentGroup, name: str, text: str) -> None:
-    value, flag = getattr(Config(), name), "--" + name.replace("_", "-")
+    value, flag = Config.__dataclass_fields__[name].default, "--" + name.replace("_", "-")
     if isinstance(value, bool):
         action = "store_false" if value else "store_true"
         group.add_argument(SWITCHED_OFF.get(name, flag), dest=name, action=action, default=value, help=text)

@@ -26,6 +26,7 @@ from .evaluation.scoring import score
 from .hard_negatives import with_hard_negatives
 from .memory import peak_rss_mb
 from .metrics import auc
+from .mpi import ranks
 from .optimizer import learning_rate
 from .progress import progress
 from .runs.checkpoint import load, save
@@ -78,6 +79,8 @@ def fit(
     config = replace(config or own, **settings)
     if resume and replace(config, threads=own.threads) != own:
         raise DataError("resume: goes on with the settings of the run, which cannot be chosen again")
+    if config.parts % ranks().size:
+        raise DataError(f"`shards`: expected a multiple of the {ranks().size} ranks, got {config.parts}")
     if resume and not resume.fits(log):
         raise DataError("resume: the log is not the one that the model was trained on")
     final = protocol = Protocol(log, config)
@@ -91,8 +94,10 @@ def fit(
             )
     with contextlib.nullcontext() if out is None else held(Path(out)):
         if out is not None:
-            refuse_run(Path(out), resume)
+            folder = Path(out)
+            ranks().of_first(lambda: refuse_run(folder, resume))
         trained = resume or replace(assemble(protocol), config=config)
+        ranks().must_agree(configuration=config, log=(trained.events, trained.features), step=trained.step)
         training = Training(protocol, trained, config, out, show, callback)
         training.run()
         return training.result(final, world)
@@ -127,7 +132,11 @@ class Training:
         begin = time.perf_counter()
         first = batches.batch(0, 0)
         self.state.seconds += time.perf_counter() - begin  # of drawing an epoch's negatives
+        if not ranks().first:  # the first one compiles, the others load what it has compiled
+            ranks().wait()
         self.state.compile_seconds += backend.warm_up(first)
+        if ranks().first:
+            ranks().wait()
         if backend.step:  # of a run that is resumed, maybe in another folder
             self._keep()
         total, done = config.epochs * batches.targets, batches.seen(backend.step)
@@ -147,7 +156,7 @@ class Training:
                     self._keep()
                     if self.callback is not None:
                         self.callback(backend.step, loss, test_auc)
-                if stopped:
+                if ranks().any(bool(stopped)):
                     self._keep()
                     raise KeyboardInterrupt(f"stopped after step {backend.step} of {self.steps}")
 
@@ -180,8 +189,9 @@ class Training:
         for name in ("params", "moments", "step", "table_scale"):
             setattr(self.trained, name, getattr(best, name))
         self.backend = self.trained.backend(threads=self.config.threads)
+        ranks().wait()  # until all have read it
         self._keep()
-        if self.out is not None:
+        if self.out is not None and ranks().first:
             (self.out / BEST).unlink(missing_ok=True)
 
     def _step(self, rate: float) -> int:
@@ -239,7 +249,7 @@ class Training:
             "samples_per_second": samples / state.seconds,
             "peak_rss_mb": peak_rss_mb(),
             "backend": config.backend,
-            "shards": config.shards,
+            "shards": config.parts,
             "threads": config.threads,
             "seed": config.seed,
             "eval_seed": config.eval_seed,

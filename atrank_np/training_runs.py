@@ -12,6 +12,7 @@ from .datasets.log import Log
 from .datasets.shop_world import World
 from .errors import DataError, checked
 from .evaluation.plots import draw_curve
+from .mpi import ranks
 from .runs.checkpoint import load
 from .runs.files import held, whole, write_text
 from .runs.folder import config_text, free_folder, open_run, refuse_taken, remove, settings_of
@@ -33,7 +34,7 @@ def start_run(
         found = _beginning(data, config, warm, show)
         out = free_folder(Path(data.data).name)
     with held(out):
-        refuse_taken(out, text)
+        ranks().of_first(lambda: refuse_taken(out, text))
         write_text(out / "config.json", text)  # before the data are read, so that another run finds the folder taken
         try:
             return out, _run_in(out, config, *(found or _beginning(data, config, warm, show)), show)
@@ -76,6 +77,7 @@ def _run_in(out: Path, config: Config, resume: Trained | None, log: Log, world: 
             np.savez(file, **run.tested)
         draw_curve(out / "curve.png", run.rows, run.report)
         write_text(out / "report.json", json.dumps(run.report, indent=2, allow_nan=False) + "\n")
+        ranks().wait()  # what comes next may read these files
         return run
     except (KeyboardInterrupt, OSError) as end:
         if not (out / "model.npz").exists():

@@ -130,7 +130,7 @@ with figure("02_error_versus_h", size=(8, 4.6)) as (fig, axes):
 # ## From numbers to arrays: what dZ means
 #
 # A loss $L$ is one number, but it depends on arrays. For an array $Z$ we write $dZ$ (in code `dZ`) for the derivative of $L$
-# by $Z$. **$dZ$ has the shape of $Z$**, and its entry is
+# by $Z$ (textbooks say: with respect to $Z$). **$dZ$ has the shape of $Z$**, and its entry is
 #
 # $$ dZ_{ij} = \frac{\partial L}{\partial Z_{ij}}: $$
 #
@@ -200,9 +200,11 @@ assert relative_error(np.array([3.0, 4]), np.array([3.0, 5])) == 0.2
 # is a pair of functions: `g_forward(x)` returns $y$ and a cache, which holds what the way back needs; `g_backward(dy, cache)`
 # returns $dx$.
 #
-# To test a layer alone there must be a loss. We invent one: $L = \sum_{ij} dy_{ij}\, y_{ij}$ with fixed numbers $dy_{ij}$
-# that we draw at random. Its derivative by $y_{ij}$ is $dy_{ij}$, so $dy$ is the upstream gradient, as it should be. With
-# $A \circ B$ for the product entry by entry (`A * B` in NumPy), $L$ is the sum of all entries of $dy \circ y$.
+# To test a layer alone there must be a loss. We invent one. First we draw a number for each entry of $y$, at random, and keep
+# these numbers fixed. Then $L$ is the sum over all entries of this number times $y_{ij}$. The derivative of $L$ by $y_{ij}$ is
+# just the number drawn for it. So the drawn numbers *are* the upstream gradient, and from the start we call them $dy$:
+# $L = \sum_{ij} dy_{ij}\, y_{ij}$. With $A \circ B$ for the product entry by entry (`A * B` in NumPy), $L$ is the sum of all
+# entries of $dy \circ y$.
 #
 # ## A first layer, one rule at a time
 #
@@ -316,8 +318,9 @@ print("wrong axis: never found with ones, found ten times of ten with random num
 #
 # `check_layer` does all of this for a pair of functions: it draws the upstream gradient, measures every entry of every input,
 # and returns a line for each. (The dictionary holds the inputs; the list names those that get a gradient.) Here for relu,
-# $y = \max(x, 0)$. Its slope is 1 where $x > 0$ and 0 where $x < 0$, so $dx = dy \circ [y > 0]$. **$[\,\cdot\,]$ around a
-# condition is 1 where it holds and 0 elsewhere**, in NumPy `(y > 0)`.
+# $y = \max(x, 0)$. Its slope is 1 where $x > 0$ and 0 where $x < 0$, so $dx = dy \circ [x > 0]$. **$[\,\cdot\,]$ around a
+# condition is 1 where it holds and 0 elsewhere**, in NumPy `(x > 0)`. As $y$ is positive exactly where $x$ is, $[y > 0]$ is the
+# same. The package writes this, for then the cache needs only $y$.
 # %%
 relu_y, relu_cache = relu_forward(x)
 assert np.array_equal(relu_backward(dy, relu_cache), dy * (relu_y > 0))

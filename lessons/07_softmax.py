@@ -18,10 +18,12 @@
 #
 # For a row of scores $x_1 \dots x_n$, one for each of $n$ behaviours:
 #
-# $$ a_i = \frac{e^{x_i}}{\sum_{j=1}^n e^{x_j}} \qquad\qquad (3)\quad A_k = \mathrm{softmax}(\text{scores}),\ \text{row by row} $$
+# $$ a_i = \frac{e^{x_i}}{\sum_{j=1}^n e^{x_j}} $$
 #
-# (The number 3 is the paper's. $k$ counts the paper's latent spaces: it makes attention several times side by side. Here one
-# table of scores is enough.)
+# In the paper this is equation (3), $A_k = \mathrm{softmax}(\text{scores})$: it takes a table of scores, row by row, and our $a$
+# is one row of $A_k$. ($k$ counts the paper's latent spaces: it makes attention several times side by side. Here one table is
+# enough.)
+# "The paper" is Zhou et al., *ATRank: An Attention-Based User Behavior Modeling Framework for Recommendation*, AAAI 2018.
 #
 # ## The conventions
 #
@@ -144,10 +146,10 @@ def loss_from_y(y):
 assert scoreboard(("y = x - t", dy, y, loss_from_y))
 
 # %% [markdown]
-# **B1.** $y_i = x_i - t$: the factor of $x_i$ is 1, so $dx_i = dy_i$. But $t$ is made from $x$ as well. It stands in each $y_i$
-# with the factor −1, so $dt = -\sum_i dy_i$. Must we follow how $t$ depends on $x$? No: $dt = 0$. Whatever we subtract, the
-# weights stay the same, so $L$ does not depend on $t$, and nothing comes back through it. Here we measure that. The next section
-# proves it: there the sum of $dy$ over a row turns out to be 0.
+# **B1.** $y_i = x_i - t$. $t$ stands in each $y_i$ with the factor −1, so $dt = -\sum_i dy_i$. The factor of $x_i$ is 1, which
+# gives $dy_i$. But $t$ is made from $x$ as well: must we follow how? No: $dt = 0$. Whatever we subtract, the weights stay the
+# same, so $L$ does not depend on $t$, and nothing comes back through it. So $dx_i = dy_i$. Here we measure that $dt = 0$. The
+# next section proves it from the formula for $dy$.
 # %%
 dt = -dy.sum(1, keepdims=True)  # B1, by t
 dx = dy  # B1, by x
@@ -172,14 +174,18 @@ assert scoreboard(("x", dx, x, loss_from_x))
 #
 # $$ dtotal = -r^2 \sum_j da_j\, u_j = -r \sum_j da_j\, a_j = -r\,\langle a, da\rangle $$
 #
-# then $dx$:
+# then $dy$ (B2):
 #
-# $$ dx_i = u_i\, du_i = u_i\,(da_i\, r + dtotal) = u_i r\,(da_i - \langle a, da\rangle) = a_i\,(da_i - \langle a, da\rangle) $$
+# $$ dy_i = u_i\, du_i = u_i\,(da_i\, r + dtotal) = u_i r\,(da_i - \langle a, da\rangle) = a_i\,(da_i - \langle a, da\rangle) $$
+#
+# Its sum over a row is $\sum_i a_i\,da_i - \langle a, da \rangle \sum_i a_i = \langle a, da \rangle - \langle a, da \rangle = 0$,
+# because the weights sum to 1. So $dt = 0$, as we measured, and B1 leaves
+#
+# $$ dx_i = dy_i = a_i\,(da_i - \langle a, da\rangle) $$
 #
 # $\langle a, da\rangle$ is the mean of the $da_i$, each counted with its weight $a_i$. So the line says: **is $da_i$ above the
-# weighted mean? Then raising $x_i$ raises the loss. Is it below? Then raising $x_i$ lowers it.** The sum of $dx$ over a row is
-# $\sum_i a_i\,da_i - \langle a, da \rangle \sum_i a_i = \langle a, da \rangle - \langle a, da \rangle = 0$, because the weights
-# sum to 1: what one behaviour gains, others lose. (And with it $dt = 0$.)
+# weighted mean? Then raising $x_i$ raises the loss. Is it below? Then raising $x_i$ lowers it.** And the sum of 0 says: what one
+# behaviour gains, others lose.
 #
 # With a pencil: the weights ¼, ½, ¼ from above, and $da = (4, 0, 8)$. The mean is ¼ · 4 + ½ · 0 + ¼ · 8 = 3. The differences
 # are 1, −3, 5. So $dx$ = (¼ · 1, ½ · (−3), ¼ · 5) = (0.25, −1.5, 1.25), with sum 0.
@@ -252,7 +258,7 @@ with figure("07_softmax", columns=3, size=(12.5, 4)) as (fig, axes):
     jacobian = np.diag(weights) - np.outer(weights, weights)
     axes[0].imshow(jacobian, cmap="RdBu", vmin=-0.5, vmax=0.5)
     for i, j in np.ndindex(4, 4):
-        axes[0].text(j, i, f"{jacobian[i, j]:+.3f}", ha="center", va="center", fontsize=9)
+        axes[0].text(j, i, f"{jacobian[i, j]:+.4f}", ha="center", va="center", fontsize=9)
     axes[0].set(
         title="∂a$_i$/∂x$_j$ = [i = j] a$_i$ − a$_i$ a$_j$", xlabel="score j, which moves", ylabel="weight i, which changes"
     )

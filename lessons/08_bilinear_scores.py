@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Lesson 08. Scores of pairs: the bilinear form (4)
 #
-# *Before it: lesson 07 (softmax). Lesson 02 explains numeric derivatives; its conventions are repeated below. About 40 minutes.*
+# *Before it: lesson 07 (softmax). Lesson 02 explains numeric derivatives; its conventions are repeated below. About 50 minutes.*
 #
 # Softmax makes weights from scores (lesson 07). Where do the scores come from? This lesson computes them. Each behaviour of a
 # user is compared with each one, and the score says how well they fit. The two have different parts: behaviour $i$ asks, and
@@ -20,15 +20,20 @@
 # $1$ and $5$: B prefers the second. Now the query matters. To let the model learn which number of the one should meet which
 # number of the other, and to allow rows of different length, there is a matrix $W$ between them.
 #
+# "The paper" is Zhou et al., *ATRank: An Attention-Based User Behavior Modeling Framework for Recommendation*, AAAI 2018.
+#
 # ## The equation
 #
-# $$ (4)\qquad x = S_k\, W_k\, S^\top, \qquad x_{ij} = \sum_p \sum_q s_{ip}\, W_{pq}\, S_{jq} $$
+# The paper has $K$ latent spaces (lesson 06), and $k$ counts them. Here one space is enough, so we leave out the $k$: $s = S_k$
+# and $W = W_k$.
+#
+# $$ (4)\qquad x = S_k\, W_k\, S^\top = s\, W S^\top, \qquad x_{ij} = \sum_p \sum_q s_{ip}\, W_{pq}\, S_{jq} $$
 #
 # $x$ are the scores, $[n, n]$. (The paper writes $a(S_k, S; \theta_k)$ for them and $\theta_k$ for $W_k$. In this course $a$ are
-# the weights that softmax makes of them.) $S$ is $[n, D]$: a row of $D$ numbers for each of the $n$ behaviours. $s$, in the
-# paper $S_k$, is $[n, d]$: the queries, the same behaviours in the latent space $k$, where a row is shorter, $d = D/K$ (lesson
-# 06; here one space is enough). $W$, in the paper $W_k$, is $[d, D]$ and is learned. The index letters: $i$ counts queries, $j$
-# counts keys, $p$ runs over $d$ numbers and $q$ over $D$ numbers.
+# the weights that softmax makes of them.) $S$ is $[n, D]$: a row of $D$ numbers for each of the $n$ behaviours. $s$ is $[n, d]$:
+# the queries, the same behaviours in the latent space, where a row is shorter. $W$ is $[d, D]$ and is learned. In the model
+# $d = D/K$; one space alone works with any $d$, so below we take sizes that all differ. The index letters: $i$ counts queries,
+# $j$ counts keys, $p$ runs over $d$ numbers and $q$ over $D$ numbers.
 #
 # The form is called *bilinear*: with $S$ held fixed it is linear in $s$, and with $s$ held fixed it is linear in $S$. There is
 # no factor $1/\sqrt{d}$, which other attention models have; below we see what follows from that.
@@ -252,9 +257,9 @@ for k in range(K):
 # %% [markdown]
 # ## The picture
 #
-# Left: the two orders, drawn to scale for $n = 100$, $D = 128$, $d = 16$. The thick sides are those that meet in the product
-# of the pairs: long above, short below. Right: what one space costs. The first step (dashed) is the same for both and grows
-# with $n$; the pairs grow with $n^2$.
+# Left: the two orders, drawn to scale for $n = 100$, $D = 128$, $d = 16$. A score is a row of the left matrix times a column of
+# the right one. The thick sides show how long these are: $D$ above, $d$ below. Right: what one space costs. The first step
+# (dashed) is the same for both and grows with $n$; the pairs grow with $n^2$.
 # %%
 with figure("08_bilinear_scores", columns=2, size=(11, 4)) as (fig, axes):
     draw = axes[0]
@@ -293,9 +298,10 @@ with figure("08_bilinear_scores", columns=2, size=(11, 4)) as (fig, axes):
 # 2. **$dx$ is not transposed** in $dS$ or $dkey$. It is $[n, n]$, so no shape complains.
 # 3. **The score is taken as symmetric.** In general $x_{ij} \ne x_{ji}$: after a phone, a cover is a
 #    likely next step; after a cover, a phone hardly is.
-# 4. **W starts too large.** Nothing divides by $\sqrt{d}$. A score is a sum of $d \cdot D = 2048$ products, and a sum of so
-#    many random numbers of size 1 is about $\sqrt{2048} \approx 45$. Then one weight of a row is nearly 1, and the softmax
-#    hardly learns (lesson 07).
+# 4. **W starts too large.** Nothing divides by $\sqrt{d}$. A score is a sum of $d \cdot D = 2048$ products. If their factors are
+#    random with mean 0 and variance 1, plus and minus cancel in part: not the sizes add up but the variances. The sum has the
+#    variance 2048, so its size is about $\sqrt{2048} \approx 45$. Then one weight of a row is nearly 1, and the softmax hardly
+#    learns (lesson 07).
 # %%
 for seed in range(10):
     draw = np.random.default_rng(seed)
@@ -312,16 +318,20 @@ print(f"2. dx in place of dxᵀ: error {relative_error(dx @ S @ square, dx.T @ S
 print(f"3. score of (0, 1): {scores[0, 1]:.2f}, of (1, 0): {scores[1, 0]:.2f}")
 
 for size in (1, 0.1, 0.01):
-    largest = []
+    largest, spread = [], []
     for seed in range(10):
         draw = np.random.default_rng(seed)
         rows = draw.standard_normal((20, 128))
         queries = draw.standard_normal((20, 16))
         W_k = size * draw.standard_normal((16, 128))
-        weights, _ = softmax_forward(queries @ W_k @ rows.T)
+        scores = queries @ W_k @ rows.T
+        weights, _ = softmax_forward(scores)
+        spread.append(scores.std())
         largest.append(weights.max(1).mean())
-    print(f"4. W of size {size}: largest weight of a row {min(largest):.2f} to {max(largest):.2f} in ten draws (even: 0.05)")
+    print(f"4. W of size {size}: scores of size {np.mean(spread):.2g}, largest of a row's 20 weights", end=" ")
+    print(f"{min(largest):.2f} to {max(largest):.2f} in ten draws (all equal: 1/20 = 0.05)")
     if size == 1:
+        assert 40 < np.mean(spread) < 50  # about √2048
         assert min(largest) > 0.8
     if size == 0.01:
         assert max(largest) < 0.2

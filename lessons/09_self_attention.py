@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Lesson 09. Self-attention, (2) to (5), and its whole backward pass
 #
-# *Before it: lesson 07 (softmax) and 08 (scores); lesson 02 for numeric derivatives. About 70 minutes. If you want to derive
-# the backward pass of attention and nothing else, this lesson can be read alone.*
+# *Before it: lesson 07 (softmax) and 08 (scores); lesson 02 for numeric derivatives. About 100 minutes, 70 of them up to the
+# recipe "How to derive the next one". If you want to derive the backward pass of attention and nothing else, this lesson can be
+# read alone.*
 #
 # A history is what a user did so far: $n$ behaviours, such as clicks. Each behaviour is a row of $D$ numbers, and the $n$ rows
 # make the array $S$. Self-attention compares each behaviour with all behaviours of its history. The comparison gives each of
@@ -16,9 +17,9 @@
 #
 # ## The conventions
 #
-# * **$dZ$**, for any array $Z$, is the derivative of the loss $L$ by $Z$. The loss is one number, so $dZ$ has the shape of $Z$:
-#   $dZ_{ij} = \partial L / \partial Z_{ij}$. It says how fast $L$ grows if this one number grows. In code it is `dZ`. ($d$ before
-#   a name always means this. $d$ alone is a number: the length of a query.)
+# * **$dZ$**, for any array $Z$, is the derivative of the loss $L$ by $Z$ (textbooks say: with respect to $Z$). The loss is one
+#   number, so $dZ$ has the shape of $Z$: $dZ_{ij} = \partial L / \partial Z_{ij}$. It says how fast $L$ grows if this one number
+#   grows. In code it is `dZ`. ($d$ before a name always means this. $d$ alone is a number: the length of a query.)
 # * **The upstream gradient.** In the model, layers above turn the output $c$ into the loss, and hand down $dc$. Here nothing is
 #   above, so we make a loss of our own: $L = \sum_{ij} dc_{ij}\, c_{ij}$, with numbers $dc$ that are drawn once at random. Its
 #   derivative by $c$ is $dc$, as it should be. Random, because with equal numbers some wrong gradients look right (lesson 02).
@@ -44,13 +45,14 @@ from atrank_np.layers.attention import attention_backward, attention_forward, so
 # ## The idea, with numbers that fit in the head
 #
 # We take one query and two behaviours with keys and values. All rows have one number only. The query is 1, the keys are 0 and
-# ln 3, and the values are 8 and 4.
+# ln 3, and the values are $v$ = (8, 4).
 #
-# * The scores are query times key: 0 and ln 3.
-# * The weights are $e^{score}$, divided by their sum: 1 and 3, divided by 4. So they are ¼ and ¾.
-# * The result is the weighted sum of the values: $c$ = ¼ · 8 + ¾ · 4 = 5.
+# * The scores $x$ are query times key: (0, ln 3).
+# * The weights $a$ are $e^{score}$, divided by their sum: 1 and 3, divided by 4. So $a$ = (¼, ¾).
+# * The result $c$ is the weighted sum of the values: $c$ = ¼ · 8 + ¾ · 4 = 5.
 #
-# Now backward. Let $L = c$, so $dc = 1$. If the first value grows by 1, $c$ grows by its weight: $dv$ = (¼, ¾). And if the
+# Now backward. Let $L = c$, so $dc = 1$. If the first value grows by 1, $c$ grows by its weight: $dv$ = (¼, ¾). If the first
+# weight grows by 1 and the other stays, $c$ grows by the first value: $da_j = dc \cdot v_j = v_j$, so $da$ = (8, 4). And if the
 # first *score* grows? Then weight moves from the second value to the first. The first value, 8, is 3 above the result 5; the
 # second, 4, is 1 below. We shall see that $c$ grows by weight times this distance: $dx$ = (¼ · 3, ¾ · (−1)) = (¾, −¾). Let us
 # try it:
@@ -79,7 +81,8 @@ for j in range(2):
 # %% [markdown]
 # ## The equations
 #
-# The paper does this in $K$ spaces, each with its own parameters. The numbers in brackets are the paper's equation numbers:
+# "The paper" is Zhou et al., *ATRank: An Attention-Based User Behavior Modeling Framework for Recommendation*, AAAI 2018.
+# It does this in $K$ spaces, each with its own parameters. The numbers in brackets are the paper's equation numbers:
 #
 # $$ (2)\ S_k = F_{P_k}(S) \qquad (4)\ \text{scores} = S_k W_k S^\top \qquad (3)\ A_k = \mathrm{softmax}(\text{scores})
 #    \qquad (5)\ C_k = A_k\, F_{Q_k}(S) $$
@@ -97,7 +100,9 @@ for j in range(2):
 # | `a` | weights; each row sums to 1 | $[n, n]$ | $A_k$ |
 # | `c` | the result | $[n, d]$ | $C_k$ |
 #
-# The parameters are `P_W`, `Q_W` $[D, d]$, `P_b`, `Q_b` $[d]$ and `W` $[d, D]$. Here $d = D/K$.
+# The parameters are `P_W`, `Q_W` $[D, d]$, `P_b`, `Q_b` $[d]$ and `W` $[d, D]$. In the model $d = D/K$. One space alone works
+# with any $d$, so we take sizes that all differ: $n$, $D$, $d$ = 5, 7, 3. Then a wrong order of factors seldom has a right
+# shape.
 #
 # ## The slow version
 #
@@ -148,6 +153,58 @@ x = s @ key.T  # F6 [n,n] (4)
 a = softmax(x)  # F7 [n,n] (3)
 c = a @ v  # F8 [n,d] (5)
 assert relative_error(c, space_slow(S, P_W, P_b, W, Q_W, Q_b)) < 1e-14
+
+
+# %% [markdown]
+# ## The picture: there and back
+#
+# This is the way that we go now. The grey arrows are the forward pass, from left to right; each box names its forward lines. The
+# red arrows are the backward pass, from right to left. Beside each stands the gradient that it carries. You need not understand
+# these formulas yet: each is derived in its section below. The parameters and their gradients are not drawn. They belong to the
+# boxes s, key and v. (The cell only draws; skip its code.)
+# %%
+BOXES = {
+    "S": (0, 1, 0.32, "S\n[n,D]"),
+    "s": (2.6, 2, 0.92, "s = relu(S P_W + P_b)\n[n,d]    F1, F2"),
+    "key": (2.6, 1, 0.5, "key = S Wᵀ\n[n,d]    F3"),
+    "v": (2.6, 0, 0.95, "v = relu(S Q_W + Q_b)\n[n,d]    F4, F5"),
+    "x": (5.3, 1.5, 0.45, "x = s keyᵀ\n[n,n]    F6"),
+    "a": (8.1, 1.5, 0.6, "a = softmax(x)\n[n,n]    F7"),
+    "c": (10.3, 1, 0.43, "c = a v\n[n,d]    F8"),
+}
+ARROWS = {  # what the red arrow carries; where these words stand
+    "S s": ("(ds ∘ [s>0]) P_Wᵀ", "left", 1.1, 1.4),
+    "S key": ("dkey W", "center", 1.2, 0.84),
+    "S v": ("(dv ∘ [v>0]) Q_Wᵀ", "right", 0.78, 0.43),
+    "s x": ("ds = dx key", "right", 4.05, 1.62),
+    "key x": ("dkey = dxᵀ s", "left", 4.1, 1.13),
+    "x a": ("dx = a ∘ (da − ⟨a, da⟩)", "center", 6.62, 1.32),
+    "a c": ("da = dc vᵀ", "right", 9.2, 1.14),
+    "v c": ("dv = aᵀ dc", "left", 7.0, 0.36),
+}
+blue = dict(boxstyle="round,pad=0.4", fc="#e8f0fa", ec="C0")
+there = dict(arrowstyle="-|>", color="0.6", lw=1.5, shrinkA=0, shrinkB=0)  # forward
+back = dict(arrowstyle="-|>", color="C3", lw=1.5, shrinkA=0, shrinkB=0)
+GAP = 0.05  # half the distance of the two arrows between the same boxes
+PORT = 0.13  # an arrow that rises leaves its box so much above the middle, and comes in so much below
+with figure("09_self_attention", size=(13, 4.4)) as (fig, ax):
+    for arrow, (words, side, word_x, word_y) in ARROWS.items():
+        start, end = arrow.split()
+        x0, y0, left, _ = BOXES[start]
+        x1, y1, right, _ = BOXES[end]
+        port = PORT * np.sign(y1 - y0)
+        tail, head = np.array([x0 + left, y0 + port]), np.array([x1 - right, y1 - port])
+        across = (tail - head)[1], (head - tail)[0]  # at a right angle to the arrow, upwards
+        across = GAP * np.array(across) / np.hypot(*across)
+        ax.annotate("", head + across, tail + across, arrowprops=there)
+        ax.annotate("", tail - across, head - across, arrowprops=back)
+        ax.text(word_x, word_y, words, color="C3", ha=side, va="center")
+    for x0, y0, _, words in BOXES.values():
+        ax.text(x0, y0, words, ha="center", va="center", bbox=blue)
+    ax.annotate("", (10.75, 1), (11.3, 1), arrowprops=back)
+    ax.text(11.35, 1, "dc", color="C3", va="center")
+    ax.set(xlim=(-0.6, 11.7), ylim=(-0.35, 2.5), title="dc comes in at the right; the three red arrows into S add up to dS")
+    ax.axis("off")
 
 
 # %% [markdown]
@@ -214,7 +271,7 @@ assert scoreboard(("a", da, a, from_a), ("v", dv, v, from_v))
 #    = a_j\,(da_j - \langle a, da\rangle) $$
 #
 # **Rule 2: $dx_j = a_j\,(da_j - \langle a, da\rangle)$ in each row.** This is the distance from the mean that we met above:
-# there $da$ was (8, 4), and $\langle a, da \rangle$ was 5.
+# there $da$ was (8, 4), $a$ was (¼, ¾), and so $\langle a, da \rangle$ = 5.
 # %%
 def from_x(x):
     return from_a(softmax(x))
@@ -234,7 +291,9 @@ assert scoreboard(("x", dx, x, from_x))
 # $$ ds_{ip} = \sum_j dx_{ij}\, key_{jp} \quad\text{that is}\quad ds = dx\; key \qquad\qquad
 #    dkey_{jp} = \sum_i dx_{ij}\, s_{ip} \quad\text{that is}\quad dkey = dx^\top s $$
 #
-# It is rule 1 with $B = key^\top$: $ds = dx\,B^\top = dx\;key$. And $dB = s^\top dx$, so $dkey = (dB)^\top = dx^\top s$.
+# It is rule 1 with $B = key^\top$: $ds = dx\,B^\top = dx\;key$, and $dB = s^\top dx$. A transpose only moves the numbers to other
+# places, and their gradients move with them: the gradient of a transpose is the transpose of the gradient. So
+# $dkey = (dB)^\top = dx^\top s$.
 # %%
 def from_s(s):
     return from_x(s @ key.T)
@@ -271,41 +330,50 @@ assert scoreboard(("zv", dzv, zv, from_zv), ("zs", dzs, zs, from_zs))
 
 
 # %% [markdown]
-# ## B4, B3, B1. The parameters
+# ## B4 and B1. A product and a bias: $zv = S\, Q_W + Q_b$, $zs = S\, P_W + P_b$
 #
-# $zv = S\, Q_W + Q_b$ is a product and a sum. Rule 1 gives $dQ_W = S^\top dzv$. The bias is added to every row, so $Q_{b,p}$
-# stands in all entries of column $p$, each time with slope 1. The chain rule sums over the rows: $dQ_{b,p} = \sum_i dzv_{ip}$.
+# Each of the two lines is a sum. The first summand is a product, the second is the bias.
 #
 # **Rule 4: what is used several times gets the sum of its gradients.**
 #
-# **Rule 5: a sum $Y = A + B$ hands its gradient to both, unchanged: $dA = dY$, $dB = dY$.** So the product $S\, Q_W$ gets $dzv$
-# as it is. (The bias too, once for each row, and rule 4 sums the rows.)
+# **Rule 5: a sum $Y = A + B$ hands its gradient to both, unchanged: $dA = dY$, $dB = dY$.**
 #
-# $key = S\, W^\top$ is a product with a transpose again: $key_{jp} = \sum_q S_{jq}\, W_{pq}$, so
-# $dW_{pq} = \sum_j dkey_{jp}\, S_{jq}$, that is $dW = dkey^\top S$. It has $W$'s shape $[d, D]$. (The other order,
-# $S^\top dkey$, is the gradient of $W^\top$.)
+# By rule 5 the product $S\, Q_W$ gets $dzv$ as it is, and rule 1 gives $dQ_W = S^\top dzv$. The bias is one row, added to every
+# row of the product. So each row $i$ gives it $dzv_{i}$, unchanged, and rule 4 sums over the rows: entry $p$ of $dQ_b$ is
+# $\sum_i dzv_{ip}$. With $P$ it goes the same way. ($S$ has its turn below.)
 # %%
 def loss_of(S, P_W, P_b, W, Q_W, Q_b):  # the whole computation
     return from_c(space_slow(S, P_W, P_b, W, Q_W, Q_b))
 
 
-dQ_W = S.T @ dzv  # B4
-dQ_b = dzv.sum(0)  # B4
-dW = dkey.T @ S  # B3
-dP_W = S.T @ dzs  # B1
-dP_b = dzs.sum(0)  # B1
+dQ_W = S.T @ dzv  # B4, by Q_W
+dQ_b = dzv.sum(0)  # B4, by Q_b
 assert scoreboard(("Q_W", dQ_W, Q_W, lambda Q_W: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
 assert scoreboard(("Q_b", dQ_b, Q_b, lambda Q_b: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
-assert scoreboard(("W", dW, W, lambda W: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
+dP_W = S.T @ dzs  # B1, by P_W
+dP_b = dzs.sum(0)  # B1, by P_b
 assert scoreboard(("P_W", dP_W, P_W, lambda P_W: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
 assert scoreboard(("P_b", dP_b, P_b, lambda P_b: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
 
+# %% [markdown]
+# ## B3. The matrix of the keys: $key = S\, W^\top$
+#
+# A product with a transpose, as in B6: $key_{jp} = \sum_q S_{jq}\, W_{pq}$. The number $W_{pq}$ stands in column $p$ of $key$,
+# once for each key $j$, so
+#
+# $$ dW_{pq} = \sum_j dkey_{jp}\, S_{jq} \qquad\text{that is}\qquad dW = dkey^\top S $$
+#
+# It has $W$'s shape $[d, D]$. (The other order, $S^\top dkey$, is the gradient of $W^\top$.)
+# %%
+dW = dkey.T @ S  # B3, by W
+assert scoreboard(("W", dW, W, lambda W: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
+
 
 # %% [markdown]
-# ## B4, B3, B1. And $S$ itself
+# ## The three uses of $S$
 #
 # Look at the forward lines: `S` stands in F1, in F3 and in F4. So it has three gradients, and by rule 4 they add up: $S$ as
-# query, $S$ as key, $S$ as value.
+# query, $S$ as key, $S$ as value. They are the picture's three red arrows into S (there $dzs$ and $dzv$ are written out).
 #
 # $$ dS = dzs\, P_W^\top + dkey\, W + dzv\, Q_W^\top $$
 #
@@ -340,14 +408,14 @@ assert scoreboard(("S", dS, S, lambda S: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
 # Nearly every attention that you will meet has these two.
 #
 # **A residual connection** adds the input to the result: $y = S + c$ (F9). The layer then has to learn only what changes. The
-# shapes must agree: $S$ is $[n, D]$, so $c$ must have rows of $D$ numbers. There are three ways. `Q_W` may be $[D, D]$, then $v$
-# and $c$ are $[n, D]$; we take this one. Or the results of all $K$ spaces stand side by side, $K d = D$ numbers; the package does
-# this. Or one more matrix makes the rows longer, $y = S + c\,O$ with $O$ $[d, D]$; then rule 1 gives $dc = dy\,O^\top$ and
-# $dO = c^\top dy$.
+# shapes must agree: $S$ is $[n, D]$, so $c$ must have rows of $D$ numbers. There are three ways. The matrix of the values may
+# be $[D, D]$, then $v$ and $c$ are $[n, D]$; we take this one, and call it $V_W$ (its bias $V_b$) in place of $Q_W$. Or the
+# results of all $K$ spaces stand side by side, $K d = D$ numbers; the package does this. Or one more matrix makes the rows
+# longer, $y = S + c\,O$ with $O$ $[d, D]$; then rule 1 gives $dc = dy\,O^\top$ and $dO = c^\top dy$.
 #
 # Now $dy$ is the upstream gradient. Rule 5 says: $dc = dy$, and $S$ gets $dy$ too. $S$ has four uses, and by rule 4
 #
-# $$ dS = dy + dzs\, P_W^\top + dkey\, W + dzv\, Q_W^\top $$
+# $$ dS = dy + dzs\, P_W^\top + dkey\, W + dzv\, V_W^\top $$
 #
 # **A mask** says which keys a query may use: $M_{ij}$ is 1 if query $i$ may use key $j$, else 0. It multiplies each $e^{x}$. In
 # one row, the row's index left away again:
@@ -389,19 +457,19 @@ assert np.allclose(example_dx, [[0.75, -0.75, 0]])
 # Now both changes in the whole layer. Two forward lines differ from before: the softmax has a mask, and F9 is new. Two backward
 # lines differ: B9 is new, and `dS` has one more summand.
 # %%
-def residual_forward(S, M, P_W, P_b, W, Q_W, Q_b):  # Q_W is [D,D] here, and Q_b [D]
+def residual_forward(S, M, P_W, P_b, W, V_W, V_b):  # V_W [D,D], V_b [D]
     s = np.maximum(S @ P_W + P_b, 0)  # F1, F2
     key = S @ W.T  # F3
-    v = np.maximum(S @ Q_W + Q_b, 0)  # F4, F5 [n,D]
+    v = np.maximum(S @ V_W + V_b, 0)  # F4, F5 [n,D]
     x = s @ key.T  # F6
     a = masked_softmax(x, M)  # F7, with the mask
     c = a @ v  # F8 [n,D]
     y = S + c  # F9
-    return y, (S, P_W, W, Q_W, s, key, v, a)
+    return y, (S, P_W, W, V_W, s, key, v, a)
 
 
-def residual_backward(dy, cache):  # -> by S, P_W, P_b, W, Q_W, Q_b
-    S, P_W, W, Q_W, s, key, v, a = cache
+def residual_backward(dy, cache):  # -> by S, P_W, P_b, W, V_W, V_b
+    S, P_W, W, V_W, s, key, v, a = cache
     dc = dy  # B9, by c
     da = dc @ v.T  # B8
     dv = a.T @ dc
@@ -410,12 +478,13 @@ def residual_backward(dy, cache):  # -> by S, P_W, P_b, W, Q_W, Q_b
     dkey = dx.T @ s
     dzv = dv * (v > 0)  # B5
     dzs = ds * (s > 0)  # B2
-    dS = dy + dzs @ P_W.T + dkey @ W + dzv @ Q_W.T  # B9, B1, B3, B4: four uses
+    dS = dy + dzs @ P_W.T + dkey @ W + dzv @ V_W.T  # B9, B1, B3, B4: four uses
     return dS, S.T @ dzs, dzs.sum(0), dkey.T @ S, S.T @ dzv, dzv.sum(0)
 
 
-M = np.tri(n, k=-1)  # [j < i]: query i may use the keys before it; the first row is empty
-V_W = 0.5 * rng.standard_normal((D, D))  # Q_W and Q_b of this layer
+M = np.tri(n, k=-1)  # [j < i]: ones below the diagonal. Query i may use the keys before it, the first query none
+print("M =", M.astype(int), sep="\n")
+V_W = 0.5 * rng.standard_normal((D, D))
 V_b = rng.standard_normal(D)
 dy = rng.standard_normal((n, D))
 y, residual_cache = residual_forward(S, M, P_W, P_b, W, V_W, V_b)
@@ -432,8 +501,8 @@ assert scoreboard(("S", gradients[0], S, lambda S: residual_loss(S, P_W, P_b, W,
 assert scoreboard(("P_W", gradients[1], P_W, lambda P_W: residual_loss(S, P_W, P_b, W, V_W, V_b)))
 assert scoreboard(("P_b", gradients[2], P_b, lambda P_b: residual_loss(S, P_W, P_b, W, V_W, V_b)))
 assert scoreboard(("W", gradients[3], W, lambda W: residual_loss(S, P_W, P_b, W, V_W, V_b)))
-assert scoreboard(("Q_W [D,D]", gradients[4], V_W, lambda V_W: residual_loss(S, P_W, P_b, W, V_W, V_b)))
-assert scoreboard(("Q_b [D]", gradients[5], V_b, lambda V_b: residual_loss(S, P_W, P_b, W, V_W, V_b)))
+assert scoreboard(("V_W", gradients[4], V_W, lambda V_W: residual_loss(S, P_W, P_b, W, V_W, V_b)))
+assert scoreboard(("V_b", gradients[5], V_b, lambda V_b: residual_loss(S, P_W, P_b, W, V_W, V_b)))
 print("and with the residual connection forgotten on the way back:")
 assert not scoreboard(("S, wrong", gradients[0] - dy, S, lambda S: residual_loss(S, P_W, P_b, W, V_W, V_b)))
 
@@ -447,8 +516,8 @@ assert not scoreboard(("S, wrong", gradients[0] - dy, S, lambda S: residual_loss
 # 2. For every name, mark the lines that **use** it. Each use gives one summand of its gradient.
 # 3. Go through the lines from the last to the first. Write the line in index notation, ask in which entries of the result an
 #    input stands, and with which slope. Sum over those entries.
-# 4. A constant needs no gradient. If it is added, the other summand gets the gradient unchanged; if it is multiplied with, the
-#    other factor's gradient is multiplied with it. An entry that is always 0, whatever the inputs are, passes nothing back.
+# 4. A constant $k$ needs no gradient. $y = z + k$ gives $dz = dy$, and $y = k\,z$ gives $dz = k\,dy$. An entry that is always 0,
+#    whatever the inputs are, passes nothing back.
 # 5. Check each line before you go on: by its shape, for $dZ$ has the shape of $Z$, and by numbers.
 #
 # Two small examples. First, let a fixed number $b_{ij}$ be added to each score, so F6 is $x = s\,key^\top + b$. Rule 5: the
@@ -460,8 +529,8 @@ assert not scoreboard(("S, wrong", gradients[0] - dy, S, lambda S: residual_loss
 #
 # *(You may skip this section and the next on a first reading. The bug hunt at the end needs this one.)*
 #
-# $a$ and $x$ have $n^2$ numbers. For $n = 1000$ in 8 spaces these are 8 million, where $S$, with the paper's $D = 128$, has
-# 128,000. We do not need to keep them. In row $i$ (where $a_i$, $dc_i$, $c_i$, $v_j$ are rows)
+# $a$ and $x$ have $n^2$ numbers each. For $n = 1000$ in 8 spaces each of them has 8 million, where $S$, with the paper's
+# $D = 128$, has 128,000. We do not need to keep them. In row $i$ (where $a_i$, $dc_i$, $c_i$, $v_j$ are rows)
 #
 # $$ \langle a_i, da_i\rangle = \sum_j a_{ij} \langle dc_i, v_j\rangle = \Big\langle dc_i, \sum_j a_{ij} v_j \Big\rangle
 #    = \langle dc_i, c_i\rangle $$
@@ -544,53 +613,6 @@ for b in range(len(offsets) - 1):
 for mine, theirs in zip(ours, package, strict=True):
     assert relative_error(mine, theirs) < 1e-12
 print("attention_backward of the package: all seven gradients agree with ours")
-
-# %% [markdown]
-# ## The picture
-#
-# The grey arrows are the forward pass, from left to right. The red arrows are the backward pass, from right to left; each carries
-# the gradient that is written on it.
-# %%
-BOXES = {
-    "S": (0, 1, 0.32, "S\n[n,D]"),
-    "s": (2.6, 2, 0.92, "s = relu(S P_W + P_b)\n[n,d]"),
-    "key": (2.6, 1, 0.5, "key = S Wᵀ\n[n,d]"),
-    "v": (2.6, 0, 0.95, "v = relu(S Q_W + Q_b)\n[n,d]"),
-    "x": (5.3, 1.5, 0.45, "x = s keyᵀ\n[n,n]"),
-    "a": (8.1, 1.5, 0.6, "a = softmax(x)\n[n,n]"),
-    "c": (10.3, 1, 0.35, "c = a v\n[n,d]"),
-}
-ARROWS = {  # what the red arrow carries; where these words stand
-    "S s": ("(ds ∘ [s>0]) P_Wᵀ", "left", 1.1, 1.4),
-    "S key": ("dkey W", "center", 1.2, 0.84),
-    "S v": ("(dv ∘ [v>0]) Q_Wᵀ", "right", 0.78, 0.43),
-    "s x": ("ds = dx key", "right", 4.05, 1.62),
-    "key x": ("dkey = dxᵀ s", "left", 4.1, 1.13),
-    "x a": ("dx = a ∘ (da − ⟨a, da⟩)", "center", 6.62, 1.32),
-    "a c": ("da = dc vᵀ", "right", 9.2, 1.14),
-    "v c": ("dv = aᵀ dc", "left", 7.0, 0.36),
-}
-blue = dict(boxstyle="round,pad=0.4", fc="#e8f0fa", ec="C0")
-there = dict(arrowstyle="-|>", color="0.6", lw=1.5, shrinkA=0, shrinkB=0)  # forward
-back = dict(arrowstyle="-|>", color="C3", lw=1.5, shrinkA=0, shrinkB=0)
-GAP = 0.05  # half the distance of the two arrows between the same boxes
-with figure("09_self_attention", size=(13, 4.4)) as (fig, ax):
-    for arrow, (words, side, x, y) in ARROWS.items():
-        start, end = arrow.split()
-        x0, y0, left, _ = BOXES[start]
-        x1, y1, right, _ = BOXES[end]
-        across = np.array([y0 - y1, x1 - x0])  # at a right angle to the arrow, upwards
-        across = GAP * across / np.hypot(*across)
-        tail, head = np.array([x0 + left, y0]), np.array([x1 - right, y1])
-        ax.annotate("", head + across, tail + across, arrowprops=there)
-        ax.annotate("", tail - across, head - across, arrowprops=back)
-        ax.text(x, y, words, color="C3", ha=side, va="center")
-    for x0, y0, _, words in BOXES.values():
-        ax.text(x0, y0, words, ha="center", va="center", bbox=blue)
-    ax.annotate("", (10.65, 1 - GAP), (11.3, 1 - GAP), arrowprops=back)
-    ax.text(11.35, 1 - GAP, "dc", color="C3", va="center")
-    ax.set(xlim=(-0.6, 11.7), ylim=(-0.35, 2.5), title="dc comes in at the right; the three arrows into S add up to dS")
-    ax.axis("off")
 
 # %% [markdown]
 # ## What people get wrong

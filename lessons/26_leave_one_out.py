@@ -252,21 +252,21 @@ for key, found in studies.items():
 # %% [markdown]
 # ## What holds for every variant and seed
 #
-# * Nearly all of the truth is in the last behaviour. Its effect the models have learned: a correlation above 0.6.
+# * Nearly all of the truth is in the last behaviour. Its effect the models have learned: a correlation above 0.5.
 # * What they make of **older** behaviours has nothing to do with the truth: a correlation below 0.25. So an effect tells what
 #   the **model** does, right or wrong. To explain the model is not to explain the user.
-# * **Which layer points depends on the architecture.** As printed, the self-attention points at the largest effect in half of
+# * **Which layer points depends on the architecture.** As printed, the self-attention points at the largest effect in 40 % of
 #   the histories and more, and the vanilla attention, which the paper's Figure 4 shows, hardly above chance. With the
-#   residual it is the other way round.
+#   residual it is the other way round: the vanilla attention in 55 % and more, and more often than the self-attention.
 #
 # So one must know which layer works before a weight is read (lesson 25 measures it); and even then a weight has neither sign
 # nor unit.
 # %%
 for (variant, seed), (vanilla, own, _) in points.items():
     of_last, of_older = correlation[variant, seed]
-    assert of_last > 0.6 and abs(of_older) < 0.25 and share_of_last[variant, seed] > 0.9
+    assert of_last > 0.5 and abs(of_older) < 0.25 and share_of_last[variant, seed] > 0.9
     if variant == "as printed":
-        assert vanilla < 0.35 and own > 0.45
+        assert vanilla < 0.35 and own > 0.4 and own > vanilla + 0.15
     else:
         assert vanilla > 0.55 and vanilla > own + 0.15
 

@@ -247,14 +247,13 @@ ROWS = (
         "27",
     ),
     Row(
-        "Adam, Adagrad",
-        "$w \\leftarrow w - lr\\,(m/c_1) / (\\sqrt{s/c_2} + \\epsilon)$, rows without a gradient wait",
-        "optimizer.py::Adaptive.direction optimizer.py::SGD.apply",
+        "many machines",
+        "$g = \\sum_s g_s$, added in the order of the shards $s$, whoever computed them",
+        "mpi.py::Ranks.add",
         "",
         "",
-        "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
-        "test_optimizer.py::test_a_row_without_gradient_waits",
-        "28",
+        "test_mpi.py::test_exchanges test_mpi.py::test_steps_have_the_same_bits",
+        "29",
     ),
     Row(
         "(1) … (8)",
@@ -288,12 +287,12 @@ ROWS = (
     Row(
         "Adam, Adagrad",
         "$w \\leftarrow (1 - lr\\,\\lambda)\\, w - lr\\, \\hat m / (\\sqrt{\\hat v} + \\epsilon)$, by number",
-        "optimizer.py::Rule optimizer.py::Adaptive.direction",
+        "optimizer.py::Adaptive.direction optimizer.py::Rule",
         "",
         "kernels/optimizer.py::direction",
         "test_optimizer.py::test_equals_the_formulas_over_two_folds test_optimizer.py::test_equals_pytorch "
-        "test_kernels.py::test_optimizers",
-        "",
+        "test_optimizer.py::test_a_row_without_gradient_waits test_kernels.py::test_optimizers",
+        "28",
     ),
     Row(
         "clipping",

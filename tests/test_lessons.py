@@ -151,6 +151,15 @@ def test_wrong_answers_fail(name):
         assert not re.search("SyntaxError|NameError", verdict.text), f"{what} is a typing error: {verdict.text}"
 
 
+def test_one_of_two_slips_in_attention_is_named():
+    source = solution("e09_attention")[0]
+    for old, new in (("np.where(key > 0, dkey, 0)", "dkey"), ("dS = dy + ds", "dS = ds")):
+        assert old in source
+        source = source.replace(old, new)
+    verdict = judge(exercise("e09_attention"), source, "answer.py")
+    assert not verdict.passed and "Likely cause: the relu of the keys is forgotten" in verdict.text, verdict.text
+
+
 @pytest.mark.parametrize("name", names())
 def test_exercise_is_told_well_and_its_stub_fails_readably(name):
     told = exercise(name)

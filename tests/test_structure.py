@@ -20,7 +20,7 @@ FLOORS = [
     {"datasets"},
     {"optimizer", "cli"},
     {"layers", "parameters", "config", "metrics"},
-    {"arguments"},
+    {"arguments", "mpi"},
     {"errors", "memory", "progress", "randomness"},
     {"arrays", "text"},
 ]

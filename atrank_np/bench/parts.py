@@ -13,6 +13,7 @@ from ..config import MODELS
 from ..evaluation.plots import new_figure, picture
 from ..text import table
 from .compiling import part_compile
+from .many_ranks import part_mpi
 from .ranking import part_all, part_rank
 from .reading import part_read
 from .turns import FEW_USERS, Report, assert_equal_trials, put, take_turns, window
@@ -159,4 +160,5 @@ PARTS: dict[str, Callable[[Report, argparse.Namespace], list[str]]] = {
     "read": part_read,
     "scaling": part_scaling,
     "compile": part_compile,
+    "mpi": part_mpi,
 }

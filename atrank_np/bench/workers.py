@@ -14,7 +14,7 @@ from ..arrays import Floats
 from ..backend import make_backend
 from ..datasets.packing import Batch
 from ..datasets.samples import Samples
-from ..evaluation.ranking import Moments, best, scores_by_block
+from ..evaluation.ranking import Moments, best, by_block
 from ..evaluation.scoring import catalogue_scores
 from ..memory import peak_rss_mb, return_memory
 from .workload import POOL, Problem, atrank_flops
@@ -78,8 +78,8 @@ class Ours:
     def top(self, asked: Moments) -> Floats:  # -> [S, TOP]
         """As `recommend` ranks for many users."""
         log, objects = self.problem.log, [len(catalogue.objects) for catalogue in self.problem.log.catalogues.values()]
-        blocks = scores_by_block(self.backend, objects, asked, log.schema, exclude_seen=False)
-        return np.concatenate([best(scores, TOP)[1] for _, scores in blocks])
+        blocks = by_block(self.backend, objects, asked, log.schema, False, lambda _, scores: best(scores, TOP)[1])
+        return np.concatenate([found for _, found in blocks])
 
 
 def contender(name: str, problem: Problem) -> Contender:

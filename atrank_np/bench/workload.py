@@ -43,10 +43,12 @@ class Problem:
         length: int | None = None,
         data: Path | None = None,
         model: str = "atrank",
+        shards: int = 0,
     ) -> None:
         """length: all samples have histories of so many behaviours. data: a folder with the log; all its groups are ranked."""
+        shards = shards or (1 if backend == "numpy" else max(2, threads))
         self.config = replace(  # clip 0: neither a competitor nor its opponent clips gradients here
-            defaults(model), batch_size=batch, backend=backend, threads=threads, shards=max(2, threads), clip=0.0
+            defaults(model), batch_size=batch, backend=backend, threads=threads, shards=shards, clip=0.0
         )
         if data is None:
             self.log = electronics_shaped(users, items, length and length + 2)

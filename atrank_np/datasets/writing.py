@@ -1,11 +1,13 @@
 """Writing a data folder: its files appear together and complete, or not at all."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from ..errors import DataError
+from ..mpi import ranks
 
 
 @contextmanager
@@ -14,6 +16,8 @@ def whole_files(out: str | Path, *names: str) -> Iterator[list[TextIO]]:
 
     While the block runs, each file is called NAME.part. It gets its name when the block has ended without an error;
     after an error all of them are deleted.
+
+    What ranks other than the first write is lost.
 
     Yields
     ------
@@ -28,6 +32,10 @@ def whole_files(out: str | Path, *names: str) -> Iterator[list[TextIO]]:
     for name in names:
         if (out / name).exists():
             raise DataError(f"{out / name}: the file exists already; choose another --out, or delete it")
+    if not ranks().first:
+        with ExitStack() as files:
+            yield [files.enter_context(open(os.devnull, "w", encoding="utf-8")) for _ in names]
+        return
     parts = [out / f"{name}.part" for name in names]
     try:
         out.mkdir(parents=True, exist_ok=True)

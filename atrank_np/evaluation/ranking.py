@@ -1,8 +1,8 @@
 """The catalogue ranked: for users of a log, or for a history."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,12 @@ from ..datasets.samples import Events, Samples
 from ..datasets.schema import Schema
 from ..datasets.soundness import check_log
 from ..errors import ArgumentError
+from ..mpi import ranks
 from ..progress import progress
 from ..runs.trained import Trained
 from .scoring import catalogue_scores
 
+T = TypeVar("T")
 NUMBERS = 2**22  # scores that are held at a time: so many users make a block
 
 
@@ -90,30 +92,40 @@ def named_history(trained: Trained, history: Any, times: Any, actions: Any) -> L
     return log_of(trained, Events(group, rows, action, time))
 
 
-def scores_by_block(
-    backend: Backend, objects: list[int], asked: Moments, schema: Schema, exclude_seen: bool, show: bool = False
-) -> Iterator[tuple[Ints, Floats]]:
-    """Yields, a block of moments of one group at a time, their numbers [B] and the scores [B, M] of its M objects.
+def by_block(
+    backend: Backend,
+    objects: list[int],
+    asked: Moments,
+    schema: Schema,
+    exclude_seen: bool,
+    answer: Callable[[Ints, Floats], T],
+    show: bool = False,
+) -> Iterator[tuple[Ints, T]]:
+    """Yields, a block of moments of one group at a time, their numbers [B] and answer(numbers, scores [B, M] of its M objects).
 
     The score of `unknown` is -∞, and so are those of objects of the history, if they are excluded: all of it, even where the
-    model reads only the last ones. objects: M of each group.
+    model reads only the last ones. objects: M of each group. Each rank computes some blocks.
     """
-    samples, bar = asked.samples, progress(show, total=len(asked.first), unit=" users")
-    with bar:
-        for g in np.unique(samples.group):
-            own = np.flatnonzero(samples.group == g)
-            size = max(1, NUMBERS // objects[g])
-            for block in np.split(own, range(size, len(own), size)):
-                some = samples.take(block)
-                scores = catalogue_scores(backend, schema, asked.events, some)
-                scores[:, 0] = -np.inf
-                if exclude_seen:
-                    length = some.end - asked.first[block]
-                    rows, row = ranges(asked.first[block], length), np.repeat(np.arange(len(block)), length)
-                    mine = asked.events.group[rows] == g
-                    scores[row[mine], asked.events.object[rows[mine]]] = -np.inf
-                bar.update(len(block))
-                yield block, scores
+    samples, blocks = asked.samples, list[Ints]()
+    for g in np.unique(samples.group):
+        own, size = np.flatnonzero(samples.group == g), max(1, NUMBERS // objects[g])
+        blocks += np.split(own, range(size, len(own), size))
+
+    def answer_of(block: Ints) -> T:
+        some = samples.take(block)
+        scores = catalogue_scores(backend, schema, asked.events, some)
+        scores[:, 0] = -np.inf
+        if exclude_seen:
+            length = some.end - asked.first[block]
+            rows, row = ranges(asked.first[block], length), np.repeat(np.arange(len(block)), length)
+            mine = asked.events.group[rows] == some.group[0]
+            scores[row[mine], asked.events.object[rows[mine]]] = -np.inf
+        return answer(block, scores)
+
+    with progress(show, total=len(asked.first), unit=" users") as bar:
+        for block, found in zip(blocks, ranks().map(answer_of, blocks)):
+            bar.update(len(block))
+            yield block, found
 
 
 def best(scores: Floats, n: int) -> tuple[Ints, Floats]:  # [B, M] -> [B, n], [B, n]
@@ -145,10 +157,14 @@ def ranked(
     """
     objects = [len(catalogue.objects) for catalogue in trained.catalogues.values()]
     exclude_seen = trained.schema.target_repeats == "drop" if exclude_seen is None else exclude_seen
-    for block, scores in scores_by_block(backend, objects, asked, trained.schema, exclude_seen, show):
+
+    def best_of(block: Ints, scores: Floats) -> tuple[Ints, Floats]:
         if candidates is not None:
             scores[:, ~candidates] = -np.inf
-        yield block, *best(scores, n)
+        return best(scores, n)
+
+    for block, found in by_block(backend, objects, asked, trained.schema, exclude_seen, best_of, show):
+        yield block, *found
 
 
 def first_choices(trained: Trained, log: Log, user: str, n: int, group: str, at: int | None = None) -> list[str]:
@@ -199,7 +215,12 @@ def full_ranks(backend: Backend, protocol: Protocol, samples: Samples, show: boo
     schema, rank = protocol.schema, np.empty(len(samples.user))
     objects = [len(protocol.log.catalogues[group.name].objects) for group in schema.groups]
     asked = Moments(protocol.events, protocol.offsets[samples.user], samples)
-    for block, scores in scores_by_block(backend, objects, asked, schema, schema.target_repeats == "drop", show):
+
+    def ranks_of(block: Ints, scores: Floats) -> Floats:
         mine = scores[np.arange(len(block)), samples.object[block]][:, None]
-        rank[block] = (scores > mine).sum(1) + 0.5 * ((scores == mine).sum(1) - 1)  # - 1: the positive itself
+        found: Floats = (scores > mine).sum(1) + 0.5 * ((scores == mine).sum(1) - 1)  # - 1: the positive itself
+        return found
+
+    for block, found in by_block(backend, objects, asked, schema, schema.target_repeats == "drop", ranks_of, show):
+        rank[block] = found
     return rank

@@ -8,17 +8,22 @@ from ..datasets.packing import pack
 from ..datasets.protocol import Protocol
 from ..datasets.samples import Events, Samples, Task
 from ..datasets.schema import Schema
+from ..mpi import ranks
 
 HISTORIES = 256  # per scoring batch: enough to fill the matrix products, small enough to stay in memory
 
 
 def score(backend: Backend, protocol: Protocol, task: Task) -> Floats:  # -> [S,1+R]
-    """Logits of a task's candidates."""
+    """Logits of a task's candidates; each rank computes some batches of them."""
     scores = np.empty(task.candidates.shape)
-    for start in range(0, len(scores), HISTORIES):
-        here = slice(start, start + HISTORIES)
+    batches = [slice(start, start + HISTORIES) for start in range(0, len(scores), HISTORIES)]
+
+    def scores_of(here: slice) -> Floats:
         batch = pack(protocol.schema, protocol.events, task.samples.take(here), task.candidates[here])
-        scores[here] = backend.scores(batch).reshape(scores[here].shape)
+        return backend.scores(batch)
+
+    for here, found in zip(batches, ranks().map(scores_of, batches)):
+        scores[here] = found.reshape(scores[here].shape)
     return scores
 
 

@@ -16,12 +16,13 @@ from ..models.common_space import CommonSpace
 from ..models.one_vector import has_one_vector, object_vectors, user_vectors
 from ..models.spaces import NoTime
 from ..models.variants import Printed
+from ..mpi import ranks
 from ..optimizer import FOLD, RULES
 from ..parameters import kind
 from ..randomness import Dropout as Masks
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import object_side, room_for_objects, score_catalogue, work_for_history, work_for_objects
-from .context import CHUNK, Context, Room, Rule, Settings, Vectors, make_shard
+from .context import CHUNK, Context, Room, Rule, Settings, Vectors, make_chunk, make_shard
 from .embedding import Groups
 from .feedforward import Dropout
 from .layout import aligned, rows
@@ -66,7 +67,9 @@ class NumbaBackend:
         self.model, self.config, self.step, self.table_scale = model, config, step, table_scale
         self.spec, self.dtype = SPECS[type(model)], next(iter(params.values())).dtype
         PROGRESS.expected = self.spec.functions
-        self.threads = 1 if self.spec.alone else min(config.threads, config.shards)
+        self.ranks = ranks()
+        self.shards_here = max(1, config.parts // self.ranks.size)
+        self.threads = 1 if self.spec.alone else min(config.threads, self.shards_here)
         self.team = team(self.threads)
         self.parameters, rule = self._flat(params), RULES[config.optimizer]
         self.flat_moments = {moment: self._flat((moments or {}).get(moment, {})) for moment in (rule.moments if rule else ())}
@@ -111,29 +114,32 @@ class NumbaBackend:
     def train_step(self, batch, rate):
         """One step of the optimiser; the loss before it."""
         keep = 1 - rate * self.config.l2
-        norm = self._run(batch, train=1, keep=keep, **self._rates(rate), update=0 if self.config.clip else 1)
-        if self.config.clip:  # the norm of all gradients is needed before the update
-            self._set(shards=0, update=1, **self._rates(rate, self._clipping()))
+        later = bool(self.config.clip) or self.ranks.size > 1
+        norm = self._run(batch, train=1, keep=keep, **self._rates(rate), update=0 if later else 1)
+        losses = self._exchange()
+        if later:  # the norm of all gradients is needed before the update
+            self._set(shards=0, update=1, **self._rates(rate, self._clipping() if self.config.clip else 1.0))
             self._step()
         self.table_scale *= keep
         self.step += 1
         if self.step % FOLD == 0:
             self.parameters.scale_tables(self.table_scale)
             self.table_scale = 1.0
-        return self._loss(norm)
+        return sum(losses) * norm
 
     def gradients(self, batch):
         """-> loss, gradients by name, of the next training step: what the compiled step would use."""
-        norm, gradients = self._run(batch, train=1), {}
+        norm, losses, gradients = self._run(batch, train=1), self._exchange(), {}
         flats = [self.parameters.zeros(start) for start in ("table.", "bias.")]
         sum_tables(self.context, pack(Groups(self.parameters.groups(*flats))))
-        found = self.parameters.dense_by_name(self.dP.sum(0)) | {name: flat[name] for flat in flats for name in flat.shapes}
+        found = self.parameters.dense_by_name(self.dP[: self.settings.sums].sum(0))
+        found |= {name: flat[name] for flat in flats for name in flat.shapes}
         for name, gradient in found.items():
             if kind(name) in ("table", "bias"):
                 used = np.flatnonzero(np.any(gradient.reshape(len(gradient), -1) != 0, axis=1))
                 gradient = sum_rows(used, gradient[used])
             gradients[name] = gradient
-        return self._loss(norm), gradients
+        return sum(losses) * norm, gradients
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
@@ -192,8 +198,28 @@ class NumbaBackend:
             self.rule.correction, self.rule.clipping = 1 / math.sqrt(c2), clipping
         return {"rate": rate, "row_rate": rate * self.config.table_rate}
 
-    def _loss(self, norm):
-        return sum(shard.loss for shard in self.shards) * norm
+    def _exchange(self):
+        """-> the loss of each shard of the batch, in order. From other ranks also come the gradients of their shards.
+
+        Dense ones are added, into dP[0]. Those of rows go behind one another, as if one shard had made them all.
+        """
+        ranks, N, T = self.ranks, len(self.batch.object), len(self.batch.label)
+        losses = [shard.loss for shard in self.shards]
+        if ranks.size == 1:
+            return losses
+        (finished,) = self.finished
+        targets = lambda order: order[(order >= N) & (order < N + T)] - N
+        made = lambda name, count: np.concatenate([c.keep[name][: getattr(c, count)] for c in self.chunks])
+        order, du = made("order", "rows"), made("du", "next_u")
+        df = self.df[targets(order)]
+        table = ranks.table(len(order), len(du), len(df), *losses)
+        ends = np.cumsum(table[:, :3], axis=0).astype(np.int64).T
+        order = ranks.join(order, finished.keep["order"], ends[0])
+        ranks.join(du, finished.keep["du"], ends[1])
+        self.df[targets(order)] = ranks.join(df, np.empty(T, self.dtype), ends[2])
+        finished.rows = len(order)
+        ranks.add(self.dP)
+        return table[:, 3:].reshape(-1).tolist()
 
     def _clipping(self):
         """What the gradients of the step are multiplied by: `optimizer.clip`."""
@@ -201,16 +227,20 @@ class NumbaBackend:
         return limit / norm if norm > limit else 1.0
 
     def _run(self, batch, **settings):
-        """All shards forward, with `train` also backward -> what makes the summed loss a mean."""
-        batch = self.model.space.seen(batch)
+        """All shards forward, with `train` also backward -> what makes the summed loss a mean.
+
+        What is trained is divided among all ranks; what is only scored is this rank's own.
+        """
+        self.batch = batch = self.model.space.seen(batch)
+        own = (self.config.parts, self.ranks.rank * self.shards_here) if settings.get("train") else (self.shards_here, 0)
         dtypes = [array.dtype for array in batch]
-        terms = begin(self.context, batch) if dtypes == self.dtypes else -1
+        terms = begin(self.context, batch, *own) if dtypes == self.dtypes else -1
         if terms < 0:
             self.dtypes = dtypes
             self._make_room(batch)
-            terms = begin(self.context, batch)
+            terms = begin(self.context, batch, *own)
         norm = 1.0 / max(terms, 1)
-        self._set(**dict(shards=self.config.shards, train=0, update=0, scale=self.table_scale, norm=norm) | settings)
+        self._set(**dict(shards=self.shards_here, train=0, update=0, scale=self.table_scale, norm=norm) | settings)
         self._step()
         return norm
 
@@ -230,11 +260,12 @@ class NumbaBackend:
         need = Room(len(batch.offsets) - 1, len(batch.object) + len(batch.label), len(batch.label), n, q, n + q)
         room = self.room = Room(*map(max, need, self.room))
         self.context = self.shards = self.chunks = self.buffers = self.dP = None  # the old one goes before the new one comes
-        config, flat = self.config, self.parameters
-        self.dP = aligned((config.shards, len(flat.dense.array)), self.dtype)
-        made = [make_shard(room, flat, self.dP[s]) for s in range(config.shards)]
+        config, flat, alone = self.config, self.parameters, self.ranks.size == 1
+        self.dP = aligned((self.shards_here, len(flat.dense.array)), self.dtype)
+        made = [make_shard(room, flat, self.dP[s]) for s in range(self.shards_here)]
         self.chunks, self.buffers = [shard.chunk for shard in made], [shard.buffers for shard in made]
-        self.shards, self.f = [pack(shard) for shard in made], aligned(room.targets, self.dtype)
+        self.finished = self.chunks if alone else [make_chunk(room, flat)]
+        self.shards, (self.f, self.df) = [pack(shard) for shard in made], aligned((2, room.targets), self.dtype)
         column = np.ascontiguousarray(flat.order.columns)
         self.dropout = pack(Dropout(0.0, 0, column, aligned((1, flat.D), self.dtype))) if config.dropout else None
         D, dtype = flat.D, self.dtype
@@ -247,6 +278,7 @@ class NumbaBackend:
                 loss={"point": None, "pair": PAIR, "softmax": SOFTMAX}[config.loss],
                 dropout=self.dropout,
                 vectors=pack(self.sides) if self.sides else None,
+                sums=self.shards_here if alone else 1,
             )
         )
         self.context = pack(
@@ -258,12 +290,14 @@ class NumbaBackend:
                 rule=self.rule,
                 shards=self.shards,
                 chunks=self.chunks,
+                finished=self.finished,
                 pieces=self.parameters.pieces(),
                 dP=self.dP.reshape(-1),
                 f=self.f,
-                df=aligned(room.targets, self.dtype),
+                df=self.df,
                 histories_by_cost=np.zeros(room.histories, np.int64),
                 cost=np.zeros(room.histories),
+                work=np.zeros(max(config.parts, self.shards_here)),
                 room=room,
             )
         )

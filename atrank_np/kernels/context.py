@@ -19,7 +19,8 @@ class Settings(NamedTuple):
     loss: object  # None: the point-wise one; or PAIR or SOFTMAX of `ranking`
     dropout: object  # Dropout, or None
     vectors: object  # Vectors to be written when nothing is trained, or None
-    shards: int = 0  # how many go forward; 0: the update alone
+    shards: int = 0  # how many go forward here; 0: the update alone
+    sums: int = 0  # how many rows of dP are added: one for each shard, or one where the ranks have added them
     train: int = 0  # backward, too
     update: int = 0  # and descend
     scale: float = 1.0  # the tables are stored divided by it
@@ -62,7 +63,6 @@ class Chunk(NamedTuple):
     order: np.ndarray  # [.] of all chunks: for each row its number in the batch; rows stand group by group
     du: np.ndarray  # [.] of all chunks: embeddings u, then their gradients
     count: int = 0  # histories of the shard
-    cost: float = 0.0  # of all of them
     first: int = 0  # the chunk is histories[first … last-1]
     last: int = 0
     n: int = 0  # its behaviours
@@ -136,32 +136,40 @@ class Context(NamedTuple):
     rule: object  # Rule, or None for SGD
     shards: list  # [Shard]
     chunks: list  # [Chunk] those of the shards
+    finished: list  # [Chunk] the same; or one with the rows of all shards, where other ranks have some
     pieces: list  # [Piece]
     dP: np.ndarray  # [shards · numbers] the shards' gradients, one after another
     f: np.ndarray  # [T] scores, of the whole batch
     df: np.ndarray  # [T] the loss's derivative by them
     histories_by_cost: np.ndarray  # [B]
     cost: np.ndarray  # [B]
+    work: np.ndarray  # [shards of all ranks] the sum of the costs of each
     room: Room
 
 
 # How they are made
 
 
+def make_chunk(room, parameters):
+    """The Chunk, packed, that any shard of a batch may need for which there is room."""
+    B, R, ints = room.histories, max(CHUNK, room.rows_of_one), lambda n: np.zeros(n, np.int64)
+    width, places = max(group.width for group in parameters.model.space.groups), max(room.rows, 2 * room.targets)  # BPR-MF: users
+    du = aligned(places * width, parameters.dtype)
+    return pack(Chunk(ints(B), ints(B + 1), ints(B + 1), ints(R), ints(R), ints(places), du))
+
+
 def make_shard(room, parameters, dP):
     """The Shard for such a room, with the flat array of its gradients."""
     D, K, dtype, model = parameters.D, parameters.order.K, parameters.dtype, parameters.model
-    B, n, q, R = room.histories, room.behaviours, room.targets_of_one, max(CHUNK, room.rows_of_one)
-    ints, numbers = (lambda *shape: np.zeros(shape, np.int64)), (lambda *shape: aligned(shape, dtype))
-    width, places = max(group.width for group in model.space.groups), max(room.rows, 2 * room.targets)  # BPR-MF: with users
-    chunk = Chunk(ints(B), ints(B + 1), ints(B + 1), ints(R), ints(R), ints(places), numbers(places * width))
+    n, q, R = room.behaviours, room.targets_of_one, max(CHUNK, room.rows_of_one)
+    numbers = lambda *shape: aligned(shape, dtype)
     attention = AttentionWork(
         # A history with kept weights has at most (q + n + 2) / 2 pairs of queries, behaviours and targets, of KEPT keys.
         weight=numbers(n + (KEPT // 2 + 1) * max(CHUNK, KEPT + q), 2 * K),
         dscore=numbers(max(n, 1), 2 * K),
     )
     return Shard(
-        chunk=pack(chunk),
+        chunk=make_chunk(room, parameters),
         loss=0.0,
         f=numbers(R),
         df=numbers(R),

@@ -31,12 +31,15 @@ DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that
 
 
 @entry
-def begin(context, batch):
-    """Takes over a batch, and gives its histories to the shards. -> the terms of its loss; -1: there is no room."""
+def begin(context, batch, shards, first):
+    """Takes over a batch, and gives its histories to so many shards; those here are number first, first + 1, …
+
+    -> the terms of its loss; -1: there is no room.
+    """
     fill(context.batch, batch)
     if not fits(context.batch, context.room):
         return -1
-    assign_to_shards(context.batch, context.chunks, context.histories_by_cost, context.cost)
+    assign_to_shards(context.batch, context.chunks, context.histories_by_cost, context.cost, context.work[:shards], first)
     return count_terms(context.batch.label, context.batch.target_offsets, context.settings.loss)
 
 
@@ -92,7 +95,7 @@ def sum_of_shards(dP, size, shards, i):
 @kernel
 def update_dense(context, thread, rule):
     """A thread's copy of the dense parameters. Pieces end on a line of the cache, so whole strips are added."""
-    settings, P, shards = context.settings, thread.P, len(context.shards)
+    settings, P, shards = context.settings, thread.P, context.settings.sums
     table_rate = settings.rate / (settings.scale * settings.keep)
     for m in range(len(context.pieces)):
         piece = context.pieces[m]
@@ -122,7 +125,7 @@ def update_tables(groups, batch, chunks, df, rate, table_rate):
 @inline
 def update_rows(context, rule):
     """Tables and item biases. A row that comes several times has one gradient, so for a rule they are added up first."""
-    groups, batch, chunks, settings = context.groups, context.batch, context.chunks, context.settings
+    groups, batch, chunks, settings = context.groups, context.batch, context.finished, context.settings
     rate, table_rate = settings.row_rate, settings.row_rate / (settings.scale * settings.keep)
     if rule is None:
         update_tables(groups, batch, chunks, context.df, rate, table_rate)
@@ -190,7 +193,7 @@ def run(context, thread, arrived, chunk_step):
 @entry
 def sum_tables(context, groups):
     """Adds the gradients of tables and item biases up in groups, a list in a NamedTuple."""
-    update_tables(groups.groups, context.batch, context.chunks, context.df, -1.0, -1.0)
+    update_tables(groups.groups, context.batch, context.finished, context.df, -1.0, -1.0)
 
 
 @entry
@@ -198,15 +201,15 @@ def gradient_norm(context, groups):
     """The norm of all gradients, for `optimizer.clip`. groups: a list in a NamedTuple, with tables and item biases of zeros,
     which are zeros again afterwards: an object's parts are added up there before they are squared, as the rows of a gradient
     are."""
-    groups = groups.groups
-    update_tables(groups, context.batch, context.chunks, context.df, 1.0, 1.0)
+    groups, chunks = groups.groups, context.finished
+    update_tables(groups, context.batch, chunks, context.df, 1.0, 1.0)
     squares = 0.0
-    for s in range(len(context.chunks)):
-        for i in range(context.chunks[s].rows):
-            g, object, _, _ = behaviour(context.batch, groups, context.chunks[s].order[i])
+    for s in range(len(chunks)):
+        for i in range(chunks[s].rows):
+            g, object, _, _ = behaviour(context.batch, groups, chunks[s].order[i])
             squares += take_squares(groups[g], object)
     numbers = len(context.dP) // len(context.shards)
     for i in range(0, numbers, size(STRIP)):
-        g = sum_of_shards(context.dP, numbers, len(context.shards), i)
+        g = sum_of_shards(context.dP, numbers, context.settings.sums, i)
         squares += total(g * g)
     return np.sqrt(squares)

@@ -30,10 +30,11 @@ def fits(batch, room):
 
 
 @kernel
-def assign_to_shards(batch, chunks, order, cost):
+def assign_to_shards(batch, chunks, order, cost, work, first):  # ., ., [B], [B], [shards], .
     """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
 
-    The result depends on the batch and the number of shards alone.
+    The result depends on the batch and the number of shards alone. chunks: those of shards first, first + 1, …; other ranks
+    have the others.
     """
     for b in range(len(batch.offsets) - 1):
         n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
@@ -43,17 +44,19 @@ def assign_to_shards(batch, chunks, order, cost):
             order[i] = order[i - 1]
             i -= 1
         order[i] = b
+    clear(work)
     for s in range(len(chunks)):
-        chunks[s].count, chunks[s].cost = 0, 0.0
+        chunks[s].count = 0
     for b in range(len(batch.offsets) - 1):
         s = 0
-        for other in range(1, len(chunks)):
-            if chunks[other].cost < chunks[s].cost:
+        for other in range(1, len(work)):
+            if work[other] < work[s]:
                 s = other
-        chunk = chunks[s]
-        chunk.histories[chunk.count] = order[b]
-        chunk.cost += cost[order[b]]
-        chunk.count += 1
+        work[s] += cost[order[b]]
+        if first <= s < first + len(chunks):
+            chunk = chunks[s - first]
+            chunk.histories[chunk.count] = order[b]
+            chunk.count += 1
 
 
 @inline

@@ -1,13 +1,15 @@
 """Files that are whole or not there, and folders that one process at a time writes to."""
 
 import contextlib
+import io
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from ..errors import DataError
+from ..mpi import ranks
 
 try:
     import fcntl
@@ -17,9 +19,22 @@ except ImportError:  # Windows
 _holders: dict[Path, tuple[int, int]] = {}  # folder -> the process and the thread that hold it
 
 
+class Nothing(io.RawIOBase):
+    """A file whose contents are lost. Where the system's own null device would do, a zip archive finds itself at odd places."""
+
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes
+
+
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Opens PATH.part, which becomes `path` at the end of the block. After an error it is removed, and `path` is as it was."""
+    """Opens PATH.part, which becomes `path` at the end of the block. After an error it is removed, and `path` is as it was.
+
+    What ranks other than the first write is lost.
+    """
+    if not ranks().first:
+        yield cast(BinaryIO, Nothing())
+        return
     beside = path.with_name(path.name + ".part")
     try:
         with beside.open("wb") as file:
@@ -44,31 +59,39 @@ def write_text(path: Path, text: str) -> None:
 def held(folder: Path) -> Iterator[None]:
     """Makes a folder, if there is none, and holds it for this thread. DataError if another process or thread holds it.
 
+    The first of several ranks holds it for all.
+
     The lock is one of the system's, on the folder itself, so a process that is killed leaves none. Where the system or the
     disk has no such locks, none is taken. A folder that is empty at the end is removed.
     """
     me, key = (os.getpid(), threading.get_ident()), folder.resolve()
-    if fcntl is None or _holders.get(key) == me:
-        folder.mkdir(parents=True, exist_ok=True)
+    if _holders.get(key) == me:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    opened = os.open(folder, os.O_RDONLY)
+    opened = ranks().of_first(lambda: _locked(folder))
+    _holders[key] = me
     try:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(
-                f"{folder}: another process is writing to it; wait until it has ended, or choose another --out"
-            ) from None
-        except OSError:
-            pass
-        _holders[key] = me
-        try:
-            yield
-        finally:
-            del _holders[key]
+        yield
+    finally:
+        del _holders[key]
+        if ranks().first:
             with contextlib.suppress(OSError):
                 folder.rmdir()
-    finally:
+            if opened is not None:
+                os.close(opened)
+
+
+def _locked(folder: Path) -> int | None:
+    """Makes a folder and locks it. -> the file descriptor that holds the lock; None where there are no locks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        return None
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         os.close(opened)
+        raise DataError(f"{folder}: another process is writing to it; wait until it has ended, or choose another --out") from None
+    except OSError:
+        pass
+    return opened

@@ -15,6 +15,7 @@ from ..datasets.folder import DataSource, find_data
 from ..datasets.log import Log
 from ..datasets.shop_world import World
 from ..errors import DataError
+from ..mpi import ranks
 from .checkpoint import load
 from .files import write_text
 from .growth import joined
@@ -64,6 +65,10 @@ def refuse_run(out: Path, resume: Trained | None = None) -> None:
 
 def free_folder(name: str) -> Path:
     """Makes the first free one of runs/NAME-1, -2, …: two runs that start together do not get the same folder."""
+    return ranks().of_first(lambda: _free_folder(name))
+
+
+def _free_folder(name: str) -> Path:
     n = 1
     while True:
         folder = Path("runs") / f"{name}-{n}"
@@ -75,6 +80,8 @@ def free_folder(name: str) -> Path:
 
 def remove(out: Path) -> None:
     """Removes what a run leaves that ends before its first checkpoint; the folder too, unless it holds other files."""
+    if not ranks().first:
+        return
     (out / "config.json").unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         out.rmdir()

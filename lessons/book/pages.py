@@ -15,6 +15,7 @@ PAGES = {
     "session": ("lessons/session.py", "[A session in Python](/session.ipynb): the package in use"),
     "RESULTS": ("lessons/RESULTS.md", "[Results](RESULTS.md): how well the models rank"),
     "SPEED": ("lessons/SPEED.md", "[Speed](SPEED.md): how fast they are"),
+    "CLUSTER": ("lessons/CLUSTER.md", "[From a laptop to a cluster](CLUSTER.md): the same command on many machines"),
     "data/README": ("data/README.md", "[The format of a data set](data/README.md): how to bring a log of one's own"),
 }
 

@@ -11,8 +11,9 @@ Not every behaviour may enter, and a number τ (the temperature) decides how eve
 Write masked_softmax(x, mask, tau) (about 5 lines) and masked_softmax_backward(da, x, mask, tau, a) (about 4 lines).
     x     [rows,n]  scores, which may be as large as 10000; mask [rows,n] of True and False; tau a number above 0
     a     [rows,n]  what your forward pass returned; da [rows,n] the derivative of the loss by a
-    the backward pass returns dx [rows,n] and dtau (a number). Derive both on paper first: which formula of the lesson do you
-    meet again if you call x/τ by a name of its own?
+    the backward pass returns dx [rows,n] and dtau (a number)
+A masked score of -inf gets the weight 0. But -inf - (-inf) is nan: think of a row in which nothing is allowed.
+Derive both on paper first: which formula of the lesson do you meet again if you call x/τ by a name of its own?
 """
 STUB = """\
 import numpy as np

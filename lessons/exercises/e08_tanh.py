@@ -12,6 +12,7 @@ Write tanh_scores(s, key, w) (about 2 lines) and tanh_scores_backward(dscores, s
     s [T,d]  T queries         key [n,d]  n keys         w [d]
     dscores [T,n]  the derivative of the loss by the scores
     tanh_scores returns [T,n]; the backward pass returns ds [T,d], dkey [n,d], dw [d]
+The derivative of tanh(z) is 1 - tanh²(z).
 First on paper: give what stands inside the tanh and the tanh itself a name, and write each gradient with a Σ.
 """
 STUB = """\
@@ -29,7 +30,7 @@ def tanh_scores_backward(dscores, s, key, w):  # [T,n], [T,d], [n,d], [d] -> [T,
 """
 HINTS = (
     "Name z_ijp = s_ip + key_jp and t_ijp = tanh(z_ijp). How many letters have they, so which shape? (s[:, None] + key makes z.) "
-    "The derivative of tanh is 1 - tanh². Go back from dscores to z first. For which j is s_ip used?",
+    "Go back from dscores to z first. For which j is s_ip used?",
     "dz = dscores[:, :, None] * w * (1 - t**2), [T,n,d]. s_ip is used by every j: ds = dz.sum(1). key_jp is used by every "
     "i. w_p is used by every pair: dw_p = Σ_ij dscores_ij t_ijp.",
 )

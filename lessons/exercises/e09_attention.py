@@ -91,11 +91,6 @@ def check(answer, rng):
         da = dy @ O.T @ v.T
         plain, down = a * da, a * (da - (a * da).sum(0))
         residual, query, as_key, value, *_ = uses(*given)
-        kinds = {
-            "the softmax lacks its second term": uses(*given, dx=plain),
-            "the softmax's mean must run along a row (over the keys), not down": uses(*given, dx=down),
-            "the relu of the keys is forgotten": uses(*given, gate=1),
-        }
         causes = {
             "the residual connection is missing: y holds S itself": query + as_key + value,
             "S as query is missing": residual + as_key + value,
@@ -103,15 +98,18 @@ def check(answer, rng):
             "S as value is missing": residual + query + as_key,
             "only the residual connection": residual,
         }
-        causes |= {words: sum(parts[:4]) for words, parts in kinds.items()}
         shape = f"(n={n}, D={D}, d={d})"
         yield Case(f"dS {shape}", yours[0], numeric_gradient(loss, S), causes)
-        causes = {words: parts[4] for words, parts in kinds.items()}
+        causes = {  # named by dP alone, and the relu by dR alone: so each is told even if there is another slip further on
+            "the softmax lacks its second term": uses(*given, dx=plain)[4],
+            "the softmax's mean must run along a row (over the keys), not down": uses(*given, dx=down)[4],
+        }
         yield Case(f"dP {shape}", yours[1], numeric_gradient(loss, P), causes)
-        causes = {words: parts[5] for words, parts in kinds.items()}
-        causes["dkey needs dx transposed: key j meets all queries"] = S.T @ (
-            (a * (da - (a * da).sum(1, keepdims=True))) @ s * (key > 0)
-        )
+        dx = a * (da - (a * da).sum(1, keepdims=True))
+        causes = {
+            "the relu of the keys is forgotten": uses(*given, gate=1)[5],
+            "dkey needs dx transposed: key j meets all queries": S.T @ (dx @ s * (key > 0)),
+        }
         yield Case(f"dR {shape}", yours[2], numeric_gradient(loss, R), causes)
         causes = {"dv needs a transposed: value j goes to all queries": S.T @ (a @ dy @ O.T)}
         yield Case(f"dQ {shape}", yours[3], numeric_gradient(loss, Q), causes)

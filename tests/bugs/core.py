@@ -2,6 +2,7 @@
 
 from bugs.bug import bugs_in
 
+STEPS = "test_steps_have_the_same_bits"
 BUGS = [
     *bugs_in(
         "gradcheck/checks.py",
@@ -140,8 +141,8 @@ BUGS = [
         "test_model.py",
         (
             "same dropout at every step",
-            "config.seed, self.step)",
-            "config.seed, 0)",
+            "config.seed, self.step, first)",
+            "config.seed, 0, first)",
             "test_learning.py::test_dropout_differs_by_step_and_is_off_for_scores",
         ),
         ("no clipping", "if self.config.clip:", "if False:", "test_learning.py::test_clipping_takes_a_step_of_limited_length"),
@@ -300,5 +301,40 @@ BUGS = [
         ("standard error a deviation", "/ len(values))", "/ 1)", "test_standard_error_is_that_of_the_mean_over_users"),
         ("hit at place k", "hit = rank < k", "hit = rank <= k", "test_rank_metrics"),
         ("gain of the place before", "rank + 2.0", "rank + 1.5", "test_rank_metrics"),
+    ),
+    *bugs_in(
+        "backend.py",
+        "test_kernels.py",
+        ("numpy: a shard's mean is the batch's", "count_terms(config.loss, shard) / terms", "1.0", "test_float64[{}]"),
+        ("numpy: each shard has the first masks", "self.step, first)", "self.step)", "test_float64[{'dropout': 0.4}]"),
+    ),
+    *bugs_in(
+        "mpi.py",
+        "test_mpi.py",
+        (
+            "ranks: added from the last to the first",
+            "in received[1:]:",
+            "in received[:0:-1]:",
+            "test_exchanges[3]",
+        ),
+        ("ranks: own part at the beginning", "into[end - len(own) : end]", "into[: len(own)]", "test_exchanges[3]"),
+        ("ranks: only the first decides", "bool(self.table(flag).any())", "bool(self.table(flag)[0, 0])", "test_exchanges[2]"),
+        ("ranks: may disagree", "if value != found[0]:", "if False:", "test_a_fault_of_one_rank_ends_all"),
+    ),
+    *bugs_in(
+        "kernels/backend.py",
+        "test_mpi.py",
+        (
+            "ranks: a row is lost",
+            "finished.rows = len(order)",
+            "finished.rows = len(order) - 1",
+            f"{STEPS}[atrank-2]",
+        ),
+        (
+            "ranks: item biases of own targets",
+            "self.df[targets(order)] = ranks",
+            "_ = ranks",
+            f"{STEPS}[bpr_mf-2]",
+        ),
     ),
 ]

@@ -1,0 +1,165 @@
+"""The part `mpi` of `bench`: two ranks beside one process, what they exchange, and what more of them would do by a model."""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..text import table
+
+BATCH = 1024
+CORES = 16  # of a machine of the prediction, one shard on each
+NETWORKS = {"10 Gbit/s": (1.25e9, 30e-6), "100 Gbit/s": (12.5e9, 3e-6)}  # bytes a second, seconds until the first one arrives
+COLLECTIVES = 8  # exchanges of a step, among them the question whether to stop
+BATCHES = [2**n for n in range(8, 21)]  # targets of a batch, among which the model looks
+
+# One rank, or the only process: seconds of whole steps and of their parts. Rank 0 prints.
+PROGRAM = """
+import json, sys, time
+from atrank_np.backend import make_backend
+from atrank_np.bench.workload import Problem
+from atrank_np.mpi import ranks
+users, batch, threads, shards, seconds = (float(a) if '.' in a else int(a) for a in sys.argv[1:])
+problem = Problem(users=users, batch=batch, threads=threads, shards=shards)
+backend, pool, spent = make_backend(problem.model, problem.params, problem.config), problem.pool(8), {}
+backend.warm_up(pool[0])
+def timed(name, function):
+    def call(*arguments, **settings):
+        begin = time.perf_counter()
+        found = function(*arguments, **settings)
+        spent.setdefault(name, []).append(time.perf_counter() - begin)
+        return found
+    return call
+step, backend._exchange = timed("step", backend.train_step), timed("exchange", backend._exchange)
+going = True
+while going:
+    for b in pool:
+        step(b, 0.01)
+    going = not ranks().any(sum(spent["step"]) > seconds)
+if ranks().size == 1:
+    for i, b in enumerate(pool):
+        timed("shards", backend._run)(b, train=1)
+        backend._set(shards=0, update=1, **backend._rates(0.0))
+        timed("update", backend._step)()
+    problem.stream.batch(1, 0)  # draws the negatives of an epoch
+    begin = time.perf_counter()
+    for i in range(10):
+        problem.stream.batch(1, i % problem.stream.per_epoch)
+    spent["packing"] = [(time.perf_counter() - begin) / 10]
+rows = sum(chunk.next_u for chunk in backend.chunks) * backend.dtype.itemsize + sum(chunk.rows for chunk in backend.chunks) * 8
+found = {name: sorted(times)[len(times) // 2] for name, times in spent.items()}
+if ranks().first:
+    print(json.dumps(found | {"rows": rows * ranks().size, "dense": backend.dP[0].nbytes}))
+"""
+
+
+class Step(NamedTuple):
+    """What a step costs: seconds and bytes, for each target of a batch or for the step."""
+
+    shards: float  # a target, forward and backward, on one core
+    update: float  # a target, by one thread of each rank: rows of tables
+    packing: float  # a target, by one thread of each rank
+    fixed: float  # dense parameters
+    rows: float  # bytes a target
+    dense: float  # bytes of the dense gradients
+
+    def seconds(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
+        """Of a step of so many targets on so many machines."""
+        bandwidth, latency = network
+        compute = batch * self.shards / (ranks * CORES)
+        alike = batch * (self.update + self.packing) + self.fixed  # the same work on each rank
+        if ranks == 1:
+            return compute + alike
+        received = (1 - 1 / ranks) * (batch * self.rows + (CORES + 1) * self.dense)
+        return compute + alike + received / bandwidth + COLLECTIVES * latency * math.ceil(math.log2(ranks))
+
+    def rate(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
+        """Targets a second."""
+        return batch / self.seconds(batch, ranks, network)
+
+    def efficiency(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
+        """Of so many machines, each of which alone would have its part of the batch."""
+        return self.rate(batch, ranks, network) / (ranks * self.rate(max(1, batch // ranks), 1, network))
+
+
+def mpiexec() -> str | None:
+    """Where it is: beside Python, or where commands are."""
+    return shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+
+def measured(ranks: int, threads: int, batch: int, options: argparse.Namespace, shards: int = 2) -> dict[str, float]:
+    """Medians of the seconds of a step and of its parts, and bytes."""
+    numbers = (options.users, batch, threads, shards, float(options.window))
+    command = [sys.executable, "-c", PROGRAM, *map(str, numbers)]
+    if ranks > 1:
+        command = [str(mpiexec()), "-n", str(ranks), *command]
+    environment = os.environ | {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(ran.stdout)
+    return found
+
+
+def fitted(small: dict[str, float], large: dict[str, float], batches: tuple[int, int]) -> Step:
+    """The Step that goes through two measurements with one thread."""
+    each = (large["update"] - small["update"]) / (batches[1] - batches[0])
+    each = min(max(each, 0.0), large["update"] / batches[1])
+    return Step(
+        shards=large["shards"] / batches[1],
+        update=each,
+        packing=large["packing"] / batches[1],
+        fixed=large["update"] - each * batches[1],
+        rows=large["rows"] / batches[1],
+        dense=large["dense"],
+    )
+
+
+def part_mpi(report: dict[str, Any], options: argparse.Namespace) -> list[str]:
+    """Two ranks of one thread beside one process of two threads, in turns; then the model."""
+    if not (mpiexec() and importlib.util.find_spec("mpi4py")):
+        return ["mpi4py or mpiexec is not installed, so ranks are not measured; to measure them: pip install mpi4py mpich"]
+    turns = [(measured(1, 2, BATCH, options), measured(2, 1, BATCH, options)) for _ in range(3 if options.quick else 7)]
+    one, two = (np.median([turn[i]["step"] for turn in turns]) for i in (0, 1))
+    ratios = [alone["step"] / both["step"] for alone, both in turns]
+    median, low, high = np.percentile(ratios, [50, 25, 75])
+    both = turns[-1][1]
+    exchange = float(np.median([turn[1]["exchange"] for turn in turns]))
+    batches = (BATCH // 4, BATCH)
+    small, large = (measured(1, 1, batch, options, shards=1) for batch in batches)
+    step = fitted(small, large, batches)
+    report["mpi"] = {"ratio": median, "ratio_quartiles": [low, high], "exchange_seconds": exchange, "model": step._asdict()}
+    rows = []
+    for ranks in (1, 2, 4, 8, 16, 32, 64):
+        row: list[str] = [str(ranks)]
+        for network in NETWORKS.values():
+            enough = [b for b in BATCHES if step.efficiency(b, ranks, network) >= 0.7]
+            row += [f"{step.rate(BATCHES[-1], ranks, network):,.0f}", f"{step.efficiency(BATCHES[-1], ranks, network):.0%}"]
+            row.append(f"{min(enough):,}" if enough else "none")
+        rows.append(row)
+    columns = [f"{name}: {what}" for name in NETWORKS for what in ("samples/s", "efficiency", "batch for 70 %")]
+    return [
+        f"Training steps of {BATCH} targets, two shards.",
+        table(
+            "",
+            "samples/s",
+            "of one process",
+            rows=[
+                ["1 process, 2 threads", f"{BATCH / one:,.0f}", ""],
+                ["2 ranks, 1 thread each", f"{BATCH / two:,.0f}", f"{median:.2f} ({low:.2f} to {high:.2f})"],
+            ],
+        ),
+        f"A step of two ranks exchanges {2 * both['dense'] / 1e6:.1f} MB of dense gradients and {both['rows'] / 1e6:.1f} MB of "
+        f"rows, in {1e3 * exchange:.1f} ms of {1e3 * two:.1f}; waiting for each other is in it.",
+        f"A target costs {1e6 * step.shards:.1f} µs forward and backward, which cores share, and {1e6 * step.update:.2f} µs for "
+        f"its rows and {1e6 * step.packing:.2f} µs for packing, which they do not; a step {1e3 * step.fixed:.2f} ms.",
+        f"PREDICTION, not measured: machines of {CORES} cores, a shard on each, with batches of {BATCHES[-1]:,}; and the "
+        "smallest batch at which a machine is at least 70 % as fast as alone.",
+        table("machines", *columns, rows=rows),
+    ]
