@@ -7,12 +7,11 @@
 # backward passes, from the loss (8) back to the embedding tables. No new derivative is needed. New is the bookkeeping: the
 # order, and **what is used more than once**. That is where it is easy to make a mistake.
 #
-# **Conventions.** $dZ$ is $\partial L/\partial Z$, where $L$ is the loss, one number: it has the shape of $Z$, and $dZ_{ij}$
-# says how fast $L$ grows with the one number $Z_{ij}$. In most lessons before, $L$ was made up, with a random upstream
-# gradient. Here it is the real loss (8), so nothing has to be made up. $A \circ B$ multiplies entry by entry;
-# $\langle a, b\rangle$ is the sum of $a \circ b$. `relative_error(A, B)` is the largest difference divided by the largest
-# entry. `scoreboard` takes rows (name, our gradient, array, rest of the computation as a function of that array), and compares
-# with numeric derivatives.
+# **The conventions** are those of lesson 09: $dZ$ is $\partial L/\partial Z$ and has the shape of $Z$; F1, F2, … are the forward
+# lines, and B8 is the way back through F8; `relative_error` is the largest difference divided by the largest entry;
+# `scoreboard` takes rows (name, our gradient, array, rest of the computation as a function of that array), and compares with
+# numeric derivatives. One thing is easier than in most lessons before: $L$ is the real loss (8), so no upstream gradient has to
+# be made up.
 
 # %%
 import os
@@ -30,7 +29,6 @@ from atrank_np.layers.ranking import dot_backward, dot_forward, pointwise_backwa
 from atrank_np.models.gradients import Gradients
 from atrank_np.models.ranker import ATTENTION, FEED_FORWARD
 from atrank_np.models.variants import Printed
-from atrank_np.optimizer import learning_rate
 from atrank_np.parameters import has_unknown
 
 # %% [markdown]
@@ -62,34 +60,54 @@ assert total["table.item"].ids.tolist() == [2, 4] and total["table.item"].values
 # $$ S \overset{(1)}{=} F_M(u) \quad h = F_M(q) \quad X = S + \mathrm{att}(S, S) \quad C \overset{(6)}{=} F_{self}(X) $$
 # $$ x = \mathrm{att}(h, C) \quad e \overset{(7)}{=} F_{vanilla}(x) \quad f = h \cdot e + b \quad L \overset{(8)}{=} \ell(f) $$
 #
-# $u$ and $q$ are the embeddings of the behaviours and the targets (lessons 03, 04), $F_M$ is a perceptron (05).
-# $\mathrm{att}(x, m)$ is the attention of the rows $x$ over the memory $m$ (09, 12), with other parameters in each layer.
-# $F_{self}$ and $F_{vanilla}$ are the block of lesson 11, $\ell$ is the loss of lesson 13. $b$ is a number for each object,
-# its item bias. ($S +$ in $X$ is our reading of the paper; as printed, (6) has $X = \mathrm{att}(S, S)$. See lesson 11.)
+# $\mathrm{att}(rows, memory)$ is an attention: the rows ask, the memory gives keys and values (09, 12). Each has parameters of
+# its own. The other letters, and what they were called before:
+#
+# | here | what it is | shape | before |
+# |---|---|---|---|
+# | $u$, $q$ | embeddings of the behaviours, of the targets | a row each | $u$ (03, 04). In 12, $q$ was a number; now it is $T$ |
+# | $S$, $h$ | both after $F_M$, a perceptron for each group of objects | $[N, D]$, $[T, D]$ | the same (05, 09, 12) |
+# | $X$, $C$ | before and after the block $F_{self}$ | $[N, D]$ | the same (11) |
+# | $x$ | what vanilla attention gives | $[T, D]$ | $c$ in 12, where $x$ were the scores |
+# | $e$ | $x$ after the block $F_{vanilla}$: the user, seen by each target | $[T, D]$ | the same (12) |
+# | $b$ | the item bias: a number for each object; $b_t$ is the one of target $t$ | $[T]$ | new |
+# | $f$, $\ell$ | the scores, and the loss as a function of them | $[T]$ | the same (13) |
+#
+# All histories of a batch lie one below the other: $N$ behaviours and $T$ targets together. ($S +$ in $X$ is our reading of the
+# paper; as printed, (6) has $X = \mathrm{att}(S, S)$. See lesson 11.)
 #
 # ## Who uses what?
 #
 # This table is the whole lesson. Each use gives one summand of the gradient.
 #
-# | array | used in | summands of its gradient |
+# | array | used in | summands that we add |
 # |---|---|---|
 # | $f$, $e$, $x$, $X$ | the next line only | one |
-# | $C$ | $\mathrm{att}(h, C)$, as memory | one (keys and values are added inside `attention_backward`) |
+# | $b$ | $f$ | one |
+# | $C$ | $\mathrm{att}(h, C)$ as memory | one: $dC^{memory}$ |
 # | $h$ | $\mathrm{att}(h, C)$ as query; $f$ as factor | two |
 # | $S$ | $\mathrm{att}(S, S)$ as query and as memory; $X$ as summand | three |
-# | $F_M$, tables | $S$ and $h$ | two |
+# | $F_M$, tables, item bias | every behaviour and target that they serve | as many as there are rows |
+# | parameters of `self`, `vanilla` | their own layer | one |
+#
+# A memory is used twice, as key and as value. `attention_backward` adds these two inside. So the three of $S$ are the four uses
+# of lesson 09's residual layer: query, key and value, summand.
+#
+# And row by row? $F_M$, the blocks and $f$ work on each row alone. Only att mixes rows: $S_i$ is key and value for **every**
+# query of its history. So row $i$ of $dS^{memory}$ is a sum over these queries, which `attention_backward` takes too.
 #
 # ## Forward
 #
-# A small model with three groups of objects, and histories of 0, 1, 4, 2 and 10 behaviours, in float64. All its layers come
-# from the package; we only call them one after the other.
+# A small model with three groups of objects, and histories of 0, 1, 4, 2 and 10 behaviours, in float64. Its parameters are
+# random and large, so that no gradient is near 0. (So its loss is far from ln 2, where a model with small ones starts.) All
+# layers come from the package; we only call them one after the other.
 # %%
 rng = np.random.default_rng(14)
 model, params, batch, _, _ = toy_problem(rng)
 own, net = {}, {}
 for layer in ("self", "vanilla"):
     own[layer] = [params[f"{layer}.{name}"] for name in ATTENTION]  # P.W, P.b, W, Q.W, Q.b
-    net[layer] = [params[f"{layer}.{name}"] for name in FEED_FORWARD]  # W1, b1, W2, b2, gain, bias
+    net[layer] = [params[f"{layer}.{name}"] for name in FEED_FORWARD]  # F.W1, F.b1, F.W2, F.b2, F.gain, F.bias
 
 S, h, bias, space_cache = model.space.forward(params, batch)  # F1 (1): [N,D], [T,D], [T]
 answer, self_cache = attention_forward(S, S, *own["self"], batch.offsets, batch.offsets)  # F2 (2) to (5)
@@ -124,9 +142,10 @@ def from_e(e):
     return from_f((h * e).sum(1) + bias)
 
 
-df = pointwise_backward(1.0, loss_cache)
+df = pointwise_backward(1.0, loss_cache)  # 1.0 is dL/dL
+db = df
 dh_factor, de = dot_backward(df, dot_cache)
-assert scoreboard(("f (8)", df, f, from_f), ("e (7)", de, e, from_e))
+assert scoreboard(("f (8)", df, f, from_f), ("b", db, bias, lambda bias: from_f(dot + bias)), ("e (7)", de, e, from_e))
 
 
 # %% [markdown]
@@ -199,11 +218,13 @@ assert scoreboard(("S (1)", dS, S, from_S))
 # ## B1. $F_M$, the tables, the item bias
 #
 # This is the example from the beginning. They are used by the history and by the targets. So this step waits until $dS$
-# **and** $dh$ are known. `space.backward` runs the rows of both through one backward pass, and `Gradients` adds what meets in
-# one row of a table.
+# **and** $dh$ are known. `space.backward` takes $dS$, $dh$ and $db$. For each group of objects it puts its rows of $dS$ and of
+# $dh$ one below the other, and goes back through this group's $F_M$ and its embeddings once (lessons 05, 04, 03). So the
+# matrix, `F_M.items.W` for the group `items`, gets its sum over behaviours and targets from one product. A table may serve
+# several groups: `Gradients` adds what meets in one row of it.
 # %%
 gradients = Gradients()
-model.space.backward(dS, dh, df, space_cache, gradients)
+model.space.backward(dS, dh, db, space_cache, gradients)
 mine = gradients.total()
 for layer, of_attention, of_net in (
     ("self", d_self_attention, d_self_net),
@@ -215,23 +236,29 @@ for layer, of_attention, of_net in (
 # %% [markdown]
 # ## The package's version
 #
-# `ATRank.backward` is these lines. And with $S\, +$ left away, our chain is the variant `Printed`, the letter of (6).
+# `ATRank.backward` is these lines. The class `Printed` is the variant of ATRank that takes (6) exactly as it is printed: $X$ is
+# the attention's answer alone, without $S\, +$. So its loss is our `from_X(answer)`.
 # %%
 theirs = model.backward(df, cache)
 assert set(mine) == set(theirs) == set(params)
 for name, w in params.items():
     assert relative_error(dense(mine[name], w.shape), dense(theirs[name], w.shape)) < 1e-12
-printed, _ = Printed(model.space, model.K).forward(params, batch)
-assert np.isclose(from_X(answer), from_f(printed), rtol=1e-12)
+printed_f, _ = Printed(model.space, model.K).forward(params, batch)
+assert np.isclose(from_X(answer), from_f(printed_f), rtol=1e-12)
 
 
 # %% [markdown]
-# ## A proof for all parameters: random directions
+# ## All parameters: random directions
 #
-# We checked the stations. What of the parameters? A real model has millions, too many for a numeric derivative of each. Take a
-# random direction $v$, an array of the parameter's shape, and move the whole parameter along it: the loss must change at the
-# rate $\langle g, v \rangle$, where $g$ is the gradient. Two forward passes judge all entries at once. A wrong $g$ passes only
-# if its error is orthogonal to $v$, and $v$ is drawn at random after $g$ is there.
+# We checked the stations. What of the parameters? A real model has millions, too many for a numeric derivative of each. So draw
+# a random direction $z$, an array of the parameter's shape, and move the whole parameter along it. By the chain rule the loss
+# changes at the rate $\sum_i g_i z_i = \langle g, z \rangle$, where $g$ is the gradient. Two forward passes test all entries at
+# once. A wrong gradient $\tilde g$ is overlooked only if $\langle \tilde g - g, z \rangle = 0$. For random numbers $z$, drawn
+# without a look at $g$, that has the probability 0. We take two directions for each parameter.
+#
+# The whole array moves, so the step is longer than with one entry, and the truncation error (lesson 02) is larger. That all
+# errors stay below $10^{-7}$ is no luck: where one does not, `check_directions` measures again, by a formula with a far smaller
+# truncation error. A wrong gradient stays wrong there.
 # %%
 def whole(_):  # the direction check moves the parameter in place; the cache tells it whether a relu has switched
     scores, cache = model.forward(params, batch)
@@ -244,41 +271,52 @@ for name, w in params.items():
     if has_unknown(name):
         w, g = w[1:], g[1:]  # row 0 stands for unknown ids and is never trained
     checks.append(check_directions(name, whole, w, g, rng, count=2))
-print(f"{len(checks)} parameters, the worst error along a random direction: {max(check.error for check in checks):.1e}")
 assert all(check.ok for check in checks)
+worst = max(checks, key=lambda check: check.error)
+print(f"{len(checks)} parameters, the worst error along a random direction: {worst.error:.1e}, of {worst.name}")
 
 # %% [markdown]
 # ## Does it learn? Twenty samples by heart
 #
-# Before any real data: a model that cannot learn 20 samples by heart has a fault. At the start it knows nothing, so
-# $\sigma(f) \approx ½$ for all, and the loss is near $\ln 2 = 0.693$. It must come near 0. We try three starts.
+# Before any real data: a model that cannot learn 20 samples by heart has a fault. We take a new model with small parameters. At
+# the start it knows nothing, so $\sigma(f) \approx ½$ for all, and the loss is near $\ln 2 = 0.693$. It must come near 0.
 #
-# The reverse does not hold: **a falling loss does not prove the gradients.** To show it, the same training with a
-# self-attention that never learns, as if its gradients were all forgotten.
+# The samples are ten histories with two targets each, one positive and one negative, which must be two objects: nothing could
+# learn that the same one is both. `NumpyBackend` holds the parameters. Its `train_step` is all of this lesson, forward and
+# backward, and then each parameter moves against its gradient: $w \leftarrow w - rate \cdot dw$ (lesson 15).
+#
+# We try three starts. And as **a falling loss does not prove the gradients**, the same three with a self-attention that never
+# learns, as if its gradients were all forgotten: after each step its parameters are put back.
 # %%
-wide = toy_problem(np.random.default_rng(0), width=24, spaces=3, learning_rate=1.0)
-groups = model.space.groups
-twenty = random_batch(rng, groups, [3, 5, 2, 4, 6, 1, 3, 2, 5, 4], [2] * 10)  # ten histories with two targets each
+draw_samples = np.random.default_rng(1)
+wide = toy_problem(draw_samples, width=24, spaces=3)
+groups = wide.model.space.groups
+lengths, targets = [3, 5, 2, 4, 6, 1, 3, 2, 5, 4], [2] * 10  # of each history
+twenty = random_batch(draw_samples, groups, lengths, targets)
 objects = []
-for group in twenty.target_group[::2]:
-    objects.append(rng.permutation(np.arange(1, groups[group].objects))[:2])  # two that differ
+for group in twenty.target_group[::2]:  # one of each pair: both targets of a history are of the same group
+    objects.append(draw_samples.permutation(np.arange(1, groups[group].objects))[:2])  # two that differ
 twenty = twenty._replace(target_object=np.concatenate(objects).astype(np.int32))
-STEPS = 160
+STEPS, RATE = 160, 0.5
+SELF_ATTENTION = "self.P.", "self.W", "self.Q."  # (2) to (5); the names of F_self begin with self.F.
 
 
 def learn(seed, frozen=()):
-    """The losses of 160 steps on the 20 samples; parameters whose name starts with `frozen` stay as they are."""
-    params = wide.model.init(seed, dense=24**-0.5, table=0.3)
-    backend = NumpyBackend(wide.model, params, wide.config)
+    """The losses of 160 steps on the 20 samples; parameters whose names begin with one of `frozen` stay as they are."""
+    start = wide.model.init(
+        seed, dense=24**-0.5, table=0.3
+    )  # standard deviations: of the matrices, for rows of 24; of the tables
+    backend = NumpyBackend(wide.model, start, wide.config)
     kept = {}
     for name, w in backend.params.items():
-        if name.startswith(tuple(frozen)):
+        if name.startswith(frozen):
             kept[name] = w.copy()
     losses = []
-    for step in range(STEPS):
-        losses.append(backend.train_step(twenty, learning_rate(wide.config, step, STEPS)))
+    for _ in range(STEPS):
+        losses.append(backend.train_step(twenty, RATE))
         for name, w in kept.items():
             backend.params[name][...] = w
+    assert len(kept) == (5 if frozen else 0)  # P.W, P.b, W, Q.W, Q.b
     return losses
 
 
@@ -286,7 +324,7 @@ SEEDS = 1, 2, 3
 all_trained, partly = [], []
 for seed in SEEDS:
     all_trained.append(learn(seed))
-    partly.append(learn(seed, frozen=("self.W", "self.P", "self.Q")))
+    partly.append(learn(seed, SELF_ATTENTION))
     print(f"seed {seed}: from {all_trained[-1][0]:.3f} to {all_trained[-1][-1]:.4f}; self-attention frozen: {partly[-1][-1]:.4f}")
     assert abs(all_trained[-1][0] - np.log(2)) < 0.05
     assert all_trained[-1][-1] < 0.05  # learned by heart
@@ -295,52 +333,71 @@ for seed in SEEDS:
 # %% [markdown]
 # ## The picture
 #
-# Left: every forward arrow (grey) has a backward arrow (red). The yellow arrays have several uses: several red arrows end
-# there, and their gradients add up. Right: the losses of the three starts, with all gradients and with a frozen self-attention.
+# Left: every forward arrow (grey) has a backward arrow (red). The yellow ones have several uses: several red arrows end there,
+# and their gradients add up. The node att is the attention inside (6).
+#
+# Right: the losses. With a frozen self-attention they end about as low: the rest of the model is large enough for
+# twenty samples. The spikes are steps that were too long at their place (lesson 15).
 # %%
 PLACES = {
     "u": (0, 0),
-    "S": (1.3, 0),
-    "X": (2.9, 0),
-    "C": (4.2, 0),
-    "x": (5.2, 1),
-    "e": (6.4, 1),
-    "f": (7.4, 2),
-    "L": (8.5, 2),
+    "S": (1.6, 0),
+    "att": (2.9, -1.1),
+    "X": (4.3, 0),
+    "C": (5.2, 0),
+    "x": (5.8, 1),
+    "e": (6.8, 1),
+    "f": (7.6, 2),
+    "L": (8.6, 2),
     "q": (0, 2),
-    "h": (1.3, 2),
+    "h": (1.6, 2),
+    "F_M": (0.8, 1),
+    "S = F_M(u)": (0.8, 0),  # where the parameters of F_M act: no node, the middle of an arrow
+    "h = F_M(q)": (0.8, 2),
 }
-ROADS = (
-    ("u", "S", "F_M"),
-    ("q", "h", "F_M"),
-    ("S", "X", "S + att(S, S)"),
-    ("X", "C", "F_self"),
-    ("C", "x", "memory"),
-    ("h", "x", "query"),
-    ("x", "e", "F_vanilla"),
-    ("e", "f", "factor"),
-    ("h", "f", "factor"),
-    ("f", "L", "(8)"),
+ROADS = (  # from, to, words, how far the road bends
+    ("u", "S", "", 0),
+    ("q", "h", "", 0),
+    ("F_M", "S = F_M(u)", "", 0),
+    ("F_M", "h = F_M(q)", "", 0),
+    ("S", "att", "query", 0.45),
+    ("S", "att", "memory", -0.35),
+    ("S", "X", "summand", 0),
+    ("att", "X", "summand", 0),
+    ("X", "C", "F_self", 0),
+    ("C", "x", "memory", 0),
+    ("h", "x", "query", 0),
+    ("x", "e", "F_vanilla", 0),
+    ("e", "f", "factor", 0),
+    ("h", "f", "factor", 0),
+    ("f", "L", "(8)", 0),
 )
-with figure("14_whole_model", columns=2, size=(13, 4.8)) as (fig, axes):
+with figure("14_whole_model", columns=2, size=(13, 5)) as (fig, axes):
     draw, curves = axes
-    for start, end, word in ROADS:
-        for colour, a, b in (("0.55", start, end), ("C3", end, start)):
-            style = dict(arrowstyle="->", color=colour, connectionstyle="arc3,rad=0.13", shrinkA=11, shrinkB=11)
+    for start, end, words, bend in ROADS:
+        for colour, a, b, side in (("0.55", start, end, 0.1 + bend), ("C3", end, start, 0.1 - bend)):
+            style = dict(arrowstyle="->", color=colour, connectionstyle=f"arc3,rad={side}", shrinkA=11, shrinkB=11)
             draw.annotate("", PLACES[b], PLACES[a], arrowprops=style)
         middle = np.add(PLACES[start], PLACES[end]) / 2
-        draw.text(*(middle + [0, 0.17]), word, ha="center", fontsize=8.5, bbox=dict(fc="w", ec="none", pad=1))
+        draw.text(
+            *(middle + [-bend, 0.17 - 0.8 * max(bend, 0)]),
+            words,
+            ha="center",
+            fontsize=8.5,
+            bbox=dict(fc="w", ec="none", pad=1),
+        )
     for name, place in PLACES.items():
-        colour = "#ffe9a8" if name in "Sh" else "w"
-        draw.text(*place, name, ha="center", va="center", fontsize=12, bbox=dict(boxstyle="circle", fc=colour))
-    draw.text(1.3, -0.5, "three uses: query, memory, summand", ha="center", fontsize=9)
-    draw.text(1.3, 2.4, "two uses: query and factor", ha="center", fontsize=9)
-    draw.text(0, 1, "the same F_M and tables:\ndW from dS plus dW from dh", ha="center", va="center", fontsize=9, color="C3")
-    draw.set(xlim=(-1.3, 9), ylim=(-0.8, 2.7), title="grey: forward; red: backward; yellow: several uses")
+        if "=" not in name:
+            colour = "#ffe9a8" if name in ("S", "h", "F_M") else "w"
+            draw.text(*place, name, ha="center", va="center", fontsize=11, bbox=dict(boxstyle="circle", fc=colour))
+    draw.text(1.2, 1, "and the tables serve u and q:\ndW from dS plus dW from dh", va="center", fontsize=9)
+    draw.text(0.6, -0.8, "three uses:\nquery, memory,\nsummand", ha="center", fontsize=9)
+    draw.text(1.6, 2.4, "two uses: query and factor", ha="center", fontsize=9)
+    draw.set(xlim=(-0.4, 9), ylim=(-1.4, 2.7), title="grey: forward; red: backward; yellow: several uses")
     draw.axis("off")
-    for i in range(len(SEEDS)):
-        curves.semilogy(all_trained[i], color="C0", lw=1.2, label="all gradients" if i == 0 else None)
-        curves.semilogy(partly[i], "--", color="C1", lw=1.2, label="self-attention frozen" if i == 0 else None)
+    for i, seed in enumerate(SEEDS):
+        curves.semilogy(all_trained[i], color=f"C{i}", lw=1.2, label=f"seed {seed}, all gradients")
+        curves.semilogy(partly[i], "--", color=f"C{i}", lw=1.2, label=f"seed {seed}, self-attention frozen")
     curves.axhline(np.log(2), color="0.5", ls=":")
     curves.text(STEPS, np.log(2) * 1.08, "ln 2: knows nothing", ha="right", fontsize=9)
     curves.set(title="twenty samples by heart, three starts", xlabel="step", ylabel="loss")
@@ -350,7 +407,7 @@ with figure("14_whole_model", columns=2, size=(13, 4.8)) as (fig, axes):
 # ## What people get wrong
 # %%
 half = Gradients()  # 1. F_M and the tables trained by the history only
-model.space.backward(dS, 0 * dh, df, space_cache, half)
+model.space.backward(dS, 0 * dh, db, space_cache, half)
 error = relative_error(half.total()["F_M.items.W"], mine["F_M.items.W"])
 print(f"1. F_M without the targets' share: error {error:.2f}")
 assert error > 0.01

@@ -146,11 +146,13 @@ def test_a_learners_day(tmp_path):
     assert begun.returncode == 1 and "YOUR CODE" in stub and exercise("e07_softmax").TASK.strip() in begun.stdout
     assert stub.startswith('"""') and exercise("e07_softmax").TASK.strip() in stub, "the task stays in the file"
     assert exercise("e07_softmax").TASK.strip() in command("task", "07_softmax").stdout
-    again = command("check", "07_so").stdout
+    again = command("check", "07_soft").stdout
     assert "unchanged so far" in again and "Edit the file" in again and exercise("e07_softmax").TASK.strip() not in again
     assert "hint 1 of 2" in command("hint", "07").stdout
-    assert "hint 2 of 2" in command("hint", "7").stdout
-    assert "hint 2 of 2" in command("hint", "e07_softmax").stdout
+    second = command("hint", "7").stdout
+    assert "hint 2 of 2" in second and "no more hints" not in second
+    third = command("hint", "e07_softmax").stdout
+    assert "hint 2 of 2" in third and "no more hints" in third
     (tmp_path / "e07_softmax.py").write_text(GOOD)
     passed = command("check", "e07_softmax")
     assert passed.returncode == 0 and "PASSED" in passed.stdout and "Why" in passed.stdout
@@ -171,6 +173,8 @@ def test_checker_knows_when_all_is_done(tmp_path):
     for words in ["check"], ["hint"]:
         done = run("-m", "lessons.exercises", *words, LESSON_ANSWERS=str(tmp_path))
         assert done.returncode == 0 and "all exercises are done" in done.stdout
+    several = run("-m", "lessons.exercises", "hint", "07", LESSON_ANSWERS=str(tmp_path))
+    assert several.returncode == 0 and "name one of them: e07_softmax, e07_temperature" in several.stdout
     assert "Next" not in run("-m", "lessons.exercises", LESSON_ANSWERS=str(tmp_path)).stdout
 
 
@@ -178,7 +182,7 @@ def test_checker_refuses_in_words(tmp_path):
     command = lambda *words: run("-m", "lessons.exercises", *words, LESSON_ANSWERS=str(tmp_path))
     for words, answer in [
         (["check", "98"], "no exercise '98'; lessons go from 00 to"),
-        (["check", "softmx"], "no exercise 'softmx'; did you mean e07_softmax or e27_softmax?"),
+        (["check", "tempratur"], "no exercise 'tempratur'; did you mean e07_temperature?"),
         (["check", "hunt"], "which one? e02_hunt, e05_hunt"),
         (["reset"], "reset what?"),
         (["nonsense"], "invalid choice"),

@@ -138,7 +138,7 @@ def likely_cause(analytic: Floats, numeric: Floats) -> str:
         return "numeric 0: this should get no gradient"
     factor = float(np.vdot(numeric, analytic) / np.vdot(numeric, numeric))
     ratios: list[tuple[float, str]] = [(1, "rounding of the numeric gradient?"), (2, "counted twice"), (-1, "sign flipped")]
-    ratios += [(0.5, "one of two uses missing"), (factor, "a scale, or mean and sum confused")]
+    ratios += [(0.5, "one of two uses missing"), (factor, "perhaps a scale, or mean and sum confused")]
     for ratio, words in ratios:
         if alike(analytic, ratio * numeric):
             return f"ratio {ratio:.4g} everywhere: {words}"
@@ -146,7 +146,7 @@ def likely_cause(analytic: Floats, numeric: Floats) -> str:
         return "transposed"
     wrong = np.abs(analytic - numeric).reshape(len(analytic), -1).max(1) > 1e-4 * np.abs(numeric).max()
     if 0 < wrong.sum() <= len(wrong) / 2:
-        return f"only rows {np.flatnonzero(wrong).tolist()} are wrong: a repeat lost, or a wrong place"
+        return f"only rows {np.flatnonzero(wrong).tolist()} are wrong: perhaps a repeat lost, or a wrong place"
     return "a term missing or wrong"
 
 

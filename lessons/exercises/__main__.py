@@ -8,7 +8,7 @@
     python -m lessons.exercises reset 07     start again (your answer is kept as .bak)
     python -m lessons.exercises solution 07  how we would write it
 
-In place of 07, the name of one exercise will do, such as e07_softmax, or a part of it, such as softmax. Answers are files in
+In place of 07, the name of one exercise will do, such as e07_softmax, or a part of it, such as temperature. Answers are files in
 lessons/answers.
 """
 

@@ -144,12 +144,18 @@ def check_one(name, tell=False):
 
 
 def hint(which):
-    """One more hint for the first exercise that is not passed."""
+    """One more hint for the first exercise that is not passed; after the last one it is told again."""
     found = chosen(which)
-    for name in [name for name in found if name in left()][:1] or found[:1]:
-        hints = exercise(name).HINTS
-        level = min(load_progress()[name]["hints"], len(hints) - 1)
+    todo = [name for name in found if name in left()]
+    if len(found) > 1 and not todo:
+        print(f"these are passed; for a hint name one of them: {', '.join(found)}")
+        return
+    for name in todo[:1] or found[:1]:
+        hints, told = exercise(name).HINTS, load_progress()[name]["hints"]
+        level = min(told, len(hints) - 1)
         print(textwrap.fill(f"{name}, hint {level + 1} of {len(hints)}: {hints[level]}", 100))
+        if told >= len(hints):
+            print(f"There are no more hints. How we would write it: python -m lessons.exercises solution {name}")
         note(name, hints=level + 1)
 
 

@@ -10,16 +10,20 @@ several histories), plus the plain mean of these behaviours. Two lines of `backw
 both would pass some tests. Let numbers find them. Run this from the repository's root, and mend until all four agree:
 
     import numpy as np
-    from atrank_np.gradcheck import compare, numeric_gradient
+    from atrank_np.gradcheck import numeric_gradient, relative_error
     from lessons.answers.e12_hunt import backward, forward
     rng = np.random.default_rng(0)
     own = dict(h=rng.standard_normal((5, 3)), C=rng.standard_normal((7, 3)))
     own |= dict(W=rng.standard_normal((3, 3)), Q=rng.standard_normal((3, 3)))
     offsets, target_offsets, r = np.array([0, 3, 7]), np.array([0, 2, 5]), rng.standard_normal(5)
-    score = lambda _: (r * forward(*own.values(), target_offsets, offsets)[0]).sum()
+
+    def loss(_):  # numeric_gradient moves one of the arrays of `own` in place
+        f, _ = forward(*own.values(), target_offsets, offsets)
+        return (r * f).sum()
+
     _, cache = forward(*own.values(), target_offsets, offsets)
     for (name, x), gradient in zip(own.items(), backward(r, cache)):
-        print(compare(name, gradient, lambda step: numeric_gradient(score, x, step)))
+        print(name, "error", relative_error(gradient, numeric_gradient(loss, x)))
 
 To see one fault at a time, take one history only, or as many targets as behaviours, or W symmetric: what changes?
 """
@@ -64,8 +68,9 @@ def backward(df, cache):  # [T] -> by h, C, W, Q
 HINTS = (
     "h, W and Q are right, so dkey and dv are. C is wrong, and it has three uses: as key, as value, and in the mean. Check each "
     "of the three lines against its own forward line, not against the lesson's.",
-    "Here key = C W, not C Wᵀ: rule 1 then gives dkey times Wᵀ. And in the mean each behaviour has the factor 1 / (number of "
-    "BEHAVIOURS), and every target uses it: a sum over the targets, divided by the number of behaviours.",
+    "Key: rule 1 for Y = A B says dA = dY Bᵀ. What is B in the forward line here, and what is it in the lesson? Mean: take two "
+    "behaviours and three targets on paper. Write c_1, c_2, c_3 with the mean in full. In which of them stands C_1, and with "
+    "which factor? Does your sum divide by the number of behaviours, or of targets?",
 )
 EXPLAIN = """
 Why it is so: a square matrix hides a transpose from every shape, and a symmetric one hides it from numbers too. The mean of the

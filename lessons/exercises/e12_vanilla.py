@@ -92,7 +92,12 @@ def check(answer, rng):
         def loss(_, rest=(dc, target_offsets, offsets), own=own):
             return loss_of(*own, *rest)
 
-        causes = wrong_ones(*own, dc) if len(lengths) == 1 else ({},) * 5
+        if len(lengths) == 1:
+            causes = wrong_ones(*own, dc)
+        else:
+            rest = dc, target_offsets[-2:], offsets[-2:]  # of the last history
+            last = numeric_gradient(lambda _, rest=rest, own=own: loss_of(*own, *rest), lam)[0]
+            causes = *({},) * 4, {"only the last history's share is left: `=` in place of `+=`": last}
         shape = f"(behaviours {lengths}, targets {targets})"
         for name, mine, array, likely in zip(["ds", "dr", "dkey", "dv"], yours, own, causes):
             yield Case(f"{name} {shape}", mine, numeric_gradient(loss, array), likely)

@@ -99,5 +99,5 @@ def guess(some):
         return cause
     tables = [case for case in some if np.ndim(case.expected) == 2 and not degenerate(case)]
     each = {likely_cause(numbers(case.yours), numbers(case.expected)) for case in tables}
-    each = {re.sub("^ratio .*: a scale", "a scale", re.sub("^only rows .* are", "some rows are", cause)) for cause in each}
-    return each.pop() if len(each) == 1 and re.match("a scale|some rows|transposed", *each) else None
+    each = {re.sub("^ratio .*: perhaps", "perhaps", re.sub("^only rows .* are", "some rows are", cause)) for cause in each}
+    return each.pop() if len(each) == 1 and re.match("perhaps|some rows|transposed", *each) else None
