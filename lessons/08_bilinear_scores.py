@@ -156,6 +156,7 @@ assert scoreboard(("S", dS, S, loss_from_S))
 #
 # The shapes are a check without computing: $ds$ must be $[n, d]$, and $[n, n]\,[n, D]\,[D, d]$ is. For a product of two
 # matrices $Y = A B$ the chain gives $dA = dY\, B^\top$ and $dB = A^\top dY$: lesson 09 uses this form.
+# ($dA_{ip} = \sum_j dY_{ij} B_{pj}$, $dB_{pj} = \sum_i A_{ip}\, dY_{ij}$.)
 # %%
 assert relative_error(ds, dx @ S @ W.T) < 1e-14
 assert relative_error(dW, s.T @ dx @ S) < 1e-14
@@ -166,8 +167,8 @@ assert relative_error(dS, dx.T @ s @ W) < 1e-14
 #
 # Three matrices can be multiplied in two orders, with the same result. $(s\,W)\,S^\top$ first makes $n$ rows of length $D$;
 # then each of the $n^2$ pairs costs a scalar product of length $D$. $s\,(S\,W^\top)^\top$ first makes the **keys**
-# $S\,W^\top$, $n$ rows of length $d$; then each pair costs only $d$ products. (It is the same, for a transposed product is the
-# product of the transposed in the other order: $(A B)^\top = B^\top A^\top$.) As $d = D/K$, a pair becomes $K$ times cheaper; the
+# $S\,W^\top$, $n$ rows of length $d$; then each pair costs only $d$ products. (Both orders give the same scores, for
+# $(S W^\top)^\top = W S^\top$: always $(A B)^\top = B^\top A^\top$.) As $d = D/K$, a pair becomes $K$ times cheaper; the
 # first step costs $n\,d\,D$ either way. With the paper's $D = 128$ and $K = 8$: 16 products per pair in place of 128.
 #
 # The package does it so. In index notation
@@ -299,9 +300,10 @@ with figure("08_bilinear_scores", columns=2, size=(11, 4)) as (fig, axes):
 # 3. **The score is taken as symmetric.** In general $x_{ij} \ne x_{ji}$: after a phone, a cover is a
 #    likely next step; after a cover, a phone hardly is.
 # 4. **W starts too large.** Nothing divides by $\sqrt{d}$. A score is a sum of $d \cdot D = 2048$ products. If their factors are
-#    random with mean 0 and variance 1, plus and minus cancel in part: not the sizes add up but the variances. The sum has the
-#    variance 2048, so its size is about $\sqrt{2048} \approx 45$. Then one weight of a row is nearly 1, and the softmax hardly
-#    learns (lesson 07).
+#    random with mean 0 and variance 1, plus and minus cancel in part: not the sizes add up but the variances. (The variance is
+#    the mean of the squares, if the mean is 0; its square root is the typical size. A product of independent numbers of
+#    variance 1 has variance 1 too.) The sum has the variance 2048, so its size is about $\sqrt{2048} \approx 45$. Then one
+#    weight of a row is nearly 1, and the softmax hardly learns (lesson 07).
 # %%
 for seed in range(10):
     draw = np.random.default_rng(seed)

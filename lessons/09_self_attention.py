@@ -257,9 +257,10 @@ assert scoreboard(("a", da, a, from_a), ("v", dv, v, from_v))
 # ## B7. Softmax: $a = \mathrm{softmax}(x)$
 #
 # (It is the second way of lesson 07. If you know it, go on to rule 2.) Each row is for itself, so we leave the row's index
-# away: $a_i = e^{x_i} / total$ with $total = \sum_l e^{x_l}$. What is $\partial a_i / \partial x_j$? In the sum only one term
-# holds $x_j$, so $\partial\, total/\partial x_j = e^{x_j}$. The numerator $e^{x_i}$ holds $x_j$ only if $i = j$, so its
-# derivative is $[i = j]\, e^{x_i}$. The quotient rule $(f/g)' = (f' g - f g')/g^2$ gives
+# away: $a_i = e^{x_i} / total$ with $total = \sum_l e^{x_l}$. From here $i$, $j$ and $l$ all count keys; the query is fixed.
+# What is $\partial a_i / \partial x_j$? In the sum only one term holds $x_j$, so $\partial\, total/\partial x_j = e^{x_j}$. The
+# numerator $e^{x_i}$ holds $x_j$ only if $i = j$, so its derivative is $[i = j]\, e^{x_i}$. The quotient rule
+# $(f/g)' = (f' g - f g')/g^2$ gives
 #
 # $$ \frac{\partial a_i}{\partial x_j} = \frac{[i = j]\, e^{x_i}\, total - e^{x_i}\, e^{x_j}}{total^2}
 #    = [i = j]\, a_i - a_i\, a_j $$
@@ -410,15 +411,17 @@ assert scoreboard(("S", dS, S, lambda S: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
 # **A residual connection** adds the input to the result: $y = S + c$ (F9). The layer then has to learn only what changes. The
 # shapes must agree: $S$ is $[n, D]$, so $c$ must have rows of $D$ numbers. There are three ways. The matrix of the values may
 # be $[D, D]$, then $v$ and $c$ are $[n, D]$; we take this one, and call it $V_W$ (its bias $V_b$) in place of $Q_W$. Or the
-# results of all $K$ spaces stand side by side, $K d = D$ numbers; the package does this. Or one more matrix makes the rows
-# longer, $y = S + c\,O$ with $O$ $[d, D]$; then rule 1 gives $dc = dy\,O^\top$ and $dO = c^\top dy$.
+# results of all $K$ spaces stand side by side, $K d = D$ numbers; the package does this. Or one more matrix $O$ $[d, D]$ makes
+# the rows longer: name $h = c\,O$, then $y = S + h$; rule 5 gives $dh = dy$, and rule 1 gives $dc = dh\,O^\top$,
+# $dO = c^\top dh$.
 #
 # Now $dy$ is the upstream gradient. Rule 5 says: $dc = dy$, and $S$ gets $dy$ too. $S$ has four uses, and by rule 4
 #
 # $$ dS = dy + dzs\, P_W^\top + dkey\, W + dzv\, V_W^\top $$
 #
-# **A mask** says which keys a query may use: $M_{ij}$ is 1 if query $i$ may use key $j$, else 0. It multiplies each $e^{x}$. In
-# one row, the row's index left away again:
+# **A mask** says which keys a query may use: $M_{ij}$ is 1 if query $i$ may use key $j$, else 0. It multiplies each $e^{x}$.
+# (Others set the masked score to −∞; it is the same, for $e^{-\infty} = 0$.) In one row, its index left away again (as in B7,
+# $i$, $j$ and $l$ all count keys from here; the query is fixed):
 #
 # $$ a_i = \frac{M_i\, e^{x_i}}{total}, \qquad total = \sum_l M_l\, e^{x_l} $$
 #
@@ -439,7 +442,9 @@ assert scoreboard(("S", dS, S, lambda S: loss_of(S, P_W, P_b, W, Q_W, Q_b)))
 # first behaviour has none.
 # %%
 def masked_softmax(x, M):  # [n,n], [n,n] of 0 and 1 -> [n,n]
-    u = M * np.exp(x)  # (with large scores, subtract the largest allowed one of the row first)
+    # (With large scores: x = np.where(M > 0, x, -np.inf), subtract the row's maximum, or 0 if nothing is allowed, and take
+    # np.exp. To multiply by M afterwards is not enough: 0 · ∞ is nan.)
+    u = M * np.exp(x)
     total = u.sum(1, keepdims=True)
     total[total == 0] = 1  # nothing allowed: 0/1 in place of 0/0
     return u / total
@@ -454,8 +459,8 @@ assert np.allclose(example_dx, [[0.75, -0.75, 0]])
 
 
 # %% [markdown]
-# Now both changes in the whole layer. Two forward lines differ from before: the softmax has a mask, and F9 is new. Two backward
-# lines differ: B9 is new, and `dS` has one more summand.
+# Now both changes in the whole layer. Besides the shape of the values, two forward lines differ from before: the softmax has a
+# mask, and F9 is new. Two backward lines differ: B9 is new, and `dS` has one more summand.
 # %%
 def residual_forward(S, M, P_W, P_b, W, V_W, V_b):  # V_W [D,D], V_b [D]
     s = np.maximum(S @ P_W + P_b, 0)  # F1, F2
@@ -510,7 +515,9 @@ assert not scoreboard(("S, wrong", gradients[0] - dy, S, lambda S: residual_loss
 # %% [markdown]
 # ## How to derive the next one
 #
-# These five rules are enough for any network of products, sums, relus and softmaxes. For a network that is not this one:
+# These five rules are enough for any network of matrix products, sums, relus and softmaxes. Two more that you may meet:
+# $Y = A \circ B$ gives $dA = dY \circ B$, $dB = dY \circ A$. A learned number $\tau$ in $Y = \tau Z$ stands in every entry:
+# $dZ = \tau\,dY$, $d\tau = \sum_{ij} dY_{ij} Z_{ij}$. For a network that is not this one:
 #
 # 1. Write the forward pass so that each line does one thing and names its result.
 # 2. For every name, mark the lines that **use** it. Each use gives one summand of its gradient.
@@ -530,7 +537,8 @@ assert not scoreboard(("S, wrong", gradients[0] - dy, S, lambda S: residual_loss
 # *(You may skip this section and the next on a first reading. The bug hunt at the end needs this one.)*
 #
 # $a$ and $x$ have $n^2$ numbers each. For $n = 1000$ in 8 spaces each of them has 8 million, where $S$, with the paper's
-# $D = 128$, has 128,000. We do not need to keep them. In row $i$ (where $a_i$, $dc_i$, $c_i$, $v_j$ are rows)
+# $D = 128$, has 128,000. We do not need to keep them. ($i$ is the query again; $a_i$ is its whole row of weights, and $dc_i$,
+# $c_i$, $v_j$ are rows as well.)
 #
 # $$ \langle a_i, da_i\rangle = \sum_j a_{ij} \langle dc_i, v_j\rangle = \Big\langle dc_i, \sum_j a_{ij} v_j \Big\rangle
 #    = \langle dc_i, c_i\rangle $$
@@ -562,7 +570,8 @@ assert relative_error(dv_lean, dv) < 1e-13
 #
 # The spaces do not meet: space $k$ has the columns $kd$ to $(k+1)d - 1$ of queries, keys, values and of the result. The
 # gradient of $S$ adds up over the spaces, by rule 4. The histories do not meet either: history $b$ has the rows `offsets[b]` to
-# `offsets[b+1] - 1`, and the gradients of the parameters add up over the histories. The second of our four histories is empty.
+# `offsets[b+1] - 1`, and the gradients of the parameters add up over the histories. The second of our four histories is empty
+# (`offsets` = 0, 4, 4, 5, 11 below: it begins and ends at 4).
 #
 # The package's function can also be given other rows for the queries than for keys and values (lesson 12). So it takes $S$
 # twice, and calls it `x` where it makes queries and `m` (memory) where it makes keys and values. It returns $dS$ in two parts:

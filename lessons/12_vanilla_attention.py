@@ -55,7 +55,7 @@ assert np.allclose(dvalues, [1.25, 1.75])
 # $$ s_k = F_{P_k}(h_t) \qquad c_k = \mathrm{softmax}(s_k W_k C^\top)\, F_{Q_k}(C) \qquad
 #    (7)\quad e_t^u = F_{vanilla}(\mathrm{concat}_k\, c_k) $$
 #
-# $h_t$ $[D]$ is target $t$ after $F_M$, as $S_i$ is a behaviour (lesson 05). $F_\theta$ is the perceptron
+# $h_t$ $[D]$ is target $t$ after $F_M$, just as $S_i$ is behaviour $i$ after $F_M$ (lesson 05). $F_\theta$ is the perceptron
 # $\mathrm{relu}(x\,\theta_W + \theta_b)$. The letters $P, W, Q$ are those of self-attention, but the parameters are other ones.
 # $F_{vanilla}$ is the block of lesson 11. Its result $e_t^u$ is the vector of user $u$ as target $t$ sees them; we write $e_t$.
 # We take one space, of width $d$, and leave $k$ away.
@@ -303,7 +303,8 @@ assert scoreboard(("h, both", as_query + as_factor, h3, ranked))
 #
 # Made-up vectors that one can read: the four numbers of a behaviour say shoes, book, recent, old. $P_W$ and $Q_W$ are identity
 # matrices, so space 0 has the columns shoes and book of queries and values, and space 1 has recent and old. $W$ lets space 0
-# compare the kind of object; space 1 looks for recent behaviours.
+# compare the kind of object; space 1 looks for recent behaviours. Both targets have recent = 1 and old = 0, so in space 1 the
+# score of a behaviour is 2.5 times its "recent".
 #
 # Left: the same history, two targets, and their weights. In space 0 the targets look at different behaviours, in space 1 at the
 # same. Right: space 0, backward, for two upstream gradients $dc_t$ that are equal and of length 1. Then
@@ -362,7 +363,7 @@ assert relative_error(as_query, as_query + as_factor) > 0.1
 mean = np.zeros_like(dv)  # 4. a mean over the targets in place of the sum
 for t in range(q):
     mean += np.outer(a[t], dc[t]) / q
-print(f"4. dv as a mean over the {q} targets: too small by {(dv / mean).mean():.1f}")
+print(f"4. dv as a mean over the {q} targets: too small by the factor {(dv / mean).mean():.1f}")
 assert np.allclose(dv / mean, q)
 
 # %% [markdown]

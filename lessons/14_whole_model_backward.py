@@ -60,8 +60,8 @@ assert total["table.item"].ids.tolist() == [2, 4] and total["table.item"].values
 # $$ S \overset{(1)}{=} F_M(u) \quad h = F_M(q) \quad X = S + \mathrm{att}(S, S) \quad C \overset{(6)}{=} F_{self}(X) $$
 # $$ x = \mathrm{att}(h, C) \quad e \overset{(7)}{=} F_{vanilla}(x) \quad f = h \cdot e + b \quad L \overset{(8)}{=} \ell(f) $$
 #
-# $\mathrm{att}(rows, memory)$ is an attention: the rows ask, the memory gives keys and values (09, 12). Each has parameters of
-# its own. The other letters, and what they were called before:
+# $\mathrm{att}(rows, memory)$ is an attention: the rows ask, the memory gives keys and values (09, 12). Each of the two
+# attentions has its own parameters. The other letters, and what they were called before:
 #
 # | here | what it is | shape | before |
 # |---|---|---|---|
@@ -87,14 +87,17 @@ assert total["table.item"].ids.tolist() == [2, 4] and total["table.item"].values
 # | $C$ | $\mathrm{att}(h, C)$ as memory | one: $dC^{memory}$ |
 # | $h$ | $\mathrm{att}(h, C)$ as query; $f$ as factor | two |
 # | $S$ | $\mathrm{att}(S, S)$ as query and as memory; $X$ as summand | three |
-# | $F_M$, tables, item bias | every behaviour and target that they serve | as many as there are rows |
-# | parameters of `self`, `vanilla` | their own layer | one |
+# | $F_M$, tables | each behaviour and target that they serve | two, from history and targets; each is a sum over its rows |
+# | item bias | each target that it serves | one, a sum over the rows |
+# | parameters of `self`, `vanilla` | their own layer | one; the sum over the rows is taken inside the layer's backward |
 #
 # A memory is used twice, as key and as value. `attention_backward` adds these two inside. So the three of $S$ are the four uses
 # of lesson 09's residual layer: query, key and value, summand.
 #
 # And row by row? $F_M$, the blocks and $f$ work on each row alone. Only att mixes rows: $S_i$ is key and value for **every**
-# query of its history. So row $i$ of $dS^{memory}$ is a sum over these queries, which `attention_backward` takes too.
+# query of its history. So row $i$ of $dS^{memory}$ is a sum over these queries, which `attention_backward` takes too. In the
+# same way row $j$ of $dC$ is a sum over the targets of its history. A row $h_t$ is the query and the factor of target $t$
+# alone.
 #
 # ## Forward
 #
@@ -250,11 +253,12 @@ assert np.isclose(from_X(answer), from_f(printed_f), rtol=1e-12)
 # %% [markdown]
 # ## All parameters: random directions
 #
-# We checked the stations. What of the parameters? A real model has millions, too many for a numeric derivative of each. So draw
-# a random direction $z$, an array of the parameter's shape, and move the whole parameter along it. By the chain rule the loss
-# changes at the rate $\sum_i g_i z_i = \langle g, z \rangle$, where $g$ is the gradient. Two forward passes test all entries at
-# once. A wrong gradient $\tilde g$ is overlooked only if $\langle \tilde g - g, z \rangle = 0$. For random numbers $z$, drawn
-# without a look at $g$, that has the probability 0. We take two directions for each parameter.
+# We checked the stations of the chain ($f$, $b$, $e$, $x$, $C$, $h$, $X$, $S$). What of the parameters? A real model has
+# millions, too many for a numeric derivative of each. So draw a random direction $z$, an array of the parameter's shape, and
+# move the whole parameter along it. By the chain rule the loss changes at the rate $\sum_i g_i z_i = \langle g, z \rangle$,
+# where $g$ is the gradient. Two forward passes test all entries at once. A wrong gradient $\tilde g$ is overlooked only if
+# $\langle \tilde g - g, z \rangle = 0$ (or so near to 0 that it is within the limit $10^{-7}$). For random numbers $z$, drawn
+# without a look at $g$, an exact 0 has the probability 0. We take two directions for each parameter.
 #
 # The whole array moves, so the step is longer than with one entry, and the truncation error (lesson 02) is larger. That all
 # errors stay below $10^{-7}$ is no luck: where one does not, `check_directions` measures again, by a formula with a far smaller
@@ -269,7 +273,9 @@ checks = []
 for name, w in params.items():
     g = dense(theirs[name], w.shape)
     if has_unknown(name):
-        w, g = w[1:], g[1:]  # row 0 stands for unknown ids and is never trained
+        # Row 0 stands for unknown ids and is never trained: its gradient is set to 0, although the loss depends on it. So we
+        # leave it out of the check.
+        w, g = w[1:], g[1:]
     checks.append(check_directions(name, whole, w, g, rng, count=2))
 assert all(check.ok for check in checks)
 worst = max(checks, key=lambda check: check.error)
@@ -334,7 +340,8 @@ for seed in SEEDS:
 # ## The picture
 #
 # Left: every forward arrow (grey) has a backward arrow (red). The yellow ones have several uses: several red arrows end there,
-# and their gradients add up. The node att is the attention inside (6).
+# and their gradients add up. The node att is self-attention (F2). Vanilla attention has no node: its two arrows, query and
+# memory, go to x.
 #
 # Right: the losses. With a frozen self-attention they end about as low: the rest of the model is large enough for
 # twenty samples. The spikes are steps that were too long at their place (lesson 15).

@@ -56,14 +56,16 @@ from atrank_np.layers.ranking import sigmoid
 # number either forgets or explodes. In the LSTM (Hochreiter and Schmidhuber, 1997) the net decides what is kept, in each step
 # and for each number.
 #
-# It has two states of $H$ numbers. The **cell** $c_t$ is the memory. $h_t$ is the part of it that is shown: the next step and
-# the layers above read it. Both are 0 before the first step.
+# It has two states, $H$ numbers each. The **cell** $c_t$ is the memory. $h_t$ is the part of it that is shown: the next step
+# and the layers above read it. Both are 0 before the first step.
 #
-# Each step has its input $x_t$ of $D$ numbers. It begins with a product, as a perceptron does, but of two rows:
+# Each step has its input $x_t$ of $D$ numbers. It begins as a perceptron does, but with two products, one for the input row and
+# one for the shown state. $W$ is $[D, 4H]$, $U$ is $[H, 4H]$, $b$ is $[4H]$:
 #
 # $$ z_t = x_t W + h_{t-1} U + b $$
 #
-# $z_t$ has $4H$ numbers. It is cut into four quarters. Three become **gates**, numbers between 0 and 1 that say how much:
+# $z_t$ has $4H$ numbers. It is cut into four quarters, called $z^i, z^f, z^g, z^o$ (the letter above is a name, not a power).
+# All belong to step $t$; we leave the $t$ away. Three become **gates**, numbers between 0 and 1 that say how much:
 #
 # $$ i = \sigma(z^i) \ \text{: how much comes in} \qquad f = \sigma(z^f) \ \text{: how much of the old cell is kept} \qquad
 #    o = \sigma(z^o) \ \text{: how much is shown} $$
@@ -72,8 +74,8 @@ from atrank_np.layers.ranking import sigmoid
 #
 # $$ c_t = f \circ c_{t-1} + i \circ g \qquad\qquad h_t = o \circ \tanh(c_t) $$
 #
-# The paper compares with a Bi-LSTM: two LSTMs with parameters of their own. One reads forwards, the other backwards. Their
-# two final $h$, side by side, are the user vector.
+# The ATRank paper compares its model with a Bi-LSTM: two LSTMs with parameters of their own. One reads forwards, the other
+# backwards. Their two final $h$, side by side, stand for the user (the *user vector*).
 #
 # The slow version, number by number:
 # %%
@@ -124,7 +126,7 @@ h = o * s  # F5 [A,H]
 # %% [markdown]
 # ## One step, backward, one rule at a time
 #
-# Both new states have a life after this step. `dh` is the whole gradient of $h$. The cell has two uses: it is shown in this
+# Both new states are used again after this step. `dh` is the whole gradient of $h$. The cell has two uses: it is shown in this
 # step, and the next step keeps it. The gradient of this second use is handed back by the next step. We call it `c_back`. In
 # this section both are random numbers, so $L = \sum dh \circ h + \sum c\_back \circ c$.
 # %%
@@ -211,7 +213,7 @@ assert scoreboard(("z", dz, z, loss_from_z))
 
 # %% [markdown]
 # The package's `cell_forward` (F2 to F5) and `cell_backward` (B5 to B2) give the same. (In its files each function numbers
-# its lines from F1.)
+# its lines from F1.) B1 is missing on purpose: it needs the other steps, and comes in "Through time".
 # %%
 package_h, package_c, cache = cell_forward(z, old_c)
 package_dz, package_dold_c = cell_backward(dh, c_back, cache)
@@ -241,7 +243,8 @@ assert np.allclose(pencil_dz, [[0.5, np.log(3) - 0.5, 1.5, 1]]) and np.allclose(
 #
 # Put $n$ steps in a row, for one history. The output $y$ has the shown states $h_1, \dots, h_n$ as its rows. What is still
 # missing is B1, and how the steps are joined. Here is the drawing of two steps. Grey arrows are the forward pass. Red arrows
-# are the backward pass; each carries the gradient that is written on it. Where two red arrows come into a box they add up.
+# are the backward pass; each carries the gradient that is written on it. Where two red arrows come into a box $c$ or $h$ they
+# add up. Into a box $z$ they bring different quarters: these are multiplied by the slopes of B2 and put side by side.
 # %%
 BOXES = {  # place, half the width, words
     "old c": (0, 2, 0.3, "$c_{t-1}$"),
@@ -493,9 +496,10 @@ assert (v[2] == np.concatenate([both[False][5], both[True][2]])).all() and not v
 # step for any distance. That is one of the paper's arguments for it.)
 #
 # Now we measure. A history has 80 random behaviours, only its final state is used, and we look at the size of $dx_t$ by its
-# distance $k$ to the end, for the last 40. (The first steps differ: their cells are still small.) We do it twice. The **whole**
-# gradient has both roads. For the **upper road alone** we put zeros in place of $U$ on the way back. The last column is the
-# factor from one behaviour to the one before it: the mean of $k$ = 1 to 39, as a geometric mean. Twenty seeds:
+# distance $k$ to the end, for the last 40. (The first behaviours of the history differ: their cells are still small.) We do it
+# twice. The **whole** gradient has both roads. For the **upper road alone** we put zeros in place of $U$ on the way back. The
+# last two numbers of each line, *per step*, are the factor from one behaviour to the one before it, for the upper road alone
+# and for the whole: the mean of $k$ = 1 to 39, as a geometric mean. Twenty seeds:
 # %%
 width, length, near, seeds = 32, 80, 40, 20
 
@@ -535,7 +539,7 @@ for bias in (-1, 0, 1, 3):
 for low, high in ((-1, 0), (0, 1), (1, 3)):
     assert (factor_per_step(whole[low]) < factor_per_step(whole[high])).all()
 assert whole[0][:, 10].max() < 0.05 < whole[3][:, 10].min()
-assert upper[3][:, 1].mean() < 0.6 < 0.9 < factor_per_step(upper[3]).mean()  # the first step and the others
+assert upper[3][:, 1].mean() < 0.6 < 0.9 < factor_per_step(upper[3]).mean()  # the first step back and the others
 
 # %% [markdown]
 # Three things can be read from it.
@@ -544,9 +548,9 @@ assert upper[3][:, 1].mean() < 0.6 < 0.9 < factor_per_step(upper[3]).mean()  # t
 #   scatters around the bias, and σ is flatter the farther it is from 0. So a step towards 0 moves a gate more than a step
 #   away from 0, and the mean is drawn towards ½.
 # * **The whole gradient falls more slowly**, in every one of the runs. The roads through $h$ and $U$ bring more.
-# * **With bias 3 the first step is another one.** The last behaviour also acts through its own gate $o$, a way that no
-#   earlier behaviour has on the upper road. Where cells are large, tanh is flat, and this way is a large part of the gradient.
-#   So much is lost in the first step, and little in the next ones.
+# * **With bias 3 the first step back, from the last behaviour to the one before it, loses more than the others.** The last
+#   behaviour also acts through its own gate $o$, a way that no earlier behaviour has on the upper road. Where cells are large,
+#   tanh is flat, and this way is a large part of the gradient. So much is lost in this step back, and little in the next ones.
 #
 # ## The picture
 #

@@ -24,8 +24,6 @@ both would pass some tests. Let numbers find them. Run this from the repository'
     _, cache = forward(*own.values(), target_offsets, offsets)
     for (name, x), gradient in zip(own.items(), backward(r, cache)):
         print(name, "error", relative_error(gradient, numeric_gradient(loss, x)))
-
-To see one fault at a time, take one history only, or as many targets as behaviours, or W symmetric: what changes?
 """
 STUB = '''\
 import numpy as np
@@ -67,7 +65,8 @@ def backward(df, cache):  # [T] -> by h, C, W, Q
 '''
 HINTS = (
     "h, W and Q are right, so dkey and dv are. C is wrong, and it has three uses: as key, as value, and in the mean. Check each "
-    "of the three lines against its own forward line, not against the lesson's.",
+    "of the three lines against its own forward line, not against the lesson's. To see one fault at a time, take W symmetric, "
+    "or give each history as many targets as behaviours: what changes?",
     "Key: rule 1 for Y = A B says dA = dY Bᵀ. What is B in the forward line here, and what is it in the lesson? Mean: take two "
     "behaviours and three targets on paper. Write c_1, c_2, c_3 with the mean in full. In which of them stands C_1, and with "
     "which factor? Does your sum divide by the number of behaviours, or of targets?",

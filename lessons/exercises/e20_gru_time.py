@@ -10,7 +10,8 @@ Now a whole history of the GRU of `e20_gru`, n steps with the same Ur, Uu, Ug. f
 It returns y [n,H], the states h of all steps, and a list `kept` that holds (p, r, u, g) of each step, [H] each.
 Write backward(dy, kept, Ur, Uu, Ug) (about 20 lines). dy [n,H] is the upstream gradient by y. It returns a tuple of six:
     dxr, dxu, dxg [n,H], the gradients by xr, xu, xg;      dUr, dUu, dUg [H,H]
-You may take the lines of your gru_backward. Here p, r, u, g are single rows; np.outer(p, dz) is the matrix of p_k dz_r.
+You may take the lines of your gru_backward. Here p, r, u, g are single rows; np.outer(p, dz) is the matrix with the entries
+p_k dz_j.
 """
 STUB = """\
 import numpy as np

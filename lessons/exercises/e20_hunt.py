@@ -5,10 +5,10 @@ from lessons.exercises import Case
 
 TITLE = "bug hunt: back-propagation through time with two faults"
 TASK = """
-The file holds a stranger's LSTM for several histories, one after another in x [N,D]; history b has the rows
-offsets[b]:offsets[b+1]. The forward pass is right. The backward pass has TWO faults, in lines that each look right alone. It
-passes its author's test: one history, gradients by x. Find the faults, then repair `backward`. Let numbers find them: draw x,
-W, U, b, dy for offsets 0, 3, 4, 7 and compare all four gradients with
+The file holds a stranger's LSTM for several histories, one after another in x [N,D]; history j has the rows
+offsets[j]:offsets[j+1]. The forward pass is right. The backward pass has TWO faults, in lines that each look right alone. It
+passes its author's test. Find the faults, then repair `backward`. Let numbers find them: draw x, W, U, b, dy for offsets
+0, 3, 4, 7 and compare all four gradients with
     from atrank_np.gradcheck import numeric_gradient
     def loss(_): return (dy * forward(x, W, U, b, offsets)[0]).sum()
     numeric_gradient(loss, W)  # it moves W in place
@@ -61,8 +61,9 @@ def h_of(step):
     return o * s
 """
 HINTS = (
-    "Two kinds of wrong numbers, two faults. U alone is wrong even for one history. And with several histories the rows of "
-    "all but the last history are wrong, in dx too. What is still in dh and dc when a new history begins?",
+    "The author's test was: one history, the gradient by x. Two kinds of wrong numbers, two faults. U alone is wrong even for "
+    "one history. And with several histories the rows of all but the last history are wrong, in dx too. What is still in dh "
+    "and dc when a new history begins?",
     "Forward, h and c are set to zero for each history; backward, dh and dc must be as well. And U stood before the state "
     "that step s read, old_h, not before the one that it made.",
 )
