@@ -16,7 +16,7 @@
 # | **3** | yes | yes | yes | 3 |
 # | **1** | no | equal: ½ | yes | 1½ |
 #
-# 4½ of 6 pairs are right: Ann's AUC is 0.75. Bob chose one of two objects; it has the score 5, the other has 7. His AUC is 0.
+# 4½ of 6 pairs are right: Ann's AUC is 0.75. Bob chose one of two objects; it has the score 5, the other has 7. Bob's AUC is 0.
 # The average **user** AUC is $(0.75 + 0)/2 = 0.375$.
 #
 # Note what is never compared: Ann's scores with Bob's. Nobody ranks Ann's objects for Bob. Thrown into one pot, the same
