@@ -61,9 +61,9 @@ def run_all(
     for one of `needed`, Diverged ends the command. top_n: also rank the whole catalogue for RANKED users.
     """
     diverged: dict[Row, str] = {}
-    data, _ = settings(parse(shared))
-    log, _ = data.read()
-    digests = digest_of_events(log), digest_of_features(log)
+    data, config = settings(parse(shared))
+    log, _ = data.read(config)
+    digests = digest_of_events(log, config), digest_of_features(log)
     todo = [(row, seed) for seed in range(seeds) for row in rows]
     for i, (row, seed) in enumerate(todo, 1):
         if row in diverged:
@@ -121,9 +121,7 @@ def rank_catalogue(folder: Path, log: Log, show: bool) -> None:
         return
     trained = load(folder)
     protocol = Protocol(log, trained.config)
-    tests = len(protocol.test.user)
-    some = protocol.test.take(np.unique(np.linspace(0, tests - 1, RANKED).astype(int)))
-    rank = full_ranks(trained.backend(), protocol, some, show)
+    rank = full_ranks(trained.backend(), protocol, protocol.some_tests(RANKED), show)
     with whole(folder / "ranks.npz") as file:
         np.savez(file, rank=rank)
     ranks().wait()

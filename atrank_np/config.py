@@ -128,6 +128,7 @@ class Config:
 
     # The machine: none of these changes a result beyond the last bits
     backend: str = "numba"  # or "numpy", the plain definition
+    partition: bool = False  # each rank of mpiexec holds the events of its own users only; samples are drawn by partition
     shards: int = 0  # parts of a batch whose gradients are added in order; bits depend on it; 0: 2, with numpy 1
     threads: int = 2  # bits do not depend on it
 

@@ -10,6 +10,7 @@ import numpy as np
 from . import cli
 from .config import CHOICES
 from .datasets.protocol import Protocol
+from .datasets.samples import Samples
 from .errors import DataError
 from .evaluation.ranking import full_ranks
 from .evaluation.report import LengthRow, auc_by_length, describe, report_of
@@ -51,15 +52,17 @@ def main(arguments: Sequence[str]) -> int:
     report = report_of(backend, protocol, task, scores, world)
     lines = describe(report, trained.config.validate)
     if options.full:
-        rows = auc_by_length(scores, protocol.test)
+        tests = Samples(*map(protocol.holders.stack, protocol.test))
+        rows = auc_by_length(protocol.holders.stack(scores), tests)
         report["auc_by_length"] = [row._asdict() for row in rows]
         lines += ["AUC by behaviours in the history", *map(_length_in_words, rows)]
-        users = np.unique(protocol.test.user)[: options.users]
+        users = np.unique(tests.user)[: options.users]
         some = protocol.test.take(np.isin(protocol.test.user, users))
-        metrics = rank_metrics(full_ranks(backend, protocol, some, show=not options.json), at)
+        places = full_ranks(backend, protocol, some, show=not options.json)
+        metrics = rank_metrics(places, at)
         report |= metrics | {"ranked_users": len(users)}
         words = ", ".join(f"{name.upper()} {metrics[name]:.4f}" for name in metrics if not name.startswith("recall"))
-        lines.append(f"whole catalogue, {len(some.user)} positives of {len(users)} users: {words}")
+        lines.append(f"whole catalogue, {len(places)} positives of {len(users)} users: {words}")
     print(json.dumps(report, indent=2) if options.json else "\n".join(lines))
     return 0
 

@@ -44,6 +44,8 @@ def with_hard_negatives(backend: Backend, batch: Batch, negatives: Negatives) ->
         first = own.stop
         scores = (e[rows] @ h[own].T + bias[own]).astype(np.float64)
         place, taken = negatives.taken(g, batch.user[rows] - 1)
+        if config.partition:  # each rank knows what its own users take
+            place, taken = ranks().stack(place), ranks().stack(taken)
         found = np.minimum(np.searchsorted(pool, taken), len(pool) - 1)
         known = pool[found] == taken
         scores[place[known], found[known]] = -np.inf

@@ -16,7 +16,8 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -106,7 +107,31 @@ class Ranks:
                 if value != found[0]:
                     raise DataError(f"rank {rank} has another {name} than rank 0: all must get the same flags and files")
 
+    def gather(self, value: T) -> list[T]:
+        """The values of all ranks, in their order."""
+        return [value] if self.comm is None else self.comm.allgather(value)
+
+    def swap(self, values: list[T]) -> list[T]:
+        """values[r] is for rank r. -> what all ranks have for this one, in their order."""
+        return values if self.comm is None else self.comm.alltoall(values)
+
     # Arrays
+
+    def stack(self, own: Array) -> Array:  # [n, …] -> [N, …]
+        """The rows of all ranks, in their order."""
+        return own if self.comm is None else np.concatenate(self.gather(own))
+
+    def sum(self, own: Ints) -> Ints:
+        """The sum of whole numbers over all ranks; their order does not matter."""
+        return own if self.comm is None else np.sum(self.gather(own), axis=0)
+
+    def count(self, own: Mapping[str, int]) -> dict[str, int]:
+        """The same of counts by name."""
+        found: Counter[str] = Counter()
+        for counts in self.gather(own):
+            for name in counts:
+                found[name] += counts[name]
+        return dict(found)
 
     def table(self, *numbers: float) -> Floats:  # -> [size, len(numbers)] float64
         """The numbers of all ranks."""

@@ -68,6 +68,7 @@ SETTINGS = {
         "backend": "how to compute",
         "threads": "of the numba backend, of which at most --shards work; no bit depends on it",
         "shards": "parts of a batch, summed in order; last bits depend on it; 0: two, with numpy one",
+        "partition": "each rank of mpiexec holds the events of its own users only; each of --shards draws its samples alone",
     },
 }
 SWITCHED_OFF = {"item_bias": "--no-item-bias", "fresh_negatives": "--negatives-once"}

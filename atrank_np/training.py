@@ -86,8 +86,8 @@ def fit(
     final = protocol = Protocol(log, config)
     if config.patience:  # what validates is not trained on, so that it can choose the model
         protocol = Protocol(log, replace(config, validate=True))
-    for users, purpose in ((protocol.train.user, "train"), (protocol.test.user, "test")):
-        if len(users) == 0:
+    for samples, purpose in zip(protocol.sizes.sum(0).tolist(), ("train", "test")):
+        if samples == 0:
             counted = "".join(f"; {n} {what}" for what, n in (log.counts | protocol.counts).items() if n)
             raise DataError(
                 f"events.csv: no user has a target to {purpose} on (3 target events are needed, 4 to validate){counted}"
@@ -210,9 +210,10 @@ class Training:
     def _evaluate(self, rate: float) -> tuple[float, float]:
         """Scores the test samples and adds a row to metrics.csv. -> its loss and AUC."""
         state, step = self.state, self.backend.step
-        scores = score(self.backend, self.protocol, self.task)
+        stack = self.protocol.holders.stack
+        scores = stack(score(self.backend, self.protocol, self.task))
         self._must_be_finite(scores)
-        test = auc(scores, self.task.samples.user)
+        test = auc(scores, stack(self.task.samples.user))
         loss = state.loss_sum / state.targets
         samples = self.batches.seen(step)
         state.rows.append([step, samples, samples / self.batches.targets, rate, loss, test.mean, test.se, state.seconds])
@@ -268,6 +269,7 @@ class Training:
             "candidates": task.candidates,
             "scores": scores,
         }
+        tested = {name: protocol.holders.stack(column) for name, column in tested.items()}
         return Run(self.trained, report, state.rows, tested)
 
 

@@ -62,7 +62,7 @@ def resume_run(out: Path, data: str | None = None, threads: int | None = None, s
 
 def _beginning(data: DataSource, config: Config, warm: str | None, show: bool) -> tuple[Trained | None, Log, World | None]:
     """What training begins with: the model, None for a new one, the log, and the simulator of that log, if one made it."""
-    log, world = data.read()
+    log, world = data.read(config)
     begun = (None, log) if warm is None else warm_start(load(warm), log, config)
     if show:
         print(*log.notes, sep="\n", flush=True)

@@ -11,6 +11,8 @@ import numpy as np
 
 from atrank_np.backend import make_backend
 from atrank_np.config import MODELS
+from atrank_np.datasets.log import user_of_event
+from atrank_np.datasets.reading import read_log
 from atrank_np.gradcheck import random_batch, toy_problem
 from atrank_np.mpi import ranks
 from atrank_np.optimizer import FOLD
@@ -78,9 +80,24 @@ def steps(model):
     return found
 
 
+def reading(folder):
+    """The log of a folder read in partitions: what all ranks know, and the events of each rank, one behind another."""
+    log, own = read_log(folder, partitions=SHARDS), ranks()
+    lengths = own.gather(np.diff(log.offsets))
+    found = {"users": np.array(log.users.tolist()), "held by": np.sum([length > 0 for length in lengths], axis=0)}
+    found["events"], found["counts"] = np.array([length.sum() for length in lengths]), np.array(sorted(log.counts.items()))
+    found["actions"] = np.array(log.actions)
+    for name, catalogue in log.catalogues.items():
+        found[f"objects of {name}"] = np.array(catalogue.objects.tolist())
+    columns = {"user": user_of_event(log), **{name: getattr(log, name) for name in ("group", "object", "action", "time")}}
+    gathered = {name: np.concatenate(own.gather(column)) for name, column in columns.items()}
+    order = np.argsort(gathered["user"], kind="stable")
+    return found | {name: column[order] for name, column in gathered.items()}
+
+
 if __name__ == "__main__":
     ranks()  # before anything that may fail: mpiexec waits for a rank that ends before it has spoken to MPI
     what, file = sys.argv[1:]
-    arrays = steps(what) if what in MODELS else exchanges()
+    arrays = steps(what) if what in MODELS else exchanges() if what == "exchanges" else reading(what)
     if ranks().first:
         np.savez(Path(file), **arrays)

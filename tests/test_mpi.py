@@ -85,10 +85,52 @@ def test_steps_have_the_same_bits(model, count, tmp_path):
     assert_equal_arrays(np.load(tmp_path / "found.npz"), steps(model))
 
 
+TOP_N = ["--for", "top-n", "--pool", "40", "--batch-size", "68", "--epochs", "1"]
+
+
+def events_of(few, folder, files):
+    """The data folder with its events in so many Parquet files, or as they are. Only the events know coupons and actions."""
+    folder.mkdir()
+    for path in few.glob("*.*"):
+        if path.name not in ("coupons.csv", *(["events.csv"] if files else [])):
+            shutil.copy(path, folder)
+    schema = (few / "schema.toml").read_text().partition("[groups.coupons.features]")
+    lines = [line for line in schema[0].splitlines() if not line.startswith("actions")]  # in the order of the events
+    (folder / "schema.toml").write_text("\n".join([*lines, schema[1], "object = 'id'"]))
+    if files:
+        pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        header, *lines = (few / "events.csv").read_text().splitlines()
+        (folder / "events.parquet").mkdir()
+        for i, some in enumerate(np.array_split(lines, files)):
+            columns = zip(*(line.split(",") for line in some))
+            pq.write_table(pa.table(dict(zip(header.split(","), map(list, columns)))), folder / "events.parquet" / f"part-{i}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("files", [0, 1, 3, 7], ids=["csv", "one file", "fewer files than ranks", "files"])
+def test_each_rank_reads_its_own_users(files, few, tmp_path):
+    """All know all names, in the order of one process; each event is with one rank."""
+    folder, log = events_of(few, tmp_path / "log", files), {}
+    for count in (1, 2, 4):
+        command = sys.executable, HERE / "ranks.py", folder, tmp_path / f"{count}.npz"
+        ran = on_ranks(count, *command)
+        assert ran.returncode == 0, ran.stderr
+        log[count] = dict(np.load(tmp_path / f"{count}.npz"))
+        events = log[count].pop("events")
+        assert len(events) == count and events.sum() == len(log[1]["time"]) and events.max() < 1.5 * events.sum() / count
+        assert (log[count]["held by"] == 1).all()
+        assert_equal_arrays(log[count], log[1])
+    assert len(log[1]["objects of coupons"]) > 5
+
+
 RUNS = {  # flags, and numbers of ranks
     "atrank": (["--clip", "1", "--dropout", "0.2"], (2, 4)),
-    "top-n": (["--for", "top-n", "--pool", "40", "--batch-size", "68", "--epochs", "1"], (2,)),
+    "top-n": (TOP_N, (2,)),
     "patience": (["--backend", "numpy", "--patience", "1", "--evaluations", "8", "--learning-rate", "3"], (4,)),
+    "partition": (["--partition", "--patience", "2", "--clip", "1", "--negatives", "3"], (2, 4)),
+    "partition, top-n": (["--partition", *TOP_N], (2,)),
+    "partition, bpr_mf": (["--partition", "--model", "bpr_mf", "--negatives-by", "popularity", "--loss", "softmax"], (4,)),
+    "partition, few users": (["--partition", "--backend", "numpy", "--drop-full-users", "--shards", "64"], (8,)),
 }
 
 
@@ -104,16 +146,19 @@ def test_runs_have_the_same_bits(flags, counts, few, tmp_path):
         assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in outs[1].iterdir())
 
 
-def test_other_commands_share_the_work(few, tmp_path):
+@pytest.mark.parametrize("flags", [[], ["--partition"]], ids=["whole", "partition"])
+def test_other_commands_share_the_work(flags, few, tmp_path):
     """And what they say and write is that of one process; rank 0 alone writes."""
     run = tmp_path / "run"
-    assert train(1, "--data", few, "--out", run, *SMALL).returncode == 0
+    assert train(1, "--data", few, "--out", run, *SMALL, *flags).returncode == 0
     found = {}
     for count in (1, 2):
         start = process if count == 1 else lambda *command: on_ranks(2, *command_line(*command))
         ranking = start("evaluate", run, "--full", "--json")
         listing = start("recommend", run, "--all", "--out", tmp_path / f"{count}.csv")
-        compared = start("compare", "--data", few, "--models", "cnn", "--seeds", "1", "--out", tmp_path / f"c{count}", *SMALL)
+        compared = start(
+            "compare", "--data", few, "--models", "cnn", "--seeds", "1", "--out", tmp_path / f"c{count}", *SMALL, *flags
+        )
         assert [ran.returncode for ran in (ranking, listing, compared)] == [0, 0, 0]
         rows = re.findall(r"^\| [^|]+ \| .*", compared.stdout, re.M)  # of all tables; what follows NDCG is time
         tables = [row.split(" | ")[:6] for row in rows]

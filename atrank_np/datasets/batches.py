@@ -1,10 +1,13 @@
 """The batches of a training run."""
 
+from typing import Any
+
 import numpy as np
 
 from ..arrays import Ints
 from ..randomness import stream
 from .packing import Batch, pack
+from .partition import Partition
 from .protocol import Protocol
 
 TOGETHER = 512  # histories that are packed at a time; a small batch alone would spend most of its time in NumPy's calls
@@ -26,15 +29,17 @@ class Batches:
     def __init__(self, protocol: Protocol) -> None:
         self.schema, self.events, self.train = protocol.schema, protocol.events, protocol.train
         self.negatives, self.config = protocol.negatives, protocol.config
+        self.holders, self.partitions, self.sizes = protocol.holders, protocol.partitions, protocol.sizes[:, 0]
         config = self.config
-        random = {} if config.pool else self.negatives.uniform(self.train, config.negatives)
+        random = self.holders.count({} if config.pool else self.negatives.uniform(self.train, config.negatives))
         self.counts = {
             f"training negatives among {name} from all objects, for want of shown ones": n for name, n in random.items()
         }
         self.weights = protocol.weights if config.negatives_by == "popularity" else None
         self.histories = config.batch_size // (1 + config.negatives)
-        self.per_epoch = -(-len(self.train) // self.histories)
-        self.targets = len(self.train) * (1 + config.negatives)
+        self.samples = int(self.sizes.sum())
+        self.per_epoch = -(-self.samples // self.histories)
+        self.targets = self.samples * (1 + config.negatives)
         self.together = max(1, TOGETHER // self.histories)  # batches that are packed at a time: a block
         fit = max(1, DRAWN // (self.together * self.histories * config.negatives))
         self.blocks = fit if config.fresh_negatives else self.per_epoch  # in a part; what is drawn once is kept whole
@@ -44,7 +49,15 @@ class Batches:
     def seen(self, step: int) -> int:
         """The number of targets in the first `step` batches of the run."""
         epochs, batches = divmod(step, self.per_epoch)
-        return epochs * self.targets + batches * self.config.batch_size
+        return epochs * self.targets + int(self._seen(batches, self.sizes).sum()) * (1 + self.config.negatives)
+
+    def _seen(self, batches: Ints | int, size: Ints | int) -> Any:
+        """How many samples of a partition of this size stand in the first batches of an epoch: of each the same share."""
+        return np.minimum(batches * self.histories, self.samples) * size // self.samples
+
+    def _first(self, batch: int) -> int:
+        """The place in the order where a batch begins."""
+        return int(sum(self._seen(batch, own.train.stop - own.train.start) for own in self.partitions))
 
     def batch(self, epoch: int, i: int) -> Batch:
         """Batch number i of an epoch. The last one of an epoch may be smaller."""
@@ -52,25 +65,47 @@ class Batches:
         if (epoch, block // self.blocks) != (self.epoch, self.part):
             self._start(epoch, block // self.blocks)
         if block != self.block:
-            size = self.together * self.histories
-            packed = self.pack(self.order[block * size : (block + 1) * size])
-            self.block, self.packed = block, list(packed.cut(self.histories))
+            first, *bounds = [self._first(b) for b in self._batches(block, block + 1)]
+            own = self.pack(self.order[first : bounds[-1]]).cut_at([0, *(bound - first for bound in bounds)])
+            self.block, self.packed = block, list(map(Batch.join, zip(*self.holders.gather(list(own)))))
         return self.packed[place]
+
+    def _batches(self, block: int, end: int) -> range:
+        """The numbers of the batches of some blocks, and the one after them."""
+        return range(block * self.together, min(end * self.together, self.per_epoch) + 1)
 
     def _start(self, epoch: int, part: int) -> None:
         """Draws the order of an epoch, and the negatives of a part of it: of so many blocks as DRAWN allows."""
-        config, size = self.config, self.blocks * self.together * self.histories
+        config, batches = self.config, self._batches(part * self.blocks, (part + 1) * self.blocks)
         self._forget()
         self.epoch, self.part, self.block = epoch, part, -1
-        self.order = np.arange(len(self.train), dtype=np.int32)
-        stream(config.seed, "order", epoch).shuffle(self.order)
-        self.sorted = np.sort(self.order[part * size : (part + 1) * size])
-        samples = self.train if len(self.sorted) == len(self.train) else self.train.take(self.sorted)
-        rng = stream(config.seed, "negatives", epoch if config.fresh_negatives else 0, *([part] if part else []))
-        if config.pool:  # hard negatives are drawn when the batch is trained
-            self.drawn = np.zeros((len(self.sorted), 0), np.int32)
-        else:
-            self.drawn = self.negatives.draw(rng, samples, config.negatives, self.weights)
+        self.order = self._order(epoch)
+        self.sorted = np.sort(self.order[self._first(batches[0]) : self._first(batches[-1])])
+        self.drawn = np.zeros((len(self.sorted), 0), np.int32)
+        if not config.pool:  # hard negatives are drawn when the batch is trained
+            drawn = [self._draw(own, epoch if config.fresh_negatives else 0, part) for own in self.partitions]
+            self.drawn = drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
+
+    def _draw(self, own: Partition, epoch: int, part: int) -> Ints:  # -> [n, negatives]
+        """The negatives of the samples of a partition in a part of an epoch."""
+        some = self.sorted[slice(*np.searchsorted(self.sorted, (own.train.start, own.train.stop)))]
+        samples = self.train if len(some) == len(self.train) else self.train.some(some)
+        counters = (part, *own.key) if part or own.key else ()
+        rng = stream(self.config.seed, "negatives", epoch, *counters)
+        return self.negatives.draw(rng, samples, self.config.negatives, self.weights)
+
+    def _order(self, epoch: int) -> Ints:  # -> int32 [S]
+        """The samples of an epoch, batch by batch, and in a batch partition by partition."""
+        orders, batches = [], []
+        for own in self.partitions:
+            order = np.arange(own.train.start, own.train.stop, dtype=np.int32)
+            stream(self.config.seed, "order", epoch, *own.key).shuffle(order)
+            if len(self.partitions) == 1:
+                return order
+            ends = self._seen(np.arange(1, self.per_epoch + 1), len(order))
+            orders.append(order)
+            batches.append(np.searchsorted(ends, np.arange(len(order)), "right"))
+        return np.concatenate(orders)[np.argsort(np.concatenate(batches), kind="stable")]
 
     def _forget(self) -> None:
         """Frees the memory of an epoch."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..config import Config
 from .log import Log
 from .reading import read_log
 from .schema import Schema
@@ -14,6 +15,7 @@ from .shop_ceiling import load_world
 from .shop_world import World
 from .time_units import time_units
 
+DEFAULTS = Config()
 READING = ("columns", "keep_duplicates", "allow_unknown", "drop_full_users")  # of DataSource: how a folder is read
 
 
@@ -57,11 +59,14 @@ class DataSource:
             schema = schema.select_features(self.features)
         return schema.choose(self.history, self.target, self.embedding_size, "keep" if self.keep_duplicates else None)
 
-    def read(self) -> tuple[Log, World | None]:
-        """The log, and the world that simulated it, or None. DataError for a fault."""
+    def read(self, config: Config = DEFAULTS) -> tuple[Log, World | None]:
+        """The log, and the world that simulated it, or None. DataError for a fault.
+
+        With `config.partition` the log has all users, and the events of this rank's own.
+        """
         folder = find_data(self.data)
         how = {name: getattr(self, name) for name in ("columns", "allow_unknown", "drop_full_users")}
-        log = read_log(folder, schema=self.schema(), **how)
+        log = read_log(folder, schema=self.schema(), partitions=config.parts if config.partition else 0, **how)
         log.notes += time_units(log)
         return log, load_world(folder, log)
 

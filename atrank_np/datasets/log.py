@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Ints, Mask, Texts
+from ..mpi import Ranks
 from .catalogue import Catalogue
 from .numbering import log_arrays
 from .schema import Schema
@@ -81,8 +82,11 @@ class Log:
         return without_full_users(log) if drop_full_users else log
 
 
-def without_full_users(log: Log) -> Log:
-    """The log without the events of users who act on every object of a group that is ranked: they have no negative."""
+def without_full_users(log: Log, holders: Ranks | None = None) -> Log:
+    """The log without the events of users who act on every object of a group that is ranked: they have no negative.
+
+    holders: the ranks that hold the users together, if one does not hold all.
+    """
     user, full = user_of_event(log), np.zeros(len(log.users), bool)
     for name in log.schema.targets:
         taken = (
@@ -91,7 +95,8 @@ def without_full_users(log: Log) -> Log:
         pairs = np.unique(np.stack([user[taken], log.object[taken]]), axis=1)
         full |= np.bincount(pairs[0], minlength=len(full)) == len(log.catalogues[name].objects) - 1
     found = with_events(log, ~full[user])
-    return replace(found, counts=log.counts | {"users left out, who act on every object": int(full.sum())})
+    counts = {"users left out, who act on every object": int(full.sum())}
+    return replace(found, counts=log.counts | (holders or Ranks()).count(counts))
 
 
 def with_events(log: Log, kept: Mask) -> Log:  # [E]

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from ..arrays import Ints, texts
 from ..errors import DataError, checked
+from ..mpi import Ranks, ranks
 from .catalogue import Bag, Catalogue
 from .cells import Numbering, Times, bags, categories, codes, numbering, numbers, refuse_empty
+from .partition import OwnRows, merge, must_be_alike, to_owners
 from .schema import Feature, Group, Schema
 from .tables import Cells, Columns, Encoded, Table, columns_of, described, parsed_blocks
 from .unknown_ids import unknown_ids
@@ -23,13 +25,16 @@ from .unknown_ids import unknown_ids
 DTYPES = {"user": np.int32, "group": np.int8, "object": np.int32, "action": np.int16, "time": np.int64}  # of no event at all
 
 
-def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, allow_unknown: bool = False) -> dict[str, Any]:
+def log_arrays(
+    tables: Mapping[str, Table], schema: Schema, columns: Columns, allow_unknown: bool = False, partitions: int = 0
+) -> dict[str, Any]:
     """The fields of a Log.
 
     Parameters
     ----------
     tables : `events`, and the objects of each group by its name. A group without one has the objects of its events.
     allow_unknown : whether more than half of the events may have an object that is not in the table of its group.
+    partitions : of the users, see `read_log`.
 
     Raises
     ------
@@ -47,7 +52,8 @@ def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, al
             notes.append(note)
     names = [found[group.name].objects[1:].tolist() if group.name in found else [] for group in schema.groups]
     rows_of = [numbering([None, *own]) for own in names]
-    users, actions, events, note = read_events(tables["events"], schema, rows_of, columns)
+    holders = ranks() if partitions else Ranks()
+    users, actions, events, note = read_events(tables["events"], schema, rows_of, columns, partitions=partitions)
     notes.insert(0, note)
     for group in schema.groups:
         for action in filter(None, (group.target_action, *group.target_actions, *group.negative_actions)):
@@ -62,11 +68,13 @@ def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, al
         mine, size = events["group"] == g, len(found[group.name].objects)
         unknown = mine & (events["object"] >= size)
         events["object"][unknown] = 0
-        if unknown.any():
-            share, new = unknown.sum() / mine.sum(), list(islice(rows_of[g], size, None))
-            odd += unknown_ids(group.name, tables[group.name].name, names[g], new, share)
-    if not allow_unknown and (share := np.mean(events["object"] == 0)) > 0.5:
-        raise DataError(f"{odd[0]}; so have {share:.1%} of all: make the names equal, or go on with `allow_unknown`")
+        count, of = holders.sum(np.array([unknown.sum(), mine.sum()]))
+        if count:
+            new = list(islice(rows_of[g], size, None))
+            odd += unknown_ids(group.name, tables[group.name].name, names[g], new, count / of)
+    count, of = holders.sum(np.array([np.count_nonzero(events["object"] == 0), len(events["object"])]))
+    if not allow_unknown and count > 0.5 * of:
+        raise DataError(f"{odd[0]}; so have {count / of:.1%} of all: make the names equal, or go on with `allow_unknown`")
     lengths = np.bincount(events.pop("user"), minlength=len(users))
     counts = {
         "events whose object is in no group file": int(np.count_nonzero(events["object"] == 0)),
@@ -81,17 +89,18 @@ def log_arrays(tables: Mapping[str, Table], schema: Schema, columns: Columns, al
         "users": checked(texts, users),
         "offsets": _offsets(lengths),
         **events,
-        "counts": counts,
+        "counts": holders.count(counts),
         "notes": [f"read {'; '.join(notes)}", *odd],
     }
 
 
 def read_events(
-    table: Table, schema: Schema, rows_of: Sequence[Numbering], columns: Columns, one_user: bool = False
+    table: Table, schema: Schema, rows_of: Sequence[Numbering], columns: Columns, one_user: bool = False, partitions: int = 0
 ) -> tuple[list[str], tuple[str, ...], dict[str, Any], str]:
     """users, actions, a dict of arrays [E] in the table's order (user, group, object, action, time), and what was read, in words.
 
     rows_of: of the objects of each group; an unknown one gets the next number. one_user: no column `user` is needed.
+    partitions: of the users, see `read_log`.
     """
     groups = {group.name: g for g, group in enumerate(schema.groups)}
     users, times = numbering(), Times()
@@ -100,20 +109,35 @@ def read_events(
     if one_user and "user" in columns and not table.find(columns["user"]):
         needed.pop("user")
     taken = columns_of(table, needed, columns)
+    known, holders = [len(rows) for rows in rows_of], ranks()
+    divided = bool(partitions) and table.divide(holders.rank, holders.size)
+    own_rows = OwnRows(partitions) if partitions and holders.size > 1 and not divided else None
 
     def parse(cells: Cells, n: int) -> dict[str, Any]:
         group = codes("group", cells["group"], groups, np.int8) if "group" in cells else np.zeros(n, np.int8)
-        return {
+        found: dict[str, Any] = {
             "user": codes("user", cells["user"], users, np.int32) if "user" in cells else np.zeros(n, np.int32),
             "group": group,
             "object": _objects(cells["object"], group, rows_of),
             "action": codes("action", cells["action"], actions, np.int16) if "action" in cells else np.zeros(n, np.int16),
             "time": times(cells["time"]),
         }
+        if own_rows is None:
+            return found
+        own = own_rows(found["user"], cells["user"])
+        return {name: column[own] for name, column in found.items()}
 
-    blocks = list(parsed_blocks(table, taken, {"time": "time"}, parse, may_be_empty=one_user))
+    blocks = list(parsed_blocks(table, taken, {"time": "time"}, parse, may_be_empty=one_user or divided))
     blocks = blocks or [{name: np.zeros(0, dtype) for name, dtype in DTYPES.items()}]
     events = {name: np.concatenate([block.pop(name) for block in blocks]) for name in list(blocks[0])}
+    if divided:
+        must_be_alike(holders, table.name, times.found == "ISO dates" if times.found else None)
+        for name, numbers, first in [("user", users, 0), *([] if schema.actions else [("action", actions, 0)])]:
+            events[name] = merge(holders, numbers, first)[events[name]].astype(events[name].dtype)
+        for g, rows in enumerate(rows_of):
+            mine = events["group"] == g
+            events["object"][mine] = merge(holders, rows, known[g])[events["object"][mine]]
+        events = to_owners(holders, events, list(users), partitions)
     if one_user and len(users) > 1:
         raise DataError(f"{table.name}: expected the events of one user, got those of {', '.join(map(repr, list(users)[:2]))} …")
     return list(users), tuple(actions) or ("act",), events, f"{described(table, taken)} in {times.found})"

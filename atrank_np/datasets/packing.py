@@ -1,6 +1,7 @@
 """The packed batch: all behaviours of all histories one after another, without padding."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -47,12 +48,16 @@ class Batch(NamedTuple):
         )
 
     def cut(self, histories: int) -> "Iterator[Batch]":
-        """Cuts the batch into Batches of `histories` histories each; the last one may have fewer.
+        """Cuts the batch into Batches of `histories` histories each; the last one may have fewer."""
+        return self.cut_at([*range(0, len(self.user), histories), len(self.user)])
+
+    def cut_at(self, bounds: Sequence[int]) -> "Iterator[Batch]":
+        """Cuts the batch into Batches of the histories between two bounds each.
 
         Their arrays are views of this batch's arrays, offsets aside.
         """
-        for first in range(0, len(self.user), histories):
-            some = slice(first, first + histories + 1)
+        for first, end in pairwise(bounds):
+            some = slice(first, end + 1)
             offsets, targets = self.offsets[some], self.target_offsets[some]
             t = slice(targets[0], targets[-1])
             yield Batch(
@@ -63,8 +68,19 @@ class Batch(NamedTuple):
                 target_object=self.target_object[t],
                 label=self.label[t],
                 log_q=self.log_q[t],
-                user=self.user[first : first + histories],
+                user=self.user[first:end],
             )
+
+    @classmethod
+    def join(cls, batches: "Sequence[Batch]") -> "Batch":
+        """The histories of all batches, one after another."""
+        if len(batches) == 1:
+            return batches[0]
+        columns = {name: [getattr(batch, name) for batch in batches] for name in cls._fields}
+        found = {name: np.concatenate(parts) for name, parts in columns.items()}
+        for name in ("offsets", "target_offsets"):
+            found[name] = np.append(0, np.cumsum(np.concatenate([np.diff(part) for part in columns[name]])))
+        return cls(**found)
 
     def _behaviours(self, rows: Ints | slice) -> dict[str, Any]:
         return {name: getattr(self, name)[rows] for name in ("group", "object", "bucket", "action", "elapsed")}

@@ -26,15 +26,23 @@ class ParquetTable(Table):
         if not parts:
             raise DataError(f"{path}: expected Parquet files in the folder, found none")
         self.files = sorted(map(str, parts), key=lambda file: re.sub(r"\d+", lambda digits: digits[0].zfill(20), file))
+        self.share = slice(None)  # of the files that are read
         with self._opened() as data:
             self.named(data.schema.names)
+
+    def divide(self, rank: int, size: int) -> bool:
+        files = len(self.files)
+        if size == 1 or files < size:
+            return False
+        self.share = slice(files * rank // size, files * (rank + 1) // size)
+        return True
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
         """All rows as one block: a name takes four bytes a row."""
         with self._opened(column for column, kind in wanted.items() if kind == "name") as data:
             batches = [
                 batch
-                for part in data.get_fragments()
+                for part in list(data.get_fragments())[self.share]
                 for batch in part.to_batches(schema=data.schema, columns=list(wanted), batch_size=ROWS)
             ]
             columns = {}

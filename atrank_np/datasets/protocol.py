@@ -2,17 +2,20 @@
 
 from collections import Counter
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from ..arrays import Ints, Mask
 from ..config import Config
+from ..mpi import Ranks, ranks
 from ..randomness import stream
 from .log import Log, may_be_target, not_taken, user_of_event, with_events
 from .negatives import Negatives
+from .partition import Partition, own_partitions, partitions_of
 from .samples import BLOCK, Events, LazySamples, Samples, Task
-from .schema import Schema
+from .schema import Group, Schema
 from .soundness import check_log
 
 DEFAULTS = Config()
@@ -30,6 +33,9 @@ class Protocol:
     from T on, if one came before it. Training knows no later event, neither of this user nor of others.
 
     All counts of objects are over training events: those before the tested one.
+
+    With `config.partition` a rank of `mpiexec` has the events and samples of its own partitions only. Counts and popularity are
+    those of all ranks. All ranks must make the Protocol together.
     """
 
     log: Log
@@ -45,11 +51,22 @@ class Protocol:
     # For each group, the action that all its candidates carry, its most frequent one. A negative has no action of its own, and
     # the action of the positive would tell which one it is.
     target_actions: list[int]
+    partitions: list[Partition]  # that this process holds; one, if the log is not partitioned
+    sizes: Ints  # [P, 2] training and test samples of all partitions
+    part: Ints | None  # [U] the partition of each user
+    holders: Ranks  # the ranks that hold all partitions together
+    helpers: Ranks  # the ranks that have the samples of this process too, and may share its work
     repeat_share: float  # of the test moments, dropped or not, those whose positive is in the history already
     counts: dict[str, int]  # what was left out, in words -> how often
 
     def __init__(self, log: Log, config: Config = DEFAULTS) -> None:
         check_log(log)
+        self.part, self.helpers, self.holders, held = None, ranks(), Ranks(), np.ones(len(log.users), bool)
+        if config.partition:
+            self.part, self.helpers, self.holders = partitions_of(log.users.tolist(), config.parts), Ranks(), ranks()
+            own = own_partitions(config.parts)
+            held = (self.part >= own.start) & (self.part < own.stop)
+            log = log if held.all() else with_events(log, held[user_of_event(log)])  # which may be done already
         self.log, self.schema, self.config = log, log.schema, config
         split = None if config.validate else config.split_time
         log = without_tests(log, config.split_time) if config.validate else log
@@ -65,13 +82,13 @@ class Protocol:
         test: list[tuple[Ints, Ints]] = []
         repeats: list[Mask] = []  # for each target group, which test moments have a positive that is in the history
         popularity: dict[str, Ints] = {}
-        target_actions: dict[str, int] = {}
+        actions: dict[str, Ints] = {}
         first_tested = log.offsets[1:].copy()  # of each user; training knows only events before it
         if split is not None:
             first_tested = log.offsets[:-1] + np.bincount(user[log.time < split], minlength=len(log.users))
         for name in self.schema.targets:
-            found = _targets(log, name, user, split, counts)
-            popularity[name], target_actions[name] = found.popularity, found.action
+            found = _targets(log, name, user, split, held, counts)
+            popularity[name], actions[name] = found.popularity, found.actions
             first_tested[user[found.test]] = np.minimum(first_tested[user[found.test]], found.test)
             for places, into in ((found.train, train), (found.test, test)):
                 places = places.astype(before.dtype)
@@ -86,14 +103,32 @@ class Protocol:
             if group.name not in popularity:
                 seen = taken & (log.group == g) & (np.arange(len(user)) < first_tested[user])
                 popularity[group.name] = _count(log, group.name, seen)
-                target_actions[group.name] = _target_action(log, group.name, seen)
-        self.train = _joined(log, self.offsets, cap, train)
-        self.test = _joined(log, self.offsets, cap, test).take(slice(None))
-        self.popularity = [popularity[group.name] for group in self.schema.groups]
-        self.target_actions = [target_actions[group.name] for group in self.schema.groups]
+                actions[group.name] = _count_actions(log, seen)
+        self._set_samples(*(_joined(log, self.offsets, cap, parts) for parts in (train, test)))
+        holders = self.holders
+        self.popularity = [holders.sum(popularity[group.name]) for group in self.schema.groups]
+        self.target_actions = [_target_action(log, group, holders.sum(actions[group.name])) for group in self.schema.groups]
         repeated = np.concatenate(repeats)
-        self.repeat_share = float(repeated.mean()) if len(repeated) else 0.0
-        self.counts = {what: n for what, n in counts.items() if n}
+        found, of = holders.sum(np.array([repeated.sum(), len(repeated)])).tolist()
+        self.repeat_share = found / of if of else 0.0
+        self.counts = {what: n for what, n in holders.count(counts).items() if n}
+
+    def _set_samples(self, train: LazySamples, test: LazySamples) -> None:
+        """Samples in the order of their partitions."""
+        bounds = [(0, len(train)), (0, len(test))]
+        keys: list[tuple[int, ...]] = [()]
+        if self.part is not None:
+            own, ordered, bounds = own_partitions(self.config.parts), [], []
+            keys = [(number,) for number in own]
+            for samples in (train, test):
+                part = self.part[samples.user]
+                ordered.append(samples.some(np.argsort(part, kind="stable")))
+                bounds.append(np.searchsorted(np.sort(part), [*own, own.stop]).tolist())
+            train, test = ordered
+        self.train, self.test = train, test.take(slice(None))
+        self.partitions = [Partition(key, slice(*t), slice(*e)) for key, t, e in zip(keys, *map(pairwise, bounds))]
+        sizes = np.transpose([np.diff(bound) for bound in bounds])
+        self.sizes = self.holders.stack(sizes)
 
     def _kept(self, samples: LazySamples, repeated: Mask, name: str, test: bool, counts: Counter[str]) -> Mask:  # -> [S]
         """Which samples of the target group `name` stay. The others are counted."""
@@ -125,11 +160,23 @@ class Protocol:
         test, count = self.test, self.config.eval_negatives
         weights = self.weights if self.config.eval_negatives_by == "popularity" else None
         candidates = np.repeat(test.object[:, None], 1 + count, axis=1)
-        for g in np.unique(test.group):
-            rows = np.flatnonzero(test.group == g)
-            rng = stream(self.config.eval_seed, "evaluation negatives", g)
-            candidates[rows, 1:] = self.test_negatives.draw(rng, test.take(rows), count, weights)
-        return Task(test, candidates, self.test_negatives.uniform(test, count))
+        for own in self.partitions:
+            for g in np.unique(test.group[own.test]):
+                rows = own.test.start + np.flatnonzero(test.group[own.test] == g)
+                rng = stream(self.config.eval_seed, "evaluation negatives", g, *own.key)
+                candidates[rows, 1:] = self.test_negatives.draw(rng, test.take(rows), count, weights)
+        return Task(test, candidates, self.holders.count(self.test_negatives.uniform(test, count)))
+
+    def part_of(self, samples: Samples) -> Ints | None:  # -> [S]
+        """The partition of each sample; None if the log is not partitioned."""
+        return None if self.part is None else self.part[samples.user]
+
+    def some_tests(self, count: int) -> Samples:
+        """Those of `count` test samples, spread evenly over all, that this process holds."""
+        own = self.partitions
+        first, tests = int(self.sizes[: own[0].key[0] if own[0].key else 0, 1].sum()), len(self.test.user)
+        places = np.unique(np.linspace(0, self.sizes[:, 1].sum() - 1, count).astype(int)) - first
+        return self.test.take(places[(places >= 0) & (places < tests)])
 
 
 def _histories(log: Log, taken: Mask, user: Ints) -> tuple[Events, Ints, Ints]:
@@ -154,11 +201,11 @@ class _Targets(NamedTuple):
     train: Ints  # of training samples
     test: Ints  # of test samples
     popularity: Ints  # [M] training events of each object
-    action: int  # that its candidates carry
+    actions: Ints  # [A] training events of each action
 
 
-def _targets(log: Log, name: str, user: Ints, split: int | None, counts: Counter[str]) -> _Targets:
-    """The targets of the group `name`; users without a test or a training sample are counted."""
+def _targets(log: Log, name: str, user: Ints, split: int | None, held: Mask, counts: Counter[str]) -> _Targets:  # …, [U], .
+    """The targets of the group `name`; of the users `held`, those without a test or a training sample are counted."""
     target = may_be_target(log, name)
     k = _running(target)
     n = np.diff(k[log.offsets])
@@ -167,12 +214,12 @@ def _targets(log: Log, name: str, user: Ints, split: int | None, counts: Counter
     if split is not None:
         tested = np.bincount(user[target & (log.time < split)], minlength=len(n))
     counts[f"users without a target among {name}{'' if split is None else ' on both sides of the split'}"] += int(
-        ((tested < 1) | (tested == n)).sum()
+        (((tested < 1) | (tested == n)) & held).sum()
     )
     counts[f"users with a test among {name} and nothing to train on"] += int(((tested == 1) & (n > 1)).sum())
     seen = target & (k < tested[user])  # training knows only the target events before the tested one
     train, test = np.flatnonzero(seen & (k >= 1)), np.flatnonzero(target & (k == tested[user]) & (k >= 1))
-    return _Targets(train, test, _count(log, name, seen), _target_action(log, name, seen))
+    return _Targets(train, test, _count(log, name, seen), _count_actions(log, seen))
 
 
 def _joined(log: Log, first: Ints, cap: int, parts: list[tuple[Ints, Ints]]) -> LazySamples:
@@ -213,12 +260,14 @@ def _count(log: Log, name: str, seen: Mask) -> Ints:  # …, [E] -> [M]
     return np.bincount(log.object[seen], minlength=len(log.catalogues[name].objects))
 
 
-def _target_action(log: Log, name: str, seen: Mask) -> int:
-    """The schema's target_action, or else the most frequent action in the events of a mask (ties: the first action)."""
-    wanted = log.schema.group(name).target_action
-    if wanted is not None:
-        return log.actions.index(wanted)
-    return int(np.bincount(log.action[seen], minlength=len(log.actions)).argmax())
+def _count_actions(log: Log, seen: Mask) -> Ints:  # ., [E] -> [A]
+    """How often each action occurs in the events of a mask."""
+    return np.bincount(log.action[seen], minlength=len(log.actions))
+
+
+def _target_action(log: Log, group: Group, counts: Ints) -> int:  # …, [A]
+    """The schema's target_action, or else the most frequent one (ties: the first action)."""
+    return int(counts.argmax()) if group.target_action is None else log.actions.index(group.target_action)
 
 
 def _first_of_its_moment(user: Ints, time: Ints) -> Ints:  # [E], [E] -> [E]

@@ -9,6 +9,7 @@ import numpy as np
 from .. import arguments
 from ..arrays import Ints
 from ..errors import DataError
+from ..mpi import Ranks, ranks
 from .catalogue import Catalogue
 from .cells import numbering
 from .log import Log, without_full_users
@@ -27,6 +28,7 @@ def read_log(
     keep_duplicates: bool = False,
     allow_unknown: bool = False,
     drop_full_users: bool = False,
+    partitions: int = 0,
 ) -> Log:
     """Reads the log of a data folder: CSV, CSV in gzip, or Parquet.
 
@@ -38,6 +40,8 @@ def read_log(
     keep_duplicates : whether an event stays that equals another one in all columns. False: as the schema says.
     allow_unknown : whether more than half of the events may have an object that the file of its group does not have.
     drop_full_users : whether users are left out who act on every object of a group that is ranked.
+    partitions : 0, or how many the users are divided into. Then the log has all users, but only the events of those partitions
+        that this rank of mpiexec holds. Each rank reads some of a table's Parquet files, or else all of it.
 
     Raises
     ------
@@ -59,8 +63,9 @@ def read_log(
         schema = schema.select_features(features)
     if keep_duplicates:
         schema = schema.choose(duplicates="keep")
-    log = Log(**log_arrays(open_tables(folder, [group.name for group in schema.groups]), schema, columns, allow_unknown))
-    return without_full_users(log) if drop_full_users else log
+    tables = open_tables(folder, [group.name for group in schema.groups])
+    log = Log(**log_arrays(tables, schema, columns, allow_unknown, partitions))
+    return without_full_users(log, ranks() if partitions else Ranks()) if drop_full_users else log
 
 
 def read_history(

@@ -56,9 +56,13 @@ class LazySamples:
         """The columns, in the order of Samples."""
         return iter(self.take(slice(None)))
 
+    def some(self, index: Ints | Mask | slice) -> "LazySamples":
+        """The samples at `index`."""
+        return replace(self, place=self.place[index], end=self.end[index])
+
     def take(self, index: Ints | Mask | slice) -> Samples:
-        """The samples at `index`, with their columns computed."""
-        some = replace(self, place=self.place[index], end=self.end[index])
+        """The same with their columns computed."""
+        some = self.some(index)
         user = some.user
         return Samples(user, some._start(user), some.end, some.time, some.group, some.object)
 

@@ -48,6 +48,10 @@ class Table(ABC):
     def place(self, row: int) -> str:
         """The place of a row in messages."""
 
+    def divide(self, rank: int, size: int) -> bool:
+        """Whether this table has files enough to give each of `size` ranks some. Then it has those of this rank from now on."""
+        return False
+
     def named(self, columns: list[str]) -> None:
         """Sets `columns`. DataError unless they have different names."""
         for number, column in enumerate(columns, 1):

@@ -14,7 +14,7 @@ def time_units(log: Log) -> list[str]:
 
     They are counted at the last event of each user; `datasets.stats` shows all buckets, in all histories.
     """
-    lines, user, latest = [], user_of_event(log), int(np.abs(log.time).max())
+    lines, user, latest = [], user_of_event(log), int(np.abs(log.time).max(initial=0))
     last = log.offsets[1:][user] - 1
     earlier = np.arange(len(last)) < last
     for g, group in enumerate(log.schema.groups):

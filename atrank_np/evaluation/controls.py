@@ -2,19 +2,21 @@
 
 import numpy as np
 
-from ..arrays import Floats
+from ..arrays import Floats, Ints
 from ..datasets.protocol import Protocol
 from ..datasets.samples import Samples, Task
 
 
-def swapped(samples: Samples) -> Samples:
+def swapped(samples: Samples, part: Ints | None = None) -> Samples:  # ., [S]
     """Each ranking with user, history and time of the next ranking of its group, which is another user's.
 
-    So elapsed times are those of that history. In a group with a single ranking, it keeps its own.
+    So elapsed times are those of that history. In a group with a single ranking, it keeps its own. part: the partition of each
+    ranking, within which they are swapped.
     """
     other = np.arange(len(samples.user))
-    for g in np.unique(samples.group):
-        places = np.flatnonzero(samples.group == g)
+    kind = samples.group if part is None else samples.group + np.int64(1 + samples.group.max(initial=0)) * part
+    for k in np.unique(kind):
+        places = np.flatnonzero(kind == k)
         other[places] = np.roll(places, -1)
     return samples._replace(**{name: getattr(samples, name)[other] for name in ("user", "start", "end", "time")})
 

@@ -17,7 +17,7 @@ from ..datasets.samples import Events, Samples
 from ..datasets.schema import Schema
 from ..datasets.soundness import check_log
 from ..errors import ArgumentError
-from ..mpi import ranks
+from ..mpi import Ranks, ranks
 from ..progress import progress
 from ..runs.trained import Trained
 from .scoring import catalogue_scores
@@ -100,15 +100,18 @@ def by_block(
     exclude_seen: bool,
     answer: Callable[[Ints, Floats], T],
     show: bool = False,
+    part: Ints | None = None,  # [S]
 ) -> Iterator[tuple[Ints, T]]:
     """Yields, a block of moments of one group at a time, their numbers [B] and answer(numbers, scores [B, M] of its M objects).
 
     The score of `unknown` is -∞, and so are those of objects of the history, if they are excluded: all of it, even where the
-    model reads only the last ones. objects: M of each group. Each rank computes some blocks.
+    model reads only the last ones. objects: M of each group. Each rank computes some blocks; but if a log is partitioned, its
+    own moments, and `part` names their partitions.
     """
     samples, blocks = asked.samples, list[Ints]()
-    for g in np.unique(samples.group):
-        own, size = np.flatnonzero(samples.group == g), max(1, NUMBERS // objects[g])
+    kinds = samples.group if part is None else part * len(objects) + samples.group
+    for kind in np.unique(kinds):
+        own, size = np.flatnonzero(kinds == kind), max(1, NUMBERS // objects[kind % len(objects)])
         blocks += np.split(own, range(size, len(own), size))
 
     def answer_of(block: Ints) -> T:
@@ -123,7 +126,7 @@ def by_block(
         return answer(block, scores)
 
     with progress(show, total=len(asked.first), unit=" users") as bar:
-        for block, found in zip(blocks, ranks().map(answer_of, blocks)):
+        for block, found in zip(blocks, (ranks() if part is None else Ranks()).map(answer_of, blocks)):
             bar.update(len(block))
             yield block, found
 
@@ -210,7 +213,8 @@ def full_ranks(backend: Backend, protocol: Protocol, samples: Samples, show: boo
     """The place of each positive among all objects of its group that are recommended; 0 is the first.
 
     Objects of the user's history are left out, unless the schema keeps repeated targets. A tie counts half, as in the AUC: if
-    all scores are equal, each positive is in the middle.
+    all scores are equal, each positive is in the middle. If the log is partitioned, each rank gives its own samples, and gets the
+    places of all.
     """
     schema, rank = protocol.schema, np.empty(len(samples.user))
     objects = [len(protocol.log.catalogues[group.name].objects) for group in schema.groups]
@@ -221,6 +225,7 @@ def full_ranks(backend: Backend, protocol: Protocol, samples: Samples, show: boo
         found: Floats = (scores > mine).sum(1) + 0.5 * ((scores == mine).sum(1) - 1)  # - 1: the positive itself
         return found
 
-    for block, found in by_block(backend, objects, asked, schema, schema.target_repeats == "drop", ranks_of, show):
+    part = protocol.part_of(samples)
+    for block, found in by_block(backend, objects, asked, schema, schema.target_repeats == "drop", ranks_of, show, part):
         rank[block] = found
-    return rank
+    return protocol.holders.stack(rank)

@@ -24,29 +24,40 @@ def report_of(
 ) -> dict[str, Any]:  # [S,1+R]
     """The test figures of a model and the controls that belong beside them, by their names in report.json.
 
-    scores: what `score` gives for the task. world: the simulator that made the log, for the ceiling.
+    scores: what `score` gives for the task. world: the simulator that made the log, for the ceiling. If the log is partitioned,
+    each rank gives its own, and gets the figures of all.
     """
     log, groups = protocol.log, task.samples.group
-    whole = auc(scores, task.samples.user)
-    best = None if world is None else ceiling(world, log, task.samples.user, task.samples.time, groups, task.candidates)
-    by_group = {}
-    for g in np.unique(groups):
-        own = auc(scores[groups == g])
-        by_group[protocol.schema.groups[g].name] = {
-            "auc": own.mean,
-            "se": nan_to_none(own.se),
-            "users": len(own.each),
-            "ceiling": None if best is None else auc(best[groups == g]).mean,
-        }
     popularity = np.empty(task.candidates.shape)
     for g in np.unique(groups):
         popularity[groups == g] = protocol.popularity[g][task.candidates[groups == g]]
-    other = score(backend, protocol, task._replace(samples=swapped(task.samples)))
+    # Popularity decides between equal shares only: it adds less than a millionth, and different shares differ by more.
+    most = max(int(count.max(initial=0)) for count in protocol.popularity)
+    own = [
+        scores,
+        score(backend, protocol, task._replace(samples=swapped(task.samples, protocol.part_of(task.samples)))),
+        popularity,
+        in_history(protocol, task),
+        features_shared(protocol, task) + 1e-6 * popularity / (1 + most),
+    ]
+    if world is not None:
+        own.append(ceiling(world, log, task.samples.user, task.samples.time, groups, task.candidates))
+    user, groups = protocol.holders.stack(task.samples.user), protocol.holders.stack(groups)
+    scores, other, popularity, repeated, shared, *best = map(protocol.holders.stack, own)
+    whole, by_group = auc(scores, user), {}
+    for g in np.unique(groups):
+        mine = auc(scores[groups == g])
+        by_group[protocol.schema.groups[g].name] = {
+            "auc": mine.mean,
+            "se": nan_to_none(mine.se),
+            "users": len(mine.each),
+            "ceiling": auc(best[0][groups == g]).mean if best else None,
+        }
     return {
         "test_auc": whole.mean,
         "test_auc_se": nan_to_none(whole.se),
         "test_auc_by_group": by_group,
-        "test_users": int(len(np.unique(task.samples.user))),
+        "test_users": int(len(np.unique(user))),
         "test_rankings": len(groups),
         "negatives": _negatives_in_words(task, protocol.config.eval_negatives_by),
         "tie_rule": "a tie counts 1/2",
@@ -54,10 +65,9 @@ def report_of(
         "swapped_history_auc": auc(other).mean,
         # Of the scores' variance, the share that a history makes: 1 if scores with another's history are independent.
         "history_share": float((scores - other).var() / max(2 * scores.var(), 1e-30)),
-        "in_history_auc": auc(in_history(protocol, task)).mean,
-        # Popularity decides between equal shares only: it adds less than a millionth, and different shares differ by more.
-        "features_shared_auc": auc(features_shared(protocol, task) + 1e-6 * popularity / (1 + popularity.max())).mean,
-        "ceiling_auc": None if best is None else auc(best).mean,
+        "in_history_auc": auc(repeated).mean,
+        "features_shared_auc": auc(shared).mean,
+        "ceiling_auc": auc(best[0]).mean if best else None,
     }
 
 

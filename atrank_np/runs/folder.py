@@ -93,7 +93,7 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, Wo
     data: the data folder, if it has moved since. DataError if the model was not trained on that log.
     """
     trained, (source, _, _) = load(run), settings_of(run, data)
-    log, world = source.read()
+    log, world = source.read(trained.config)
     log = joined(trained, log)
     if what := trained.difference(log):
         raise DataError(f"{source.data}: not the data that {run} was trained on, other {what}; name that folder with --data")

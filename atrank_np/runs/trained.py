@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from ..arrays import Floats, Ints, Texts, texts
 from ..backend import Backend, make_backend
 from ..config import Config
 from ..datasets.catalogue import Bag, Catalogue
-from ..datasets.log import Log
+from ..datasets.log import Log, user_of_event, with_events
+from ..datasets.partition import own_partitions, partitions_of
 from ..datasets.protocol import Protocol
 from ..datasets.schema import Feature, Schema
 from ..errors import DataError, checked
 from ..models import Model, make_model, make_space
 from ..models.common_space import FeatureColumn, GroupSpace
+from ..mpi import ranks
 from ..optimizer import Moments, unscaled
 from ..parameters import Params
 
@@ -103,7 +106,7 @@ class Trained:
                 return f"values of {table}"
         if self.features != digest_of_features(log):
             return "features of the objects"
-        return None if self.events == digest_of_events(log) else "events"
+        return None if self.events == digest_of_events(log, self.config) else "events"
 
     def backend(self, **settings: Any) -> Backend:
         """A backend with these parameters. settings: fields of Config that differ from those of the training.
@@ -146,7 +149,7 @@ def assemble(protocol: Protocol) -> Trained:
         target_actions=protocol.target_actions,
         statistics=statistics,
         features=digest_of_features(log),
-        events=digest_of_events(log),
+        events=digest_of_events(log, config),
         users=texts(["unknown", *(log.users.tolist() if config.model == "bpr_mf" else [])]),
         params={},
     )
@@ -157,14 +160,20 @@ def assemble(protocol: Protocol) -> Trained:
     trained.params = model.init(config.seed, config.dense_init, config.table_init, config.gain_init)
     if config.model == "bpr_mf":  # a user without training samples is 0, like the unknown one, not random
         for g, group in enumerate(protocol.schema.groups):
-            untrained = np.setdiff1d(np.arange(len(trained.users)), protocol.train.user[protocol.train.group == g] + 1)
+            seen = protocol.holders.stack(np.unique(protocol.train.user[protocol.train.group == g]))
+            untrained = np.setdiff1d(np.arange(len(trained.users)), seen + 1)
             trained.params[f"table.user/{group.name}"][untrained] = 0
     return trained
 
 
-def digest_of_events(log: Log) -> str:
-    """A hash of all events: a run that is resumed must have the same ones."""
-    return _digest((log.offsets, log.group, log.object, log.action, log.time))
+def digest_of_events(log: Log, config: Config) -> str:
+    """A hash of all events: a run that is resumed must have the same ones. With `config.partition`, of those of all ranks."""
+    if not config.partition:
+        return _digest((log.offsets, log.group, log.object, log.action, log.time))
+    part = partitions_of(log.users.tolist(), config.parts)[user_of_event(log)]
+    own = [with_events(log, part == number) for number in own_partitions(config.parts)]
+    digests = [_digest((some.offsets, some.group, some.object, some.action, some.time)) for some in own]
+    return hashlib.sha256("".join(chain.from_iterable(ranks().gather(digests))).encode()).hexdigest()
 
 
 def digest_of_features(log: Log) -> str:
