@@ -103,7 +103,9 @@ def events_of(few, folder, files):
         (folder / "events.parquet").mkdir()
         for i, some in enumerate(np.array_split(lines, files)):
             columns = zip(*(line.split(",") for line in some))
-            pq.write_table(pa.table(dict(zip(header.split(","), map(list, columns)))), folder / "events.parquet" / f"part-{i}.parquet")
+            pq.write_table(
+                pa.table(dict(zip(header.split(","), map(list, columns)))), folder / "events.parquet" / f"part-{i}.parquet"
+            )
     return folder
 
 

@@ -7,7 +7,8 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from logs import SHOP
+from logs import moments, write
+from runs import write_tiny
 
 from atrank_np.config import Config
 from atrank_np.datasets import partition
@@ -16,14 +17,15 @@ from atrank_np.datasets.log import user_of_event, with_events
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.tables import Encoded
+from atrank_np.evaluation.controls import swapped
 from atrank_np.mpi import Ranks
 
 PARTITIONS = Config(partition=True, shards=5, batch_size=64, negatives=3)
 
 
 @pytest.fixture(scope="module")
-def log():
-    return read_log(SHOP)
+def log(tmp_path_factory):
+    return read_log(write_tiny(tmp_path_factory.mktemp("data") / "log", users=400))
 
 
 def partition_of_user(log):
@@ -65,8 +67,10 @@ def test_each_batch_has_the_same_share_of_each_partition(log, drawn, monkeypatch
     S = len(protocol.train)
     assert batches.blocks == (1 if drawn == 600 else 2**25 // (32 * 16 * 3))
     for i, batch in enumerate(epoch):
-        drawn_for = batch.user.repeat(3) - 1, batch.target_object.reshape(-1, 4)[:, 1:].reshape(-1, 1)
-        assert not protocol.negatives._takes(0, *drawn_for).any()
+        user, group, objects = batch.user.repeat(4) - 1, batch.target_group, batch.target_object[:, None]
+        for g in np.unique(group):
+            some = (group == g) & (batch.label == 0)
+            assert not protocol.negatives._takes(g, user[some], objects[some]).any()
         own = part[batch.user - 1]
         assert (np.diff(own) >= 0).all()
         before, after = (min(16 * b, S) * protocol.sizes[:, 0] // S for b in (i, i + 1))
@@ -97,6 +101,28 @@ def test_a_partition_draws_alone(log):
             assert n > 20 and np.array_equal(a[:n], b[:n])
     unlike = found[0][0][0][:20, 1:], found[0][0][1][:20, 1:]
     assert not np.array_equal(*unlike)
+
+
+def test_partitions_of_one_size_have_streams_of_their_own(tmp_path):
+    """Two users with the same behaviours, in two partitions: order and negatives differ, in training and for the test."""
+    names = [next(n for n in map(str, range(99)) if crc32(n.encode()) % 2 == p) for p in (0, 1)]
+    rows = [f"{name},{'xyz'[i % 3]}{i},{i}" for name in names for i in range(40)]
+    items = [f"{letter}{i}" for letter in "xyz" for i in range(40)]
+    log = read_log(write(tmp_path, events_csv="user,object,time\n" + "\n".join(rows), items_csv="object\n" + "\n".join(items)))
+    protocol = Protocol(log, Config(partition=True, shards=2, eval_negatives=20))
+    batches = Batches(protocol)
+    batches.batch(0, 0)
+    orders = batches.order
+    own = [orders[(orders >= part.train.start) & (orders < part.train.stop)] - part.train.start for part in protocol.partitions]
+    assert len(own[0]) == len(own[1]) == 38 and not np.array_equal(*own)
+    assert not np.array_equal(*batches.drawn.reshape(2, 38)) and not np.array_equal(*protocol.task.candidates[:, 1:])
+
+
+def test_histories_are_swapped_within_a_partition():
+    four = moments([5, 6, 7, 8])
+    assert swapped(four).user.tolist() == [6, 7, 8, 5]
+    assert swapped(four, np.array([0, 1, 0, 1])).user.tolist() == [7, 8, 5, 6]
+    assert swapped(four._replace(group=np.array([0, 1, 1, 1])), np.array([0, 0, 1, 1])).user.tolist() == [5, 6, 8, 7]
 
 
 @pytest.mark.parametrize(

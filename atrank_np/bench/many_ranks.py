@@ -8,12 +8,16 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..datasets.electronics_shaped import electronics_shaped
+from ..datasets.log import user_of_event, with_events
 from ..text import table
+from .reading import write_log
 
 BATCH = 1024
 CORES = 16  # of a machine of the prediction, one shard on each
@@ -60,6 +64,29 @@ if ranks().first:
     print(json.dumps(found | {"rows": rows * ranks().size, "dense": backend.dP[0].nbytes}))
 """
 
+# One rank of --partition: reads a log, and begins an epoch. Rank 0 prints what the fullest rank holds, and its peak, in MB.
+READING = """
+import json, sys
+from atrank_np.config import Config
+from atrank_np.datasets.batches import Batches
+from atrank_np.datasets.folder import DataSource
+from atrank_np.datasets.protocol import Protocol
+from atrank_np.memory import peak_rss_mb, return_memory
+from atrank_np.mpi import ranks
+ranks(), return_memory()
+before, config = peak_rss_mb() or 0, Config(partition=True, shards=4)
+protocol = Protocol(DataSource(sys.argv[1]).read(config)[0], config)
+batches = Batches(protocol)
+batches.batch(0, 0)
+log, train, test = protocol.log, protocol.train, protocol.test
+arrays = [log.group, log.object, log.action, log.time, *protocol.events, train.place, train.end, *test, batches.order]
+held = {a.__array_interface__["data"][0]: a.nbytes for a in [*arrays, batches.sorted, batches.drawn]}
+found = ranks().gather((sum(held.values()) / 2**20, (peak_rss_mb() or 0) - before))
+if ranks().first:
+    print(json.dumps([max(numbers) for numbers in zip(*found)]))
+"""
+FILES = 8  # that it is read from
+
 
 class Step(NamedTuple):
     """What a step costs: seconds and bytes, for each target of a batch or for the step."""
@@ -98,13 +125,16 @@ def mpiexec() -> str | None:
 def measured(ranks: int, threads: int, batch: int, options: argparse.Namespace, shards: int = 2) -> dict[str, float]:
     """Medians of the seconds of a step and of its parts, and bytes."""
     numbers = (options.users, batch, threads, shards, float(options.window))
-    command = [sys.executable, "-c", PROGRAM, *map(str, numbers)]
-    if ranks > 1:
-        command = [str(mpiexec()), "-n", str(ranks), *command]
-    environment = os.environ | {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, float] = json.loads(ran.stdout)
+    found: dict[str, float] = json.loads(output(ranks, PROGRAM, *numbers))
     return found
+
+
+def output(ranks: int, program: str, *arguments: object) -> str:
+    """What a Python program prints on so many ranks."""
+    start = [str(mpiexec()), "-n", str(ranks)] if ranks > 1 else []
+    environment = os.environ | {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    command = [*start, sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def fitted(small: dict[str, float], large: dict[str, float], batches: tuple[int, int]) -> Step:
@@ -162,4 +192,22 @@ def part_mpi(report: dict[str, Any], options: argparse.Namespace) -> list[str]:
         f"PREDICTION, not measured: machines of {CORES} cores, a shard on each, with batches of {BATCHES[-1]:,}; and the "
         "smallest batch at which a machine is at least 70 % as fast as alone.",
         table("machines", *columns, rows=rows),
+        *(memory_of_ranks(options.users) if importlib.util.find_spec("pyarrow") else []),
     ]
+
+
+def memory_of_ranks(users: int) -> list[str]:
+    """The memory of a log that is partitioned, read from Parquet files."""
+    log = electronics_shaped(users)
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder) / "events.parquet"
+        part = user_of_event(log) * FILES // len(log.users)
+        for i in range(FILES):
+            write_log(with_events(log, part == i), Path(folder), "parquet")
+            events.rename(Path(folder) / f"part-{i}")
+        events.mkdir()
+        for i in range(FILES):
+            (Path(folder) / f"part-{i}").rename(events / f"part-{i}.parquet")
+        rows = [[str(ranks), *(f"{mb:.0f}" for mb in json.loads(output(ranks, READING, folder)))] for ranks in (1, 2, 4)]
+    columns = "ranks", "MB of events and samples", "MB at the peak, all included"
+    return [f"Memory of a rank with --partition, {len(log.object):,} events in {FILES} files:", table(*columns, rows=rows)]

@@ -95,8 +95,8 @@ BUGS = [
         "test_epochs.py",
         (
             "every part draws the same",
-            "*([part] if part else [])",
-            "*[]",
+            "(part, *own.key) if part or own.key",
+            "own.key if part or own.key",
             "test_many_negatives_are_drawn_in_parts",
         ),
         (
@@ -104,6 +104,60 @@ BUGS = [
             "np.searchsorted(self.sorted, chosen)",
             "np.searchsorted(self.sorted, np.sort(chosen))",
             "test_the_negatives_of_a_batch_are_those_of_its_users",
+        ),
+    ),
+    *bugs_in(
+        "datasets/batches.py",
+        "test_partition.py",
+        (
+            "partitions draw the same",
+            "(part, *own.key) if part or own.key",
+            "(part,) if part or own.key",
+            "test_partitions_of_one_size_have_streams_of_their_own",
+        ),
+        (
+            "a share of the wrong whole",
+            "self.samples) * size // self.samples",
+            "self.samples) * size // self.targets",
+            "test_each_batch_has_the_same_share_of_each_partition[33554432]",
+        ),
+        (
+            "partitions shuffled alike",
+            '"order", epoch, *own.key',
+            '"order", epoch',
+            "test_partitions_of_one_size_have_streams_of_their_own",
+        ),
+    ),
+    *bugs_in(
+        "datasets/protocol.py",
+        "test_partition.py",
+        (
+            "partitions are tested alike",
+            '"evaluation negatives", g, *own.key',
+            '"evaluation negatives", g',
+            "test_partitions_of_one_size_have_streams_of_their_own",
+        ),
+        (
+            "samples by user, not by partition",
+            'np.argsort(part, kind="stable")',
+            "np.arange(len(part))",
+            "test_samples_stand_by_the_partition_of_their_user",
+        ),
+    ),
+    *bugs_in(
+        "datasets/partition.py",
+        "test_partition.py",
+        (
+            "users of an earlier block are forgotten",
+            "np.append(self.mine, np.zeros(new[-1] + 1 - known, bool))",
+            "np.zeros(new[-1] + 1, bool)",
+            "test_the_rows_of_own_users[False]",
+        ),
+        (
+            "the last partition is no one's",
+            "range(count * own.rank // R, count * (own.rank + 1) // R)",
+            "range(count * own.rank // R, count * (own.rank + 1) // R - 1)",
+            "test_ranks_hold_neighbouring_partitions[4-2-expected0]",
         ),
     ),
     *bugs_in(
