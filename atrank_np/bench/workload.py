@@ -59,7 +59,7 @@ class Problem:
         if length:
             train = self.protocol.train
             kept = train.end - train.start == length
-            self.protocol.train = replace(train, place=train.place[kept], end=train.end[kept])
+            self.protocol.take_samples(train.some(kept), self.protocol.test)
         trained = assemble(self.protocol)
         self.model, self.params, self.target_action = trained.model(), trained.params, trained.target_actions[0]
         catalogue = next(iter(self.log.catalogues.values()))

@@ -104,7 +104,7 @@ class Protocol:
                 seen = taken & (log.group == g) & (np.arange(len(user)) < first_tested[user])
                 popularity[group.name] = _count(log, group.name, seen)
                 actions[group.name] = _count_actions(log, seen)
-        self._set_samples(*(_joined(log, self.offsets, cap, parts) for parts in (train, test)))
+        self.take_samples(*(_joined(log, self.offsets, cap, parts) for parts in (train, test)))
         holders = self.holders
         self.popularity = [holders.sum(popularity[group.name]) for group in self.schema.groups]
         self.target_actions = [_target_action(log, group, holders.sum(actions[group.name])) for group in self.schema.groups]
@@ -113,22 +113,20 @@ class Protocol:
         self.repeat_share = found / of if of else 0.0
         self.counts = {what: n for what, n in holders.count(counts).items() if n}
 
-    def _set_samples(self, train: LazySamples, test: LazySamples) -> None:
-        """Samples in the order of their partitions."""
-        bounds = [(0, len(train)), (0, len(test))]
+    def take_samples(self, train: LazySamples, test: LazySamples | Samples) -> None:
+        """Sets the samples, in the order of their partitions."""
         keys: list[tuple[int, ...]] = [()]
+        bounds = [[0, len(samples.user)] for samples in (train, test)]
         if self.part is not None:
-            own, ordered, bounds = own_partitions(self.config.parts), [], []
+            own = own_partitions(self.config.parts)
             keys = [(number,) for number in own]
-            for samples in (train, test):
-                part = self.part[samples.user]
-                ordered.append(samples.some(np.argsort(part, kind="stable")))
-                bounds.append(np.searchsorted(np.sort(part), [*own, own.stop]).tolist())
-            train, test = ordered
+            parts = [self.part[samples.user] for samples in (train, test)]
+            by_part, tests_by_part = (np.argsort(part, kind="stable") for part in parts)
+            train, test = train.some(by_part), test.take(tests_by_part)
+            bounds = [np.searchsorted(np.sort(part), [*own, own.stop]).tolist() for part in parts]
         self.train, self.test = train, test.take(slice(None))
         self.partitions = [Partition(key, slice(*t), slice(*e)) for key, t, e in zip(keys, *map(pairwise, bounds))]
-        sizes = np.transpose([np.diff(bound) for bound in bounds])
-        self.sizes = self.holders.stack(sizes)
+        self.sizes = self.holders.stack(np.transpose([np.diff(bound) for bound in bounds]))
 
     def _kept(self, samples: LazySamples, repeated: Mask, name: str, test: bool, counts: Counter[str]) -> Mask:  # -> [S]
         """Which samples of the target group `name` stay. The others are counted."""
