@@ -252,18 +252,19 @@ def test_a_wrong_number_is_a_line(arguments):
 
 def test_the_model_of_more_machines():
     """Whose parts add up, and that without rows and packing is perfect but for what is sent."""
-    step = many_ranks.Step(shards=16e-6, update=1e-6, packing=1e-6, fixed=1e-3, rows=1000.0, dense=1e6)
-    network = 1e9, 1e-5
-    assert step.seconds(1000, 1, network) == pytest.approx(1000 * (1e-6 + 2e-6) + 1e-3)
+    step = many_ranks.Step(shards=16e-6, update=1e-6, packing=1e-6, fixed=1e-3, rows=900.0, packed=100.0, dense=1e6)
+    network, rows = (1e9, 1e-5), 1e-6 * (0.1 + 0.9 / 16)  # each of 16 threads looks at all rows and updates its own
+    assert step.seconds(1000, 1, network) == pytest.approx(1000 * (2e-6 + rows) + 1e-3)
     sent = 3 / 4 * (1000 * 1000 + 17 * 1e6) / 1e9 + 8 * 2e-5
-    assert step.seconds(1000, 4, network) == pytest.approx(1000 * (1e-6 / 4 + 2e-6) + 1e-3 + sent)
+    assert step.seconds(1000, 4, network) == pytest.approx(1000 * (2e-6 / 4 + rows) + 1e-3 + sent)
     assert step.efficiency(1000, 1, network) == 1
-    perfect = step._replace(update=0.0, packing=0.0, fixed=0.0, rows=0.0, dense=0.0)
+    perfect = step._replace(update=0.0, fixed=0.0, rows=0.0, packed=0.0, dense=0.0)
     assert perfect.efficiency(2**20, 64, (1e9, 0.0)) == pytest.approx(1)
     small, large = (
-        {"update": 1e-3 + b * 1e-6, "shards": b * 2e-5, "packing": 0.1, "rows": b * 9.0, "dense": 5.0} for b in (10, 20)
+        {"update": 1e-3 + b * 1e-6, "shards": b * 2e-5, "packing": 0.1, "rows": b * 9.0, "packed": b * 3.0, "dense": 5.0}
+        for b in (10, 20)
     )
-    assert many_ranks.fitted(small, large, (10, 20)) == pytest.approx((2e-5, 1e-6, 0.005, 1e-3, 9.0, 5.0))
+    assert many_ranks.fitted(small, large, (10, 20)) == pytest.approx((2e-5, 1e-6, 0.005, 1e-3, 9.0, 3.0, 5.0))
 
 
 def test_two_ranks_are_measured_where_mpi_is(monkeypatch):
@@ -275,6 +276,10 @@ def test_two_ranks_are_measured_where_mpi_is(monkeypatch):
     if not (many_ranks.mpiexec() and importlib.util.find_spec("mpi4py")):
         pytest.skip("mpi4py is not installed: pip install mpi4py mpich")
     found = many_ranks.measured(2, 1, 64, SimpleNamespace(users=300, window=0.01))
-    assert found.keys() == {"step", "exchange", "rows", "dense"} and min(found.values()) > 0
+    assert found.keys() == {"step", "exchange", "rows", "packed", "dense"} and min(found.values()) > 0
     alone = many_ranks.measured(1, 1, 64, SimpleNamespace(users=300, window=0.01))
     assert alone.keys() == found.keys() | {"shards", "update", "packing"} and alone["dense"] == found["dense"]
+    pytest.importorskip("pyarrow")
+    _, lines = many_ranks.memory_of_ranks(300)
+    held = [int(row.split("|")[2]) for row in lines.splitlines()[2:]]
+    assert held == sorted(held, reverse=True)

@@ -20,6 +20,7 @@ from ..text import table
 from .reading import write_log
 
 BATCH = 1024
+WALK = 0.1  # of the time to update rows: all threads look at all rows, before each updates its own
 CORES = 16  # of a machine of the prediction, one shard on each
 NETWORKS = {"10 Gbit/s": (1.25e9, 30e-6), "100 Gbit/s": (12.5e9, 3e-6)}  # bytes a second, seconds until the first one arrives
 COLLECTIVES = 8  # exchanges of a step, among them the question whether to stop
@@ -61,7 +62,8 @@ if ranks().size == 1:
 rows = sum(chunk.next_u for chunk in backend.chunks) * backend.dtype.itemsize + sum(chunk.rows for chunk in backend.chunks) * 8
 found = {name: sorted(times)[len(times) // 2] for name, times in spent.items()}
 if ranks().first:
-    print(json.dumps(found | {"rows": rows * ranks().size, "dense": backend.dP[0].nbytes}))
+    sizes = {"rows": rows * ranks().size, "dense": backend.dP[0].nbytes, "packed": sum(array.nbytes for array in pool[0])}
+    print(json.dumps(found | sizes))
 """
 
 # One rank of --partition: reads a log, and begins an epoch. Rank 0 prints what the fullest rank holds, and its peak, in MB.
@@ -89,23 +91,24 @@ FILES = 8  # that it is read from
 
 
 class Step(NamedTuple):
-    """What a step costs: seconds and bytes, for each target of a batch or for the step."""
+    """What a step with --partition costs: seconds and bytes, for each target of a batch or for the step."""
 
     shards: float  # a target, forward and backward, on one core
-    update: float  # a target, by one thread of each rank: rows of tables
-    packing: float  # a target, by one thread of each rank
+    update: float  # a target, its rows of tables, on one core
+    packing: float  # a target, on one core
     fixed: float  # dense parameters
-    rows: float  # bytes a target
+    rows: float  # bytes of a target's gradients of embeddings
+    packed: float  # bytes of a target in the packed batch
     dense: float  # bytes of the dense gradients
 
     def seconds(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
         """Of a step of so many targets on so many machines."""
         bandwidth, latency = network
-        compute = batch * self.shards / (ranks * CORES)
-        alike = batch * (self.update + self.packing) + self.fixed  # the same work on each rank
+        compute = batch * (self.shards / CORES + self.packing) / ranks
+        alike = batch * self.update * (WALK + (1 - WALK) / CORES) + self.fixed  # the same work on each rank
         if ranks == 1:
             return compute + alike
-        received = (1 - 1 / ranks) * (batch * self.rows + (CORES + 1) * self.dense)
+        received = (1 - 1 / ranks) * (batch * (self.rows + self.packed) + (CORES + 1) * self.dense)
         return compute + alike + received / bandwidth + COLLECTIVES * latency * math.ceil(math.log2(ranks))
 
     def rate(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
@@ -147,6 +150,7 @@ def fitted(small: dict[str, float], large: dict[str, float], batches: tuple[int,
         packing=large["packing"] / batches[1],
         fixed=large["update"] - each * batches[1],
         rows=large["rows"] / batches[1],
+        packed=large["packed"] / batches[1],
         dense=large["dense"],
     )
 
@@ -187,10 +191,11 @@ def part_mpi(report: dict[str, Any], options: argparse.Namespace) -> list[str]:
         ),
         f"A step of two ranks exchanges {2 * both['dense'] / 1e6:.1f} MB of dense gradients and {both['rows'] / 1e6:.1f} MB of "
         f"rows, in {1e3 * exchange:.1f} ms of {1e3 * two:.1f}; waiting for each other is in it.",
-        f"A target costs {1e6 * step.shards:.1f} µs forward and backward, which cores share, and {1e6 * step.update:.2f} µs for "
-        f"its rows and {1e6 * step.packing:.2f} µs for packing, which they do not; a step {1e3 * step.fixed:.2f} ms.",
-        f"PREDICTION, not measured: machines of {CORES} cores, a shard on each, with batches of {BATCHES[-1]:,}; and the "
-        "smallest batch at which a machine is at least 70 % as fast as alone.",
+        f"A target costs {1e6 * step.shards:.1f} µs forward and backward, which all cores share; {1e6 * step.packing:.2f} µs for "
+        f"packing, which ranks share with --partition; and {1e6 * step.update:.2f} µs for its rows, which the threads of a rank "
+        f"share, after looking at all ({WALK:.0%}). A step costs {1e3 * step.fixed:.2f} ms.",
+        f"PREDICTION, not measured: machines of {CORES} cores, a shard on each, --partition, batches of {BATCHES[-1]:,}; and "
+        "the smallest batch at which a machine is at least 70 % as fast as alone.",
         table("machines", *columns, rows=rows),
         *(memory_of_ranks(options.users) if importlib.util.find_spec("pyarrow") else []),
     ]
