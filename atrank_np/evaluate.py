@@ -71,7 +71,7 @@ def _check(options: argparse.Namespace) -> list[int]:
     if options.users is not None and options.users < 1:
         raise DataError(f"--users: expected at least 1, got {options.users}")
     if options.users is not None and not options.full:
-        raise DataError("--users: says how many users --full ranks; add --full")
+        raise DataError("--users: expected --full beside it")
     return [int(k) for k in options.at.split(",")]
 
 

@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """DataError for numbers that make no sense."""
+    """DataError for numbers out of range."""
     if options.samples < 0:
         raise DataError(f"--samples: expected at least 0, got {options.samples}")
     if not 0 < options.tick <= 1e9:
@@ -129,7 +129,7 @@ def _write_csv(path: Path, header: Iterable[object], rows: Iterable[Iterable[obj
 
 
 def _most_effective(inside: Inside, effect: Floats) -> str:  # [n]
-    """The three behaviours that change the logit most."""
+    """The three behaviours that change the logit most, in words."""
     most = np.argsort(-abs(effect), kind="stable")[:3].tolist()
     words = "; ".join(f"{i + 1} {inside.behaviours[i]} {effect[i]:+.3f}" for i in most)
     return f"the largest effects, by how much the logit falls without a behaviour: {words}"

@@ -1,4 +1,4 @@
-"""Parameters are a dict of name -> array. The name of a parameter says what it is; only the functions here read that."""
+"""Parameters are a dict of name -> array. The name of a parameter says its kind; only the functions here interpret names."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -307,7 +307,7 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(trained_run), "--full", "--users", "0"])
     with pytest.raises(DataError, match="^--at: expected whole numbers of at least 1 with commas between them, got '5,0'$"):
         evaluate.main([str(trained_run), "--full", "--at", "5,0"])
-    with pytest.raises(DataError, match="^--users: says how many users --full ranks; add --full$"):
+    with pytest.raises(DataError, match="^--users: expected --full beside it$"):
         evaluate.main([str(trained_run), "--users", "3"])
     other = shutil.copytree(tiny, tmp_path / "other")
     (other / "items.csv").write_text((other / "items.csv").read_text().replace("i4,", "i99,"))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import arguments
 from ..arrays import Floats, Ints, Mask, texts
@@ -23,6 +24,7 @@ from ..runs.trained import Trained
 from .scoring import catalogue_scores
 
 T = TypeVar("T")
+Names = NDArray[np.object_]  # strings, and None where there is no name
 NUMBERS = 2**22  # scores that are held at a time: so many users make a block
 
 
@@ -167,11 +169,30 @@ def ranked(
         yield block, *found
 
 
+def ranked_names(
+    trained: Trained,
+    backend: Backend,
+    asked: Moments,
+    group: str,
+    n: int,
+    candidates: Mask | None = None,
+    exclude_seen: bool | None = None,
+    show: bool = False,
+) -> tuple[Names, Floats]:  # -> [S, n], [S, n]
+    """As `ranked`, all moments together and with names, for moments of one group. None where fewer than n objects are left."""
+    S, objects = len(asked.first), trained.catalogues[group].objects
+    ids, scores = np.full((S, n), None, object), np.full((S, n), -np.inf, np.float32)
+    for block, rows, values in ranked(trained, backend, asked, n, candidates, exclude_seen, show):
+        names = objects[rows].astype(object)
+        names[rows == 0] = None
+        ids[block], scores[block] = names, values
+    return ids, scores
+
+
 def first_choices(trained: Trained, log: Log, user: str, n: int, group: str, at: int | None = None) -> list[str]:
     """The names of a user's n best objects, best first; fewer where fewer are left."""
     asked = moments(trained, log, np.array([place_of(log, user)]), group, at)
-    ((_, rows, _),) = ranked(trained, trained.backend(), asked, n)
-    return [str(name) for name in trained.catalogues[group].objects[rows[rows > 0]]]
+    return [name for name in ranked_names(trained, trained.backend(), asked, group, n)[0][0] if name is not None]
 
 
 def target_group(schema: Schema, group: str | None = None) -> str:
@@ -204,6 +225,11 @@ def objects_of(trained: Trained, group: str, names: Iterable[str]) -> Ints:  # -
         return np.array([rows[str(name)] for name in names], np.int64)
     except KeyError as missing:
         raise ArgumentError(f"object {missing}: expected one of the model's {group}; none has that name") from None
+
+
+def mask_of(trained: Trained, group: str, names: Iterable[str]) -> Mask:  # -> [M]
+    """Which objects of a group have one of these names. ArgumentError for a name that no object has."""
+    return np.isin(np.arange(len(trained.catalogues[group].objects)), objects_of(trained, group, names))
 
 
 def full_ranks(backend: Backend, protocol: Protocol, samples: Samples, show: bool = False) -> Floats:  # -> [S]

@@ -8,16 +8,15 @@ about 1e-16 / h. With h = 1e-5 both are below the limit of 1e-7 wherever the cur
 f is not smooth where a relu turns on or off between x - h v and x + h v: such a draw proves nothing and is redrawn
 (`Kink`). So is a draw where f is so much larger than a gradient that rounding hides it (`Unclear`).
 
-A layer's output y is an array. It becomes the number <r, y>, with a random r as the upstream gradient. Ones would not do:
+A layer's output y is an array. It becomes the number <r, y>, with a random r as the upstream gradient. Ones are not enough:
 the rows of a layer norm always have the same sum, so a missing term of its backward pass would not show. A model is checked
 with its loss, which is a number.
 """
 
-from .cases import LAYERS, Problem, layer_cases, random_batch, toy_problem
+from .cases import LAYERS, layer_cases, random_batch, toy_problem
 from .checks import (
     LIMIT,
     STEP,
-    Check,
     Kink,
     Unclear,
     check_directions,
@@ -33,11 +32,9 @@ from .checks import (
 )
 
 __all__ = [
-    "Check",
     "Kink",
     "LAYERS",
     "LIMIT",
-    "Problem",
     "STEP",
     "Unclear",
     "check_directions",

@@ -1,4 +1,4 @@
-"""Small random inputs with every difficult case in them. Gradient checks, tests and lessons use them."""
+"""Small random inputs that contain every difficult case. Gradient checks, tests and lessons use them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ def layer_cases(rng: np.random.Generator) -> dict[str, tuple[dict[str, Any], lis
     """Layer -> (inputs by name, names of the differentiated ones).
 
     Sizes are small and distinct, so that no transposed array can pass. Ids repeat. Bags, histories and lists of targets have
-    no, one and many entries.
+    zero, one and many entries.
     """
 
     def r(*shape: int) -> Floats:

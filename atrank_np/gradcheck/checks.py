@@ -125,7 +125,7 @@ def compare(name: str, analytic: ArrayLike, measure: Callable[[float], ArrayLike
 
 
 def likely_cause(analytic: Floats, numeric: Floats) -> str:
-    """A guess in words, from how the wrong array differs from the right one."""
+    """A guess in words, by the difference between the wrong array and the right one."""
 
     def alike(a: Floats, b: Floats) -> bool:
         return relative_error(a, b) < 1e-4
@@ -167,7 +167,7 @@ def check_layer(
     differentiated: Sequence[str],
     rng: np.random.Generator,
 ) -> list[Check]:
-    """Every entry of every differentiated input, with a random upstream gradient.
+    """Checks every entry of every differentiated input, with a random upstream gradient.
 
     inputs: name -> value, in the order of the forward's arguments. differentiated: names, in the order of the gradients.
     """
@@ -204,11 +204,11 @@ def redrawn(draw: Callable[[np.random.Generator], T], seed: int) -> tuple[T, int
             return draw(stream(seed, "gradient check", attempt)), attempt
         except Unclear:
             continue
-    raise Unclear("100 draws had a relu at its kink, or a gradient below what rounding leaves of f")
+    raise Unclear("100 draws had a relu at its kink, or a gradient that the rounding of f hides")
 
 
 def check_model(problem: Problem) -> list[Check]:
-    """Every entry of every parameter: the gradients that a training step would use, its dropout included."""
+    """Checks every entry of every parameter, with the gradients of a training step, dropout included."""
     model, params, batch, scale, config = problem
     penalty = getattr(model, "penalty", lambda cache: 0.0)
     _, gradients = make_backend(model, params, config, 0, scale).gradients(batch)
