@@ -40,7 +40,7 @@ ACTIONS = {"products": "buy", "coupons": "redeem", "campaigns": "receive"}  # gr
 ZONE = ZoneInfo("America/New_York")
 DAY = 86400
 DAYS = 10**6  # more than the days since 1970
-EVENTS = 100_000  # that are written at a time
+EVENTS = 100_000  # events that are written at a time
 
 Tables = Mapping[str, Mapping[str, Any]]  # table -> column -> [rows]: of pandas, or a dict of arrays
 
@@ -118,7 +118,7 @@ def _events(tables: Tables) -> dict[str, tuple[Ints, Ints, Ints]]:
     household, product = (_column(tables, "transactions", name)[bought] for name in ("household_id", "product_id"))
     redeemer, coupon = (_column(tables, "coupon_redemptions", name) for name in ("household_id", "coupon_upc"))
     receiver, campaign = (_column(tables, "campaigns", name) for name in ("household_id", "campaign_id"))
-    starts = dict(zip(*(_column(tables, "campaign_descriptions", name).tolist() for name in ("campaign_id", "start_date"))))
+    starts = dict(_rows(tables, "campaign_descriptions", ("campaign_id", "start_date")))
     received = np.array([starts[name] for name in campaign.tolist()], "datetime64[ns]")
     seconds = _local(_seconds(_column(tables, "transactions", "transaction_timestamp")))
     return {
