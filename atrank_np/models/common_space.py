@@ -52,7 +52,7 @@ class GroupSpace(NamedTuple):
 
 
 class SpaceCache(NamedTuple):
-    """Of one group: where its rows are, and the caches of its layers."""
+    """The cache of one group: where its rows are, and the caches of its layers."""
 
     rows: Ints  # the places of its behaviours among the N of the batch
     places: Ints  # the places of its targets among the T of the batch
@@ -67,9 +67,9 @@ class CommonSpace:
     width: D; actions: number of action names; tables: table name -> number of rows V. ValueError for a feature whose
     kind is not in KINDS, and for more rows of an action table than int16 can number.
 
-    places: in how many ways an action is embedded, by its place from the end of the history: row a places + p of the action
-    table, p = 0 for a target, 1 for the last behaviour, 2 for the 2 before it, 3 for the 4 before them, … So the order
-    counts, also among behaviours of the same time. 1, the paper's: an action has one row.
+    places: the number of embeddings of an action a, by its place from the end of the history. Row a · places + p of the action
+    table has p = 0 for a target, 1 for the last behaviour, 2 for the 2 before it, 3 for the 4 before them, … So the order
+    matters, also among behaviours of the same time. With 1, as in the paper, an action has one row.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class CommonSpace:
         return shapes
 
     def object_shapes(self, g: GroupSpace) -> Shapes:
-        """Of emb(o) alone."""
+        """The shapes of the parameters of emb(o)."""
         shapes = Shapes()
         for column in g.columns:
             if column.kind == "number":
