@@ -4,9 +4,7 @@ It draws Figures 3 and 4, makes a page of them, leaves out each behaviour to see
 """
 
 import argparse
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from .evaluation.attention import (
 )
 from .evaluation.plots import draw_self_attention, draw_vanilla_attention, write_page
 from .evaluation.ranking import objects_of, target_group
-from .runs.files import whole, write_text
+from .runs.files import whole, write_csv
 from .runs.folder import note_unfinished, open_run
 from .text import folder_name, one_line
 
@@ -80,9 +78,9 @@ def main(arguments: Sequence[str]) -> int:
     write_page(out / "explore.html", options.user, insides, effects, options.tick)
     _write_attention(out, inside, effects[0])
     table = attention_by_elapsed(trained, log, options.samples or None, show=True, tick=options.tick)
-    _write_csv(out / "attention_by_elapsed.csv", ElapsedRow._fields, table)
+    write_csv(out / "attention_by_elapsed.csv", ElapsedRow._fields, table)
     alike = nearest(trained, group, inside.target)
-    _write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
+    write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
     by_name: dict[str, Any] = arrays(trained, inside)
     with whole(out / "arrays.npz") as file:
         np.savez(file, **by_name)
@@ -109,7 +107,7 @@ def _check(options: argparse.Namespace) -> None:
 def _write_attention(out: Path, inside: Inside, effect: Floats) -> None:  # [n]
     """The numbers of Figures 3 and 4."""
     K, n = inside.vanilla_attention.shape
-    _write_csv(
+    write_csv(
         out / "self_attention.csv",
         ("space", "behaviour", *range(1, n + 1)),
         [(k + 1, i + 1, *inside.self_attention[k, i].tolist()) for k in range(K) for i in range(n)],
@@ -119,13 +117,7 @@ def _write_attention(out: Path, inside: Inside, effect: Floats) -> None:  # [n]
         measured = (*weights.tolist(), float(weights.mean()), float(effect[i]))
         rows.append((i + 1, inside.behaviours[i], int(inside.elapsed[i]), *measured))
     spaces = [f"space {k}" for k in range(1, K + 1)]
-    _write_csv(out / "vanilla_attention.csv", ("behaviour", "label", "elapsed", *spaces, "mean", "effect"), rows)
-
-
-def _write_csv(path: Path, header: Iterable[object], rows: Iterable[Iterable[object]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    write_text(path, text.getvalue())
+    write_csv(out / "vanilla_attention.csv", ("behaviour", "label", "elapsed", *spaces, "mean", "effect"), rows)
 
 
 def _most_effective(inside: Inside, effect: Floats) -> str:  # [n]

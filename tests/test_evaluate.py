@@ -311,8 +311,8 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(trained_run), "--users", "3"])
     other = shutil.copytree(tiny, tmp_path / "other")
     (other / "items.csv").write_text((other / "items.csv").read_text().replace("i4,", "i99,"))
-    what = "other objects of items; name that folder with --data"
-    with pytest.raises(DataError, match=f"^{other}: not the data that {trained_run} was trained on, {what}$"):
+    what = "other objects of items; give the right folder with --data"
+    with pytest.raises(DataError, match=f"^{other}: not the data that {trained_run} was trained on: {what}$"):
         evaluate.main([str(trained_run), "--data", str(other)])
 
 

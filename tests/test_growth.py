@@ -150,7 +150,7 @@ def test_what_a_model_cannot_read(tiny, grown, trained_run, tmp_path):
     with pytest.raises(DataError, match=r"^the log: expected a feature 'category' of items \(categorical, table 'words'"):
         joined(trained, read_log(tiny, schema=fewer))
     with pytest.raises(
-        DataError, match=f"^{grown}: not the data that {run} was trained on, other actions; name that folder with --data$"
+        DataError, match=f"^{grown}: not the data that {run} was trained on: other actions; give the right folder with --data$"
     ):
         evaluate.main([run, "--data", str(grown)])
 

@@ -53,7 +53,7 @@ def parser() -> cli.Parser:
 
 
 def settings(options: argparse.Namespace) -> argparse.Namespace:
-    """The options with what --quick changes and what is installed. DataError for numbers that make no sense."""
+    """The options with what --quick changes and what is installed. DataError for numbers out of range."""
     quick = options.quick
     options.users, options.rounds = (FEW_USERS, 5) if quick else (USERS, 15)
     options.window, options.patience = (0.2, 3) if quick else (1.0, 180)  # seconds: of one turn, of all turns of a cell

@@ -16,7 +16,7 @@ from .compiling import part_compile
 from .many_ranks import part_mpi
 from .ranking import part_all, part_rank
 from .reading import part_read
-from .turns import FEW_USERS, Report, assert_equal_trials, put, take_turns, window
+from .turns import FEW_USERS, Report, put, take_turns, training_rates
 from .workers import OURS, Worker, workers
 
 RATIOS = {"numpy": "ratio_numpy", "torch eager": "ratio_eager", "torch best": "ratio_best_torch"}
@@ -31,11 +31,8 @@ def part_train(report: Report, options: argparse.Namespace) -> list[str]:
     for batch, threads in itertools.product(options.batch, options.threads):
         cell = (batch, threads)
         with workers(names, threads, batch=batch, users=options.users) as team:
-            assert_equal_trials(team)
+            rates, ratios = training_rates(team, options)
             report["compile_seconds"] = max(report.get("compile_seconds", 0.0), team["numba"].ask("compile_seconds"))
-            rates, ratios = take_turns(
-                partial(window, team, options.window), [name for name in names if name != "numba"], options
-            )
             packing, flops = team["numba"].ask("packing")
             memory = {name: worker.ask("peak_rss_mb") for name, worker in team.items()}
         step = batch / rates["numba"]
@@ -65,10 +62,7 @@ def part_models(report: Report, options: argparse.Namespace) -> list[str]:
     names, rows, threads = [*OURS, *(name for name in options.torch if name == "torch best")], [], max(options.threads)
     for model in [name for name in MODELS if name != "atrank"]:
         with workers(names, threads, users=FEW_USERS, model=model) as team:
-            assert_equal_trials(team)
-            rates, ratios = take_turns(
-                partial(window, team, options.window), [name for name in names if name != "numba"], options
-            )
+            rates, ratios = training_rates(team, options)
         for name in names:
             put(report, ("models", model, "samples_per_second", name), rates[name])
             if name in ratios:
@@ -81,7 +75,7 @@ def part_models(report: Report, options: argparse.Namespace) -> list[str]:
 
 
 def part_groups(report: Report, options: argparse.Namespace) -> list[str]:
-    """Training steps on several groups, all ranked, beside the same rows and targets as if all were of the first group."""
+    """Training steps on several groups, all ranked, and on the same rows and targets as if all were of the first group."""
     threads, rows = max(options.threads), []
     for batch in options.batch:
         with workers(["numba"], threads, batch=batch, data=options.data) as team:

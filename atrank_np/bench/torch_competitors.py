@@ -1,7 +1,7 @@
 """ATRank's competitors in PyTorch for `bench`: nn.LSTM over packed sequences, nn.Conv1d, embeddings for BPR-MF.
 
-Each has what `torch_atrank.Best` has: histories of like length together, a history encoded once for its targets, and tables
-written in the batch's rows only. They compute what `models` computes; `bench` compares their scores before it times them.
+Each works as `torch_atrank.Best`: it batches histories of similar length, encodes a history once for its targets, and writes
+only the batch's rows of tables. They compute what `models` computes; `bench` compares their scores before it times them.
 """
 
 from collections import namedtuple

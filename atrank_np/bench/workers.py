@@ -27,7 +27,7 @@ RATE = 0.01  # learning rate of the timed steps; no speed depends on it
 
 
 class Fault(Exception):
-    """A contender has failed, or computes something else; the text says which."""
+    """A contender has failed, or computes other numbers; the text says which contender."""
 
 
 class Contender(Protocol):
@@ -209,7 +209,7 @@ def serve(pipe: Connection, name: str, threads: int, workload: dict[str, Any]) -
 
 
 class Worker:
-    """A Site in a process of its own. Workers start at the same time; `ask` waits until this one is ready."""
+    """A Site in a process of its own. Workers start at the same time; `ask` waits until its worker is ready."""
 
     def __init__(self, name: str, threads: int, **workload: Any) -> None:
         self.name = name

@@ -1,8 +1,8 @@
 """Runs side by side: paired differences, Tables 3 and 5, Figure 2. The command is `compare`.
 
-All runs are tested on the same rankings against the same negatives, so differences are paired: for each ranking the AUC term
-of one row minus that of another, each averaged over its seeds. The standard error is over users, for the given seeds; how
-much the AUC varies from seed to seed is the ± of the AUC itself.
+All runs are tested on the same rankings with the same negatives, so differences are paired: the AUC term of each ranking in
+one row minus that in another row, both averaged over their seeds. The standard error is over users, for the given seeds. The ±
+of an AUC itself is its standard deviation from seed to seed.
 """
 
 import json
@@ -40,14 +40,14 @@ class Runs(NamedTuple):
     curves: list[dict[str, Floats]]  # the columns of metrics.csv by name
     each: Floats  # [seeds,S], the AUC term of every ranking
     tested: dict[str, NDArray[Any]]  # user, group, length [S] and candidates [S,1+R]: what was ranked
-    ranks: list[Floats] = []  # of every seed [X], places among the whole catalogue; or none
+    ranks: list[Floats] = []  # for each seed [X], places in the whole catalogue; or empty
 
     def at(self, places: Ints | NDArray[np.bool_]) -> Self:
-        """The same with some of the rankings only."""
+        """These runs with only some of the rankings."""
         return self._replace(each=self.each[:, places], tested={name: v[places] for name, v in self.tested.items()})
 
     def of_group(self, group: int) -> Self:
-        """The same with the rankings of one target group only, by its index."""
+        """These runs with only the rankings of one target group, by its index."""
         return self.at(self.tested["group"] == group)
 
 
@@ -61,7 +61,7 @@ class Cell(TypedDict):
 
 
 def read_runs(label: str, folders: Iterable[Path]) -> Runs:
-    """Runs from the folders of finished runs that differ in the seed. DataError for one that is damaged."""
+    """Runs from the folders of finished runs that differ in the seed. DataError for a damaged folder."""
     folders = list(folders)
     reports, curves, tests = zip(*map(_read_run, folders))
     for tested in tests[1:]:
@@ -84,7 +84,7 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Floats], dict[str
 
 
 def _ranks(folders: list[Path]) -> list[Floats]:
-    """What `comparison.rank_catalogue` left there."""
+    """What `comparison.rank_catalogue` has written there."""
     return [np.load(folder / "ranks.npz")["rank"] for folder in folders if (folder / "ranks.npz").exists()]
 
 
@@ -134,7 +134,7 @@ def with_difference(cell: Cell, auc_in_words: Callable[[Cell], str] = mean_and_s
 
 
 def protocol_in_words(runs: Runs, label: str) -> str:
-    """What the numbers of a table are."""
+    """A description of the numbers in a table."""
     report = runs.reports[0]
     return (
         f"{'Validation' if report['config']['validate'] else 'Test'} AUC at the end of training: mean ± standard deviation over "

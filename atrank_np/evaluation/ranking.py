@@ -1,4 +1,4 @@
-"""The catalogue ranked: for users of a log, or for a history."""
+"""Ranks the catalogue: for users of a log, or for a history."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ from .scoring import catalogue_scores
 
 T = TypeVar("T")
 Names = NDArray[np.object_]  # strings, and None where there is no name
-NUMBERS = 2**22  # scores that are held at a time: so many users make a block
+NUMBERS = 2**22  # scores that are held at a time: this limits the users of a block
 
 
 class Moments(NamedTuple):
@@ -33,13 +33,13 @@ class Moments(NamedTuple):
 
     events: Events
     first: Ints  # [S]
-    samples: Samples  # of which `start` is later than `first` where the cap cuts a history
+    samples: Samples  # their `start` is later than `first` if the cap cuts the history
 
 
 def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None = None) -> Moments:  # [U]
-    """The moments of ranking of users of a log that is numbered as the model, by their places in it.
+    """The moments of ranking for users, by their places in a log that has the numbers of the model.
 
-    at: behaviours before this time count; by default all, and the time is one tick after the last one, or 0 without any.
+    at: only behaviours before this time count. By default all count, and the time is one tick after the last, or 0 without any.
     """
     if at is not None:
         at = arguments.whole("at", at, -LATEST, LATEST)
@@ -59,10 +59,10 @@ def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None
 
 
 def log_of(trained: Trained, history: Events) -> Log:
-    """The log of one user with this history, which is numbered as the model.
+    """The log of one user with this history, which has the numbers of the model.
 
-    ArgumentError for numbers that the model does not have, times that are not in order, and for bpr_mf, which has no parameters
-    for a history.
+    ArgumentError for numbers that the model does not have, for times that are not in order, and for bpr_mf, which has no
+    parameters for a history.
     """
     if trained.config.model == "bpr_mf":
         raise ArgumentError("history: bpr_mf ranks for users of its training data, not for a history; name one of them")
@@ -103,10 +103,10 @@ def by_block(
     answer: Callable[[Ints, Floats], T],
     show: bool = False,
 ) -> Iterator[tuple[Ints, T]]:
-    """Yields, a block of moments of one group at a time, their numbers [B] and answer(numbers, scores [B, M] of its M objects).
+    """Yields the moments in blocks of one group: their numbers [B], and answer(numbers, scores [B, M] of the group's objects).
 
-    The score of `unknown` is -∞, and so are those of objects of the history, if they are excluded: all of it, even where the
-    model reads only the last ones. objects: M of each group. Each rank computes some blocks.
+    `unknown` has the score -∞. With exclude_seen, so have all objects of the history, also those that the model does not read
+    because of the cap. objects: M of each group. Each rank computes some blocks.
     """
     samples, blocks = asked.samples, list[Ints]()
     for g in np.unique(samples.group):
@@ -153,7 +153,7 @@ def ranked(
     exclude_seen: bool | None = None,
     show: bool = False,
 ) -> Iterator[tuple[Ints, Ints, Floats]]:
-    """Yields, a block of moments at a time, their numbers [B], and the rows and scores [B, n] of their best objects.
+    """Yields the moments in blocks: their numbers [B], and the rows and scores [B, n] of their best objects.
 
     candidates [M]: which objects are ranked; None: all. exclude_seen: without those of the history; None: as the schema says.
     """

@@ -1,4 +1,4 @@
-"""model.npz: all of a Trained in one file, written and read."""
+"""model.npz: writes and reads all of a Trained in one file."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class OtherVersion(Exception):
 
 
 def save(path: str | Path, trained: Trained) -> None:
-    """Writes one .npz of plain arrays (no pickle). It is written to a file beside and renamed: `path` is always whole."""
+    """Writes one .npz of plain arrays (no pickle). Another file is written and then renamed, so `path` is always complete."""
     about = {
         "format": FORMAT,
         "config": trained.config.to_dict(),
@@ -64,12 +64,11 @@ def load(path: str | Path) -> Trained:
         trained = load("runs/shop-1")
         weights = trained.unscaled_parameters()["vanilla.W"]  # [K, D/K, D]
 
-    The file is never executed: it holds arrays and JSON, no pickle. DataError if there is none, or it is not whole, or not a
-    model of this program.
+    The file is never executed: it holds arrays and JSON, no pickle. DataError if it is missing, damaged, or not a model of this
+    program.
     """
     path = arguments.path("path", path)
     path = path / "model.npz" if path.is_dir() else path
-
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: expected a file, or a run folder that holds a model.npz")
     try:
@@ -104,7 +103,7 @@ def _as_names(array: Ints) -> Texts:
 
 
 def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
-    """The Trained of an archive, of which only the arrays of this format are read."""
+    """The Trained of an archive. Only the arrays of this format are read."""
     schema, catalogues = Schema.from_dict(about["schema"]), {}
     for group in schema.groups:
         features: dict[str, Any] = {}
@@ -141,7 +140,7 @@ def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
 
 
 def _check(trained: Trained) -> None:
-    """ArgumentError for what no training leaves: kernels read what they are given, wherever it points to."""
+    """ArgumentError for contents that no training writes: with wrong numbers, kernels would read outside of arrays."""
     for name, names in (("users", trained.users), *trained.tables.items()):
         check_names(name, names)
     for group in trained.schema.groups:

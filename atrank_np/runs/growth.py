@@ -22,8 +22,8 @@ KEPT = ("model", "variant", "width", "spaces", "ranking", "item_bias", "places")
 def joined(trained: Trained, log: Log) -> Log:
     """The log as the model numbers it: its vocabularies are the model's, followed by what is new in the log.
 
-    An object that both know has the features that the log says. BPR-MF has rows for users: they come first, in its order, some
-    of them perhaps without events. DataError for a log that has not the groups and features of the model.
+    An object of both has the features that it has in the log. BPR-MF has rows for users: its users come first, in its order,
+    also those without events in the log. DataError for a log without the groups and features of the model.
     """
     check_log(log)
     schema, tables, codes = trained.schema, dict(trained.tables), dict[str, Ints]()
@@ -83,10 +83,10 @@ def _catalogue(group: Group, mine: Catalogue, theirs: Catalogue, codes: dict[str
 
 
 def known(trained: Trained, log: Log) -> Log:
-    """The log as the model reads it. What is new to it is counted: an object becomes row 0, unknown; an action's events are
-    left out, and so are users without a row of BPR-MF.
+    """The log as the model reads it: without what the model does not know, which is counted.
 
-    DataError for a log that has not the groups and features of the model.
+    An unknown object becomes row 0. Events with an unknown action are left out, and so are users that BPR-MF does not know.
+    DataError for a log without the groups and features of the model.
     """
     log = joined(trained, log)
     counts = log.counts | {"events of an action that the model does not know": int((log.action >= len(trained.actions)).sum())}
@@ -102,10 +102,10 @@ def known(trained: Trained, log: Log) -> Log:
 
 
 def warm_start(trained: Trained, log: Log, config: Config) -> tuple[Trained, Log]:
-    """An untrained step 0 that begins where `trained` ends, and the log in its numbering: what `fit` resumes.
+    """A Trained at step 0 with the parameters of `trained`, and the log in its numbering: what `fit` resumes.
 
-    All that the model knows keeps its parameters and the standardisation of its numbers; new rows start as those of a new model
-    do. ArgumentError for settings that would need other parameters.
+    What the model knows keeps its parameters and the standardisation of its numbers. New rows start as in a new model.
+    ArgumentError for settings that would need other parameters.
     """
     for name in KEPT:
         old, new = getattr(trained.config, name), getattr(config, name)
