@@ -105,27 +105,19 @@ def _add_setting(group: argparse._ArgumentGroup, name: str, text: str) -> None:
         group.add_argument(flag, type=kind, choices=choices, metavar=SHORT.get(name), default=value, help=text)
 
 
-# argparse.SUPPRESS: a flag that is not given is not in the namespace.
+def _optional(group: argparse._ActionsContainer, name: str, help: str, **options: Any) -> None:
+    """A flag that is in the namespace only if it is given."""
+    group.add_argument(name, help=help, default=argparse.SUPPRESS, **options)
 
 
 def _add_data_flags(data: argparse._ArgumentGroup) -> None:
     folder = data.add_mutually_exclusive_group()
-    folder.add_argument("data", nargs="?", metavar="DIR", help="the same as --data DIR", default=argparse.SUPPRESS)
-    folder.add_argument(
-        "--data",
-        metavar="DIR",
-        help="the data folder (default: the simulated shop); a name is also looked up below the folder that the variable "
-        "ATRANK_DATA names",
-        default=argparse.SUPPRESS,
-    )
+    _optional(folder, "data", "the same as --data DIR", nargs="?", metavar="DIR")
+    text = "the data folder (default: the simulated shop), or its name in the folder that the variable ATRANK_DATA names"
+    _optional(folder, "--data", text, metavar="DIR")
     add_flags(data)
-    data.add_argument(
-        "--embedding-size",
-        type=int,
-        metavar="E",
-        default=argparse.SUPPRESS,
-        help="width of every feature embedding (default: that of the schema, else 64)",
-    )
+    text = "width of every feature embedding (default: that of the schema, else 64)"
+    _optional(data, "--embedding-size", text, type=int, metavar="E")
 
 
 def _add_presets(preset: argparse._MutuallyExclusiveGroup) -> None:
@@ -137,36 +129,31 @@ def _add_presets(preset: argparse._MutuallyExclusiveGroup) -> None:
         help="presets: ranking for the order of two objects (AUC), top-n for the first places of the whole catalogue; other "
         "flags override them",
     )
-    preset.add_argument(
+    _optional(
+        preset,
         "--paper",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="exactly what the paper says: its equations as printed, learning rate 1.0, no item bias, embeddings of 64; other "
+        "exactly what the paper says: its equations as printed, learning rate 1.0, no item bias, embeddings of 64; other "
         "settings keep the model's defaults, and other flags override --paper",
+        action="store_true",
     )
 
 
 def _add_run_flags(run: argparse._ArgumentGroup) -> None:
-    run.add_argument(
-        "--out",
-        metavar="DIR",
-        type=cli.folder,
-        help="the run folder (default: the first free one of runs/NAME-1, -2, …)",
-        default=argparse.SUPPRESS,
-    )
-    run.add_argument(
+    text = "the run folder (default: the first free one of runs/NAME-1, -2, …)"
+    _optional(run, "--out", text, metavar="DIR", type=cli.folder)
+    _optional(
+        run,
         "--resume",
+        "continue a stopped run; its result has the same bits as without the stop. Only --data, --threads and --quiet may be "
+        "given too",
         metavar="RUN",
-        help="continue a stopped run; its result has the same bits as without the stop. Only --data, --threads and --quiet "
-        "may be given too",
-        default=argparse.SUPPRESS,
     )
-    run.add_argument(
+    _optional(
+        run,
         "--warm-start",
+        "begin with the parameters and settings of another run; other flags override its settings. The data may have grown: "
+        "new objects, users and values get new rows",
         metavar="RUN",
-        help="begin with the parameters and settings of another run; other flags override its settings. The data may have "
-        "grown: new objects, users and values get new rows",
-        default=argparse.SUPPRESS,
     )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
 

@@ -15,7 +15,7 @@ from ..models.common_space import bags_of
 from ..progress import progress
 from ..runs.trained import Trained
 from ..text import one_line
-from .ranking import first_choices, moments, objects_of, place_of, target_group
+from .ranking import first_choices, moments, objects_of, places_of, target_group
 
 DAY = 86400  # seconds
 EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the first days of the rows of Table 4; the last row, [128, ∞), is ours
@@ -53,7 +53,7 @@ def look_inside(
             raise DataError(f"group {group!r}: no object is left to rank, because the history holds all of them")
         target = choices[0]
     (row,) = objects_of(trained, group, [target]).tolist()
-    events, _, sample = moments(trained, log, np.array([place_of(log, user)]), group, at)
+    events, _, sample = moments(trained, log, places_of(log, [user]), group, at)
     batch = pack(schema, events, sample, np.array([[row]], np.int32))
     scores, cache = trained.model().forward(trained.params, batch, trained.table_scale)
     weights = cache.user.weights()

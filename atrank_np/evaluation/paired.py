@@ -6,7 +6,7 @@ of an AUC itself is its standard deviation from seed to seed.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypedDict
 
@@ -113,8 +113,9 @@ def cell(runs: Runs, reference: Runs) -> Cell:
     return {"rankings": runs.each.shape[1], "auc": runs.each.mean(axis=1).tolist(), "difference": difference, "se": se}
 
 
-def mean_and_sd(cell: Cell) -> str:
-    return f"{np.mean(cell['auc']):.4f}" + (f" ± {np.std(cell['auc'], ddof=1):.4f}" if len(cell["auc"]) > 1 else "")
+def mean_and_sd(cell: Cell, sd: bool = True) -> str:
+    several = sd and len(cell["auc"]) > 1
+    return f"{np.mean(cell['auc']):.4f}" + (f" ± {np.std(cell['auc'], ddof=1):.4f}" if several else "")
 
 
 def difference_in_words(cell: Cell) -> str:
@@ -124,13 +125,9 @@ def difference_in_words(cell: Cell) -> str:
     return f"{cell['difference']:+.4f}" + ("" if cell["se"] is None else f" ± {cell['se']:.4f}")
 
 
-def mean_only(cell: Cell) -> str:
-    return f"{np.mean(cell['auc']):.4f}"
-
-
-def with_difference(cell: Cell, auc_in_words: Callable[[Cell], str] = mean_and_sd) -> str:
+def with_difference(cell: Cell, sd: bool = True) -> str:
     difference = difference_in_words(cell)
-    return auc_in_words(cell) + (f" ({difference})" if difference else "")
+    return mean_and_sd(cell, sd) + (f" ({difference})" if difference else "")
 
 
 def protocol_in_words(runs: Runs, label: str) -> str:
@@ -163,7 +160,7 @@ def table(results: Mapping[Row, Runs], reference: Runs) -> tuple[str, dict[str, 
         cells = {}
         for line, (label, places, there) in zip(lengths, buckets):
             cells[label] = cell(there if runs is reference else runs.at(places), there)
-            line.append(with_difference(cells[label], mean_only))
+            line.append(with_difference(cells[label], sd=False))
         figures[row.name] = {**own, **means, "by_length": cells}
         speed = [f"{means[name]:,.0f}" for name in ("samples_per_second", "seconds", "seconds_to_99")]
         flags = [f"`{' '.join(row.flags)}`" if row.flags else "", row.claim] if claims else []

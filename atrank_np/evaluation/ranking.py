@@ -191,7 +191,7 @@ def ranked_names(
 
 def first_choices(trained: Trained, log: Log, user: str, n: int, group: str, at: int | None = None) -> list[str]:
     """The names of a user's n best objects, best first; fewer where fewer are left."""
-    asked = moments(trained, log, np.array([place_of(log, user)]), group, at)
+    asked = moments(trained, log, places_of(log, [user]), group, at)
     return [name for name in ranked_names(trained, trained.backend(), asked, group, n)[0][0] if name is not None]
 
 
@@ -203,13 +203,8 @@ def target_group(schema: Schema, group: str | None = None) -> str:
     return group
 
 
-def place_of(log: Log, user: str) -> int:
-    """A user's place in the log. ArgumentError if it holds no such user."""
-    return int(places_of(log, [user])[0])
-
-
 def places_of(log: Log, users: Iterable[str]) -> Ints:  # -> [U]
-    """The places of users in the log. ArgumentError for one that it does not hold."""
+    """The places of users in the log. ArgumentError for an unknown user."""
     places = {name: place for place, name in enumerate(log.users.tolist())}
     try:
         return np.array([places[str(user)] for user in users], np.int64)
@@ -219,7 +214,7 @@ def places_of(log: Log, users: Iterable[str]) -> Ints:  # -> [U]
 
 
 def objects_of(trained: Trained, group: str, names: Iterable[str]) -> Ints:  # -> [n]
-    """The rows of objects in their group's catalogue. ArgumentError for one that is not there."""
+    """The rows of objects in their group's catalogue. ArgumentError for an unknown object."""
     rows = {name: row for row, name in enumerate(trained.catalogues[group].objects[1:].tolist(), 1)}
     try:
         return np.array([rows[str(name)] for name in names], np.int64)
@@ -228,7 +223,7 @@ def objects_of(trained: Trained, group: str, names: Iterable[str]) -> Ints:  # -
 
 
 def mask_of(trained: Trained, group: str, names: Iterable[str]) -> Mask:  # -> [M]
-    """Which objects of a group have one of these names. ArgumentError for a name that no object has."""
+    """Which objects of a group have one of these names. ArgumentError for an unknown name."""
     return np.isin(np.arange(len(trained.catalogues[group].objects)), objects_of(trained, group, names))
 
 
