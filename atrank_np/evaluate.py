@@ -20,8 +20,7 @@ from .runs.folder import note_unfinished, open_run
 
 def parser() -> cli.Parser:
     p = cli.Parser(
-        prog="python -m atrank_np.evaluate",
-        description="Score a trained run on its test events again, with its controls.",
+        prog="python -m atrank_np.evaluate", description="Score a trained run on its test events again, with its controls."
     )
     p.add_argument("run", metavar="RUN", help="the folder that train wrote")
     p.add_argument("--data", metavar="DIR", help="the data folder, if it has moved since")

@@ -13,16 +13,7 @@ import numpy as np
 from . import cli
 from .arrays import Floats
 from .errors import DataError
-from .evaluation.attention import (
-    ElapsedRow,
-    Inside,
-    arrays,
-    attention_by_elapsed,
-    left_out,
-    look_inside,
-    nearest,
-    targets_of,
-)
+from .evaluation.attention import ElapsedRow, Inside, arrays, attention_by_elapsed, left_out, look_inside, nearest, targets_of
 from .evaluation.plots import draw_self_attention, draw_vanilla_attention, write_page
 from .evaluation.ranking import objects_of, target_group
 from .runs.files import whole, write_csv

@@ -112,11 +112,7 @@ class Times:
 
 
 LIMIT = {"whole numbers": LATEST, "decimal numbers": EXACT, "ISO dates": EXACT}
-EXPECTED = {
-    "whole numbers": "an integer below 2^62",
-    "decimal numbers": "a decimal below 2^53",
-    "ISO dates": "an ISO date",
-}
+EXPECTED = {"whole numbers": "an integer below 2^62", "decimal numbers": "a decimal below 2^53", "ISO dates": "an ISO date"}
 
 
 def _times(column: Sequence[str] | NDArray[Any], form: str) -> Ints | Floats | None:

@@ -175,11 +175,7 @@ DEPARTURES = (
     ),
     Departure("ties in the AUC", "count 0", "count ½", "", "none if all scores differ"),
     Departure(
-        "vanilla attention's parameters",
-        "the letters P, Q, θ of the self-attention",
-        "parameters of its own",
-        "",
-        "not measured",
+        "vanilla attention's parameters", "the letters P, Q, θ of the self-attention", "parameters of its own", "", "not measured"
     ),
     Departure(
         "deep f",

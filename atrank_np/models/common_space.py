@@ -13,14 +13,7 @@ import numpy as np
 from ..arrays import Floats, Ints
 from ..datasets.catalogue import Bag
 from ..datasets.packing import Batch, bucketize
-from ..layers.embedding import (
-    bag_backward,
-    bag_forward,
-    lookup_backward,
-    lookup_forward,
-    number_backward,
-    number_forward,
-)
+from ..layers.embedding import bag_backward, bag_forward, lookup_backward, lookup_forward, number_backward, number_forward
 from ..layers.perceptron import perceptron_backward, perceptron_forward
 from ..parameters import Params, Shapes
 from .gradients import Gradients
@@ -73,13 +66,7 @@ class CommonSpace:
     """
 
     def __init__(
-        self,
-        groups: Sequence[GroupSpace],
-        width: int,
-        actions: int,
-        tables: dict[str, int],
-        item_bias: bool,
-        places: int = 1,
+        self, groups: Sequence[GroupSpace], width: int, actions: int, tables: dict[str, int], item_bias: bool, places: int = 1
     ) -> None:
         self.groups, self.width, self.actions, self.tables, self.item_bias = groups, width, actions, tables, item_bias
         self.places = places
