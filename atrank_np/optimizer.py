@@ -1,6 +1,6 @@
 """SGD, Adam and Adagrad with exponential decay and L2, on dense parameters and on rows of tables.
 
-For SGD, the paper's, the objective has λ/2 ‖w‖² over weight matrices and WHOLE embedding tables, so a step is
+For SGD, the paper's optimiser, the objective has λ/2 ‖w‖² over weight matrices and WHOLE embedding tables. So a step is
     w ← (1 - lr λ) w - lr g.
 For a table that would write every row. Instead a table is stored divided by `table_scale`. The shrinking of all its rows is
 then one multiplication of that number, and only the rows of the batch are written.

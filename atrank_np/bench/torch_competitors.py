@@ -95,8 +95,8 @@ class BestCNN(Competitor):
         return self.out(torch.cat(pooled, 1))
 
 
-# `Bucketed`, and what the recurrent models and the CNN need: the rows in the order of the steps, how many histories have a row
-# at each step, the place of each history among those sorted by length, and the lengths.
+# `Bucketed`, and what the recurrent models and the CNN need: the rows in the order of the steps; the number of histories with a
+# row at each step; the place of each history in the order of lengths; and the lengths.
 Ordered = namedtuple("Ordered", (*Bucketed._fields, "order", "running", "unsorted", "length"))
 
 

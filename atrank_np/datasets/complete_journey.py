@@ -12,8 +12,8 @@ How the tables become a log
 - An object that nobody bought, redeemed or received is left out. Else it could only be a negative, and a model would
   learn that.
 - A line of a basket with a quantity of 0 or less is no purchase.
-- Times are seconds by the clock of New York. The package's timestamps are taken as UTC: only then does every redemption,
-  of which only the day is known, have a basket of its household on its day.
+- Times are seconds by the clock of New York. The package's timestamps are taken as UTC. Only then has every redemption a
+  basket of its household on the same day (its time of day is not known).
 - A redemption gets the time of a basket of its household and day: the first one that used a coupon, or else the first one.
   For 82 of the 2,102 redemptions there were several such baskets on that day, so the basket may be a wrong one.
 - All lines of a basket have one time, so a history ends before the target's basket (history_rule = "before_time").

@@ -52,8 +52,8 @@ category = {kind = "categorical", size = 128}
 def simulate(world: World, users: int) -> Iterator[tuple[Ints, Ints, Ints, Ints, Ints]]:
     """Yields the events of the users 0 … users - 1, a block of users at a time.
 
-    Each block is (user, group, action, object, time), arrays [E] sorted by user and time: group is an index of GROUPS,
-    action of ACTIONS, object of world.objects, time in seconds since 1970.
+    Each block is (user, group, action, object, time), arrays [E] sorted by user and time. A group is an index of GROUPS, an
+    action of ACTIONS, an object of world.objects. Time is in seconds since 1970.
     """
     for first in range(0, users, USERS):
         B = min(USERS, users - first)

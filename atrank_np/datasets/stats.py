@@ -80,8 +80,8 @@ def bucket_counts(schema: Schema, events: Events, all_samples: Iterable[LazySamp
 def ceilings(log: Log, world: World) -> dict[str, dict[str, dict[str, float]]]:
     """The best AUC for every group, ranked from every history that contains this group.
 
-    target group -> history groups, as --history takes them -> four figures on the test events: auc, its standard error se,
-    the gain over a history of the target group alone, and its standard error gain_se. All histories rank the same candidates.
+    target group -> history groups, as --history takes them -> figures on the test events: auc and its standard error se; gain,
+    over a history of the target group alone, and its standard error gain_se. All histories rank the same candidates.
     DataError if a group has fewer than two test samples.
     """
     names = [group.name for group in log.schema.groups]

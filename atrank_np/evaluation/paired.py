@@ -1,8 +1,8 @@
 """Runs side by side: paired differences, Tables 3 and 5, Figure 2. The command is `compare`.
 
-All runs are tested on the same rankings with the same negatives, so differences are paired: the AUC term of each ranking in
-one row minus that in another row, both averaged over their seeds. The standard error is over users, for the given seeds. The ±
-of an AUC itself is its standard deviation from seed to seed.
+All runs are tested on the same rankings with the same negatives. So differences are paired: for each ranking, the AUC term of
+one row minus that of another, both averaged over their seeds. The standard error is over users, for the given seeds. The ± of
+an AUC itself is its standard deviation from seed to seed.
 """
 
 import json

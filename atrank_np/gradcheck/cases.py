@@ -89,9 +89,9 @@ def toy_problem(
 ) -> Problem:
     """A small problem in float64. settings: fields of Config.
 
-    It has three groups of different widths (the variants with raw queries need all as wide as the model), a table shared by
-    two features, ids, categories, numbers and bags of tokens, unknown and repeated objects, empty bags, and histories of 0, 1
-    and many behaviours.
+    It has three groups of different widths (the variants with raw queries need all as wide as the model), and a table that two
+    features share. It has ids, categories, numbers and bags of tokens, unknown and repeated objects, empty bags, and histories
+    of 0, 1 and many behaviours.
 
     trained: biases are not 0 and gains not 1. Otherwise the parameters are initial ones, and no history is empty: with biases
     of exactly 0 its target would be at the kink of F_vanilla's relu.

@@ -103,10 +103,10 @@ def relative_error(analytic: Floats | float, numeric: Floats | float) -> float:
 def compare(name: str, analytic: ArrayLike, measure: Callable[[float], ArrayLike]) -> Check:
     """An analytic gradient against measure(h), its numeric counterpart with step h.
 
-    An array above the limit is measured again, more sharply: the numeric error itself may be above it, where the gradient is
-    small and f large, or where f has a large curvature. A step ten times as long has a tenth of the rounding
-    error. Its own error is c h² + O(h⁴), so (4 measure(h/2) - measure(h)) / 3 is O(h⁴) (Richardson). Unclear if the same
-    with half these steps differs from it by a hundredth of the error or more.
+    An array above the limit is measured again, more precisely. The numeric error itself may be above the limit, if the gradient
+    is small and f large, or if f has a large curvature. A step ten times as long has a tenth of the rounding error. Its own
+    error is c h² + O(h⁴), so (4 measure(h/2) - measure(h)) / 3 has an error of O(h⁴) (Richardson). Unclear if the same with
+    half these steps differs from it by a hundredth of the error or more.
     """
     analytic, numeric = np.asarray(analytic, np.float64), np.asarray(measure(STEP))
     if analytic.shape != numeric.shape:

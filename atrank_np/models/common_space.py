@@ -18,8 +18,8 @@ from ..layers.perceptron import perceptron_backward, perceptron_forward
 from ..parameters import Params, Shapes
 from .gradients import Gradients
 
-# To add a kind: read it in datasets/numbering.py, embed it in `_feature_forward` and `_feature_backward` below, and give it a
-# part in `object_shapes`, in `kernels.embedding`, and in `groups` and `Named.group` of `kernels.parameters`.
+# To add a kind: read it in datasets/numbering.py, and embed it in `_feature_forward` and `_feature_backward` below. Then give it
+# a part in `object_shapes`, in `kernels.embedding`, and in `groups` and `Named.group` of `kernels.parameters`.
 KINDS = ("id", "categorical", "tokens", "number")
 
 
