@@ -1,6 +1,7 @@
 """What all commands share: their arguments, and how they end."""
 
 import argparse
+import contextlib
 import io
 import logging
 import os
@@ -37,6 +38,15 @@ def seed(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected at least 0, got {value}")
     return value
+
+
+def numbers(text: str) -> list[int]:
+    """The value of a flag for several whole numbers of at least 1."""
+    with contextlib.suppress(ValueError):
+        found = [int(number) for number in text.split(",")]
+        if min(found) > 0:
+            return found
+    raise argparse.ArgumentTypeError(f"expected whole numbers of at least 1, separated by commas, got {text!r}")
 
 
 def folder(text: str) -> str:

@@ -305,7 +305,7 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(tmp_path / "nowhere")])
     with pytest.raises(DataError, match="^--users: expected at least 1, got 0$"):
         evaluate.main([str(trained_run), "--full", "--users", "0"])
-    with pytest.raises(DataError, match="^--at: expected whole numbers of at least 1 with commas between them, got '5,0'$"):
+    with pytest.raises(DataError, match="^argument --at: expected whole numbers of at least 1, separated by commas, got '5,0' "):
         evaluate.main([str(trained_run), "--full", "--at", "5,0"])
     with pytest.raises(DataError, match="^--users: expected --full beside it$"):
         evaluate.main([str(trained_run), "--users", "3"])

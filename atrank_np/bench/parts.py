@@ -37,15 +37,14 @@ def part_train(report: Report, options: argparse.Namespace) -> list[str]:
             memory = {name: worker.ask("peak_rss_mb") for name, worker in team.items()}
         step = batch / rates["numba"]
         put(report, ("packing_share", *cell), packing / (packing + step))
-        for name in names:
-            put(report, ("samples_per_second", *cell, name), rates[name])
-            put(report, ("peak_rss_mb", *cell, name), memory[name])
-            put(report, ("share_of_matmul_peak", *cell, name), flops * rates[name] / batch / peak / threads)
         for name, ratio in ratios.items():
             put(report, (RATIOS[name], *cell), ratio.median)
             put(report, (f"{RATIOS[name]}_quartiles", *cell), [ratio.low, ratio.high])
         for name in names:
-            share = report["share_of_matmul_peak"][str(batch)][str(threads)][name]
+            share = flops * rates[name] / batch / peak / threads
+            put(report, ("samples_per_second", *cell, name), rates[name])
+            put(report, ("peak_rss_mb", *cell, name), memory[name])
+            put(report, ("share_of_matmul_peak", *cell, name), share)
             in_words = [f"{rates[name]:,.0f}", str(ratios.get(name, "")), f"{share:.0%}", f"{memory[name]:.0f}"]
             rows.append([batch, threads, name, *in_words])
     shares = [f"{share:.0%}" for per_batch in report["packing_share"].values() for share in per_batch.values()]

@@ -19,6 +19,7 @@ from ..optimizer import RULES
 from .files import whole
 from .trained import COLUMNS, Progress, Trained
 
+PLAIN = ("target_actions", "statistics", "features", "events", "step", "table_scale")  # fields of Trained that JSON can hold
 FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6); names are JSON
 
 
@@ -33,12 +34,7 @@ def save(path: str | Path, trained: Trained) -> None:
         "config": trained.config.to_dict(),
         "schema": trained.schema.to_dict(),
         "actions": list(trained.actions),
-        "target_actions": trained.target_actions,
-        "statistics": trained.statistics,
-        "features": trained.features,
-        "events": trained.events,
-        "step": trained.step,
-        "table_scale": trained.table_scale,
+        **{name: getattr(trained, name) for name in PLAIN},
         "state": asdict(trained.state),
     }
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "users": _as_bytes(trained.users)}
@@ -126,16 +122,11 @@ def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
         actions=tuple(about["actions"]),
         tables={name: _as_names(array) for name, array in starting_with("table/").items()},
         catalogues=catalogues,
-        target_actions=about["target_actions"],
-        statistics=about["statistics"],
-        features=about["features"],
-        events=about["events"],
         users=_as_names(arrays["users"]),
         params=starting_with("param/"),
-        step=about["step"],
-        table_scale=about["table_scale"],
         moments={moment: starting_with(f"{moment}/") for moment in rule.moments} if rule else {},
         state=Progress(**about["state"]),
+        **{name: about[name] for name in PLAIN},
     )
 
 
