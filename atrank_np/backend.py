@@ -57,7 +57,7 @@ class Backend(Protocol):
     def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
         """h, e and item bias of all targets, without dropout: f = h · e + bias. Not for bpr_mf, or a deep f.
 
-        The columns may stand in any order, the same in both."""
+        The columns may have any order, the same in both."""
         ...
 
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
         np.savez(file, **by_name)
     print(f"user {options.user}: {len(inside.behaviours)} behaviours; {inside.label} is ranked with logit {inside.score:.3f}")
     print(_most_effective(inside, effects[0]))
-    print("Table 4: mean vanilla attention by elapsed days, beside the share that equal weights would give")
+    print("Table 4: mean vanilla attention by elapsed days, and the share that equal weights would give")
     print(*map(_elapsed_in_words, table), sep="\n")
     print(f"nearest to {inside.label}: " + ", ".join(f"{one_line(name)} {cosine:.2f}" for name, cosine in alike))
     print(

@@ -8,7 +8,7 @@ then one multiplication of that number, and only the rows of the batch are writt
 Every FOLD steps the scale is folded into the tables: they are multiplied by it, and it starts again at 1. The step number
 alone decides when, not the writing of a checkpoint: else a resumed run would differ in its last bits.
 
-Adam and Adagrad divide each number's gradient by its usual size (`Rule`). The shrinking stays as it is, apart from the
+Adam and Adagrad divide each number's gradient by its usual size (`Rule`). The shrinking is that of SGD, separate from the
 gradients (Loshchilov and Hutter 2019 call it decoupled weight decay). They, too, write only the rows of the batch that have a
 gradient. The moments of other rows do not change (as in torch.optim.SparseAdam); Adam's correction uses the number of all steps.
 Tables of elapsed time and of actions are small, and nearly all of their rows are in every batch: they are dense parameters.

@@ -44,7 +44,7 @@ SETTINGS = {
         "l2": "weight λ of λ/2 |w|², over matrices and whole tables",
         "negatives": "negatives for each positive",
         "negatives_by": "how negatives are drawn; the softmax loss is corrected for popularity",
-        "fresh_negatives": "draw the negatives once, not afresh in each epoch",
+        "fresh_negatives": "draw the negatives once, not again in each epoch",
         "pool": "with the softmax loss: number of objects from which a batch draws hard negatives (0: no hard negatives)",
         "cap": "the longest history: only its last behaviours are read",
         "clip": "limit of the gradient's global norm (0: none)",

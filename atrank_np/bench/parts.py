@@ -57,7 +57,7 @@ def part_train(report: Report, options: argparse.Namespace) -> list[str]:
 
 
 def part_models(report: Report, options: argparse.Namespace) -> list[str]:
-    """Training steps of ATRank's competitors, beside PyTorch's own."""
+    """Training steps of ATRank's competitors, and of the same models in PyTorch."""
     names, rows, threads = [*OURS, *(name for name in options.torch if name == "torch best")], [], max(options.threads)
     for model in [name for name in MODELS if name != "atrank"]:
         with workers(names, threads, users=FEW_USERS, model=model) as team:

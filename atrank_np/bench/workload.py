@@ -45,7 +45,7 @@ class Problem:
         model: str = "atrank",
         shards: int = 0,
     ) -> None:
-        """length: all samples have histories of so many behaviours. data: a folder with the log; all its groups are ranked."""
+        """length: the number of behaviours in every history. data: a folder with the log; all its groups are ranked."""
         shards = shards or (1 if backend == "numpy" else max(2, threads))
         self.config = replace(  # clip 0: neither a competitor nor its opponent clips gradients here
             defaults(model), batch_size=batch, backend=backend, threads=threads, shards=shards, clip=0.0

@@ -14,7 +14,7 @@ from .writing import whole_files
 
 ACTIONS = ("view", "search", "receive", "buy")  # one for each group of GROUPS, and a second one for items
 START = 1_704_067_200  # 2024-01-01, in seconds since 1970
-USERS = 2000  # that are simulated at a time; each such block has random streams of its own
+USERS = 2000  # users that are simulated at a time; each block of users has its own random streams
 
 SCHEMA = """\
 # The simulated shop of atrank_np/datasets/shop.py. What matters has wide tables, and so is learned fast; ids matter little.

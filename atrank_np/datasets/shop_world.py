@@ -121,8 +121,8 @@ def _if_equal(a: Ints, b: Ints, weight: float, otherwise: float = 1.0) -> Floats
 class Context:
     """What p(object | taste, visible) depends on at S moments; arrays [S]."""
 
-    last: Ints  # the last visible item; any item where there is none
-    gap: Ints  # its age in seconds; NEVER where there is none
+    last: Ints  # the last visible item; any item if there is none
+    gap: Ints  # its age in seconds; NEVER if there is none
     lead_group: Ints  # CODE of the query or coupon since that item; 0: none is visible
     lead: Ints  # that query or coupon
     lead_age: Ints  # its age in seconds

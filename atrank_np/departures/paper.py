@@ -50,7 +50,7 @@ DEPARTURES = (
     Departure(
         "negatives",
         "not said",
-        "one for each positive, drawn afresh each epoch",
+        "one for each positive, drawn again in each epoch",
         "--negatives, --negatives-once",
         "-0.0132 ± 0.0014 if drawn once. Three, in batches of 64, +0.0063 ± 0.0018 (one seed); with 20 epochs +0.0073 ± "
         "0.0014 (0.8411, 0.8421), but a third seed diverged (step 6,792; with clipping at 1 +0.0124 ± 0.0020, 0.8410); "

@@ -151,7 +151,7 @@ def likely_cause(analytic: Floats, numeric: Floats) -> str:
 
 
 def dense(gradient: Gradient | float | None, shape: tuple[int, ...]) -> Floats:
-    """A gradient as an array: Rows as the whole table's, None (no gradient) as zeros, an array as it is."""
+    """A gradient as an array: Rows become a whole table, None (no gradient) becomes zeros, an array stays an array."""
     if isinstance(gradient, np.ndarray | float):
         return np.asarray(gradient)
     whole = np.zeros(shape)

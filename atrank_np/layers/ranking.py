@@ -143,7 +143,7 @@ def pairwise_backward(dloss: float, cache: PairwiseCache) -> Floats:  # number -
     margin, positive, negative, T = cache
     dmargin = -dloss * sigmoid(-margin) / margin.dtype.type(len(margin))  # B2
     df = np.zeros(T, margin.dtype)
-    np.add.at(df, positive, dmargin)  # B1: a target may stand in several pairs
+    np.add.at(df, positive, dmargin)  # B1: a target may be in several pairs
     np.add.at(df, negative, -dmargin)
     return df
 

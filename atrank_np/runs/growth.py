@@ -65,9 +65,9 @@ def _appended(known: Texts, names: Texts) -> tuple[Texts, Ints]:  # [V], [W] -> 
 
 
 def _catalogue(group: Group, mine: Catalogue, theirs: Catalogue, codes: dict[str, Ints]) -> tuple[Catalogue, Ints]:  # -> ., [M]
-    """The objects of both, and the row there of each of theirs. codes: table -> the rows of their values."""
+    """The objects of both, and the new row of each object of `theirs`. codes: table -> the new row of each value of `theirs`."""
     objects, rows = _appended(mine.objects, theirs.objects)
-    source = np.arange(len(objects))  # of each object: its place in mine and theirs, one after the other
+    source = np.arange(len(objects))  # the place of each object in `mine` followed by `theirs`
     source[rows[1:]] = len(mine.objects) + np.arange(1, len(rows))
     features: dict[str, Any] = {}
     for f in group.features:
