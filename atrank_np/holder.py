@@ -89,7 +89,7 @@ class Holder:
 
     def _fitted(self) -> Trained:
         if not hasattr(self, "trained_"):
-            raise ArgumentError(f"{type(self).__name__}: not trained yet; fit or load comes first")
+            raise ArgumentError(f"{type(self).__name__}: not trained yet; call fit or load first")
         return self.trained_
 
     def _made_backend(self) -> Backend:

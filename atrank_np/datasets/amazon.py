@@ -164,7 +164,7 @@ def _parsed(path: Path, check: bool, parse: Callable[[str], Parsed]) -> Iterator
         with path.open("rb") as file:
             # Checked before anything is parsed, so that a wrong download is refused within seconds.
             if md5 and (got := hashlib.file_digest(file, "md5").hexdigest()) != md5:
-                raise DataError(f"{path.name}: truncated or other download: expected md5 {md5}, got {got}")
+                raise DataError(f"{path.name}: incomplete or another file: expected md5 {md5}, got {got}")
             file.seek(0)
             text = gzip.GzipFile(fileobj=file) if file.peek()[:2] == b"\x1f\x8b" else file
             for line in iter(lambda: text.readline(LONGEST_LINE), b""):

@@ -44,7 +44,7 @@ def refuse_taken(out: Path, text: str) -> None:
     for name in FILES:
         path = out / name
         if path.exists() and (name != "config.json" or path.read_text("utf-8", "replace") != text):
-            raise DataError(f"{path}: exists, and is not of this run; choose another --out, or remove it")
+            raise DataError(f"{path}: exists, but is not from this run; choose another --out, or remove it")
 
 
 def refuse_run(out: Path, resume: Trained | None = None) -> None:

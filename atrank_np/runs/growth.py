@@ -110,7 +110,7 @@ def warm_start(trained: Trained, log: Log, config: Config) -> tuple[Trained, Log
     for name in KEPT:
         old, new = getattr(trained.config, name), getattr(config, name)
         if old != new:
-            raise ArgumentError(f"`{name}`: a warm start keeps the model's, {old!r}; got {new!r}")
+            raise ArgumentError(f"`{name}`: a warm start keeps the model's value, {old!r}; got {new!r}")
     log = joined(trained, log)
     grown = assemble(Protocol(log, config))
     grown.statistics, grown.target_actions = trained.statistics, trained.target_actions
