@@ -18,7 +18,7 @@ class Holder:
     """The base of `estimators.Recommender`."""
 
     model: ClassVar[str] = ""  # its name in Config
-    kinds: ClassVar[dict[str, type["Holder"]]] = {}  # model -> the class of it
+    kinds: ClassVar[dict[str, type["Holder"]]] = {}  # model -> its class
     trained_: Trained
 
     def __init_subclass__(cls) -> None:

@@ -46,7 +46,7 @@ SETTINGS = {
         "negatives_by": "how negatives are drawn; the softmax loss is corrected for popularity",
         "fresh_negatives": "draw the negatives once, not again in each epoch",
         "pool": "with the softmax loss: number of objects from which a batch draws hard negatives (0: no hard negatives)",
-        "cap": "the longest history: only its last behaviours are read",
+        "cap": "the most behaviours that are read of a history: the last ones",
         "clip": "limit of the gradient's global norm (0: none)",
         "dense_init": "standard deviation of the initial matrices, 1/√128; try more for a narrower model",
         "table_init": "standard deviation of the initial embeddings",
@@ -66,7 +66,7 @@ SETTINGS = {
     },
     "the machine": {
         "backend": "how to compute",
-        "threads": "threads of the numba backend, at most one for each shard; no bit of the result depends on it",
+        "threads": "threads of the numba backend (more than --shards do not help); no bit of the result depends on them",
         "shards": "parts of a batch, whose gradients are added in order; the last bits depend on it (0: 2, with numpy 1)",
     },
 }

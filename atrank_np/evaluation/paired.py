@@ -113,7 +113,8 @@ def cell(runs: Runs, reference: Runs) -> Cell:
     return {"rankings": runs.each.shape[1], "auc": runs.each.mean(axis=1).tolist(), "difference": difference, "se": se}
 
 
-def mean_and_sd(cell: Cell, sd: bool = True) -> str:
+def auc_in_words(cell: Cell, sd: bool = True) -> str:
+    """The mean over the seeds; sd: with their standard deviation."""
     several = sd and len(cell["auc"]) > 1
     return f"{np.mean(cell['auc']):.4f}" + (f" ± {np.std(cell['auc'], ddof=1):.4f}" if several else "")
 
@@ -127,7 +128,7 @@ def difference_in_words(cell: Cell) -> str:
 
 def with_difference(cell: Cell, sd: bool = True) -> str:
     difference = difference_in_words(cell)
-    return mean_and_sd(cell, sd) + (f" ({difference})" if difference else "")
+    return auc_in_words(cell, sd) + (f" ({difference})" if difference else "")
 
 
 def protocol_in_words(runs: Runs, label: str) -> str:
@@ -166,7 +167,7 @@ def table(results: Mapping[Row, Runs], reference: Runs) -> tuple[str, dict[str, 
         flags = [f"`{' '.join(row.flags)}`" if row.flags else "", row.claim] if claims else []
         swapped = f"{means['swapped_history_auc']:.4f}"
         tops = [f"{means[name]:.4f}" for name in TOP if top]
-        lines.append([row.label, mean_and_sd(own), difference_in_words(own), swapped, *tops, *speed, *flags])
+        lines.append([row.label, auc_in_words(own), difference_in_words(own), swapped, *tops, *speed, *flags])
     tops = [name.upper() for name in TOP if reference.ranks]
     header = ["model", "AUC", "difference", "histories swapped", *tops, "samples/s", "seconds", "seconds to 99 %"]
     header += ["flags", "the paper"] if claims else []
