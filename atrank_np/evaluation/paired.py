@@ -67,7 +67,9 @@ def read_runs(label: str, folders: Iterable[Path]) -> Runs:
     for tested in tests[1:]:
         judged_alike(label, tested, label, tests[0])
     each = np.stack([auc(tested.pop("scores")).each for tested in tests])
-    return Runs(label, list(reports), list(curves), each, tests[0], _ranks(folders))
+    found = [folder / "ranks.npz" for folder in folders]  # which `comparison.rank_catalogue` may have written
+    ranks = [np.load(path)["rank"] for path in found if path.exists()]
+    return Runs(label, list(reports), list(curves), each, tests[0], ranks)
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Floats], dict[str, NDArray[Any]]]:
@@ -81,11 +83,6 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Floats], dict[str
         return report, curve, dict(np.load(folder / "test_scores.npz"))
     except Exception as fault:  # one wrong byte can raise nearly any exception
         raise DataError(f"{folder}: not a whole run ({type(fault).__name__}); remove it, and it is trained again") from None
-
-
-def _ranks(folders: list[Path]) -> list[Floats]:
-    """What `comparison.rank_catalogue` has written there."""
-    return [np.load(folder / "ranks.npz")["rank"] for folder in folders if (folder / "ranks.npz").exists()]
 
 
 def judged_alike(label: str, tested: Mapping[str, NDArray[Any]], other_label: str, other: Mapping[str, NDArray[Any]]) -> None:
