@@ -18,15 +18,15 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
-# The matrices of a step are small: a BLAS that spreads one product over threads loses more than it gains, and its bits
-# come to depend on their number. BLAS reads this once, when numpy is first imported, so it stands here, before that.
+# The matrices of a step are small. A BLAS that divides one product among threads is slower, and its bits depend on the
+# number of threads. BLAS reads these variables once, when numpy is first imported, so they are set before that.
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 __version__ = "0.2.0"
 __all__ = ["ATRank", "AtrankError", "BPRMF", "BiLSTM", "BiLSTMAttention", "CNN", "DataError", "Log", "Recommender", "read_log"]
 
-if TYPE_CHECKING:  # a type checker sees these names alone, so that a wrong one is an error
+if TYPE_CHECKING:  # a type checker sees only these names, so a wrong one is an error
     from .datasets.log import Log
     from .datasets.reading import read_log
     from .errors import AtrankError, DataError

@@ -1,4 +1,4 @@
-"""What callers may give: each function returns its argument as the package takes it, or raises an ArgumentError that names it."""
+"""Checks of arguments: each function returns the value as the package uses it, or raises an ArgumentError with its name."""
 
 import contextlib
 import operator
@@ -13,7 +13,7 @@ from .errors import ArgumentError
 
 
 def path(name: str, value: Any) -> Path:
-    """A path, of a text or of what stands for one."""
+    """The Path that a string or an os.PathLike stands for."""
     if not isinstance(value, str | os.PathLike):
         raise ArgumentError(f"{name}: expected a path, got {value!r}")
     return Path(os.fsdecode(value))
@@ -32,7 +32,7 @@ def whole(name: str, value: Any, least: int = 0, below: int = 2**31) -> int:
 
 
 def items(name: str, values: Any) -> list[Any]:
-    """The elements of a list, an array, or whatever has several."""
+    """The elements of a list, an array or another iterable."""
     with contextlib.suppress(TypeError):
         if not isinstance(values, str | bytes | dict):
             return list(values)
@@ -40,7 +40,7 @@ def items(name: str, values: Any) -> list[Any]:
 
 
 def names(name: str, values: Any) -> list[str]:
-    """Names of users, objects or actions. A number is the name that a file would have for it."""
+    """Names of users, objects or actions. A whole number becomes the text that a file has for it."""
     found = items(name, values)
     for value in found:
         if isinstance(value, bool) or not isinstance(value, str | int | np.integer):

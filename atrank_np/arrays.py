@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]  # float32 in training, float64 in proofs
 Ints = NDArray[np.integer[Any]]
 Mask = NDArray[np.bool_]
-# Names of the data, of NumPy's StringDType: each takes the room of its own characters, where <U takes that of the longest one.
+# Names of the data, of NumPy's StringDType: the memory of a name depends on its own length, not on that of the longest (as <U).
 Texts = NDArray[Any]
 
 
 def texts(names: Iterable[str]) -> Texts:
-    """The names as an array. ValueError for one that is no string."""
+    """The names as an array. ValueError for a name that is not a string."""
     return np.array(list(names), np.dtypes.StringDType(coerce=False))

@@ -23,7 +23,7 @@ class Backend(Protocol):
     """Holds the parameters of a model while it is trained, and computes with a batch.
 
     params: name -> array; tables are stored divided by `table_scale`. step: training steps done so far. moments: the rest of
-    the optimiser's state. While a backend is used, all belong to it; `Trained.take_from` fetches them.
+    the optimiser's state. All these belong to the backend while it is used; `Trained.take_from` fetches them.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Backend(Protocol):
         ...
 
     def train_step(self, batch: Batch, rate: float) -> float:
-        """One step of the optimiser with this learning rate; the loss before it."""
+        """Does one step of the optimiser with this learning rate. -> the loss before the step."""
         ...
 
     def scores(self, batch: Batch) -> Floats:  # -> [T]
@@ -57,7 +57,7 @@ class Backend(Protocol):
     def vectors(self, batch: Batch) -> tuple[Floats, Floats, Floats]:  # -> [T,D], [T,D], [T]
         """h, e and item bias of all targets, without dropout: f = h · e + bias. Not for bpr_mf, or a deep f.
 
-        The columns may stand in any order, the same in both."""
+        The columns may have any order, the same in both."""
         ...
 
     def catalogue_scores(self, batch: Batch, group: int) -> Floats:  # -> [B,M]
@@ -65,7 +65,7 @@ class Backend(Protocol):
         ...
 
     def warm_up(self, batch: Batch) -> float:
-        """Compiles what this batch needs; the seconds that it took."""
+        """Compiles what this batch needs. -> the seconds that this took."""
         ...
 
 
@@ -82,7 +82,7 @@ def loss_and_slope(loss: str, f: Floats, batch: Batch) -> tuple[np.floating, Flo
 
 
 def count_terms(loss: str, batch: Batch) -> int:
-    """Of how many terms the loss is a mean: targets; pairs; positives of histories that have a negative."""
+    """The number of terms in the mean of the loss: targets; pairs; or positives of histories that have a negative."""
     if loss == "point":
         return len(batch.label)
     positives = np.diff(np.append(0, np.cumsum(batch.label > 0))[batch.target_offsets])
@@ -130,7 +130,7 @@ class NumpyBackend:
         return self.optimizer.moments
 
     def gradients(self, batch: Batch) -> tuple[float, dict[str, Gradient]]:
-        """Those of the shards, parts of the batch with as many histories each, added in their order."""
+        """The gradients of the shards, added in order. Shards are parts of the batch with equal numbers of histories."""
         size, terms = -(-len(batch.user) // self.config.parts), max(count_terms(self.config.loss, batch), 1)
         first = [(int(batch.offsets[b]), int(batch.target_offsets[b])) for b in range(0, len(batch.user), size)]
         shards = [shard for shard in zip(batch.cut(size), first) if count_terms(self.config.loss, shard[0])]
@@ -138,7 +138,7 @@ class NumpyBackend:
         return sum(losses), total(gradients)
 
     def _of_shard(self, shard: Batch, first: tuple[int, int], terms: int) -> tuple[float, dict[str, Gradient]]:
-        """Its part of loss and gradients. first: its first behaviour and target in the batch; terms: of the batch's loss."""
+        """A shard's part of loss and gradients. first: its first behaviour and target; terms: of the whole batch's loss."""
         config = self.config
         dropout = Dropout(config.dropout, config.seed, self.step, first) if config.dropout else None
         scores, cache = self.model.forward(self.params, shard, self.table_scale, dropout)
@@ -174,7 +174,7 @@ class NumpyBackend:
 def make_backend(
     model: Model, params: Params, config: Config, step: int = 0, table_scale: float = 1.0, moments: Moments | None = None
 ) -> Backend:
-    """The backend that config.backend names. numba is imported only here, when that one is chosen: NumPy needs no compiler.
+    """The backend that config.backend names. numba is imported only if it is chosen: NumPy needs no compiler.
 
     moments: as `Backend.moments` gave them, by default zeros.
     ValueError for a model that has no kernels.

@@ -1,6 +1,7 @@
 """What all commands share: their arguments, and how they end."""
 
 import argparse
+import contextlib
 import io
 import logging
 import os
@@ -21,7 +22,7 @@ USER_FAULT, DIVERGED, INTERRUPTED = 2, 3, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose faults are DataErrors, one line like all others. Each command has --version."""
+    """An ArgumentParser that raises a DataError, one line, for wrong arguments. Each command has --version."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -39,6 +40,15 @@ def seed(text: str) -> int:
     return value
 
 
+def numbers(text: str) -> list[int]:
+    """The value of a flag for several whole numbers of at least 1."""
+    with contextlib.suppress(ValueError):
+        found = [int(number) for number in text.split(",")]
+        if min(found) > 0:
+            return found
+    raise argparse.ArgumentTypeError(f"expected whole numbers of at least 1, separated by commas, got {text!r}")
+
+
 def folder(text: str) -> str:
     """The value of an --out. An empty one would be the current folder."""
     if not text:
@@ -47,12 +57,12 @@ def folder(text: str) -> str:
 
 
 def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Ends the process with main's exit code. A fault of the user's input is one line and exit 2, never a traceback."""
+    """Runs main and ends the process with its exit code. A fault of the user's input gives one line and exit code 2."""
     return_memory()
-    os.environ["MPLBACKEND"] = "Agg"  # the backend of a notebook, which may not be installed here, would end `import matplotlib`
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of each folder that it cannot write to
-    for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler's stop is like Ctrl-C
-        if signal.getsignal(number) is signal.SIG_DFL:  # and not ignored
+    os.environ["MPLBACKEND"] = "Agg"  # `import matplotlib` fails if the variable names a notebook's backend that is missing
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it reports each folder that it cannot write to
+    for number in (signal.SIGINT, signal.SIGTERM):  # schedulers stop a job by SIGTERM
+        if signal.getsignal(number) is signal.SIG_DFL:  # a signal that is ignored stays ignored
             signal.signal(number, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # None where a process has no output
@@ -89,10 +99,10 @@ def run(main: Callable[[Sequence[str]], int]) -> NoReturn:
 
 
 def _words(text: str) -> str:
-    """How a command ends, as one line. An argument that a fault names, `in_quotes`, is a flag here."""
+    """The last line of a command. A message names an argument `in_quotes`; a command shows the flag of that name."""
     return shortened(re.sub(r"`(\w+)`", lambda argument: "--" + argument[1].replace("_", "-"), text), 300)
 
 
 def _drop_output() -> None:
-    """What is still to be printed is lost: nobody reads it, or its disk is full."""
+    """Drops all later output: nobody reads it, or its disk is full."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

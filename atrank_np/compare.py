@@ -26,7 +26,7 @@ def parser() -> cli.Parser:
         prog="python -m atrank_np.compare",
         description="Train ATRank and its competitors under one protocol: Table 3, Figure 2, AUC by history length. "
         "A finished run is not trained again, and a stopped one goes on.",
-        epilog="Any other flag is one of train's and holds for all runs: --data, --features, --validate, --epochs, … "
+        epilog="All other flags are those of train, and hold for all runs: --data, --features, --validate, --epochs, … "
         f"(python -m atrank_np.train --help). A run computes the AUC {EVALUATIONS} times unless --evaluations says otherwise.",
         allow_abbrev=False,
     )
@@ -52,8 +52,8 @@ def parser() -> cli.Parser:
         nargs="?",
         const=changes,
         metavar="A,B",
-        help=f"ATRank with one thing changed at a time; of "
-        f"{changes} (default: all; raw_query and authors need features that are together as wide as the model)",
+        help=f"ATRank with one change at a time, some of {changes} (default: all; raw_query and authors need features that "
+        "are together as wide as the model)",
     )
     return p
 
@@ -107,7 +107,7 @@ class Plan(NamedTuple):
 
 
 def compare_rows(plan: Plan, rows: Sequence[Row], picture: str) -> tuple[str, dict[str, Any]]:
-    """Table 3, or that of the variants, with its picture. -> Markdown and figures."""
+    """Table 3, or the table of the variants, with its picture. -> Markdown and figures."""
     results, diverged = run_all(rows, plan.seeds, plan.out, plan.flags, needed=[ATRANK], top_n=picture == "figure2")
     text, figures = table(results, results[ATRANK])
     for row, why in diverged.items():
@@ -122,7 +122,7 @@ def compare_tasks(plan: Plan, competitors: Sequence[Row], data: Path, given: dic
     history = given.get("history", schema.history)
     targets = given.get("target", history)
     for name in targets:
-        if name not in history:  # one2one would drop its repeated targets, the other tasks would not
+        if name not in history:  # else only one2one would drop the repeated targets of this group
             raise DataError(f"--tasks: expected --target among the groups of --history, got {name!r}")
     tasks = task_rows([*competitors, ATRANK], history, targets)
     every = list(dict.fromkeys(row for by_group in tasks.values() for row in by_group.values()))

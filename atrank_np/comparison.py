@@ -93,7 +93,7 @@ def _folder(out: Path, row: Row, seed: int) -> Path:
 
 
 def train_or_resume(folder: Path, arguments: Sequence[str], digests: tuple[str, str]) -> None:
-    """Leaves a finished run in a folder: trains it, goes on with it, or finds it finished.
+    """Makes sure that the folder has a finished run: trains it, continues it, or does nothing.
 
     digests: of the events and of the features. DataError if the folder holds a run with other settings or on other data.
     """

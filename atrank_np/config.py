@@ -94,7 +94,7 @@ class Config:
     ranking: str = "dot"  # f of (8): "dot" or "deep"
     loss: str = "point"  # (8) "point", or "pair", or "softmax"
     item_bias: bool = True  # a number per object added to f
-    places: int = 1  # from the end of the history, that the action's embedding tells apart: `models.common_space`
+    places: int = 1  # number of embeddings of an action, by its place from the end of the history: `models.common_space`
     dropout: float = 0.0  # in F_self and F_vanilla
     dense_init: float = 0.088  # standard deviation of weight matrices: 1/sqrt(128)
     table_init: float = 0.1  # of embedding, time and action tables
@@ -105,14 +105,14 @@ class Config:
     batch_size: int = 32  # targets: 16 histories with a positive and a negative each
     optimizer: str = "sgd"  # "sgd", "adam" or "adagrad"
     learning_rate: float = 0.5
-    table_rate: float = 1.0  # rows of tables and item biases are trained with the learning rate times it
+    table_rate: float = 1.0  # factor of the learning rate for rows of tables and item biases
     decay: float = 0.1  # the rate falls by this factor over the whole run
     schedule: str = "exponential"  # continuously, or in one "step" after two thirds of it
     l2: float = 5e-5  # λ of λ/2 ‖w‖²
     negatives: int = 1  # per positive
     negatives_by: str = "uniform"  # or "popularity": drawn in proportion to training events
     fresh_negatives: bool = True  # drawn anew each epoch, or once
-    pool: int = 0  # objects of a batch among which hard negatives are sought (see `hard_negatives`); 0: none are
+    pool: int = 0  # number of objects from which a batch draws hard negatives (see `hard_negatives`); 0: no hard negatives
     cap: int = 100  # behaviours of a history that are read, the last ones
     clip: float = 0.0  # limit of the gradients' global norm; 0: none
     seed: int = 0

@@ -12,7 +12,7 @@ T = TypeVar("T")
 class AtrankError(Exception):
     """The base of this package's exceptions. The text of each is one line.
 
-    An argument stands in it `in_quotes`, in the words of Python; a command shows the flag of that name.
+    The text names an argument `in_quotes`, as in Python; a command shows the flag of that name.
     """
 
     def __init__(self, text: str) -> None:
@@ -24,7 +24,7 @@ class DataError(AtrankError):
 
 
 class ArgumentError(DataError, ValueError):
-    """An argument that no call can have."""
+    """An argument whose value is not allowed."""
 
 
 class Diverged(AtrankError):
@@ -32,7 +32,7 @@ class Diverged(AtrankError):
 
 
 def checked(make: Callable[P, T], *arguments: P.args, **settings: P.kwargs) -> T:
-    """make(…). A ValueError becomes an ArgumentError: the refused value is the user's choice."""
+    """Returns make(…). A ValueError becomes an ArgumentError: users chose the value."""
     try:
         return make(*arguments, **settings)
     except ValueError as fault:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,8 +20,7 @@ from .runs.folder import note_unfinished, open_run
 
 def parser() -> cli.Parser:
     p = cli.Parser(
-        prog="python -m atrank_np.evaluate",
-        description="Score a trained run on its test events again, with its controls.",
+        prog="python -m atrank_np.evaluate", description="Score a trained run on its test events again, with its controls."
     )
     p.add_argument("run", metavar="RUN", help="the folder that train wrote")
     p.add_argument("--data", metavar="DIR", help="the data folder, if it has moved since")
@@ -32,7 +30,11 @@ def parser() -> cli.Parser:
         help="rank the whole catalogue for every test user: hit rate, NDCG, MRR; and the AUC by length of the history",
     )
     p.add_argument(
-        "--at", metavar="K,K", default="10", help="with --full: the k of HR@k, recall@k and NDCG@k (default: %(default)s)"
+        "--at",
+        metavar="K,K",
+        type=cli.numbers,
+        default="10",
+        help="with --full: each k of HR@k, recall@k and NDCG@k (default: %(default)s)",
     )
     p.add_argument("--users", type=int, metavar="N", help="with --full: the first N test users only")
     p.add_argument("--backend", choices=CHOICES["backend"], help="how to compute (default: as the run did)")
@@ -42,7 +44,7 @@ def parser() -> cli.Parser:
 
 def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
-    at = _check(options)
+    _check(options)
     trained, log, world = open_run(options.run, options.data)
     note_unfinished(options.run, trained)
     protocol = Protocol(log, trained.config)
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         users = np.unique(tests.user)[: options.users]
         some = protocol.test.take(np.isin(protocol.test.user, users))
         places = full_ranks(backend, protocol, some, show=not options.json)
-        metrics = rank_metrics(places, at)
+        metrics = rank_metrics(places, options.at)
         report |= metrics | {"ranked_users": len(users)}
         words = ", ".join(f"{name.upper()} {metrics[name]:.4f}" for name in metrics if not name.startswith("recall"))
         lines.append(f"whole catalogue, {len(places)} positives of {len(users)} users: {words}")
@@ -67,15 +69,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _check(options: argparse.Namespace) -> list[int]:
-    """The numbers of --at. DataError for flags that do not go together."""
-    if not re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", options.at):
-        raise DataError(f"--at: expected whole numbers of at least 1 with commas between them, got {options.at!r}")
+def _check(options: argparse.Namespace) -> None:
+    """DataError for flags that do not go together."""
     if options.users is not None and options.users < 1:
         raise DataError(f"--users: expected at least 1, got {options.users}")
     if options.users is not None and not options.full:
-        raise DataError("--users: says how many users --full ranks; add --full")
-    return [int(k) for k in options.at.split(",")]
+        raise DataError("--users: expected --full beside it")
 
 
 def _length_in_words(row: LengthRow) -> str:

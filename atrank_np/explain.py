@@ -4,9 +4,7 @@ It draws Figures 3 and 4, makes a page of them, leaves out each behaviour to see
 """
 
 import argparse
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +13,10 @@ import numpy as np
 from . import cli
 from .arrays import Floats
 from .errors import DataError
-from .evaluation.attention import (
-    ElapsedRow,
-    Inside,
-    arrays,
-    attention_by_elapsed,
-    left_out,
-    look_inside,
-    nearest,
-    targets_of,
-)
+from .evaluation.attention import ElapsedRow, Inside, arrays, attention_by_elapsed, left_out, look_inside, nearest, targets_of
 from .evaluation.plots import draw_self_attention, draw_vanilla_attention, write_page
 from .evaluation.ranking import objects_of, target_group
-from .runs.files import whole, write_text
+from .runs.files import whole, write_csv
 from .runs.folder import note_unfinished, open_run
 from .text import folder_name, one_line
 
@@ -80,15 +69,15 @@ def main(arguments: Sequence[str]) -> int:
     write_page(out / "explore.html", options.user, insides, effects, options.tick)
     _write_attention(out, inside, effects[0])
     table = attention_by_elapsed(trained, log, options.samples or None, show=True, tick=options.tick)
-    _write_csv(out / "attention_by_elapsed.csv", ElapsedRow._fields, table)
+    write_csv(out / "attention_by_elapsed.csv", ElapsedRow._fields, table)
     alike = nearest(trained, group, inside.target)
-    _write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
+    write_csv(out / "nearest.csv", ("object", "nearest", "cosine"), [(inside.target, *row) for row in alike])
     by_name: dict[str, Any] = arrays(trained, inside)
     with whole(out / "arrays.npz") as file:
         np.savez(file, **by_name)
     print(f"user {options.user}: {len(inside.behaviours)} behaviours; {inside.label} is ranked with logit {inside.score:.3f}")
     print(_most_effective(inside, effects[0]))
-    print("Table 4: mean vanilla attention by elapsed days, beside the share that equal weights would give")
+    print("Table 4: mean vanilla attention by elapsed days, and the share that equal weights would give")
     print(*map(_elapsed_in_words, table), sep="\n")
     print(f"nearest to {inside.label}: " + ", ".join(f"{one_line(name)} {cosine:.2f}" for name, cosine in alike))
     print(
@@ -99,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """DataError for numbers that make no sense."""
+    """DataError for numbers out of range."""
     if options.samples < 0:
         raise DataError(f"--samples: expected at least 0, got {options.samples}")
     if not 0 < options.tick <= 1e9:
@@ -109,7 +98,7 @@ def _check(options: argparse.Namespace) -> None:
 def _write_attention(out: Path, inside: Inside, effect: Floats) -> None:  # [n]
     """The numbers of Figures 3 and 4."""
     K, n = inside.vanilla_attention.shape
-    _write_csv(
+    write_csv(
         out / "self_attention.csv",
         ("space", "behaviour", *range(1, n + 1)),
         [(k + 1, i + 1, *inside.self_attention[k, i].tolist()) for k in range(K) for i in range(n)],
@@ -119,17 +108,11 @@ def _write_attention(out: Path, inside: Inside, effect: Floats) -> None:  # [n]
         measured = (*weights.tolist(), float(weights.mean()), float(effect[i]))
         rows.append((i + 1, inside.behaviours[i], int(inside.elapsed[i]), *measured))
     spaces = [f"space {k}" for k in range(1, K + 1)]
-    _write_csv(out / "vanilla_attention.csv", ("behaviour", "label", "elapsed", *spaces, "mean", "effect"), rows)
-
-
-def _write_csv(path: Path, header: Iterable[object], rows: Iterable[Iterable[object]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    write_text(path, text.getvalue())
+    write_csv(out / "vanilla_attention.csv", ("behaviour", "label", "elapsed", *spaces, "mean", "effect"), rows)
 
 
 def _most_effective(inside: Inside, effect: Floats) -> str:  # [n]
-    """The three behaviours that change the logit most."""
+    """The three behaviours that change the logit most, in words."""
     most = np.argsort(-abs(effect), kind="stable")[:3].tolist()
     words = "; ".join(f"{i + 1} {inside.behaviours[i]} {effect[i]:+.3f}" for i in most)
     return f"the largest effects, by how much the logit falls without a behaviour: {words}"

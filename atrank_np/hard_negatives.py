@@ -4,7 +4,7 @@ The softmax over a whole catalogue learns most from the few objects that score h
 vector e_t of every object:
     1. a batch draws a pool of R objects, uniformly, without those that the user takes;
     2. all of them are scored with the user vector of the positive, g_j = h_j · e⁺ + bias_j: one matrix product for the batch;
-    3. m negatives are drawn with the chances q = softmax(g), for each history its own.
+    3. m negatives are drawn for each history, with its own probabilities q = softmax(g).
 The loss subtracts log(m q_j) from the score of negative j. Then Σ_j exp(f_j) / (m q_j), over what was drawn, has the mean
 Σ_j exp(f_j), over the pool: so the softmax over the positive and m negatives stands for the one over the positive and R.
 

@@ -1,13 +1,15 @@
-"""What an estimator holds: its settings, the trained model, and a backend that scores, for one thread at a time."""
+"""What an estimator holds: its settings, the trained model, and a backend that scores for one thread at a time."""
 
 import threading
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from .backend import Backend
 from .config import PURPOSES, Config, defaults
 from .datasets.log import Log
 from .errors import ArgumentError, checked
+from .runs import checkpoint
 from .runs.growth import known
 from .runs.trained import COLUMNS, Trained
 
@@ -16,7 +18,11 @@ class Holder:
     """The base of `estimators.Recommender`."""
 
     model: ClassVar[str] = ""  # its name in Config
+    kinds: ClassVar[dict[str, type["Holder"]]] = {}  # model -> its class
     trained_: Trained
+
+    def __init_subclass__(cls) -> None:
+        cls.kinds.setdefault(cls.model, cls)
 
     def __init__(self, purpose: str = "ranking", **settings: Any) -> None:
         known = {field.name for field in fields(Config)} - {"model"}
@@ -25,10 +31,10 @@ class Holder:
         self.config: Config = checked(replace, checked(defaults, self.model, settings.get("variant", ""), purpose), **settings)
         self._lock = threading.Lock()  # a backend has one workspace
         self._backend: Backend | None = None
-        self._numbered: tuple[Log, Log] | None = None  # the log that was given last, and the same as the model reads it
+        self._numbered: tuple[Log, Log] | None = None  # the log of the last call, and this log as the model reads it
 
     def __repr__(self) -> str:
-        """One line: settings that are not the defaults, how many objects are ranked, and the AUC of the last evaluation."""
+        """One line: the settings that are not defaults, the number of ranked objects, and the AUC of the last evaluation."""
 
         def settings(purpose: str) -> list[str]:
             own = defaults(self.model, self.config.variant, purpose).to_dict()
@@ -57,6 +63,25 @@ class Holder:
         rows = self._fitted().state.rows
         return {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS)}
 
+    def save(self, path: str | Path) -> None:
+        """Writes the model into one file, an .npz of plain arrays.
+
+        >>> model.save("m.npz"), ATRank.load("m.npz")  # doctest: +SKIP
+        """
+        checkpoint.save(path, self._fitted())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The model of a file that `save` wrote, or of a run folder that the command train wrote.
+
+        `Recommender.load` takes any model. DataError if the file is missing or damaged; ArgumentError for another model.
+        """
+        trained = checkpoint.load(path)
+        of = cls.kinds[trained.config.model]
+        if not issubclass(of, cls):
+            raise ArgumentError(f"{path}: expected a model of the class {cls.__name__}, found {of.__name__}")
+        return of()._take(trained)
+
     def _take(self, trained: Trained) -> Self:
         with self._lock:
             self.trained_, self.config, self._backend, self._numbered = trained, trained.config, None, None
@@ -64,7 +89,7 @@ class Holder:
 
     def _fitted(self) -> Trained:
         if not hasattr(self, "trained_"):
-            raise ArgumentError(f"{type(self).__name__}: not trained yet; fit or load comes first")
+            raise ArgumentError(f"{type(self).__name__}: not trained yet; call fit or load first")
         return self.trained_
 
     def _made_backend(self) -> Backend:
@@ -75,15 +100,15 @@ class Holder:
 
     def _known(self, log: Log) -> Log:
         """The log as the model reads it; that of the last call is kept."""
-        of, numbered = self._numbered or (None, None)
-        if numbered is None or of is not log:
+        given, numbered = self._numbered or (None, None)
+        if numbered is None or given is not log:
             numbered = known(self._fitted(), checked_log(log))
             self._numbered = log, numbered
         return numbered
 
 
 def checked_log(log: Log) -> Log:
-    """The argument `log`. ArgumentError for what is none."""
+    """The argument `log`. ArgumentError if it is not a Log."""
     if not isinstance(log, Log):
         raise ArgumentError(f"log: expected a Log, as read_log and Log.from_frame make it, got {type(log).__name__}")
     return log

@@ -10,8 +10,8 @@ from pathlib import Path
 def return_memory() -> None:
     """From now on an array of 4 MB or more goes back to the system as soon as it is freed.
 
-    By default glibc keeps freed arrays of up to 32 MB once it has allocated one, and later arrays do not fit in the gaps:
-    that costs 15 MB in an epoch of 2.6 M samples. Smaller arrays are kept, since every NumPy step allocates them again.
+    By default glibc keeps freed arrays of up to 32 MB once it has allocated one. Later arrays do not fit in the gaps, which
+    costs 15 MB in an epoch of 2.6 M samples. Smaller arrays are kept, since every NumPy step allocates them again.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # other systems have no mallopt
         ctypes.CDLL(None).mallopt(-3, 4 * 2**20)  # M_MMAP_THRESHOLD

@@ -34,8 +34,8 @@ Array = NDArray[Any]
 # What MPICH, Intel MPI, Open MPI and Slurm tell the processes that they start: how many ranks there are, and which one it is.
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 NUMBERS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
-OWNER = "ATRANK_NP_RANK"  # the process that is a rank: what it starts inherits its environment, and is none
-PATIENCE = 2.0  # seconds that a rank with a fault waits for the same fault of the others
+OWNER = "ATRANK_NP_RANK"  # the process that is the rank; its child processes inherit the variable, but are no ranks
+PATIENCE = 2.0  # how many seconds a rank with an error waits for the other ranks to report the same error
 
 
 class Ranks:
@@ -140,7 +140,7 @@ class Ranks:
         return found
 
     def join(self, own: Array, into: Array, ends: Ints) -> Array:  # [n], [N], [size] -> [M]
-        """The `own` arrays of all ranks one behind another, in `into`; that of rank r ends before ends[r]."""
+        """The `own` arrays of all ranks one after another, in `into`; the array of rank r ends at index ends[r] (excluded)."""
         end = int(ends[self.rank])
         into[end - len(own) : end] = own
         self.comm.Allgatherv(self.mpi.IN_PLACE, _message(into, np.diff(ends, prepend=0)))
@@ -149,8 +149,8 @@ class Ranks:
     def add(self, parts: Floats) -> None:  # [L, n]
         """parts[0] becomes the sum of all parts of all ranks, added in the order of ranks, and in a rank of its parts.
 
-        Each rank adds a piece of the n numbers and hands its sum round, so a rank receives L + 1 times n numbers, whatever the
-        number of ranks.
+        Each rank adds a piece of the n numbers and sends its sum to all ranks, so a rank receives L + 1 times n numbers,
+        whatever the number of ranks.
         """
         L, n = parts.shape
         ends = n * np.arange(1, self.size + 1) // self.size
@@ -169,7 +169,7 @@ class Ranks:
     # The end
 
     def leave(self, text: str, code: int) -> None:
-        """Says why a program ends that cannot go on.
+        """Prints why the program must end.
 
         If all ranks come here, the first one says it. If not, others may wait for this one: it says why, and ends them all.
         """
@@ -216,7 +216,7 @@ def ranks() -> Ranks:
 
 
 def _unable(text: str) -> DataError:
-    """A fault of each rank, of which the first speaks."""
+    """The error that every rank raises; only rank 0 prints it."""
     if next((os.environ[name] for name in NUMBERS if name in os.environ), "0") != "0":
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     return DataError(text)

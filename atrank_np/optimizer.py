@@ -1,17 +1,17 @@
 """SGD, Adam and Adagrad with exponential decay and L2, on dense parameters and on rows of tables.
 
-For SGD, the paper's, the objective has λ/2 ‖w‖² over weight matrices and WHOLE embedding tables, so a step is
+For SGD, the paper's optimiser, the objective has λ/2 ‖w‖² over weight matrices and WHOLE embedding tables. So a step is
     w ← (1 - lr λ) w - lr g.
 For a table that would write every row. Instead a table is stored divided by `table_scale`. The shrinking of all its rows is
 then one multiplication of that number, and only the rows of the batch are written.
 
 Every FOLD steps the scale is folded into the tables: they are multiplied by it, and it starts again at 1. The step number
-alone decides when, never the writing of a checkpoint: else a resumed run would differ in its last bits.
+alone decides when, not the writing of a checkpoint: else a resumed run would differ in its last bits.
 
-Adam and Adagrad divide each number's gradient by its usual size (`Rule`). The shrinking stays as it is, apart from the
+Adam and Adagrad divide each number's gradient by its usual size (`Rule`). The shrinking is that of SGD, separate from the
 gradients (Loshchilov and Hutter 2019 call it decoupled weight decay). They, too, write only the rows of the batch that have a
-gradient: the moments of others wait (as in torch.optim.SparseAdam), and Adam's correction goes by the number of all steps.
-Tables of elapsed time and of actions are small, nearly all of their rows are in every batch: they are dense parameters.
+gradient. The moments of other rows do not change (as in torch.optim.SparseAdam); Adam's correction uses the number of all steps.
+Tables of elapsed time and of actions are small, and nearly all of their rows are in every batch: they are dense parameters.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Rule(NamedTuple):
     w ← w - rate · (mean / c₁) / (√(square / c₂) + ε),  c₁ = 1 - β₁ᵗ,  c₂ = 1 - β₂ᵗ
 
     The moments begin at 0; c₁ and c₂ make weighted means of them (Adam's bias correction). Adagrad is the rule without mean
-    (β₁ = 0: it is the gradient), and with the sum of all squares (β₂ = γ = c₂ = 1).
+    (β₁ = 0: the mean is the gradient), and with the sum of all squares (β₂ = γ = c₂ = 1).
     """
 
     beta1: float
@@ -71,7 +71,7 @@ def learning_rate(config: Config, step: int, total_steps: int) -> float:
 class SGD:
     """The state is (step, table_scale); the caller holds the parameters.
 
-    table_rate: rows of tables and item biases are trained with the learning rate times it.
+    table_rate: factor of the learning rate, for rows of tables and for item biases.
     """
 
     def __init__(self, step: int = 0, table_scale: float = 1.0, table_rate: float = 1.0) -> None:
@@ -96,12 +96,12 @@ class SGD:
             self.table_scale = 1.0
 
     def direction(self, name: str, rows: Ints | EllipsisType, g: Floats) -> Floats:
-        """What is subtracted, times the rate, from rows of a parameter whose gradient is g."""
+        """The direction of a step, for rows with the gradient g: the rate times it is subtracted."""
         return g
 
 
 def _rows(name: str, gradient: Gradient, w: Floats) -> tuple[Ints | EllipsisType, Floats]:
-    """The rows that a step writes, with their gradients: those of a batch that have one, or all of a dense parameter."""
+    """The rows that a step writes, and their gradients: rows with a gradient other than 0, or all of a dense parameter."""
     if not isinstance(gradient, Rows):
         return ..., gradient
     ids, values = gradient
@@ -134,14 +134,14 @@ class Adaptive(SGD):
 
 
 def fold(params: Params, table_scale: float) -> None:
-    """Multiply the scale into the tables, in place."""
+    """Multiplies the tables by the scale, in place."""
     for name, w in params.items():
         if kind(name) == "table":
             w *= w.dtype.type(table_scale)
 
 
 def unscaled(params: Params, table_scale: float) -> Params:
-    """A copy of the parameters as they stand in the formulas, with no scale: they are shown like this."""
+    """A copy of the parameters as in the formulas, without the scale. They are shown like this."""
     copy = {name: w.copy() for name, w in params.items()}
     fold(copy, table_scale)
     return copy

@@ -1,4 +1,4 @@
-"""Parameters are a dict of name -> array. The name of a parameter says what it is; only the functions here read that."""
+"""Parameters are a dict of name -> array. The name of a parameter says its kind; only the functions here interpret names."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -50,10 +50,10 @@ def initialise(
     Weights and tables are normal, with the standard deviations `dense` and `table`. Biases and the row `unknown` are 0.
     Gains are 1, except the one of F_vanilla, which is `gain`.
 
-    That one is small. f = h · e, so with e held fixed the loss has a curvature of up to |e|²/4 along a shift of all h, and
-    |e|² is D times the squared gain. On a quadratic, gradient descent is stable at rates below 2/curvature: with gain 1 and
-    D = 128 that is 1/16, with gain 0.1 it is 6. The gain is trained and grows, so this limits the first steps only
-    (lesson 15).
+    That gain is small because f = h · e. With e fixed, the loss has a curvature of up to |e|²/4 along a shift of all h, and
+    |e|² is D times the squared gain. On a quadratic function, gradient descent is stable at rates below 2/curvature. With
+    D = 128 this limit is 1/16 for gain 1, and 6 for gain 0.1. The gain is trained and grows, so this limits the first steps
+    only (lesson 15).
     """
     rng, params = stream(seed, "initialisation"), Params()
     deviations = {"weight": dense, "table": table}

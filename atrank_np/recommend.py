@@ -18,7 +18,7 @@ from .datasets.table_files import open_table
 from .datasets.tables import Encoded
 from .datasets.writing import whole_files
 from .errors import DataError
-from .evaluation.ranking import log_of, moments, objects_of, places_of, ranked, target_group
+from .evaluation.ranking import log_of, mask_of, moments, places_of, ranked, target_group
 from .runs.checkpoint import load
 from .runs.folder import note_unfinished, settings_of
 from .runs.growth import known
@@ -47,7 +47,11 @@ def parser() -> cli.Parser:
     p.add_argument("--group", help="the target group to rank (default: the first)")
     p.add_argument("--candidates", metavar="FILE", help="rank only the objects that a CSV has in its column `object`")
     p.add_argument("--seen", action="store_true", help="rank the objects of the history too")
-    p.add_argument("--out", metavar="FILE", help=f"write names as they are to a file; its name ends with {', '.join(FORMATS)}")
+    p.add_argument(
+        "--out",
+        metavar="FILE",
+        help=f"write the result to a file that ends with {', '.join(FORMATS)}; names are not escaped there",
+    )
     add_columns(p)
     p.add_argument("--data", metavar="DIR", help="the data folder, if it has moved or grown since")
     return p
@@ -64,15 +68,14 @@ def main(arguments: Sequence[str]) -> int:
     else:
         log = known(trained, settings_of(options.run, options.data)[0].read()[0])
     group = target_group(trained.schema, options.group)
-    objects, candidates = trained.catalogues[group].objects, None
+    objects = trained.catalogues[group].objects
     places: Ints = np.arange(len(log.users))
     if options.user is not None or options.users:
         places = places_of(log, _column(options.users, "user") if options.users else [options.user])
-    if options.candidates:
-        candidates = np.isin(np.arange(len(objects)), objects_of(trained, group, _column(options.candidates, "object")))
+    some = mask_of(trained, group, _column(options.candidates, "object")) if options.candidates else None
     asked = moments(trained, log, places, group, options.at)
     seen = False if options.seen else None
-    blocks = ranked(trained, trained.backend(), asked, options.top, candidates, seen, show=bool(options.out))
+    blocks = ranked(trained, trained.backend(), asked, options.top, some, seen, show=bool(options.out))
     counted = [f"{n} {what}" for what, n in log.counts.items() if n and what.endswith("the model does not know")]
     if counted and not options.user:
         print("counted: " + "; ".join(counted))
@@ -134,7 +137,7 @@ def describe(trained: Trained, group: str, row: int) -> str:
     return "  ".join(words)
 
 
-# The formats of --out. Each writes tables, given as columns, one after another.
+# The formats of --out. Each function writes tables one after another; a table is a dict of columns.
 
 
 def _write_csv(file: TextIO, tables: Iterator[dict[str, list[Any]]]) -> None:

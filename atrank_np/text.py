@@ -3,29 +3,29 @@
 import json
 from collections.abc import Iterable, Sequence
 
-JOINERS = "\u200c\u200d"  # of letters and of emoji: they are not printable, but belong to names
+JOINERS = "\u200c\u200d"  # join letters or emoji: they are not printable, but are parts of names
 
 
 def one_line(name: str) -> str:
     """A name of the data on one line, as a terminal and a page may show it.
 
-    Line breaks are spaces. What a terminal would obey, and what would turn the direction of the letters after it, is escaped.
+    Line breaks become spaces. Control characters are escaped, and so are those that change the direction of writing.
     """
     return escaped(" ".join(name.split()))
 
 
 def escaped(text: str) -> str:
-    """A text with escapes in the place of what has no letters of its own."""
+    """The text with an escape in place of each character that cannot be printed."""
     return "".join(c if c.isprintable() or c in JOINERS else ascii(c)[1:-1] for c in text)
 
 
 def folder_name(name: str) -> str:
-    """A name of the data as the name of a folder: what a path could mean otherwise is escaped."""
+    """A name of the data as the name of a folder: characters that mean something in a path are escaped."""
     return "".join(c if c.isalnum() or c in "-_ " else f"%{ord(c):x}" for c in name)[:60]
 
 
 def shortened(text: str, most: int = 290) -> str:
-    """A message on one line of at most `most` letters. What is left out is in the middle: the next step is at the end."""
+    """A message on one line of at most `most` letters. The middle is left out, since the end says what to do next."""
     text = one_line(text)
     return text if len(text) <= most else f"{text[: most - 151]} … {text[-148:]}"
 

@@ -1,4 +1,4 @@
-"""The flags of `train`, and what they stand for: the data and a Config."""
+"""The flags of `train`, and what they say: the data and a Config."""
 
 import argparse
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ SETTINGS = {
         "spaces": "K of (2), the number of latent semantic spaces (atrank, bilstm_attention)",
         "ranking": "f of (8)",
         "loss": "(8), its pair-wise form, or a softmax over a positive and its negatives",
-        "places": "embed an action by its place from the end, too: the last, the 2 before, the 4 before … (1: no)",
+        "places": "embeddings of an action, by its place from the end: the last, the 2 before, the 4 before, … (1: one for all)",
         "dropout": "rate in F_self (6) and F_vanilla (7), where a model has them",
         "item_bias": "no bias per object in f; the paper's formula has none, the authors' code has one",
     },
@@ -38,41 +38,41 @@ SETTINGS = {
         "batch_size": "targets in a step, negatives included",
         "optimizer": "the paper's is sgd",
         "learning_rate": "at the first step; adam and adagrad need a lower one",
-        "table_rate": "embeddings and item biases are trained with the learning rate times it",
+        "table_rate": "factor of the learning rate, for embeddings and item biases",
         "decay": "the rate falls by this factor over the run",
         "schedule": "the rate falls continuously, or in one step after two thirds of the run",
         "l2": "weight λ of λ/2 |w|², over matrices and whole tables",
-        "negatives": "sampled for each positive",
-        "negatives_by": "how they are drawn; the softmax loss is corrected for popularity",
-        "fresh_negatives": "draw the negatives once, not afresh in each epoch",
-        "pool": "with the softmax loss: objects of a batch among which hard negatives are sought, 0: none are",
-        "cap": "behaviours of a history that are read, the last ones",
-        "clip": "limit of the gradient's global norm, 0: none",
+        "negatives": "negatives for each positive",
+        "negatives_by": "how negatives are drawn; the softmax loss is corrected for popularity",
+        "fresh_negatives": "draw the negatives once, not again in each epoch",
+        "pool": "with the softmax loss: number of objects from which a batch draws hard negatives (0: no hard negatives)",
+        "cap": "the most behaviours that are read of a history: the last ones",
+        "clip": "limit of the gradient's global norm (0: none)",
         "dense_init": "standard deviation of the initial matrices, 1/√128; try more for a narrower model",
         "table_init": "standard deviation of the initial embeddings",
         "gain_init": "initial gain of F_vanilla's layer norm",
-        "seed": "of everything random in training",
+        "seed": "seed of everything random in training",
     },
     "scoring": {
-        "eval_seed": "of the test negatives, the same for all models",
-        "eval_negatives": "for each test positive",
-        "eval_negatives_by": "how they are drawn; against popular objects, popularity alone gains nothing",
-        "split_time": "train on what is before this time, and test on each user's first target from it on (default: test on the "
-        "last target of each user)",
-        "patience": "stop after so many evaluations without a better validation AUC, and keep the best model; the last target "
-        "before the test is not trained on, but validates (0: train to the end)",
+        "eval_seed": "seed of the test negatives, which are the same for all models",
+        "eval_negatives": "negatives for each test positive",
+        "eval_negatives_by": "how test negatives are drawn; against popular objects, popularity alone gains nothing",
+        "split_time": "train on events before this time, and test on each user's first target at or after it (default: test on "
+        "the last target of each user)",
+        "patience": "stop after this number of evaluations without a better validation AUC, and keep the best model; each user's "
+        "last target before the test is for validation, not for training (0: train to the end)",
         "evaluations": "how often a run computes the AUC",
-        "validate": "score the last behaviour but one instead, to choose settings: the test events are not read",
+        "validate": "test on the second-last target instead, to choose settings: the test events are not read",
     },
     "the machine": {
         "backend": "how to compute",
-        "threads": "of the numba backend, of which at most --shards work; no bit depends on it",
-        "shards": "parts of a batch, summed in order; last bits depend on it; 0: two, with numpy one",
-        "partition": "each rank of mpiexec holds the events of its own users only; each of --shards draws its samples alone",
+        "threads": "threads of the numba backend (more than --shards do not help); no bit of the result depends on them",
+        "shards": "parts of a batch, whose gradients are added in order; the last bits depend on it (0: 2, with numpy 1)",
+        "partition": "each rank of mpiexec holds the events of its own users only; each of --shards draws its own samples",
     },
 }
 SWITCHED_OFF = {"item_bias": "--no-item-bias", "fresh_negatives": "--negatives-once"}
-SHORT = {"variant": "V", "split_time": "T", "patience": "N"}  # what stands for the value in the help
+SHORT = {"variant": "V", "split_time": "T", "patience": "N"}  # names of the values in the help
 
 
 def parser() -> cli.Parser:
@@ -106,27 +106,19 @@ def _add_setting(group: argparse._ArgumentGroup, name: str, text: str) -> None:
         group.add_argument(flag, type=kind, choices=choices, metavar=SHORT.get(name), default=value, help=text)
 
 
-# argparse.SUPPRESS: a flag that is not given is not in the namespace.
+def _optional(group: argparse._ActionsContainer, name: str, help: str, **options: Any) -> None:
+    """A flag that is in the namespace only if it is given."""
+    group.add_argument(name, help=help, default=argparse.SUPPRESS, **options)
 
 
 def _add_data_flags(data: argparse._ArgumentGroup) -> None:
     folder = data.add_mutually_exclusive_group()
-    folder.add_argument("data", nargs="?", metavar="DIR", help="the same as --data DIR", default=argparse.SUPPRESS)
-    folder.add_argument(
-        "--data",
-        metavar="DIR",
-        help="the data folder (default: the simulated shop); a name is also looked up below the folder that the variable "
-        "ATRANK_DATA names",
-        default=argparse.SUPPRESS,
-    )
+    _optional(folder, "data", "the same as --data DIR", nargs="?", metavar="DIR")
+    text = "the data folder (default: the simulated shop), or its name in the folder that the variable ATRANK_DATA names"
+    _optional(folder, "--data", text, metavar="DIR")
     add_flags(data)
-    data.add_argument(
-        "--embedding-size",
-        type=int,
-        metavar="E",
-        default=argparse.SUPPRESS,
-        help="width of every feature embedding (default: that of the schema, else 64)",
-    )
+    text = "width of every feature embedding (default: that of the schema, else 64)"
+    _optional(data, "--embedding-size", text, type=int, metavar="E")
 
 
 def _add_presets(preset: argparse._MutuallyExclusiveGroup) -> None:
@@ -135,48 +127,43 @@ def _add_presets(preset: argparse._MutuallyExclusiveGroup) -> None:
         dest="purpose",
         choices=PURPOSES,
         default="ranking",
-        help="presets: ranking sorts two objects rightly most often (AUC), top-n fills the first places of the whole "
-        "catalogue; a flag beside it wins",
+        help="presets: ranking for the order of two objects (AUC), top-n for the first places of the whole catalogue; other "
+        "flags override them",
     )
-    preset.add_argument(
+    _optional(
+        preset,
         "--paper",
+        "exactly what the paper says: its equations as printed, learning rate 1.0, no item bias, embeddings of 64; other "
+        "settings keep the model's defaults, and other flags override --paper",
         action="store_true",
-        default=argparse.SUPPRESS,
-        help="exactly what the paper has: its equations as printed, learning rate 1.0, no item bias, embeddings of 64; what it "
-        "does not say keeps the model's default, and a flag beside --paper wins",
     )
 
 
 def _add_run_flags(run: argparse._ArgumentGroup) -> None:
-    run.add_argument(
-        "--out",
-        metavar="DIR",
-        type=cli.folder,
-        help="the run folder (default: the first free one of runs/NAME-1, -2, …)",
-        default=argparse.SUPPRESS,
-    )
-    run.add_argument(
+    text = "the run folder (default: the first free one of runs/NAME-1, -2, …)"
+    _optional(run, "--out", text, metavar="DIR", type=cli.folder)
+    _optional(
+        run,
         "--resume",
+        "continue a stopped run; its result has the same bits as without the stop. Only --data, --threads and --quiet may be "
+        "given too",
         metavar="RUN",
-        help="go on with a stopped run; it ends with the same bits as one that was not stopped. "
-        "Only --data, --threads and --quiet may stand beside it",
-        default=argparse.SUPPRESS,
     )
-    run.add_argument(
+    _optional(
+        run,
         "--warm-start",
+        "begin with the parameters and settings of another run; other flags override its settings. The data may have grown: "
+        "new objects, users and values get new rows",
         metavar="RUN",
-        help="begin where another run ended, with its settings and those that are given, on data that may have grown: new "
-        "objects, users and values get new rows, the others keep theirs",
-        default=argparse.SUPPRESS,
     )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """A namespace of all flags with their defaults, those of the model or variant that the arguments name."""
+    """All flags. The defaults are those of the model, variant and purpose that the arguments name."""
     p = parser()
     options = p.parse_args(arguments)
-    # Parsed again with other defaults: so a flag that is given wins over them.
+    # Parsed again with other defaults, so that a given flag overrides them.
     own = own_settings(options.model, options.variant, options.purpose)
     if own:
         p.set_defaults(**own)
@@ -190,7 +177,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def given_flags(arguments: Sequence[str]) -> dict[str, Any]:
-    """Name -> value of the flags that stand in the arguments."""
+    """Name -> value of the flags that are in the arguments."""
     # argparse puts no default into a namespace that holds the name already.
     p = parser()
     blank = argparse.Namespace(**dict.fromkeys(vars(p.parse_args(arguments))))
@@ -206,7 +193,7 @@ def settings(options: argparse.Namespace) -> tuple[DataSource, Config]:
 
 
 def warm_settings(given: dict[str, Any]) -> tuple[DataSource, Config]:
-    """The data and the Config of a run that begins where another one ended: those of that run, but for the given flags."""
+    """The data and the Config of a run that begins where another run ended. Given flags override those of that run."""
     for name in sorted({"features", "history", "target", "embedding_size", "paper"} & given.keys()):
         raise DataError(f"--warm-start: keeps features, groups and sizes of the run; --{name.replace('_', '-')} cannot be chosen")
     chosen = {name: given[name] for name in Config.__dataclass_fields__ if name in given}

@@ -84,7 +84,7 @@ def fit(
     if resume and not resume.fits(log):
         raise DataError("resume: the log is not the one that the model was trained on")
     final = protocol = Protocol(log, config)
-    if config.patience:  # what validates is not trained on, so that it can choose the model
+    if config.patience:  # validation targets are not trained on, because they choose the best model
         protocol = Protocol(log, replace(config, validate=True))
     for samples, purpose in zip(protocol.sizes.sum(0).tolist(), ("train", "test")):
         if samples == 0:
@@ -152,7 +152,7 @@ class Training:
                     if self.show and bar.disable:
                         print(f"step {backend.step} of {self.steps}: {words}", file=sys.stderr, flush=True)
                     if config.patience and self._best_row() is self.state.rows[-1]:
-                        self._keep_best()  # first: a run that is killed between the two finds it again
+                        self._keep_best()  # before `_keep`: a run that is killed between the two calls still has its best model
                     self._keep()
                     if self.callback is not None:
                         self.callback(backend.step, loss, test_auc)
@@ -168,7 +168,7 @@ class Training:
         return max(self.state.rows, key=lambda row: row[COLUMNS.index("test_auc")])
 
     def _finished(self) -> bool:
-        """Whether all steps are done, or so many evaluations as patience says came after the best one."""
+        """Whether all steps are done, or `patience` evaluations came after the best one."""
         rows, patience = self.state.rows, self.config.patience
         if not rows or not patience:
             return self.backend.step >= self.steps
@@ -178,7 +178,7 @@ class Training:
         self.trained.take_from(self.backend)
         params, moments = copy.deepcopy((self.trained.params, self.trained.moments))
         self.best = replace(self.trained, params=params, moments=moments)
-        if self.out is not None:  # a run that is resumed has nothing else of it
+        if self.out is not None:  # a resumed run reads the best model from this file
             save(self.out / BEST, self.best)
 
     def _return_to_best(self) -> None:
@@ -277,7 +277,7 @@ class Training:
 def _interruptible() -> Iterator[list[int]]:
     """Gives a list that is empty until Ctrl-C is pressed, so that a step is finished first. A second Ctrl-C stops at once.
 
-    SIGTERM, by which schedulers stop a job, is the same, unless the program has a use of its own for it.
+    SIGTERM, by which schedulers stop a job, does the same, unless the program has its own handler.
     """
     stopped: list[int] = []
     if threading.current_thread() is not threading.main_thread():

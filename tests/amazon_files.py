@@ -1,4 +1,4 @@
-"""Made-up files of Amazon's, in the exact format."""
+"""Invented files in the exact format of Amazon's."""
 
 import json
 
@@ -67,7 +67,7 @@ def lines(records, write):
 
 
 def download(folder, reviews=None, metadata=None, name="Toys", pack=bytes):
-    """The two files; `reviews` and `metadata` are the bytes that replace the made-up ones."""
+    """The two files; `reviews` and `metadata` are bytes that replace the invented ones."""
     paths = folder / f"reviews_{name}_5.json.gz", folder / f"meta_{name}.json.gz"
     for path, given, made in zip(paths, (reviews, metadata), (lines(REVIEWS, json.dumps), lines(METADATA, repr))):
         path.write_bytes(pack(made if given is None else given))
@@ -75,7 +75,7 @@ def download(folder, reviews=None, metadata=None, name="Toys", pack=bytes):
 
 
 def refused(folder, **files):
-    """The one line that names the fault; nothing may be written."""
+    """The error of a conversion: one line, and nothing is written."""
     with pytest.raises(DataError) as fault:
         amazon.convert(*download(folder, **files), folder / "out")
     assert list((folder / "out").iterdir()) == []

@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages. Whoever imports this is skipped where Playwright is not installed."""
+"""A real browser for the tests of pages. A test file that imports this is skipped if Playwright is missing."""
 
 import contextlib
 import shutil
@@ -19,7 +19,7 @@ def chromium():
 
 
 def contrast(page, selector):
-    """Between the letters of an element and what is behind them, as WCAG 2 defines it."""
+    """The contrast between the letters of an element and their background, as WCAG 2 defines it."""
     colours = page.evaluate(
         """(selector) => { let e = document.querySelector(selector); const text = getComputedStyle(e).color;
            while (getComputedStyle(e).backgroundColor === "rgba(0, 0, 0, 0)") e = e.parentElement;

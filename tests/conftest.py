@@ -1,4 +1,4 @@
-"""The backends that the layer tests run over: name -> the functions by name, equal in name and signature; and tiny data."""
+"""The backends of the layer tests: name -> functions by name, with equal names and signatures. And tiny data."""
 
 import signal
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from atrank_np.evaluation.attention import DAY
 from atrank_np.gradcheck import LAYERS
 from atrank_np.runs.folder import open_run
 
-# A shell lets what it starts with & ignore Ctrl-C, and Python leaves that as it is: then nothing would be stopped.
+# A process that a shell starts with & ignores Ctrl-C, and Python does not change that: then Ctrl-C would stop nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BACKENDS = {"numpy": LAYERS, "numba": KERNELS, "numba, weights computed again": RECOMPUTED}
@@ -30,13 +30,13 @@ def layers(request):
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """A tiny data folder, not to be written to."""
+    """A tiny data folder. Tests must not write to it."""
     return write_tiny(tmp_path_factory.mktemp("data") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def noise(tmp_path_factory):
-    """The folder of the simulated shop's noise twin, not to be written to."""
+    """The folder of the simulated shop's noise twin. Tests must not write to it."""
     folder = tmp_path_factory.mktemp("noise")
     shop.main(["--out", str(folder), "--noise"])
     return folder
@@ -44,13 +44,13 @@ def noise(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained_run(tiny, tmp_path_factory):
-    """The folder of a short run on the tiny data, not to be written to."""
+    """The folder of a short run on the tiny data. Tests must not write to it."""
     return run_train(tiny, tmp_path_factory.mktemp("runs") / "trained")
 
 
 @pytest.fixture(scope="session", params=[model for model in MODELS if model != "atrank"])
 def competitor_run(request, tiny, tmp_path_factory):
-    """The same of each other model."""
+    """The folder of such a run, for each other model."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_runs, "draw_curve", lambda *_: None)
         out = tmp_path_factory.mktemp("runs") / request.param
@@ -64,20 +64,20 @@ def no_picture(monkeypatch):
 
 @pytest.fixture(scope="session")
 def opened(trained_run):
-    """Model and log of the run of `trained_run`, not to be changed."""
+    """Model and log of the run of `trained_run`. Tests must not change them."""
     trained, log, _ = open_run(trained_run)
     return trained, log
 
 
 @pytest.fixture
 def in_days(tmp_path):
-    """A model as it starts and one user, who trains b after a, c after a and b, and is tested with d."""
+    """An untrained model and one user: b after a, and c after a and b, are training samples, and d is the test."""
     return a_model_as_it_starts(tmp_path)
 
 
 @pytest.fixture
 def two_targets(in_days):
-    """Inside of two targets of one history, and their effects, which differ."""
+    """The Inside of two targets of one history, and the effects of its behaviours, which differ between them."""
     trained, log = in_days
     insides = [attention.look_inside(trained, log, "u", target=name, at=12 * DAY) for name in "fg"]
     return insides, np.array([attention.left_out(trained, inside.batch)[:, 0] for inside in insides])

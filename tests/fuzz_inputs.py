@@ -41,7 +41,7 @@ def mutated_text(rng, text):
 
 
 def write_mutated(rng, path):
-    """Changes a text file: its text, its encoding, a bit of it, or that it is there."""
+    """Changes a text file: its text, its encoding or one bit, or removes it."""
     text, kind = path.read_text(), rng.randrange(12)
     if kind == 0:
         path.unlink()

@@ -19,7 +19,7 @@ def pair_of(layers, name):
 
 
 def assert_gradients(layers, name, draws=3, **changes):
-    """Every entry of every input of a layer at some draws; `changes` replace inputs of the case."""
+    """Checks every entry of every input of a layer, at several draws; `changes` replace inputs of the case."""
 
     def draw(rng):
         inputs, differentiated = layer_cases(rng)[name]
@@ -119,7 +119,7 @@ def assert_same(a, b):
 
 
 def assert_close(a, b, tolerance=1e-12):
-    """Of the array's largest entry."""
+    """Equal, up to `tolerance` times the largest entry."""
     a, b = np.asarray(a), np.asarray(b)
     assert a.shape == b.shape
     assert np.isfinite(a).all() and np.isfinite(b).all(), "not finite"
@@ -194,7 +194,7 @@ def literal_convolution(x, W, b):
 
 
 # The user vector e_t [1,D] of each model from the behaviours S [n,D] of one history and one target h [1,D]; masks: the
-# dropout's of F_self [n,D] and of F_vanilla [1,D].
+# dropout masks of F_self [n,D] and of F_vanilla [1,D].
 
 
 def own(p, layer, names):
@@ -261,7 +261,7 @@ def literal_scores(problem, masks=None):
         return F(u, p[f"F_M.{g.name}.W"], p[f"F_M.{g.name}.b"])
 
     def product(g, row, b):
-        """Of BPR-MF, which reads users and not histories."""
+        """The score of BPR-MF, which reads users and not histories."""
         return sum(p[f"table.user/{g.name}"][batch.user[b]] * features(g, row))
 
     def compared(g, row, b, t):

@@ -1,4 +1,4 @@
-"""How large the kernels are: lines of each file, and the functions with the most parameters.
+"""The size of the kernels: lines of each file, and the functions with the most parameters.
 
 python tests/kernel_size.py
 """
@@ -11,7 +11,7 @@ MOST_PARAMETERS = 10
 
 
 def functions():
-    """(number of parameters, file, name) of every function, methods' self aside."""
+    """(number of parameters, file, name) of every function; self does not count."""
     for path in sorted(KERNELS.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):

@@ -1,4 +1,4 @@
-"""The tests are tested: each of these bugs, planted alone into a copy of the package, must be caught by the test it names.
+"""Tests the tests: each of these bugs, planted alone into a copy of the package, must be caught by the test that it names.
 
     python tests/planted_bugs.py [-k NAME]
 

@@ -21,7 +21,7 @@ SHARDS = 4
 
 
 def exchanges():
-    """What `Ranks` promises, one after another. The sums are of numbers that another order would round otherwise."""
+    """What `Ranks` promises, one thing after another. In another order, these sums would have other bits."""
     own, found = ranks(), {}
     parts = np.random.default_rng(own.rank).standard_normal((2, 1000)).astype(np.float32) * 1e4
     terms = [np.random.default_rng(r).standard_normal((2, 1000)).astype(np.float32) * 1e4 for r in range(own.size)]
@@ -96,7 +96,7 @@ def reading(folder):
 
 
 if __name__ == "__main__":
-    ranks()  # before anything that may fail: mpiexec waits for a rank that ends before it has spoken to MPI
+    ranks()  # before anything can fail: mpiexec would wait for a rank that ends before it calls MPI
     what, file = sys.argv[1:]
     arrays = steps(what) if what in MODELS else exchanges() if what == "exchanges" else reading(what)
     if ranks().first:

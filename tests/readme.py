@@ -1,4 +1,4 @@
-"""README's blocks marked `<!-- paste -->`, in order, as one shell script: what a newcomer pastes, `.ci/run` runs.
+"""README's blocks marked `<!-- paste -->`, in order, as one shell script: `.ci/run` runs what a newcomer pastes.
 
 python3 tests/readme.py | bash -eux
 """

@@ -65,14 +65,14 @@ def write_tiny(folder, users=30, seed=0):
 
 
 def run_train(data, out, *flags):
-    """In this process, with a small model; the run folder."""
+    """Runs `train` in this process, with a small model. -> the run folder."""
     small = ["--width", "8", "--spaces", "2", "--epochs", "2", "--evaluations", "3", "--batch-size", "8", "--quiet"]
     assert train.main(["--data", str(data), "--out", str(out), *small, *flags]) == 0
     return Path(out)
 
 
 def process(module, *arguments, **options):
-    """The command of that name in a process of its own."""
+    """Runs the command of that name in a process of its own."""
     return subprocess.run(command_line(module, *arguments), capture_output=True, text=True, env=environment(), **options)
 
 
@@ -91,7 +91,7 @@ def assert_fault(result, text, code=2):
 
 
 def outcome(out):
-    """All that must be equal in bits between runs that are to be the same: parameters, optimiser state and metrics."""
+    """What must have the same bits in runs that should be equal: parameters, optimiser state and metrics."""
     model = load(out)
     rows = [row[:-1] for row in model.state.rows]  # without the seconds
     counters = {name: getattr(model.state, name) for name in ("loss_sum", "targets")}
@@ -134,7 +134,7 @@ def press_ctrl_c():
 
 
 def at_step(monkeypatch, step, act):
-    """`act` is called in the middle of the run, before training step number `step`."""
+    """Calls `act` in the middle of a run, before training step number `step`."""
     make = trained.make_backend
 
     def make_and_watch(*arguments):

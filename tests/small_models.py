@@ -1,4 +1,4 @@
-"""Small models and logs for the tests of what is seen inside a ranking."""
+"""Small models and logs for the tests that look inside a ranking."""
 
 import json
 import re
@@ -30,7 +30,7 @@ WORDS = {"q1": "red", "q2": "red tea", "q3": "tea", "q4": "blue"}
 
 
 def a_model_of_two_groups(folder):
-    """As it starts; the last event is later than the time that is asked for."""
+    """An untrained model, and a log whose last event is later than the time of ranking."""
     days = [(0, "items", "a"), (30, "queries", "q1"), (60, "items", "b"), (99, "queries", "q3")]
     days += [(120, "items", "c"), (200, "items", "d")]
     events = "user,group,object,time\n" + "".join(f"u,{group},{name},{day}\n" for day, group, name in days)
@@ -45,5 +45,5 @@ def a_model_of_two_groups(folder):
 
 
 def data_of(page):
-    """What `write_page` handed to its script."""
+    """The data that `write_page` gave to the script of its page."""
     return json.loads(re.search(r"^const data = (.*?); //", page.read_text("utf-8"), flags=re.M)[1])

@@ -2,9 +2,9 @@
 
     python tests/stability.py [--logs shop,five_objects,…] [--models atrank,cnn] [--seeds 3] [-- --epochs 5 …]
 
-What follows `--` are flags of `train`. shop and cinema come with the project; beauty, jd and journey_products are folders
-below ATRANK_DATA, and left out where there are none. The others are made here. A model is dead if its scores do not
-depend on the history.
+Flags after `--` are those of `train`. shop and cinema come with the project; beauty, jd and journey_products are folders below
+ATRANK_DATA, and left out if they are missing. The others are made here. A model is dead if its scores do not depend on the
+history.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def folder_of(name, made):
 def run(folder, model, seed, flags):
     """-> a verdict, and the figures."""
     arguments = ["--data", str(folder), "--model", model, "--seed", str(seed), "--evaluations", "1", *flags]
-    arguments += ["--epochs", "1"] if folder.name == "histories_of_10000" else []  # minutes all the same
+    arguments += ["--epochs", "1"] if folder.name == "histories_of_10000" else []  # even one takes minutes
     data, config = train_flags.settings(train_flags.parse(arguments))
     log, _ = data.read()
     try:

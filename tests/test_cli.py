@@ -183,5 +183,5 @@ def test_arguments_are_flags_on_the_command_line(tiny, tmp_path):
 def test_a_pipe_is_no_table(tmp_path):
     """Reading it would wait for ever."""
     os.mkfifo(tmp_path / "events.csv")
-    with pytest.raises(DataError, match="events.csv: expected a file; write what comes from elsewhere into one$"):
+    with pytest.raises(DataError, match="events.csv: expected a file, not a pipe; save the data in a file first$"):
         read_log(tmp_path)

@@ -305,14 +305,14 @@ def test_faults(trained_run, tiny, tmp_path):
         evaluate.main([str(tmp_path / "nowhere")])
     with pytest.raises(DataError, match="^--users: expected at least 1, got 0$"):
         evaluate.main([str(trained_run), "--full", "--users", "0"])
-    with pytest.raises(DataError, match="^--at: expected whole numbers of at least 1 with commas between them, got '5,0'$"):
+    with pytest.raises(DataError, match="^argument --at: expected whole numbers of at least 1, separated by commas, got '5,0' "):
         evaluate.main([str(trained_run), "--full", "--at", "5,0"])
-    with pytest.raises(DataError, match="^--users: says how many users --full ranks; add --full$"):
+    with pytest.raises(DataError, match="^--users: expected --full beside it$"):
         evaluate.main([str(trained_run), "--users", "3"])
     other = shutil.copytree(tiny, tmp_path / "other")
     (other / "items.csv").write_text((other / "items.csv").read_text().replace("i4,", "i99,"))
-    what = "other objects of items; name that folder with --data"
-    with pytest.raises(DataError, match=f"^{other}: not the data that {trained_run} was trained on, {what}$"):
+    what = "other objects of items; give the right folder with --data"
+    with pytest.raises(DataError, match=f"^{other}: not the data that {trained_run} was trained on: {what}$"):
         evaluate.main([str(trained_run), "--data", str(other)])
 
 

@@ -150,7 +150,7 @@ def test_what_a_model_cannot_read(tiny, grown, trained_run, tmp_path):
     with pytest.raises(DataError, match=r"^the log: expected a feature 'category' of items \(categorical, table 'words'"):
         joined(trained, read_log(tiny, schema=fewer))
     with pytest.raises(
-        DataError, match=f"^{grown}: not the data that {run} was trained on, other actions; name that folder with --data$"
+        DataError, match=f"^{grown}: not the data that {run} was trained on: other actions; give the right folder with --data$"
     ):
         evaluate.main([run, "--data", str(grown)])
 
@@ -176,7 +176,7 @@ def test_the_command_goes_on(tiny, grown, trained_run, tmp_path, capsys, no_pict
 
 def test_faults(tiny, trained_run, tmp_path):
     wrong = {
-        ("--width", "16"): "--width: a warm start keeps the model's, 8; got 16",
+        ("--width", "16"): "--width: a warm start keeps the model's value, 8; got 16",
         ("--resume", "r"): "--resume: goes on with the settings of the run; --warm-start cannot be chosen again, but a new run "
         "can begin where this one ends, with --warm-start",
         ("--features", "object"): "--warm-start: keeps features, groups and sizes of the run; --features cannot be chosen",

@@ -223,7 +223,7 @@ def test_data_that_have_moved(undisturbed, tmp_path):
     for name in FILES:
         (tmp_path / name).write_bytes((undisturbed / name).read_bytes())
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(DataError, match=r"moved: the data folder of .* is not there; say with --data where it is$"):
+    with pytest.raises(DataError, match=r"moved: the data folder of .* is not there; give its new place with --data$"):
         recommend.main([str(tmp_path), "--user", "u1"])
 
 

@@ -49,7 +49,8 @@ def test_what_it_says(tiny, tmp_path, capsys, no_picture):
     run_train(tiny, tmp_path / "run", *FLAGS, "--patience", "1")
     kept = report(tmp_path / "run")["kept"]
     assert (
-        f"kept is step {kept['step']}, the best of {kept['evaluations']} evaluations: validation AUC " in capsys.readouterr().out
+        f"the kept model is that of step {kept['step']}, the best of {kept['evaluations']} evaluations: validation AUC "
+        in capsys.readouterr().out
     )
     assert f"validation AUC {kept['validation_auc']:.3f} ± " in repr(ATRank.load(tmp_path / "run"))
 

@@ -149,7 +149,7 @@ def test_a_folder_of_someone_else_is_kept(tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["config.json", "report.json"])
 def test_a_file_of_someone_else_is_not_overwritten(name, tiny, tmp_path):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(DataError, match=f"^{tmp_path}/{name}: exists, and is not of this run; choose another --out, or remove"):
+    with pytest.raises(DataError, match=f"^{tmp_path}/{name}: exists, but is not from this run; choose another --out, or remove"):
         run_train(tiny, tmp_path)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
 

@@ -227,7 +227,7 @@ def test_whole_numbers_are_names():
     "events, text",
     [
         ([1, 2], "events: expected a data frame or a dict of arrays, got list"),
-        (FRAME | {"time": [1, 2]}, "events: expected columns of one length, got time of another"),
+        (FRAME | {"time": [1, 2]}, "events: expected columns of equal length, got time of another"),
         (FRAME | {"time": np.zeros((5, 2))}, "events: time: expected one value for each row, got an array of shape (5, 2)"),
         (
             FRAME | {"time": [1, 2, 3, None, 5]},

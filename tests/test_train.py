@@ -109,7 +109,7 @@ def test_the_cinema(tmp_path, no_picture):
     assert task.uniform == {"films": 4} and sum(pair in shown for pair in drawn) >= 16
     flags = "--backend numpy --epochs 60 --l2 0 --dense-init 0.2 --width 32 --spaces 4"
     out = run_train(CINEMA, tmp_path / "run", *flags.split())
-    assert report(out)["counted"]["training negatives among films from all objects, for want of shown ones"] == 7
+    assert report(out)["counted"]["training negatives among films from all objects, because too few were shown"] == 7
     assert "of films, first those that the user was shown and never took (4 are not, as" in report(out)["negatives"]
     losses = [float(row["loss"]) for row in csv.DictReader((out / "metrics.csv").open())]
     assert losses[-1] < 0.25 < 0.5 < losses[0]

@@ -2,8 +2,8 @@
 
     python tests/time_to_quality.py DATA [--users 1000] [-- --epochs 5 …]
 
-What follows `--` are flags of `train`. At each evaluation the whole catalogue is ranked for some users, spread evenly;
-that takes no part in the seconds.
+Flags after `--` are those of `train`. At each evaluation the whole catalogue is ranked for some users, spread evenly; this
+time does not count.
 """
 
 import argparse

@@ -21,7 +21,7 @@ USERS = 8000  # of the log: enough for batches of 1024
 
 
 def worker(model, batch, threads):
-    """Runs in each checkout: a line of seconds from stdin asks for samples a second over so long."""
+    """Runs in each checkout. Each line of stdin is a number of seconds; it prints the samples a second over that time."""
     try:
         workers = importlib.import_module("atrank_np.bench.workers")
     except ModuleNotFoundError:  # before bench was a package

@@ -10,7 +10,7 @@ from typing import Any
 from ..config import MODELS
 from ..text import table
 
-# CPU and wall seconds until a model can train, the import of the kernels with them.
+# CPU and wall seconds until a model can train; the import of the kernels is included.
 PROGRAM = """
 import sys, time
 from atrank_np.backend import make_backend
@@ -23,7 +23,7 @@ print(time.process_time() - cpu, time.perf_counter() - wall)
 
 
 def seconds(model: str, folder: str) -> list[float]:
-    """CPU and wall seconds of a process of its own, with such a cache folder."""
+    """CPU and wall seconds of PROGRAM in a process of its own, with this cache folder."""
     environment = os.environ | {"NUMBA_CACHE_DIR": folder}
     ran = subprocess.run([sys.executable, "-c", PROGRAM, model], env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return [float(value) for value in ran.stdout.split()]

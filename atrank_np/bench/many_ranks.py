@@ -1,4 +1,4 @@
-"""The part `mpi` of `bench`: two ranks beside one process, what they exchange, and what more of them would do by a model."""
+"""The part `mpi` of `bench`: two ranks beside one process, what they exchange, and a prediction for more ranks."""
 
 import argparse
 import importlib.util
@@ -21,10 +21,10 @@ from .reading import write_log
 
 BATCH = 1024
 WALK = 0.1  # of the time to update rows: all threads look at all rows, before each updates its own
-CORES = 16  # of a machine of the prediction, one shard on each
-NETWORKS = {"10 Gbit/s": (1.25e9, 30e-6), "100 Gbit/s": (12.5e9, 3e-6)}  # bytes a second, seconds until the first one arrives
+CORES = 16  # of each machine in the prediction, one shard on each core
+NETWORKS = {"10 Gbit/s": (1.25e9, 30e-6), "100 Gbit/s": (12.5e9, 3e-6)}  # bytes a second, seconds until the first byte arrives
 COLLECTIVES = 8  # exchanges of a step, among them the question whether to stop
-BATCHES = [2**n for n in range(8, 21)]  # targets of a batch, among which the model looks
+BATCHES = [2**n for n in range(8, 21)]  # batch sizes, in targets, that the prediction tries
 
 # One rank, or the only process: seconds of whole steps and of their parts. Rank 0 prints.
 PROGRAM = """
@@ -102,7 +102,7 @@ class Step(NamedTuple):
     dense: float  # bytes of the dense gradients
 
     def seconds(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
-        """Of a step of so many targets on so many machines."""
+        """Seconds of a step of `batch` targets on `ranks` machines."""
         bandwidth, latency = network
         compute = batch * (self.shards / CORES + self.packing) / ranks
         alike = batch * self.update * (WALK + (1 - WALK) / CORES) + self.fixed  # the same work on each rank
@@ -116,12 +116,12 @@ class Step(NamedTuple):
         return batch / self.seconds(batch, ranks, network)
 
     def efficiency(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
-        """Of so many machines, each of which alone would have its part of the batch."""
+        """The rate of `ranks` machines, divided by `ranks` times that of one machine with its part of the batch."""
         return self.rate(batch, ranks, network) / (ranks * self.rate(max(1, batch // ranks), 1, network))
 
 
 def mpiexec() -> str | None:
-    """Where it is: beside Python, or where commands are."""
+    """Its path: beside Python, or on the PATH. None if it is missing."""
     return shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 

@@ -16,7 +16,7 @@ from .compiling import part_compile
 from .many_ranks import part_mpi
 from .ranking import part_all, part_rank
 from .reading import part_read
-from .turns import FEW_USERS, Report, assert_equal_trials, put, take_turns, window
+from .turns import FEW_USERS, Report, put, take_turns, training_rates
 from .workers import OURS, Worker, workers
 
 RATIOS = {"numpy": "ratio_numpy", "torch eager": "ratio_eager", "torch best": "ratio_best_torch"}
@@ -31,24 +31,20 @@ def part_train(report: Report, options: argparse.Namespace) -> list[str]:
     for batch, threads in itertools.product(options.batch, options.threads):
         cell = (batch, threads)
         with workers(names, threads, batch=batch, users=options.users) as team:
-            assert_equal_trials(team)
+            rates, ratios = training_rates(team, options)
             report["compile_seconds"] = max(report.get("compile_seconds", 0.0), team["numba"].ask("compile_seconds"))
-            rates, ratios = take_turns(
-                partial(window, team, options.window), [name for name in names if name != "numba"], options
-            )
             packing, flops = team["numba"].ask("packing")
             memory = {name: worker.ask("peak_rss_mb") for name, worker in team.items()}
         step = batch / rates["numba"]
         put(report, ("packing_share", *cell), packing / (packing + step))
-        for name in names:
-            put(report, ("samples_per_second", *cell, name), rates[name])
-            put(report, ("peak_rss_mb", *cell, name), memory[name])
-            put(report, ("share_of_matmul_peak", *cell, name), flops * rates[name] / batch / peak / threads)
         for name, ratio in ratios.items():
             put(report, (RATIOS[name], *cell), ratio.median)
             put(report, (f"{RATIOS[name]}_quartiles", *cell), [ratio.low, ratio.high])
         for name in names:
-            share = report["share_of_matmul_peak"][str(batch)][str(threads)][name]
+            share = flops * rates[name] / batch / peak / threads
+            put(report, ("samples_per_second", *cell, name), rates[name])
+            put(report, ("peak_rss_mb", *cell, name), memory[name])
+            put(report, ("share_of_matmul_peak", *cell, name), share)
             in_words = [f"{rates[name]:,.0f}", str(ratios.get(name, "")), f"{share:.0%}", f"{memory[name]:.0f}"]
             rows.append([batch, threads, name, *in_words])
     shares = [f"{share:.0%}" for per_batch in report["packing_share"].values() for share in per_batch.values()]
@@ -61,14 +57,11 @@ def part_train(report: Report, options: argparse.Namespace) -> list[str]:
 
 
 def part_models(report: Report, options: argparse.Namespace) -> list[str]:
-    """Training steps of ATRank's competitors, beside PyTorch's own."""
+    """Training steps of ATRank's competitors, and of the same models in PyTorch."""
     names, rows, threads = [*OURS, *(name for name in options.torch if name == "torch best")], [], max(options.threads)
     for model in [name for name in MODELS if name != "atrank"]:
         with workers(names, threads, users=FEW_USERS, model=model) as team:
-            assert_equal_trials(team)
-            rates, ratios = take_turns(
-                partial(window, team, options.window), [name for name in names if name != "numba"], options
-            )
+            rates, ratios = training_rates(team, options)
         for name in names:
             put(report, ("models", model, "samples_per_second", name), rates[name])
             if name in ratios:
@@ -81,7 +74,7 @@ def part_models(report: Report, options: argparse.Namespace) -> list[str]:
 
 
 def part_groups(report: Report, options: argparse.Namespace) -> list[str]:
-    """Training steps on several groups, all ranked, beside the same rows and targets as if all were of the first group."""
+    """Training steps on several groups, all ranked, and on the same rows and targets as if all were of the first group."""
     threads, rows = max(options.threads), []
     for batch in options.batch:
         with workers(["numba"], threads, batch=batch, data=options.data) as team:

@@ -43,7 +43,7 @@ def _ranking_rates(team: dict[str, Worker], options: argparse.Namespace) -> tupl
 
     rates: dict[str, float] = {}
     ratios: dict[str, Ratio] = {}
-    for other in others:  # one by one: together, the slowest would use up the time of all
+    for other in others:  # one by one: else the slowest would use the time of all
         own_rates, own_ratios = take_turns(measure, [other], options)
         rates = own_rates | rates
         ratios |= own_ratios
@@ -66,12 +66,12 @@ def part_all(report: Report, options: argparse.Namespace) -> list[str]:
         peak = alone["numpy"].ask("matmul_peak")
     for threads in options.threads:
         with workers(names, threads, users=FEW_USERS) as team:
-            assert_equal({name: _top(team, name, options.checks)[2] for name in team})  # and what is kept is made
+            assert_equal({name: _top(team, name, options.checks)[2] for name in team})  # this also makes what is kept
             rates, ratios = take_turns(
                 lambda name: options.ranked / _top(team, name, options.ranked)[0], names[1:] or names, options
             )
             flops = _top(team, "numba", options.ranked)[1]
-        ratios.pop("numba", None)  # beside nobody it was measured twice
+        ratios.pop("numba", None)  # numba alone was measured against itself
         for name in names:
             share = rates[name] * flops / options.ranked / peak / threads
             put(report, ("all", threads, name), {"milliseconds": 1e3 / rates[name], "share_of_matmul_peak": share})

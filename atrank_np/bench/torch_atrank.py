@@ -1,4 +1,4 @@
-"""The opponents of `bench` in PyTorch: a model as people write it, and the fastest way that was found on a CPU.
+"""The opponents of `bench` in PyTorch: ATRank as people usually write it, and the fastest form that was found on a CPU.
 
 Both compute what `models` computes, with the same loss, the same SGD and the same L2 over whole tables; `bench` compares
 their scores before it times them. They support the benchmark's workload only: one group with the features object and
@@ -156,8 +156,8 @@ Bucketed = namedtuple("Bucketed", "item category bucket action H n place mask ta
 
 
 class Best:
-    """Histories of like length together, each encoded once for its targets. Tables are written in the batch's rows only,
-    and one number per step shrinks them whole for L2, as in ours."""
+    """Batches histories of similar length, and encodes each once for its targets. Only the batch's rows of tables are written;
+    one number per step shrinks whole tables for L2, as in our backends."""
 
     whole_pool = True  # batches differ in length, so only all of them together are a fair sample
     Net = BestATRank

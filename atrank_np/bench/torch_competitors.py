@@ -1,7 +1,7 @@
 """ATRank's competitors in PyTorch for `bench`: nn.LSTM over packed sequences, nn.Conv1d, embeddings for BPR-MF.
 
-Each has what `torch_atrank.Best` has: histories of like length together, a history encoded once for its targets, and tables
-written in the batch's rows only. They compute what `models` computes; `bench` compares their scores before it times them.
+Each works as `torch_atrank.Best`: it batches histories of similar length, encodes a history once for its targets, and writes
+only the batch's rows of tables. They compute what `models` computes; `bench` compares their scores before it times them.
 """
 
 from collections import namedtuple
@@ -95,8 +95,8 @@ class BestCNN(Competitor):
         return self.out(torch.cat(pooled, 1))
 
 
-# `Bucketed`, and what the recurrent models and the CNN need: the rows in the order of the steps, how many histories have a row
-# at each step, the place of each history among those sorted by length, and the lengths.
+# `Bucketed`, and what the recurrent models and the CNN need: the rows in the order of the steps; the number of histories with a
+# row at each step; the place of each history in the order of lengths; and the lengths.
 Ordered = namedtuple("Ordered", (*Bucketed._fields, "order", "running", "unsorted", "length"))
 
 

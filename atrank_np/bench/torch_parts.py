@@ -1,4 +1,4 @@
-"""What the opponents of `bench` in PyTorch are made of."""
+"""Parts of the opponents of `bench` in PyTorch."""
 
 import numpy as np
 import torch

@@ -29,7 +29,7 @@ def assert_equal(scores: dict[str, Floats]) -> None:
     (first, expected), *others = scores.items()
     for name, got in others:
         error = np.abs(got - expected).max() / np.abs(expected).max()
-        if not error <= TOLERANCE:  # so written that NaN is a Fault too
+        if not error <= TOLERANCE:  # written like this, NaN is a Fault too
             raise Fault(f"{name} and {first} do not compute the same: their scores differ by {error:.1e} of the largest")
 
 
@@ -64,13 +64,16 @@ def take_turns(
     return {name: float(np.median(values)) for name, values in rates.items()}, quartiles
 
 
-def window(team: dict[str, Worker], seconds: float, name: str) -> float:
-    """Training samples per second of a contender, in a turn of so many seconds."""
-    rate: float = team[name].ask("window", seconds=seconds)
-    return rate
+def training_rates(team: dict[str, Worker], options: argparse.Namespace) -> tuple[dict[str, float], dict[str, Ratio]]:
+    """Training samples per second of each contender, in turns, and the ratios.
 
-
-def assert_equal_trials(team: dict[str, Worker]) -> None:
-    """Fault unless all contenders give the same scores, at the start and after training steps."""
+    Fault unless all give the same scores, at the start and after training steps.
+    """
     for trial in zip(*(worker.ask("trial") for worker in team.values())):
         assert_equal(dict(zip(team, trial)))
+
+    def measure(name: str) -> float:
+        rate: float = team[name].ask("window", seconds=options.window)
+        return rate
+
+    return take_turns(measure, [name for name in team if name != "numba"], options)

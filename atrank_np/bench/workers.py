@@ -27,7 +27,7 @@ RATE = 0.01  # learning rate of the timed steps; no speed depends on it
 
 
 class Fault(Exception):
-    """A contender has failed, or computes something else; the text says which."""
+    """A contender has failed, or computes other numbers; the text says which contender."""
 
 
 class Contender(Protocol):
@@ -119,7 +119,7 @@ class Site:
         return before, self.contender.scores(batches[0])
 
     def window(self, seconds: float, one_group: bool = False) -> float:
-        """Training samples per second, over at least so many seconds of steps; making their batches is not counted."""
+        """Training samples per second, over at least `seconds` of steps. The time to make their batches does not count."""
         if one_group not in self.batches:
             pool = self.problem.pool(by_length=self.contender.whole_pool)
             self.batches[one_group] = [self.problem.one_group(batch) for batch in pool] if one_group else pool
@@ -148,7 +148,7 @@ class Site:
         return (time.perf_counter() - begin) / len(batches), float(np.mean([atrank_flops(batch) for batch in batches]))
 
     def rank(self, number: int, seconds: float = 0.0, **how: Any) -> tuple[float, Floats]:
-        """Seconds to score the whole catalogue for a test sample, and the scores. Repeated for at least so many seconds."""
+        """Seconds to score the whole catalogue for a test sample, and the scores. Repeated for at least `seconds`."""
         sample, count = self.problem.test(number), 0
         time.sleep(REST)
         begin = time.perf_counter()
@@ -158,7 +158,7 @@ class Site:
         return (time.perf_counter() - begin) / count, scores
 
     def top(self, users: int, **how: Any) -> tuple[float, float, Floats]:
-        """Seconds to find the best objects of so many users, the floating-point operations, and the scores."""
+        """Seconds to find the best objects for some users, the floating-point operations, and the scores."""
         problem, contender = self.problem, self.contender
         samples = problem.protocol.test.take(slice(0, users))
         asked = Moments(problem.protocol.events, samples.start, samples)
@@ -209,11 +209,11 @@ def serve(pipe: Connection, name: str, threads: int, workload: dict[str, Any]) -
 
 
 class Worker:
-    """A Site in a process of its own. Workers start at the same time; `ask` waits until this one is ready."""
+    """A Site in a process of its own. Workers start at the same time; `ask` waits until its worker is ready."""
 
     def __init__(self, name: str, threads: int, **workload: Any) -> None:
         self.name = name
-        blas = 1 if name == "numba" else threads  # our compiled step has threads of its own, with one of BLAS in each
+        blas = 1 if name == "numba" else threads  # our compiled step has its own threads, each with one thread of BLAS
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, name, threads, workload), daemon=True)

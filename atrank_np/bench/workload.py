@@ -23,7 +23,7 @@ POOL = 40  # batches that are timed, and that an opponent may sort by length
 def atrank_flops(batch: Batch, D: int = 128) -> float:
     """Floating-point operations of a training step.
 
-    Forward: 8 products with a [D,D] matrix for each behaviour, 4 for each target, and for each pair in an attention 2 D
+    Forward: 8 products with a [D,D] matrix for each behaviour, and 4 for each target. A pair in an attention has 2 D
     multiplications and additions, for its score and for its weighted value. Backward takes twice as many as forward.
     """
     n, q = np.diff(batch.offsets), np.diff(batch.target_offsets)
@@ -45,7 +45,7 @@ class Problem:
         model: str = "atrank",
         shards: int = 0,
     ) -> None:
-        """length: all samples have histories of so many behaviours. data: a folder with the log; all its groups are ranked."""
+        """length: the number of behaviours in every history. data: a folder with the log; all its groups are ranked."""
         shards = shards or (1 if backend == "numpy" else max(2, threads))
         self.config = replace(  # clip 0: neither a competitor nor its opponent clips gradients here
             defaults(model), batch_size=batch, backend=backend, threads=threads, shards=shards, clip=0.0

@@ -9,7 +9,7 @@ def load_shop() -> Log:
     >>> load_shop().users[:3].tolist()
     ['u0', 'u1', 'u2']
     """
-    from .folder import default_data  # here, so that its imports are no cost to the rest of the package
+    from .folder import default_data  # imported here, because the rest of the package does not need it
     from .reading import read_log
 
     return read_log(default_data())

@@ -19,20 +19,20 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from atrank_np.cli import Parser, run
-from atrank_np.datasets.cells import LATEST
-from atrank_np.datasets.writing import whole_files
-from atrank_np.errors import DataError
-from atrank_np.text import one_line
+from ..cli import Parser, run
+from ..errors import DataError
+from ..text import one_line
+from .cells import LATEST
+from .writing import whole_files
 
 Parsed = TypeVar("Parsed")
 
 
 class Product(NamedTuple):
-    """What is used of an item's metadata; None: not given."""
+    """What is used of an item's metadata; "": not given."""
 
-    category: str | None
-    brand: str | None
+    category: str
+    brand: str
 
 
 # Download -> (md5 as third parties publish it, (users, items, categories, samples)). The numbers are those of the paper's
@@ -43,11 +43,11 @@ KNOWN: dict[str, tuple[str, tuple[int, ...]]] = {
     "reviews_Clothing_Shoes_and_Jewelry_5.json.gz": ("b333fba48651ea2309288aeb51f8c6e4", (39_387, 23_033, 484, 278_677)),
     "reviews_Beauty_5.json.gz": ("5d2ccdcd86641efcfbae344317c10829", (22_363, 12_101, 195, 198_502)),
 }
-LONGEST_LINE = 2**22  # bytes; a longer line is cut and so is a fault, which bounds the memory
+LONGEST_LINE = 2**22  # bytes; a longer line is cut, and so a fault: this bounds the memory
 
-# literal_eval makes an object of each of a line's hundreds of strings, of which only three are used. RECORD finds these
-# three in a line as Python's repr writes it, if they hold no escapes; any other line goes to literal_eval. RECORD can match
-# a line in one way only, so no line, however hostile, makes it backtrack for long.
+# literal_eval makes hundreds of strings of a line, and only three of them are used. RECORD finds these three in a line that
+# Python's repr wrote, if they have no escapes. Any other line goes to literal_eval. RECORD can match a line in only one way,
+# so no line can make it backtrack for long.
 STRING = r"""(?:'[^'\\\0]*+(?:\\.[^'\\\0]*+)*+'|"[^"\\\0]*+(?:\\.[^"\\\0]*+)*+")"""
 ATOM = rf"(?:{STRING}|-?\d[\d.e+-]*)"
 NESTED = rf"(?:\[(?:X(?:, X)*)?\]|\{{(?:{ATOM}: X(?:, {ATOM}: X)*)?\}})"  # a list or dict of X
@@ -82,20 +82,20 @@ def convert(reviews: str | Path, metadata: str | Path, out: str | Path, check: b
                 repeats += items[asin] is not None
                 items[asin] = items[asin] or product
         products = [product for product in items.values() if product]
-        categories = {product.category for product in products} - {None}
+        categories = {product.category for product in products if product.category.strip()}
         if not categories:
             raise DataError(f"{metadata.name}: expected the 2014 layout, got a category for none of {len(items)} items")
         rows = csv.writer(items_csv, lineterminator="\n")
         rows.writerow(("object", "category", "brand"))
         for asin, product in items.items():
-            rows.writerow((asin, *(one_line(text or "") for text in product or ("", ""))))
+            rows.writerow((asin, *map(one_line, product or ("", ""))))
     return {
         "users": len(users),
         "items": len(items),
         "categories": len(categories),
         "samples": samples,
         "items without metadata": len(items) - len(products),
-        "items with metadata that name no category": sum(product.category is None for product in products),
+        "items with metadata that name no category": sum(not product.category.strip() for product in products),
         "items with metadata that name no brand": sum(not product.brand for product in products),
         "repeated metadata of an item (the first are taken)": repeats,
     }
@@ -126,8 +126,8 @@ def _product(line: str, items: Collection[str]) -> tuple[str, Product | None]:
         return ends[1], None
     found = RECORD.fullmatch(line)
     if found and found[1]:
-        asin, category, brand = (text and text[1:-1] for text in found.groups())
-        return asin, Product(_said(category), brand)
+        asin, category, brand = (text[1:-1] if text else "" for text in found.groups())
+        return asin, Product(category, brand)
     record = _record(ast.literal_eval, line, "expected a dict of Python literals")
     asin, paths, brand = record.get("asin"), record.get("categories", []), record.get("brand", "")
     _expect(_is_text(asin), "asin: expected a name", asin)
@@ -137,16 +137,11 @@ def _product(line: str, items: Collection[str]) -> tuple[str, Product | None]:
         "categories: expected a list of lists of texts",
         paths,
     )
-    return asin, Product(_said(paths[-1][-1]) if paths and paths[-1] else None, brand)
-
-
-def _said(category: str | None) -> str | None:
-    """The category, or None for one of spaces only."""
-    return category if category and category.strip() else None
+    return asin, Product(paths[-1][-1] if paths and paths[-1] else "", brand)
 
 
 def _record(parse: Callable[[str], Any], line: str, expected: str) -> Any:
-    """The dict that `parse` makes of a line. ValueError, with what was expected, if it makes none."""
+    """The dict that `parse` makes of a line. ValueError with the text `expected` if it makes none."""
     record = None
     with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # a broken or hostile line
         record = parse(line)
@@ -169,7 +164,7 @@ def _parsed(path: Path, check: bool, parse: Callable[[str], Parsed]) -> Iterator
         with path.open("rb") as file:
             # Checked before anything is parsed, so that a wrong download is refused within seconds.
             if md5 and (got := hashlib.file_digest(file, "md5").hexdigest()) != md5:
-                raise DataError(f"{path.name}: truncated or other download: expected md5 {md5}, got {got}")
+                raise DataError(f"{path.name}: incomplete or another file: expected md5 {md5}, got {got}")
             file.seek(0)
             text = gzip.GzipFile(fileobj=file) if file.peek()[:2] == b"\x1f\x8b" else file
             for line in iter(lambda: text.readline(LONGEST_LINE), b""):
@@ -195,7 +190,7 @@ def main(arguments: Sequence[str]) -> int:
     p.add_argument("--reviews", metavar="FILE", required=True, help="JSON lines: reviews_Beauty_5.json.gz, or unzipped")
     p.add_argument("--metadata", metavar="FILE", required=True, help="Python literals: meta_Beauty.json.gz, or unzipped")
     p.add_argument("--out", metavar="DIR", required=True, help="the folder to write events.csv and items.csv to")
-    p.add_argument("--no-check", dest="check", action="store_false", help="take files of known names whatever their md5")
+    p.add_argument("--no-check", dest="check", action="store_false", help="do not check the md5 of files with known names")
     options = p.parse_args(arguments)
     for name in (Path(options.reviews).name, Path(options.metadata).name):
         if not options.check or name not in KNOWN:

@@ -33,7 +33,7 @@ class Batches:
         config = self.config
         random = self.holders.count({} if config.pool else self.negatives.uniform(self.train, config.negatives))
         self.counts = {
-            f"training negatives among {name} from all objects, for want of shown ones": n for name, n in random.items()
+            f"training negatives among {name} from all objects, because too few were shown": n for name, n in random.items()
         }
         self.weights = protocol.weights if config.negatives_by == "popularity" else None
         self.histories = config.batch_size // (1 + config.negatives)

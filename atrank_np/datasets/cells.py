@@ -1,4 +1,4 @@
-"""Cells to numbers: names by a vocabulary, times, tokens and numbers. A ValueError says what is wrong with a cell."""
+"""From cells to numbers: names by a vocabulary, times, tokens, numbers. A ValueError says what is wrong with a cell."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
@@ -19,12 +19,12 @@ Numbering = dict[Any, int]  # `numbering` makes one
 
 
 def numbering(names: Sequence[Hashable] = ()) -> Numbering:
-    """A dict that numbers the names from 0 on, then its further keys in the order in which they are first looked up."""
+    """A dict that numbers the names from 0 on. Any other key gets the next number when it is first looked up."""
     return defaultdict(count(len(names)).__next__, zip(names, range(len(names))))
 
 
 def codes(name: str, column: Column, numbers: Numbering, dtype: DTypeLike) -> Ints:  # -> [n]
-    """The numbers of the names in a column, of which none may be empty."""
+    """The numbers of the names in a column. ValueError for an empty name."""
     values, places = _distinct(column)
     refuse_empty(name, values)
     try:
@@ -66,7 +66,7 @@ def refuse_empty(name: str, values: Sequence[str]) -> None:
 
 
 def refuse_nul(name: str, values: Iterable[str]) -> None:
-    """Refuses names with a character of code 0: such a file is no text."""
+    """ValueError for a name with a character of code 0: such a file is not a text file."""
     if "\0" in "".join(values):
         raise ValueError(f"{name}: expected a name, got a character of code 0")
 
@@ -94,14 +94,14 @@ class Times:
     The first block says whether they are numbers or dates. Decimal numbers and dates keep their fractions for now: float64.
     """
 
-    forms: Sequence[str]  # that the next block may have
-    found: str  # in words: dates, or decimal numbers if one is
+    forms: Sequence[str]  # the forms that the next block may have
+    found: str  # the form of all blocks so far: decimal if the times of one block are
 
     def __init__(self) -> None:
         self.forms, self.found = ("whole numbers", "decimal numbers", "ISO dates"), ""
 
     def __call__(self, column: Sequence[str] | NDArray[Any]) -> Ints | Floats:
-        """The times of a block [n]. ValueError for what is no time, or a date among numbers."""
+        """The times of a block [n]. ValueError for a cell that is no time, or for a date among numbers."""
         for form in self.forms:
             times = _times(column, form)
             if times is not None and times.min() > -LIMIT[form] and times.max() < LIMIT[form]:  # false with a NaN
@@ -112,15 +112,11 @@ class Times:
 
 
 LIMIT = {"whole numbers": LATEST, "decimal numbers": EXACT, "ISO dates": EXACT}
-EXPECTED = {
-    "whole numbers": "an integer below 2^62",
-    "decimal numbers": "a decimal below 2^53",
-    "ISO dates": "an ISO date",
-}
+EXPECTED = {"whole numbers": "an integer below 2^62", "decimal numbers": "a decimal below 2^53", "ISO dates": "an ISO date"}
 
 
 def _times(column: Sequence[str] | NDArray[Any], form: str) -> Ints | Floats | None:
-    """A block of times in a form; None if one has another."""
+    """The times of a block that are written in this form; None if one is written in another."""
     if isinstance(column, np.ndarray):
         if form != {"f": "decimal numbers", "M": "ISO dates"}.get(column.dtype.kind, "whole numbers"):
             return None

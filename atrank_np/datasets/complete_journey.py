@@ -12,8 +12,8 @@ How the tables become a log
 - An object that nobody bought, redeemed or received is left out. Else it could only be a negative, and a model would
   learn that.
 - A line of a basket with a quantity of 0 or less is no purchase.
-- Times are seconds by the clock of New York. The package's timestamps are taken as UTC: only then does every redemption,
-  of which only the day is known, have a basket of its household on its day.
+- Times are seconds by the clock of New York. The package's timestamps are taken as UTC. Only then has every redemption a
+  basket of its household on the same day (its time of day is not known).
 - A redemption gets the time of a basket of its household and day: the first one that used a coupon, or else the first one.
   For 82 of the 2,102 redemptions there were several such baskets on that day, so the basket may be a wrong one.
 - All lines of a basket have one time, so a history ends before the target's basket (history_rule = "before_time").
@@ -40,7 +40,7 @@ ACTIONS = {"products": "buy", "coupons": "redeem", "campaigns": "receive"}  # gr
 ZONE = ZoneInfo("America/New_York")
 DAY = 86400
 DAYS = 10**6  # more than the days since 1970
-EVENTS = 100_000  # that are written at a time
+EVENTS = 100_000  # events that are written at a time
 
 Tables = Mapping[str, Mapping[str, Any]]  # table -> column -> [rows]: of pandas, or a dict of arrays
 
@@ -118,7 +118,7 @@ def _events(tables: Tables) -> dict[str, tuple[Ints, Ints, Ints]]:
     household, product = (_column(tables, "transactions", name)[bought] for name in ("household_id", "product_id"))
     redeemer, coupon = (_column(tables, "coupon_redemptions", name) for name in ("household_id", "coupon_upc"))
     receiver, campaign = (_column(tables, "campaigns", name) for name in ("household_id", "campaign_id"))
-    starts = dict(zip(*(_column(tables, "campaign_descriptions", name).tolist() for name in ("campaign_id", "start_date"))))
+    starts = dict(_rows(tables, "campaign_descriptions", ("campaign_id", "start_date")))
     received = np.array([starts[name] for name in campaign.tolist()], "datetime64[ns]")
     seconds = _local(_seconds(_column(tables, "transactions", "transaction_timestamp")))
     return {

@@ -1,4 +1,4 @@
-"""CSV files as people write them; every fault of one is a DataError."""
+"""Reads CSV files as people write them. Every fault of a file is a DataError."""
 
 import csv
 import gzip
@@ -28,11 +28,12 @@ class CsvTable(Table):
     """A CSV file (UTF-8, with or without BOM, also .gz).
 
     The separator of its cells is the one that is most frequent in the header, outside of quotes. Spaces around the names in
-    the header are not part of them; where each name but the first has one in front of it, the cells have none in front either.
+    the header are removed. If each name but the first has a space in front of it, spaces in front of cells are removed too.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, path.name
+        self.opener: Any = gzip.open if path.suffix == ".gz" else open
         with self._opened() as file:
             line = next((line for line in file if line.strip("\r\n")), "")
             self.separator = max(SEPARATORS, key=re.sub('"[^"]*"', "", line).count)
@@ -61,10 +62,9 @@ class CsvTable(Table):
     def _opened(self) -> Iterator[IO[str]]:
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
         if self.path.exists() and not self.path.is_file():  # a pipe can be read only once
-            raise DataError(f"{self.path}: expected a file; write what comes from elsewhere into one")
+            raise DataError(f"{self.path}: expected a file, not a pipe; save the data in a file first")
         try:
-            opener: Any = gzip.open if self.path.suffix == ".gz" else open
-            with opener(self.path, "rt", encoding="utf-8-sig", newline="") as file:
+            with self.opener(self.path, "rt", encoding="utf-8-sig", newline="") as file:
                 yield file
         except (OSError, EOFError, zlib.error) as fault:
             raise DataError(f"{self.path}: expected a readable file: {getattr(fault, 'strerror', None) or fault}") from None
@@ -88,7 +88,7 @@ class CsvTable(Table):
                 raise DataError(f"{where} the row that begins here has a quote that is not closed ({fault})") from None
 
     def _line(self, row: int | None) -> int:
-        """The line in which a row begins; -1: the header; None: the row that csv cannot read. Blank lines are not rows."""
+        """The line in which a row begins. Row -1 is the header, None the row that csv cannot read. Blank lines are no rows."""
         left, line = -1, 1
         with self._opened() as file:
             reader = csv.reader(file, delimiter=self.separator, skipinitialspace=self.spaces, strict=True)
@@ -104,8 +104,7 @@ class CsvTable(Table):
 
     def _not_utf8(self) -> str:
         # Python decodes far ahead of the row that it returns, so the faulty line is searched in the bytes.
-        opener: Any = gzip.open if self.path.suffix == ".gz" else open
-        with opener(self.path, "rb") as file:
+        with self.opener(self.path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     line.decode()

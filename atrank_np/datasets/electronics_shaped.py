@@ -33,7 +33,7 @@ def electronics_shaped(users: int = USERS, items: int = ITEMS, length: int | Non
         {
             "groups": {"items": {"features": {"object": "id", "category": "categorical"}}},
             "actions": ["view", "buy"],
-            "target_repeats": "keep",  # repeats are accidents here, and the number of samples shall be exact
+            "target_repeats": "keep",  # repeats happen by chance here, and the number of samples must be exact
         }
     )
     objects = texts(["unknown", *map(str, range(1, items + 1))])

@@ -19,8 +19,8 @@ class Negatives:
     shown after the user's last positive of the same group, up to the time of the present positive. If these are too few, the
     others are drawn from all objects of the group that the user never takes: uniformly, or in proportion to weights.
 
-    An object that a user takes later is never a negative. So the negatives know the user's future, and tell the model some of
-    it: this is one of the departures. For a validation, the log has no test events.
+    An object that a user takes later is never a negative. So the negatives contain some information about the user's future,
+    which the model can learn: this is one of the departures. For a validation, the log has no test events.
     """
 
     def __init__(self, log: Log) -> None:
@@ -28,8 +28,8 @@ class Negatives:
         self.names, self.users = [group.name for group in log.schema.groups], log.users
         self.offsets, self.group, self.object = log.offsets, log.group, log.object
         self.not_taken = shown = not_taken(log.schema, log.actions, log.group, log.action)
-        # A moment is one integer: user · len(times) + the index of the time among the different times. For each group, the
-        # sorted moments shown_at of the objects `shown`, and positive_at of the positives.
+        # A moment is one integer: user · len(times) + the index of the time among the different times. Each group has
+        # shown_at, the sorted moments of the objects `shown`, and positive_at, those of the positives.
         user = user_of_event(log)
         self.times: Ints = np.unique(log.time) if shown.any() else np.zeros(0, np.int64)
         self.shown: list[Ints] = []
@@ -113,7 +113,7 @@ class Negatives:
             taken = self._takes(g, user, value[:, None])[:, 0]
             row, column, user = row[taken], column[taken], user[taken]
         full = []
-        for u in np.unique(user):  # users who take nearly every object: what is left is looked up once
+        for u in np.unique(user):  # users who take nearly every object: draw from the objects that are left
             left = pot[~self._takes(g, np.array([u]), pot[None])[0]]
             own = user == u
             if len(left):
@@ -141,9 +141,10 @@ class Negatives:
         return np.divmod(np.unique(row * self.sizes[g] + object), self.sizes[g])
 
     def log_q(self, samples: Samples, drawn: Ints, weights: Sequence[Ints]) -> Floats:  # -> [S, count]
-        """Log of how many times as likely as by a uniform draw each of the negatives `drawn` [S, count] was by these weights.
+        """log(q / u) of each of the negatives `drawn` [S, count]: q is its chance by these weights, u that by a uniform draw.
 
-        0 for those that were shown. What a user takes changes this alike for all of their negatives, which is left out.
+        0 for objects that were shown. The objects that a user takes change q / u by the same factor for all negatives of the
+        user, so this factor is left out.
         """
         found = np.zeros(drawn.shape, np.float32)
         for g in np.unique(samples.group):
@@ -160,7 +161,7 @@ class Negatives:
     def uniform(self, samples: Samples | LazySamples, count: int = 1) -> dict[str, int]:
         """How many of the `count` negatives of each sample are drawn from all objects, because too few were shown.
 
-        Sums by group name; only groups of which objects are shown.
+        group name -> the sum over the samples, for groups with objects that were shown.
         """
         found: dict[str, int] = {}
         group = samples.group

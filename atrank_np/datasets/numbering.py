@@ -22,7 +22,13 @@ from .schema import Feature, Group, Schema
 from .tables import Cells, Columns, Encoded, Table, columns_of, described, parsed_blocks
 from .unknown_ids import unknown_ids
 
-DTYPES = {"user": np.int32, "group": np.int8, "object": np.int32, "action": np.int16, "time": np.int64}  # of no event at all
+DTYPES = {
+    "user": np.int32,
+    "group": np.int8,
+    "object": np.int32,
+    "action": np.int16,
+    "time": np.int64,
+}  # of a table without events
 
 
 def log_arrays(
@@ -144,7 +150,7 @@ def read_events(
 
 
 def in_order(events: dict[str, Any], keep_repeats: bool) -> tuple[dict[str, Any], int]:
-    """Events sorted by (user, time), ties as they stood, without repeats of an equal event, and the number of these.
+    """Events sorted by (user, time), equal times in file order; and the number of repeated events, which are left out.
 
     Only now times lose their fractions of a tick. `events` is emptied, which bounds the memory.
     """

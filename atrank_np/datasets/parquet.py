@@ -12,7 +12,7 @@ from ..arrays import Ints
 from ..errors import DataError
 from .tables import Block, Column, Encoded, Table, Wanted, cells_of, text_of
 
-ROWS = 2**22  # that pyarrow decodes at a time: whole row groups, whose names it then has looked up once
+ROWS = 2**22  # rows that pyarrow decodes at a time: so many that it looks up each name of a row group once
 
 
 class ParquetTable(Table):

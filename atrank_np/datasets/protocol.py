@@ -80,7 +80,7 @@ class Protocol:
         self.events, self.offsets, before = _histories(log, taken, user)
         train: list[tuple[Ints, Ints]] = []  # for each target group (place, end), as in LazySamples
         test: list[tuple[Ints, Ints]] = []
-        repeats: list[Mask] = []  # for each target group, which test moments have a positive that is in the history
+        repeats: list[Mask] = []  # for each target group, the test samples whose positive is already in the history
         popularity: dict[str, Ints] = {}
         actions: dict[str, Ints] = {}
         first_tested = log.offsets[1:].copy()  # of each user; training knows only events before it
@@ -143,7 +143,7 @@ class Protocol:
 
     @property
     def weights(self) -> list[Ints]:
-        """For each group, by which its objects [M] are drawn in proportion to their training events.
+        """For each group, the weights [M] of its objects in a draw by popularity: their training events.
 
         An object without any counts once: it would never be a negative otherwise, whatever its score.
         """

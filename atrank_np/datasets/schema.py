@@ -46,7 +46,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Schema:
-    """All groups, and which of them are ranked from which history."""
+    """All groups, which of them are ranked, and from which history."""
 
     groups: tuple[Group, ...]
     history: tuple[str, ...]  # the groups that a history is made of
@@ -68,7 +68,7 @@ class Schema:
             try:
                 return cls.from_dict(tomllib.loads(path.read_text("utf-8-sig")))
             except RecursionError:
-                raise DataError("schema.toml: expected a schema, got brackets in brackets in brackets") from None
+                raise DataError("schema.toml: expected a schema, got too many brackets inside each other") from None
             except (ValueError, OSError) as fault:  # not TOML, not UTF-8, not to be read
                 raise DataError(f"schema.toml: {fault}") from None
         tables = open_tables(folder, ["items"])
@@ -78,7 +78,7 @@ class Schema:
 
     @classmethod
     def of_tables(cls, tables: Mapping[str, Table], columns: Mapping[str, str], source: str) -> Self:
-        """The schema of data that come without one. All columns of objects are categorical but `object`, the id.
+        """The schema of data that have none. All columns of objects are categorical, except `object`, the id.
 
         tables: `events`, and the objects of each group by its name. Without the objects there is one group, `items`.
         """

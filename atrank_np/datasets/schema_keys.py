@@ -1,4 +1,4 @@
-"""The keys of schema.toml, and the values that they take."""
+"""The keys of schema.toml, and the values that they may have."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -76,6 +76,6 @@ def fields_of(table: Any, where: str, allowed: Mapping[str, Rule]) -> dict[str, 
 
 
 def plain_of(item: object, keys: Iterable[str]) -> dict[str, Any]:
-    """The inverse of `fields_of`: the attributes `keys` of item that are set, tables aside; tuples become lists."""
+    """The inverse of `fields_of`: the attributes `keys` of item that are not None, without tables; tuples become lists."""
     values = {key: getattr(item, key, None) for key in keys if key not in ("groups", "features")}
     return {key: list(v) if isinstance(v, tuple) else v for key, v in values.items() if v is not None}

@@ -14,7 +14,7 @@ from .writing import whole_files
 
 ACTIONS = ("view", "search", "receive", "buy")  # one for each group of GROUPS, and a second one for items
 START = 1_704_067_200  # 2024-01-01, in seconds since 1970
-USERS = 2000  # that are simulated at a time; each such block has random streams of its own
+USERS = 2000  # users that are simulated at a time; each block of users has its own random streams
 
 SCHEMA = """\
 # The simulated shop of atrank_np/datasets/shop.py. What matters has wide tables, and so is learned fast; ids matter little.
@@ -52,8 +52,8 @@ category = {kind = "categorical", size = 128}
 def simulate(world: World, users: int) -> Iterator[tuple[Ints, Ints, Ints, Ints, Ints]]:
     """Yields the events of the users 0 … users - 1, a block of users at a time.
 
-    Each block is (user, group, action, object, time), arrays [E] sorted by user and time: group is an index of GROUPS,
-    action of ACTIONS, object of world.objects, time in seconds since 1970.
+    Each block is (user, group, action, object, time), arrays [E] sorted by user and time. A group is an index of GROUPS, an
+    action of ACTIONS, an object of world.objects. Time is in seconds since 1970.
     """
     for first in range(0, users, USERS):
         B = min(USERS, users - first)

@@ -1,4 +1,4 @@
-"""The best scores that any model can give on the simulated shop: its law, given all that is visible."""
+"""The best possible scores on the simulated shop: the probability of each object, given all visible events."""
 
 import json
 from collections.abc import Collection
@@ -24,12 +24,12 @@ def ceiling(
     candidates: ArrayLike | None = None,
     history: Collection[str] | None = None,
 ) -> Floats:
-    """p(candidate | the user's events before `time`): no score of what is visible ranks better on average.
+    """p(candidate | the user's events before `time`): no score of the visible events ranks better on average.
 
     Parameters
     ----------
     world, log : the shop and a log that it made.
-    user, time : [S] whose moments are ranked (index in log.users), and when, in ticks of the log.
+    user, time : [S] the user (an index in log.users) and the time (in ticks of the log) of each moment of ranking.
     group : the group that is ranked, an index in log.schema.groups; [S], or one for all moments.
     candidates : [S, R], or [R] for all moments: rows of that group's catalogue. None: all objects but `unknown`.
     history : names of the visible groups. None: the schema's history.

@@ -12,10 +12,10 @@ Queries come at any time, coupons only between sessions. With h the taste, l the
 
 Times and groups depend neither on tastes nor on objects, so alone they say nothing about h.
 
-A view that hides a group sums over what is hidden. An unseen lead of group g existed with a chance that τ gives. Its object
-was drawn from own_g[h], and its age was uniform below min(τ, reach_g). So w is replaced by its mean, and lead_g by
-own_g[h] lead_g. This is exact wherever items are visible, and wherever queries or coupons are ranked. It is not exact for
-items ranked from a view without items: l and τ are ignored there, so that AUC can be reached but need not be the best.
+A view that hides a group sums over what is hidden. A hidden lead of group g exists with a probability that depends on τ. Its
+object is drawn from own_g[h], and its age is uniform below min(τ, reach_g). So w is replaced by its mean, and lead_g by
+own_g[h] lead_g. This is exact if items are visible, or if queries or coupons are ranked. It is not exact for items ranked
+from a view without items: l and τ are ignored there. So this AUC can be reached, but may not be the best one.
 
 Repeated objects need no special case: among the objects not yet seen, p ranks as it does among all. The noise twin has
 the same times, groups and leads, but each of its objects is uniform and independent: its best AUC is 0.5.
@@ -121,8 +121,8 @@ def _if_equal(a: Ints, b: Ints, weight: float, otherwise: float = 1.0) -> Floats
 class Context:
     """What p(object | taste, visible) depends on at S moments; arrays [S]."""
 
-    last: Ints  # the last visible item; any item where there is none
-    gap: Ints  # its age in seconds; NEVER where there is none
+    last: Ints  # the last visible item; any item if there is none
+    gap: Ints  # its age in seconds; NEVER if there is none
     lead_group: Ints  # CODE of the query or coupon since that item; 0: none is visible
     lead: Ints  # that query or coupon
     lead_age: Ints  # its age in seconds

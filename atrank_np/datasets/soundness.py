@@ -1,4 +1,4 @@
-"""Checks of what comes from a file or from a caller: compiled code would read outside of an array without a word."""
+"""Checks of data from files and callers. With wrong numbers, compiled code would read outside of an array, without an error."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def check_log(log: Log) -> None:
             raise ArgumentError(f"catalogues: expected one of each group, got none of {group.name}")
         check_catalogue(group, log.catalogues[group.name], {name: len(names) for name, names in log.tables.items()})
     events = {name: getattr(log, name) for name in ("group", "object", "action", "time")}
-    E = np.size(log.group)  # which need not have rows yet
+    E = np.size(log.group)  # any object has a size; len() would fail for some
     check_offsets("offsets", log.offsets, len(log.users), E)
     for name, column in events.items():
         check_codes(name, column, LATEST + 1 if name == "time" else 2**31, E, -LATEST if name == "time" else 0)
@@ -29,7 +29,7 @@ def check_log(log: Log) -> None:
         own = log.object[log.group == g]
         check_codes(f"object of {group.name}", own, len(log.catalogues[group.name].objects), len(own))
     later = np.diff(log.time) < 0
-    later[log.offsets[1:-1][(log.offsets[1:-1] > 0) & (log.offsets[1:-1] < len(log.time))] - 1] = False  # the next user begins
+    later[log.offsets[1:-1][(log.offsets[1:-1] > 0) & (log.offsets[1:-1] < len(log.time))] - 1] = False  # a new user begins here
     if later.any():
         raise ArgumentError("history: expected the behaviours in the order of their times")
 

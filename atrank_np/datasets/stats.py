@@ -78,10 +78,10 @@ def bucket_counts(schema: Schema, events: Events, all_samples: Iterable[LazySamp
 
 
 def ceilings(log: Log, world: World) -> dict[str, dict[str, dict[str, float]]]:
-    """The best AUC for every group ranked from every history that holds it.
+    """The best AUC for every group, ranked from every history that contains this group.
 
-    target group -> history groups, as --history takes them -> auc and its standard error se, on the test events; gain over
-    a history of the target group alone and its standard error gain_se. All histories rank the same candidates.
+    target group -> history groups, as --history takes them -> figures on the test events: auc and its standard error se; gain,
+    over a history of the target group alone, and its standard error gain_se. All histories rank the same candidates.
     DataError if a group has fewer than two test samples.
     """
     names = [group.name for group in log.schema.groups]
@@ -150,7 +150,7 @@ def parser() -> ArgumentParser:
         "--ceilings",
         action="store_true",
         help="for a simulated shop: the best AUC that any model can reach, for "
-        "every group ranked from every set of groups; the planted gain is what a set adds to the group alone",
+        "every group ranked from every set of groups; the planted gain is what the other groups of the set add",
     )
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     return p

@@ -17,7 +17,7 @@ def open_table(path: Path) -> Table:
 
 
 def open_tables(folder: Path, groups: Iterable[str] | None = None) -> dict[str, Table]:
-    """`events`, and the tables of the groups that have one. groups: None: all that the folder has."""
+    """`events`, and the tables of the groups that have one. groups: their names; None: all that the folder has."""
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder with events.csv, found none")
     found: dict[str, list[Path]] = {"events": []}

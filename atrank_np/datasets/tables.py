@@ -14,7 +14,7 @@ ROWS = 4_096  # that are read at a time; more is no faster and only costs memory
 
 
 class Encoded(NamedTuple):
-    """A column of n names of which many are equal: row i has values[codes[i]]. values stand by first appearance."""
+    """A column of n names, many of them equal: row i has values[codes[i]]. values are ordered by first appearance."""
 
     values: list[str]
     codes: Ints  # [n]
@@ -27,7 +27,7 @@ Block = tuple[int, Mapping[str, Column]]  # n rows: column -> its cells
 Wanted = Mapping[str, str]  # column -> what it is read as: name, tokens, number or time
 
 EVENT = ("user", "group", "action", "object", "time")  # the columns of events
-Columns = Mapping[str, str]  # of EVENT -> the column's name in the tables, if it is another
+Columns = Mapping[str, str]  # a name in EVENT -> the name of its column in the tables, if that is another
 Cells = Mapping[str, Any]  # name -> Column
 Parsed = TypeVar("Parsed")
 
@@ -67,7 +67,7 @@ class Table(ABC):
         return name if name in same else same[0] if len(same) == 1 else None
 
     def object_name(self, columns: Mapping[str, str]) -> str:
-        """What a table of objects calls `object`: as `columns` says for the events, or just that."""
+        """The name of the column `object` in a table of objects: the one that `columns` gives, or `object`."""
         name = columns.get("object", "object")
         return name if self.find(name) else "object"
 
@@ -80,7 +80,7 @@ def check_columns(columns: Columns | None) -> Columns:
 
 
 def columns_of(table: Table, names: Mapping[str, bool], columns: Columns) -> dict[str, str]:
-    """name -> the table's column for it. names: whether each is needed; the others are left out where they are missing."""
+    """name -> the table's column for it. names: name -> whether it is needed; others are left out if they are missing."""
     found = {}
     for name, needed in names.items():
         column = table.find(columns.get(name, name))
@@ -115,7 +115,7 @@ def parsed_blocks(
         try:
             parsed = parse(cells, n)
         except ValueError:
-            first, end = 0, n  # of rows with a fault among them, the first one of the block
+            first, end = 0, n  # the rows first:end contain the first fault of the block
             while end - first > 1:
                 middle = (first + end) // 2
                 try:
@@ -135,7 +135,7 @@ def parsed_blocks(
 
 
 def _part(column: Any, first: int, end: int) -> Any:
-    """Some rows of a column, with no other values than theirs."""
+    """Some rows of a column, with only the values of these rows."""
     if isinstance(column, Encoded):
         used, codes = np.unique(column.codes[first:end], return_inverse=True)
         return Encoded([column.values[value] for value in used], codes)
@@ -158,7 +158,7 @@ class FrameTable(Table):
             if not isinstance(values, list) and values.ndim != 1:
                 raise DataError(f"{name}: {column}: expected one value for each row, got an array of shape {np.shape(values)}")
             if len(values) != len(next(iter(self.data.values()))):
-                raise DataError(f"{name}: expected columns of one length, got {column} of another")
+                raise DataError(f"{name}: expected columns of equal length, got {column} of another")
 
     def blocks(self, wanted: Wanted) -> Iterator[Block]:
         for start in range(0, len(next(iter(self.data.values()), ())), ROWS):

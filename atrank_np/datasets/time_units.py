@@ -1,4 +1,4 @@
-"""Whether the time buckets suit the times of a log. Where nearly all behaviours are in one bucket, time says nothing."""
+"""Whether the time buckets suit the times of a log. If nearly all behaviours are in one bucket, time says nothing."""
 
 import numpy as np
 

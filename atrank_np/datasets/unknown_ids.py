@@ -1,17 +1,17 @@
-"""Names of events.csv that the file of their group does not have: often the two come from different systems."""
+"""Names in events.csv that the file of their group does not have. Often the two files come from different systems."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
 from reprlib import repr  # cuts a long name
 
-TOLD = 0.01  # share of a group's events
+TOLD = 0.01  # a larger share of a group's events is reported
 COMPARED = 20_000  # names of the file that are compared with an unknown one letter by letter
 
 
 def unknown_ids(group: str, file: str, known: Sequence[str], unknown: Sequence[str], share: float) -> list[str]:
     """A line about the events of a group whose object is unknown; none if they are few.
 
-    known, unknown: the names in the file, and the others; share: of the group's events.
+    known: the names in the file; unknown: the others; share: the part of the group's events that have one of the others.
     """
     if share <= TOLD:
         return []

@@ -17,7 +17,7 @@ def whole_files(out: str | Path, *names: str) -> Iterator[list[TextIO]]:
     While the block runs, each file is called NAME.part. It gets its name when the block has ended without an error;
     after an error all of them are deleted.
 
-    What ranks other than the first write is lost.
+    Only the first rank writes; what other ranks write is dropped.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""One ranking seen from inside, attention averaged over many rankings, and the nearest objects."""
+"""The inside of one ranking, attention averaged over many rankings, and the nearest objects."""
 
 from typing import Any, NamedTuple
 
@@ -15,16 +15,16 @@ from ..models.common_space import bags_of
 from ..progress import progress
 from ..runs.trained import Trained
 from ..text import one_line
-from .ranking import first_choices, moments, objects_of, place_of, target_group
+from .ranking import first_choices, moments, objects_of, places_of, target_group
 
 DAY = 86400  # seconds
 EDGES = (0, 2, 4, 8, 16, 32, 64, 128)  # days: the first days of the rows of Table 4; the last row, [128, ∞), is ours
 HISTORIES = 256  # per forward pass of Table 4
-TARGETS = 10  # that the page offers
+TARGETS = 10  # targets that a user of the page can choose
 
 
 class Inside(NamedTuple):
-    """What one user's ranking looks like from inside. n behaviours, K spaces, D the common space."""
+    """The inside of one ranking for a user. n behaviours, K spaces, D the width of the common space."""
 
     behaviours: list[str]  # n labels, oldest first
     elapsed: Ints  # [n] ticks to the moment of ranking
@@ -44,7 +44,7 @@ def look_inside(
     """Inside of the ranking of one object for a user of the log.
 
     target: an object of the target group, by default the model's first choice. at, group: as for `moments`.
-    DataError for a user, group or object that there is not.
+    DataError for an unknown user, group or object.
     """
     schema, group = trained.schema, target_group(trained.schema, group)
     if target is None:
@@ -53,7 +53,7 @@ def look_inside(
             raise DataError(f"group {group!r}: no object is left to rank, because the history holds all of them")
         target = choices[0]
     (row,) = objects_of(trained, group, [target]).tolist()
-    events, _, sample = moments(trained, log, np.array([place_of(log, user)]), group, at)
+    events, _, sample = moments(trained, log, places_of(log, [user]), group, at)
     batch = pack(schema, events, sample, np.array([[row]], np.int32))
     scores, cache = trained.model().forward(trained.params, batch, trained.table_scale)
     weights = cache.user.weights()
@@ -75,9 +75,9 @@ def look_inside(
 
 
 def left_out(trained: Trained, batch: Batch, show: bool = False) -> Floats:  # -> [n,T]
-    """By how much each logit falls when behaviour i is left out of a Batch of one history; no older one takes its place.
+    """How much each logit falls without behaviour i, for a Batch of one history. No older behaviour takes its place.
 
-    So much a behaviour adds to a ranking. Its attention weight does not say that (lesson 26).
+    This is what a behaviour adds to a ranking. Its attention weight is something else (lesson 26).
     """
     model = trained.model()
 

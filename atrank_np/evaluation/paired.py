@@ -1,12 +1,12 @@
 """Runs side by side: paired differences, Tables 3 and 5, Figure 2. The command is `compare`.
 
-All runs are tested on the same rankings against the same negatives, so differences are paired: for each ranking the AUC term
-of one row minus that of another, each averaged over its seeds. The standard error is over users, for the given seeds; how
-much the AUC varies from seed to seed is the ± of the AUC itself.
+All runs are tested on the same rankings with the same negatives. So differences are paired: for each ranking, the AUC term of
+one row minus that of another, both averaged over their seeds. The standard error is over users, for the given seeds. The ± of
+an AUC itself is its standard deviation from seed to seed.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypedDict
 
@@ -40,14 +40,14 @@ class Runs(NamedTuple):
     curves: list[dict[str, Floats]]  # the columns of metrics.csv by name
     each: Floats  # [seeds,S], the AUC term of every ranking
     tested: dict[str, NDArray[Any]]  # user, group, length [S] and candidates [S,1+R]: what was ranked
-    ranks: list[Floats] = []  # of every seed [X], places among the whole catalogue; or none
+    ranks: list[Floats] = []  # for each seed [X], places in the whole catalogue; or empty
 
     def at(self, places: Ints | NDArray[np.bool_]) -> Self:
-        """The same with some of the rankings only."""
+        """These runs with only some of the rankings."""
         return self._replace(each=self.each[:, places], tested={name: v[places] for name, v in self.tested.items()})
 
     def of_group(self, group: int) -> Self:
-        """The same with the rankings of one target group only, by its index."""
+        """These runs with only the rankings of one target group, by its index."""
         return self.at(self.tested["group"] == group)
 
 
@@ -61,13 +61,15 @@ class Cell(TypedDict):
 
 
 def read_runs(label: str, folders: Iterable[Path]) -> Runs:
-    """Runs from the folders of finished runs that differ in the seed. DataError for one that is damaged."""
+    """Runs from the folders of finished runs that differ in the seed. DataError for a damaged folder."""
     folders = list(folders)
     reports, curves, tests = zip(*map(_read_run, folders))
     for tested in tests[1:]:
         judged_alike(label, tested, label, tests[0])
     each = np.stack([auc(tested.pop("scores")).each for tested in tests])
-    return Runs(label, list(reports), list(curves), each, tests[0], _ranks(folders))
+    found = [folder / "ranks.npz" for folder in folders]  # which `comparison.rank_catalogue` may have written
+    ranks = [np.load(path)["rank"] for path in found if path.exists()]
+    return Runs(label, list(reports), list(curves), each, tests[0], ranks)
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Floats], dict[str, NDArray[Any]]]:
@@ -81,11 +83,6 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Floats], dict[str
         return report, curve, dict(np.load(folder / "test_scores.npz"))
     except Exception as fault:  # one wrong byte can raise nearly any exception
         raise DataError(f"{folder}: not a whole run ({type(fault).__name__}); remove it, and it is trained again") from None
-
-
-def _ranks(folders: list[Path]) -> list[Floats]:
-    """What `comparison.rank_catalogue` left there."""
-    return [np.load(folder / "ranks.npz")["rank"] for folder in folders if (folder / "ranks.npz").exists()]
 
 
 def judged_alike(label: str, tested: Mapping[str, NDArray[Any]], other_label: str, other: Mapping[str, NDArray[Any]]) -> None:
@@ -113,8 +110,10 @@ def cell(runs: Runs, reference: Runs) -> Cell:
     return {"rankings": runs.each.shape[1], "auc": runs.each.mean(axis=1).tolist(), "difference": difference, "se": se}
 
 
-def mean_and_sd(cell: Cell) -> str:
-    return f"{np.mean(cell['auc']):.4f}" + (f" ± {np.std(cell['auc'], ddof=1):.4f}" if len(cell["auc"]) > 1 else "")
+def auc_in_words(cell: Cell, sd: bool = True) -> str:
+    """The mean over the seeds; sd: with their standard deviation."""
+    several = sd and len(cell["auc"]) > 1
+    return f"{np.mean(cell['auc']):.4f}" + (f" ± {np.std(cell['auc'], ddof=1):.4f}" if several else "")
 
 
 def difference_in_words(cell: Cell) -> str:
@@ -124,17 +123,13 @@ def difference_in_words(cell: Cell) -> str:
     return f"{cell['difference']:+.4f}" + ("" if cell["se"] is None else f" ± {cell['se']:.4f}")
 
 
-def mean_only(cell: Cell) -> str:
-    return f"{np.mean(cell['auc']):.4f}"
-
-
-def with_difference(cell: Cell, auc_in_words: Callable[[Cell], str] = mean_and_sd) -> str:
+def with_difference(cell: Cell, sd: bool = True) -> str:
     difference = difference_in_words(cell)
-    return auc_in_words(cell) + (f" ({difference})" if difference else "")
+    return auc_in_words(cell, sd) + (f" ({difference})" if difference else "")
 
 
 def protocol_in_words(runs: Runs, label: str) -> str:
-    """What the numbers of a table are."""
+    """A description of the numbers in a table."""
     report = runs.reports[0]
     return (
         f"{'Validation' if report['config']['validate'] else 'Test'} AUC at the end of training: mean ± standard deviation over "
@@ -163,13 +158,13 @@ def table(results: Mapping[Row, Runs], reference: Runs) -> tuple[str, dict[str, 
         cells = {}
         for line, (label, places, there) in zip(lengths, buckets):
             cells[label] = cell(there if runs is reference else runs.at(places), there)
-            line.append(with_difference(cells[label], mean_only))
+            line.append(with_difference(cells[label], sd=False))
         figures[row.name] = {**own, **means, "by_length": cells}
         speed = [f"{means[name]:,.0f}" for name in ("samples_per_second", "seconds", "seconds_to_99")]
         flags = [f"`{' '.join(row.flags)}`" if row.flags else "", row.claim] if claims else []
         swapped = f"{means['swapped_history_auc']:.4f}"
         tops = [f"{means[name]:.4f}" for name in TOP if top]
-        lines.append([row.label, mean_and_sd(own), difference_in_words(own), swapped, *tops, *speed, *flags])
+        lines.append([row.label, auc_in_words(own), difference_in_words(own), swapped, *tops, *speed, *flags])
     tops = [name.upper() for name in TOP if reference.ranks]
     header = ["model", "AUC", "difference", "histories swapped", *tops, "samples/s", "seconds", "seconds to 99 %"]
     header += ["flags", "the paper"] if claims else []

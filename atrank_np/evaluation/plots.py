@@ -26,10 +26,10 @@ P = ParamSpec("P")
 
 
 def picture(draw: Callable[P, Any]) -> Callable[Concatenate[Path, P], None]:
-    """Makes of a function that draws on a Figure one that writes the picture to a file: its first argument is the path.
+    """Turns a function that returns a Figure into one that writes it to a file. The path is the new first argument.
 
-    Letters that the default font lacks are taken from any font of the system. The figures of a run must not be lost with a
-    picture: what hinders it is printed in one line, and so is that there is no font for some letters.
+    Letters that the default font lacks are drawn with other fonts of the system. A line on stderr says if no font has them. A
+    picture that cannot be drawn must not end a run, so its error is one line too.
     """
 
     @functools.wraps(draw)
@@ -68,12 +68,12 @@ def _write(path: Path, draw: Callable[[], Any], fonts: Sequence[str]) -> set[str
 
 
 def _fonts_with(letters: set[str]) -> list[str]:
-    """Names of fonts of this system that have some of these letters, plain ones first; as few as have them all."""
+    """Names of fonts of this system that together have these letters, if fonts have them. Plain fonts come first."""
     from matplotlib import font_manager
     from matplotlib.ft2font import FT2Font
 
     names, lacking = [], set(letters)
-    fonts = [font for font in font_manager.fontManager.ttflist if not font.name.startswith("Last Resort")]  # that has boxes
+    fonts = [font for font in font_manager.fontManager.ttflist if not font.name.startswith("Last Resort")]  # it draws only boxes
     for font in sorted(fonts, key=lambda font: (font.style != "normal", font.weight not in (400, "normal"))):
         with contextlib.suppress(OSError, RuntimeError):  # a font that matplotlib cannot read
             has = {letter for letter in lacking if FT2Font(font.fname).get_char_index(ord(letter))}
@@ -180,30 +180,22 @@ def _cut(label: str) -> str:
 
 
 def _as_text(name: str) -> str:
-    """For matplotlib, which reads text between two $ as a formula."""
+    """The name for matplotlib, which reads text between two $ as a formula."""
     return name.replace("$", r"\$")
 
 
 @picture
 def draw_curve(rows: Sequence[Sequence[float]], report: dict[str, Any]) -> Any:
-    """A PNG: test AUC against samples seen, with one standard error, and the controls as lines.
-
-    rows: of metrics.csv.
-    """
+    """Test AUC against samples seen, with one standard error, and the controls as lines. rows: those of metrics.csv."""
     table, label = dict(zip(COLUMNS, np.array(rows).T)), LABELS[report["config"]["model"]]
     if report["config"]["variant"]:
         label += f", {report['config']['variant']}"
     figure = new_figure(7, 4.3)
     axes = figure.subplots()
-    axes.fill_between(
-        table["samples"],
-        table["test_auc"] - table["test_auc_se"],
-        table["test_auc"] + table["test_auc_se"],
-        alpha=0.25,
-        linewidth=0,
-    )
+    samples, auc, se = table["samples"], table["test_auc"], table["test_auc_se"]
+    axes.fill_between(samples, auc - se, auc + se, alpha=0.25, linewidth=0)
     what = f"{label}, validation" if "kept" in report else label
-    axes.plot(table["samples"], table["test_auc"], marker="o", label=f"{what}, ± 1 standard error")
+    axes.plot(samples, auc, marker="o", label=f"{what}, ± 1 standard error")
     lines = (
         ("ceiling_auc", "ceiling of the simulator", "C2"),
         ("popularity_auc", "popularity alone", "C1"),
@@ -212,10 +204,8 @@ def draw_curve(rows: Sequence[Sequence[float]], report: dict[str, Any]) -> Any:
     for name, what, colour in lines:
         if report[name] is not None:
             axes.axhline(report[name], linestyle="--", color=colour, linewidth=1.2, label=f"{what} {report[name]:.3f}")
-    axes.set_xlim(left=0)
-    axes.set_xlabel("training samples seen (targets)")
-    axes.set_ylabel("average user AUC")
-    axes.set_title(describe(report, report["config"]["validate"])[0].split(" (")[0])
+    title = describe(report, report["config"]["validate"])[0].split(" (")[0]
+    axes.set(xlabel="training samples seen (targets)", ylabel="average user AUC", title=title, xlim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(loc="best", fontsize=9)
     return figure

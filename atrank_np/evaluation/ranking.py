@@ -1,10 +1,11 @@
-"""The catalogue ranked: for users of a log, or for a history."""
+"""Ranks the catalogue: for users of a log, or for a history."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import arguments
 from ..arrays import Floats, Ints, Mask, texts
@@ -23,7 +24,8 @@ from ..runs.trained import Trained
 from .scoring import catalogue_scores
 
 T = TypeVar("T")
-NUMBERS = 2**22  # scores that are held at a time: so many users make a block
+Names = NDArray[np.object_]  # strings, and None where there is no name
+NUMBERS = 2**22  # scores that are held at a time: this limits the users of a block
 
 
 class Moments(NamedTuple):
@@ -31,13 +33,13 @@ class Moments(NamedTuple):
 
     events: Events
     first: Ints  # [S]
-    samples: Samples  # of which `start` is later than `first` where the cap cuts a history
+    samples: Samples  # their `start` is later than `first` if the cap cuts the history
 
 
 def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None = None) -> Moments:  # [U]
-    """The moments of ranking of users of a log that is numbered as the model, by their places in it.
+    """The moments of ranking for users, by their places in a log that has the numbers of the model.
 
-    at: behaviours before this time count; by default all, and the time is one tick after the last one, or 0 without any.
+    at: only behaviours before this time count. By default all count, and the time is one tick after the last, or 0 without any.
     """
     if at is not None:
         at = arguments.whole("at", at, -LATEST, LATEST)
@@ -57,10 +59,10 @@ def moments(trained: Trained, log: Log, places: Ints, group: str, at: int | None
 
 
 def log_of(trained: Trained, history: Events) -> Log:
-    """The log of one user with this history, which is numbered as the model.
+    """The log of one user with this history, which has the numbers of the model.
 
-    ArgumentError for numbers that the model does not have, times that are not in order, and for bpr_mf, which has no parameters
-    for a history.
+    ArgumentError for numbers that the model does not have, for times that are not in order, and for bpr_mf, which has no
+    parameters for a history.
     """
     if trained.config.model == "bpr_mf":
         raise ArgumentError("history: bpr_mf ranks for users of its training data, not for a history; name one of them")
@@ -102,11 +104,11 @@ def by_block(
     show: bool = False,
     part: Ints | None = None,  # [S]
 ) -> Iterator[tuple[Ints, T]]:
-    """Yields, a block of moments of one group at a time, their numbers [B] and answer(numbers, scores [B, M] of its M objects).
+    """Yields the moments in blocks of one group: their numbers [B], and answer(numbers, scores [B, M] of the group's objects).
 
-    The score of `unknown` is -∞, and so are those of objects of the history, if they are excluded: all of it, even where the
-    model reads only the last ones. objects: M of each group. Each rank computes some blocks; but if a log is partitioned, its
-    own moments, and `part` names their partitions.
+    `unknown` has the score -∞. With exclude_seen, so have all objects of the history, also those that the model does not
+    read because of the cap. objects: M of each group. Each rank computes some blocks; but if a log is partitioned, each rank
+    computes its own moments, and `part` names their partitions.
     """
     samples, blocks = asked.samples, list[Ints]()
     kinds = samples.group if part is None else part * len(objects) + samples.group
@@ -154,7 +156,7 @@ def ranked(
     exclude_seen: bool | None = None,
     show: bool = False,
 ) -> Iterator[tuple[Ints, Ints, Floats]]:
-    """Yields, a block of moments at a time, their numbers [B], and the rows and scores [B, n] of their best objects.
+    """Yields the moments in blocks: their numbers [B], and the rows and scores [B, n] of their best objects.
 
     candidates [M]: which objects are ranked; None: all. exclude_seen: without those of the history; None: as the schema says.
     """
@@ -170,11 +172,30 @@ def ranked(
         yield block, *found
 
 
+def ranked_names(
+    trained: Trained,
+    backend: Backend,
+    asked: Moments,
+    group: str,
+    n: int,
+    candidates: Mask | None = None,
+    exclude_seen: bool | None = None,
+    show: bool = False,
+) -> tuple[Names, Floats]:  # -> [S, n], [S, n]
+    """As `ranked`, all moments together and with names, for moments of one group. None where fewer than n objects are left."""
+    S, objects = len(asked.first), trained.catalogues[group].objects
+    ids, scores = np.full((S, n), None, object), np.full((S, n), -np.inf, np.float32)
+    for block, rows, values in ranked(trained, backend, asked, n, candidates, exclude_seen, show):
+        names = objects[rows].astype(object)
+        names[rows == 0] = None
+        ids[block], scores[block] = names, values
+    return ids, scores
+
+
 def first_choices(trained: Trained, log: Log, user: str, n: int, group: str, at: int | None = None) -> list[str]:
     """The names of a user's n best objects, best first; fewer where fewer are left."""
-    asked = moments(trained, log, np.array([place_of(log, user)]), group, at)
-    ((_, rows, _),) = ranked(trained, trained.backend(), asked, n)
-    return [str(name) for name in trained.catalogues[group].objects[rows[rows > 0]]]
+    asked = moments(trained, log, places_of(log, [user]), group, at)
+    return [name for name in ranked_names(trained, trained.backend(), asked, group, n)[0][0] if name is not None]
 
 
 def target_group(schema: Schema, group: str | None = None) -> str:
@@ -185,13 +206,8 @@ def target_group(schema: Schema, group: str | None = None) -> str:
     return group
 
 
-def place_of(log: Log, user: str) -> int:
-    """A user's place in the log. ArgumentError if it holds no such user."""
-    return int(places_of(log, [user])[0])
-
-
 def places_of(log: Log, users: Iterable[str]) -> Ints:  # -> [U]
-    """The places of users in the log. ArgumentError for one that it does not hold."""
+    """The places of users in the log. ArgumentError for an unknown user."""
     places = {name: place for place, name in enumerate(log.users.tolist())}
     try:
         return np.array([places[str(user)] for user in users], np.int64)
@@ -201,12 +217,17 @@ def places_of(log: Log, users: Iterable[str]) -> Ints:  # -> [U]
 
 
 def objects_of(trained: Trained, group: str, names: Iterable[str]) -> Ints:  # -> [n]
-    """The rows of objects in their group's catalogue. ArgumentError for one that is not there."""
+    """The rows of objects in their group's catalogue. ArgumentError for an unknown object."""
     rows = {name: row for row, name in enumerate(trained.catalogues[group].objects[1:].tolist(), 1)}
     try:
         return np.array([rows[str(name)] for name in names], np.int64)
     except KeyError as missing:
         raise ArgumentError(f"object {missing}: expected one of the model's {group}; none has that name") from None
+
+
+def mask_of(trained: Trained, group: str, names: Iterable[str]) -> Mask:  # -> [M]
+    """Which objects of a group have one of these names. ArgumentError for an unknown name."""
+    return np.isin(np.arange(len(trained.catalogues[group].objects)), objects_of(trained, group, names))
 
 
 def full_ranks(backend: Backend, protocol: Protocol, samples: Samples, show: bool = False) -> Floats:  # -> [S]

@@ -146,7 +146,7 @@ def describe_run(report: dict[str, Any]) -> str:
     ]
     if kept := report.get("kept"):
         lines.append(
-            f"kept is step {kept['step']}, the best of {kept['evaluations']} evaluations: validation AUC "
+            f"the kept model is that of step {kept['step']}, the best of {kept['evaluations']} evaluations: validation AUC "
             f"{kept['validation_auc']:.4f}, of targets that are neither trained on nor tested"
         )
     counted = [f"{n} {what}" for what, n in report["counted"].items() if n]

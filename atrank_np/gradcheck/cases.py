@@ -1,4 +1,4 @@
-"""Small random inputs with every difficult case in them. Gradient checks, tests and lessons use them."""
+"""Small random inputs that contain every difficult case. Gradient checks, tests and lessons use them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ def layer_cases(rng: np.random.Generator) -> dict[str, tuple[dict[str, Any], lis
     """Layer -> (inputs by name, names of the differentiated ones).
 
     Sizes are small and distinct, so that no transposed array can pass. Ids repeat. Bags, histories and lists of targets have
-    no, one and many entries.
+    zero, one and many entries.
     """
 
     def r(*shape: int) -> Floats:
@@ -89,9 +89,9 @@ def toy_problem(
 ) -> Problem:
     """A small problem in float64. settings: fields of Config.
 
-    It has three groups of different widths (the variants with raw queries need all as wide as the model), a table shared by
-    two features, ids, categories, numbers and bags of tokens, unknown and repeated objects, empty bags, and histories of 0, 1
-    and many behaviours.
+    It has three groups of different widths (the variants with raw queries need all as wide as the model), and a table that two
+    features share. It has ids, categories, numbers and bags of tokens, unknown and repeated objects, empty bags, and histories
+    of 0, 1 and many behaviours.
 
     trained: biases are not 0 and gains not 1. Otherwise the parameters are initial ones, and no history is empty: with biases
     of exactly 0 its target would be at the kink of F_vanilla's relu.

@@ -103,10 +103,10 @@ def relative_error(analytic: Floats | float, numeric: Floats | float) -> float:
 def compare(name: str, analytic: ArrayLike, measure: Callable[[float], ArrayLike]) -> Check:
     """An analytic gradient against measure(h), its numeric counterpart with step h.
 
-    An array above the limit is measured again, more sharply: the numeric error itself may be above it, where the gradient is
-    small and f large, or where f has a large curvature. A step ten times as long has a tenth of the rounding
-    error. Its own error is c h² + O(h⁴), so (4 measure(h/2) - measure(h)) / 3 is O(h⁴) (Richardson). Unclear if the same
-    with half these steps differs from it by a hundredth of the error or more.
+    An array above the limit is measured again, more precisely. The numeric error itself may be above the limit, if the gradient
+    is small and f large, or if f has a large curvature. A step ten times as long has a tenth of the rounding error. Its own
+    error is c h² + O(h⁴), so (4 measure(h/2) - measure(h)) / 3 has an error of O(h⁴) (Richardson). Unclear if the same with
+    half these steps differs from it by a hundredth of the error or more.
     """
     analytic, numeric = np.asarray(analytic, np.float64), np.asarray(measure(STEP))
     if analytic.shape != numeric.shape:
@@ -125,7 +125,7 @@ def compare(name: str, analytic: ArrayLike, measure: Callable[[float], ArrayLike
 
 
 def likely_cause(analytic: Floats, numeric: Floats) -> str:
-    """A guess in words, from how the wrong array differs from the right one."""
+    """A guess in words, by the difference between the wrong array and the right one."""
 
     def alike(a: Floats, b: Floats) -> bool:
         return relative_error(a, b) < 1e-4
@@ -151,7 +151,7 @@ def likely_cause(analytic: Floats, numeric: Floats) -> str:
 
 
 def dense(gradient: Gradient | float | None, shape: tuple[int, ...]) -> Floats:
-    """A gradient as an array: Rows as the whole table's, None (no gradient) as zeros, an array as it is."""
+    """A gradient as an array: Rows become a whole table, None (no gradient) becomes zeros, an array stays an array."""
     if isinstance(gradient, np.ndarray | float):
         return np.asarray(gradient)
     whole = np.zeros(shape)
@@ -167,7 +167,7 @@ def check_layer(
     differentiated: Sequence[str],
     rng: np.random.Generator,
 ) -> list[Check]:
-    """Every entry of every differentiated input, with a random upstream gradient.
+    """Checks every entry of every differentiated input, with a random upstream gradient.
 
     inputs: name -> value, in the order of the forward's arguments. differentiated: names, in the order of the gradients.
     """
@@ -204,11 +204,11 @@ def redrawn(draw: Callable[[np.random.Generator], T], seed: int) -> tuple[T, int
             return draw(stream(seed, "gradient check", attempt)), attempt
         except Unclear:
             continue
-    raise Unclear("100 draws had a relu at its kink, or a gradient below what rounding leaves of f")
+    raise Unclear("100 draws had a relu at its kink, or a gradient that the rounding of f hides")
 
 
 def check_model(problem: Problem) -> list[Check]:
-    """Every entry of every parameter: the gradients that a training step would use, its dropout included."""
+    """Checks every entry of every parameter, with the gradients of a training step, dropout included."""
     model, params, batch, scale, config = problem
     penalty = getattr(model, "penalty", lambda cache: 0.0)
     _, gradients = make_backend(model, params, config, 0, scale).gradients(batch)

@@ -32,7 +32,7 @@ class AttentionCache(NamedTuple):
 
 
 class HoldsAttention(Protocol):
-    """A cache with that of `attend_forward` in it."""
+    """A cache that contains the cache of `attend_forward`."""
 
     @property
     def attend(self) -> AttendCache: ...
@@ -105,8 +105,8 @@ def attention_forward(
     # [Q,D], [N,Dm], [D,D], [D], [K,d,Dm], [Dm,D], [D], [B+1], [B+1] -> [Q,D]
     """concat_k softmax(F_Pk(x) W_k mᵀ) F_Qk(m): (2) to (5) with x = m = S; the inner part of (7) with x = h_t, m = C.
 
-    The bilinear score s W_k m_j of (4) is taken as s · (W_k m_j), with the key W_k m_j computed once for every behaviour:
-    then a pair (i, j) costs d products instead of D. The K projections of each kind are one product, side by side.
+    The bilinear score s W_k m_j of (4) is computed as s · (W_k m_j). The key W_k m_j is computed once for every behaviour, so a
+    pair (i, j) costs d products instead of D. The K projections of each kind are one product, side by side.
     Dm, the width of the memory m, is D in ATRank. Cache: x, m, the weights, both projections' outputs, the keys and the
     attention weights.
     """

@@ -21,8 +21,11 @@ class ConvolutionCache(NamedTuple):
 
 
 def windows(offsets: Ints, w: int) -> tuple[Ints, Ints]:  # [B+1] -> [P,w], [B+1]
-    """The rows in each window, and each history's places of it: all n - w + 1 that lie inside. A history that is shorter
-    than the window has one, whose missing behaviours are row N, the one after the last; an empty history has none."""
+    """The rows in each window, and the offsets of each history's places: the n - w + 1 places inside the history.
+
+    A history that is shorter than the window has one place. Its missing behaviours are row N, the row after the last. An empty
+    history has no place.
+    """
     length = np.diff(offsets)
     count = np.where(length > 0, np.maximum(length - w + 1, 1), 0)
     place_offsets = np.concatenate([[0], np.cumsum(count)])
@@ -47,7 +50,7 @@ def convolution_forward(
     y, best = np.zeros((len(offsets) - 1, F), x.dtype), np.zeros((len(offsets) - 1, F), int)
     for h in np.flatnonzero(np.diff(place_offsets)):
         first, last = place_offsets[h : h + 2]
-        best[h] = first + z[first:last].argmax(0)  # of equal places, the first
+        best[h] = first + z[first:last].argmax(0)  # the first of equal maxima
         y[h] = z[best[h], np.arange(F)]  # F3
     return y, ConvolutionCache((len(x), D), (w, D, F), rows, place_offsets, perceptron_cache, best)
 

@@ -45,8 +45,8 @@ class EndsCache(NamedTuple):
 def steps(offsets: Ints, backwards: bool) -> list[Ints]:  # [B+1] -> list of [A]
     """The rows of each step; backwards: from the last behaviour of a history to its first.
 
-    The longest histories come first. So the histories that are still running are always the first A of those of the step
-    before, and its state is cut, never reordered.
+    The longest histories come first. So the histories that are still running are always the first A of the step before, and
+    its state is only cut, never reordered.
     """
     length = np.diff(offsets)
     order = np.argsort(-length, kind="stable")
@@ -93,7 +93,7 @@ def lstm_forward(
 
 
 def lstm_backward(dy: Floats, cache: LSTMCache) -> tuple[Floats, Floats, Floats, Floats]:  # [N,H] -> [N,D], [D,4H], [H,4H], [4H]
-    """Back-propagation through time: the steps in reverse, each hands the gradient of its state to the step before."""
+    """Back-propagation through time: the steps in reverse; each passes the gradient of its state to the step before."""
     linear_cache, U, kept = cache
     dz, dU = np.zeros((len(dy), U.shape[1]), dy.dtype), np.zeros_like(U)
     histories = len(kept[0].rows) if kept else 0

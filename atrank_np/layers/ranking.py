@@ -143,7 +143,7 @@ def pairwise_backward(dloss: float, cache: PairwiseCache) -> Floats:  # number -
     margin, positive, negative, T = cache
     dmargin = -dloss * sigmoid(-margin) / margin.dtype.type(len(margin))  # B2
     df = np.zeros(T, margin.dtype)
-    np.add.at(df, positive, dmargin)  # B1: a target may stand in several pairs
+    np.add.at(df, positive, dmargin)  # B1: a target may be in several pairs
     np.add.at(df, negative, -dmargin)
     return df
 
@@ -151,15 +151,15 @@ def pairwise_backward(dloss: float, cache: PairwiseCache) -> Floats:  # number -
 def softmax_loss_forward(
     f: Floats, log_q: Floats, label: Floats, target_offsets: Ints
 ) -> tuple[np.floating, SoftmaxLossCache]:  # [T], [T], [T], [B+1] -> number
-    """Sampled softmax: how improbable each positive p is among itself and the negatives j of its history,
+    """Sampled softmax: minus the log of the probability of a positive p, among p and the negatives j of its history,
 
         -log(exp f_p / (exp f_p + Σ_j exp g_j)) = softplus(L - f_p)   with g_j = f_j - log_q_j and L = log Σ_j exp g_j,
 
     mean over the positives of histories that have a negative. With one negative it is the pair-wise loss. log_q is 0 for
-    negatives drawn uniformly. Where q is n times as likely as uniform, log_q = log n: such a negative counts 1/n, so that
-    the expected sum over j is that of as many uniform negatives, whatever they are drawn by.
+    negatives drawn uniformly. A negative that is drawn n times as often has log_q = log n and counts 1/n. So the expected sum
+    over j is that of uniform negatives, however they are drawn.
 
-    `logaddexp` adds under the logarithm and takes exp of differences alone. Cache: f_p - L, and ∂L/∂f.
+    `logaddexp` cannot overflow: it takes exp of differences only. Cache: f_p - L, and ∂L/∂f.
     """
     B, negative = len(target_offsets) - 1, label <= 0
     history = np.repeat(np.arange(B), np.diff(target_offsets))

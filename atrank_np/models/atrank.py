@@ -26,8 +26,8 @@ class UserCache(NamedTuple):
 class ATRank(Ranker):
     """spaces: K of (2), which must divide the width D.
 
-    A departure: (6) is C = F_self(S + concat_k C_k), each behaviour keeps its own row. As printed there is no S (`Printed`). But
-    the paper names Vaswani et al., whose layers have this connection, and AUC gains by it (`departures`).
+    A departure: (6) is C = F_self(S + concat_k C_k), so each behaviour keeps its own row. The printed (6) has no S (`Printed`).
+    But the paper cites Vaswani et al., whose layers have this connection, and it improves the AUC (`departures`).
     """
 
     residuals: tuple[str, ...] = ("self",)

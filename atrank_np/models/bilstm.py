@@ -59,7 +59,7 @@ class Recurrent(Ranker):
     def init(
         self, seed: int, dense: float = 0.088, table: float = 0.1, gain: float = 0.1, dtype: DTypeLike = np.float32
     ) -> Params:
-        """As any model's, but the forget gates' biases are 1, so that they start at σ(1) = 0.73. At σ(0) = 0.5 a state would
+        """As for any model, but the forget gates' biases are 1, so the gates start at σ(1) = 0.73. At σ(0) = 0.5 a state would
         be halved at every step."""
         params, D = super().init(seed, dense, table, gain, dtype), self.space.width
         for direction in DIRECTIONS:
@@ -104,7 +104,7 @@ class UserCache(NamedTuple):
     vanilla: AttendedCache
 
     def weights(self) -> dict[str, list[Floats | None]]:
-        """As ATRank's, but there is only the vanilla attention."""
+        """As for ATRank, but with the vanilla attention only."""
         return {"vanilla": attention_weights(self.vanilla.attention)}
 
 

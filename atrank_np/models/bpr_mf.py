@@ -1,7 +1,7 @@
 """BPR-MF (Rendle et al., UAI 2009): matrix factorisation, f = u · emb(o) + item bias, trained with the pair-wise loss.
 
-A user is a row of a table, as wide as an object's embedding. The user's history is only what this row is trained on: neither
-elapsed time nor order plays a part. A user who was not in training has row 0, zeros.
+A user is a row of a table, as wide as an object's embedding. The user's history only trains this row: elapsed time and order
+have no effect. A user who was not in training has row 0, zeros.
 """
 
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from .gradients import Gradients
 
 
 class BPRMFCache(NamedTuple):
-    """Of one group."""
+    """The cache of one group."""
 
     places: Ints  # the places of its targets among the T of the batch
     user: Ints
@@ -38,7 +38,7 @@ class BPRMF:
         self.space, self.users = space, users
 
     def user_groups(self) -> list[GroupSpace]:
-        """For each group a second one, of the same width, whose objects are the users: `kernels` treat users as objects."""
+        """A second group for each group, with the same width and the users as its objects: `kernels` treat users as objects."""
         groups = []
         for g in self.space.groups:
             column = FeatureColumn("user", "id", f"user/{g.name}", g.width, np.arange(self.users))

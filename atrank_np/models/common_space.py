@@ -13,20 +13,13 @@ import numpy as np
 from ..arrays import Floats, Ints
 from ..datasets.catalogue import Bag
 from ..datasets.packing import Batch, bucketize
-from ..layers.embedding import (
-    bag_backward,
-    bag_forward,
-    lookup_backward,
-    lookup_forward,
-    number_backward,
-    number_forward,
-)
+from ..layers.embedding import bag_backward, bag_forward, lookup_backward, lookup_forward, number_backward, number_forward
 from ..layers.perceptron import perceptron_backward, perceptron_forward
 from ..parameters import Params, Shapes
 from .gradients import Gradients
 
-# To add a kind: read it in datasets/numbering.py, embed it in `_feature_forward` and `_feature_backward` below, and give it a
-# part in `object_shapes`, in `kernels.embedding`, and in `groups` and `Named.group` of `kernels.parameters`.
+# To add a kind: read it in datasets/numbering.py, and embed it in `_feature_forward` and `_feature_backward` below. Then give it
+# a part in `object_shapes`, in `kernels.embedding`, and in `groups` and `Named.group` of `kernels.parameters`.
 KINDS = ("id", "categorical", "tokens", "number")
 
 
@@ -52,7 +45,7 @@ class GroupSpace(NamedTuple):
 
 
 class SpaceCache(NamedTuple):
-    """Of one group: where its rows are, and the caches of its layers."""
+    """The cache of one group: where its rows are, and the caches of its layers."""
 
     rows: Ints  # the places of its behaviours among the N of the batch
     places: Ints  # the places of its targets among the T of the batch
@@ -67,19 +60,13 @@ class CommonSpace:
     width: D; actions: number of action names; tables: table name -> number of rows V. ValueError for a feature whose
     kind is not in KINDS, and for more rows of an action table than int16 can number.
 
-    places: in how many ways an action is embedded, by its place from the end of the history: row a places + p of the action
-    table, p = 0 for a target, 1 for the last behaviour, 2 for the 2 before it, 3 for the 4 before them, … So the order
-    counts, also among behaviours of the same time. 1, the paper's: an action has one row.
+    places: the number of embeddings of an action a, by its place from the end of the history. Row a · places + p of the action
+    table has p = 0 for a target, 1 for the last behaviour, 2 for the 2 before it, 3 for the 4 before them, … So the order
+    matters, also among behaviours of the same time. With 1, as in the paper, an action has one row.
     """
 
     def __init__(
-        self,
-        groups: Sequence[GroupSpace],
-        width: int,
-        actions: int,
-        tables: dict[str, int],
-        item_bias: bool,
-        places: int = 1,
+        self, groups: Sequence[GroupSpace], width: int, actions: int, tables: dict[str, int], item_bias: bool, places: int = 1
     ) -> None:
         self.groups, self.width, self.actions, self.tables, self.item_bias = groups, width, actions, tables, item_bias
         self.places = places
@@ -103,7 +90,7 @@ class CommonSpace:
         return shapes
 
     def object_shapes(self, g: GroupSpace) -> Shapes:
-        """Of emb(o) alone."""
+        """The shapes of the parameters of emb(o)."""
         shapes = Shapes()
         for column in g.columns:
             if column.kind == "number":

@@ -25,7 +25,7 @@ class Gradients:
             self.dense[name] = gradient
 
     def add_all(self, prefix: str, names: Iterable[str], gradients: Iterable[Gradient]) -> None:
-        """The gradients of the parameters prefix + name. ValueError if there are more of the one than of the other."""
+        """The gradients of the parameters prefix + name. ValueError if their numbers differ."""
         for name, gradient in zip(names, gradients, strict=True):
             self.add(f"{prefix}{name}", gradient)
 

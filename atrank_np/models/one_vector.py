@@ -1,6 +1,6 @@
 """Models whose user vector is the same for all targets: one matrix product ranks a catalogue for many histories.
 
-backend: a Backend of such a model. Its h and e have their columns in the same order, which is its own.
+backend: a Backend of such a model. The columns of its h and e have the same order, which the backend chooses.
 """
 
 from typing import Any

@@ -25,7 +25,7 @@ MaskOf = Callable[[tuple[int, ...], DTypeLike], Floats]  # shape, dtype -> the d
 
 
 class Cache(NamedTuple):
-    """What the backward pass needs. It can also be looked into, as `explain` does."""
+    """What the backward pass needs. `explain` reads it too."""
 
     space: Any  # of `CommonSpace.forward`
     user: Any  # of the model's `user_forward`
@@ -34,14 +34,14 @@ class Cache(NamedTuple):
 
 
 class AttendedCache(NamedTuple):
-    """Of an attention and the feed-forward net behind it."""
+    """The caches of an attention and of the feed-forward net behind it."""
 
     attention: HoldsAttention
     feed_forward: FeedForwardCache
 
 
 class Ranker:
-    """A model adds its user vector: `user_shapes`, `user_forward` and `user_backward`.
+    """The base of these models. Each adds its user vector: `user_shapes`, `user_forward` and `user_backward`.
 
     ranking: "dot" or "deep". A cache is passed to the same model's backward pass, and may have any type.
     """
@@ -53,7 +53,7 @@ class Ranker:
         self.space, self.ranking = space, ranking
 
     def user_shapes(self, D: int) -> Shapes:
-        """Of the parameters between S and the user vector."""
+        """The shapes of the parameters between S and the user vector."""
         raise NotImplementedError
 
     def user_forward(

@@ -84,7 +84,7 @@ class LinearProjection(CommonSpace):
 
 
 class RawQuery(CommonSpace):
-    """h_t = emb(o_t): the target enters attention and product without F_M, time 0 and the target action.
+    """h_t = emb(o_t): the attention and f get the target without F_M, without time 0 and without the target action.
 
     ValueError for a group whose embeddings are not as wide as the model.
     """

@@ -1,9 +1,9 @@
 """ATRank with one thing changed, to test the paper's claims and to try what the authors' code does: `--variant NAME`.
 
 Each is a class that overrides as few methods as possible of ATRank, or of the common space before it (`spaces`). NumPy
-computes them all, numba those that `config.VARIANTS` marks as compiled. What flags alone can change, such as the number of
-spaces or the loss, is no variant. A parameter's name decides its initial value and whether it decays (`parameters`). The
-cache of an attention's forward pass has that of `attend_forward` as its `attend`: `explain` reads the attention weights there.
+computes all of them, numba those that `config.VARIANTS` marks as compiled. A change that has a flag of its own, such as the
+number of spaces or the loss, is no variant. A parameter's name decides its initial value and whether it decays (`parameters`).
+The cache of an attention has a field `attend`, the cache of `attend_forward`: `explain` reads the attention weights there.
 """
 
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from .gradients import Gradients
 from .ranker import Cache
 from .spaces import AuthorsSpace, ContinuousTime, LinearProjection, NoTime, RawQuery, TimeConcat
 
-# The paper's letter, and variants of its claims
+# (6) as the paper prints it, and variants for its claims
 
 
 class Printed(ATRank):
@@ -130,7 +130,7 @@ class AttentionResidual(Printed):
 
 
 class ActivationL2(ATRank):
-    """λ/2 Σ_t (|h_t|² + |e_t|²), a sum over the batch, instead of L2 on weights. The printed loss holds neither."""
+    """λ/2 Σ_t (|h_t|² + |e_t|²), a sum over the batch, instead of L2 on weights. The loss that is shown has neither."""
 
     L2 = 5e-5  # λ
 
@@ -140,7 +140,7 @@ class ActivationL2(ATRank):
         return dh + self.L2 * h, de + self.L2 * e
 
     def penalty(self, cache: Cache) -> float:
-        """What is added to the loss: the gradient check needs it."""
+        """The term that this adds to the loss. The gradient check needs it."""
         h, e = cache.ranking[:2]
         return float(self.L2 / 2 * ((h**2).sum() + (e**2).sum()))
 

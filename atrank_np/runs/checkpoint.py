@@ -1,4 +1,4 @@
-"""model.npz: all of a Trained in one file, written and read."""
+"""model.npz: writes and reads all of a Trained in one file."""
 
 import json
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from ..optimizer import RULES
 from .files import whole
 from .trained import COLUMNS, Progress, Trained
 
+PLAIN = ("target_actions", "statistics", "features", "events", "step", "table_scale")  # fields of Trained that JSON can hold
 FORMAT = "atrank_np model 4"  # 4: the variant "" has a residual connection in (6); names are JSON
 
 
@@ -27,18 +28,13 @@ class OtherVersion(Exception):
 
 
 def save(path: str | Path, trained: Trained) -> None:
-    """Writes one .npz of plain arrays (no pickle). It is written to a file beside and renamed: `path` is always whole."""
+    """Writes one .npz of plain arrays (no pickle). Another file is written and then renamed, so `path` is always complete."""
     about = {
         "format": FORMAT,
         "config": trained.config.to_dict(),
         "schema": trained.schema.to_dict(),
         "actions": list(trained.actions),
-        "target_actions": trained.target_actions,
-        "statistics": trained.statistics,
-        "features": trained.features,
-        "events": trained.events,
-        "step": trained.step,
-        "table_scale": trained.table_scale,
+        **{name: getattr(trained, name) for name in PLAIN},
         "state": asdict(trained.state),
     }
     arrays: dict[str, Any] = {"about": np.array(json.dumps(about)), "users": _as_bytes(trained.users)}
@@ -64,12 +60,11 @@ def load(path: str | Path) -> Trained:
         trained = load("runs/shop-1")
         weights = trained.unscaled_parameters()["vanilla.W"]  # [K, D/K, D]
 
-    The file is never executed: it holds arrays and JSON, no pickle. DataError if there is none, or it is not whole, or not a
-    model of this program.
+    The file is never executed: it holds arrays and JSON, no pickle. DataError if it is missing, damaged, or not a model of this
+    program.
     """
     path = arguments.path("path", path)
     path = path / "model.npz" if path.is_dir() else path
-
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: expected a file, or a run folder that holds a model.npz")
     try:
@@ -104,7 +99,7 @@ def _as_names(array: Ints) -> Texts:
 
 
 def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
-    """The Trained of an archive, of which only the arrays of this format are read."""
+    """The Trained of an archive. Only the arrays of this format are read."""
     schema, catalogues = Schema.from_dict(about["schema"]), {}
     for group in schema.groups:
         features: dict[str, Any] = {}
@@ -127,21 +122,16 @@ def _trained(about: dict[str, Any], arrays: Mapping[str, Any]) -> Trained:
         actions=tuple(about["actions"]),
         tables={name: _as_names(array) for name, array in starting_with("table/").items()},
         catalogues=catalogues,
-        target_actions=about["target_actions"],
-        statistics=about["statistics"],
-        features=about["features"],
-        events=about["events"],
         users=_as_names(arrays["users"]),
         params=starting_with("param/"),
-        step=about["step"],
-        table_scale=about["table_scale"],
         moments={moment: starting_with(f"{moment}/") for moment in rule.moments} if rule else {},
         state=Progress(**about["state"]),
+        **{name: about[name] for name in PLAIN},
     )
 
 
 def _check(trained: Trained) -> None:
-    """ArgumentError for what no training leaves: kernels read what they are given, wherever it points to."""
+    """ArgumentError for contents that no training writes: with wrong numbers, kernels would read outside of arrays."""
     for name, names in (("users", trained.users), *trained.tables.items()):
         check_names(name, names)
     for group in trained.schema.groups:

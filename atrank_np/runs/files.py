@@ -1,10 +1,11 @@
-"""Files that are whole or not there, and folders that one process at a time writes to."""
+"""Files that are complete or missing, and folders that one process at a time writes to."""
 
 import contextlib
+import csv
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -16,11 +17,11 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_holders: dict[Path, tuple[int, int]] = {}  # folder -> the process and the thread that hold it
+_holders: dict[Path, tuple[int, int]] = {}  # folder -> the process and the thread that locked it
 
 
 class Nothing(io.RawIOBase):
-    """A file whose contents are lost. Where the system's own null device would do, a zip archive finds itself at odd places."""
+    """A file that drops its contents. The null device of the system would not do: it gives a zip archive wrong positions."""
 
     def write(self, data: Any) -> int:
         return memoryview(data).nbytes
@@ -28,9 +29,9 @@ class Nothing(io.RawIOBase):
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[BinaryIO]:
-    """Opens PATH.part, which becomes `path` at the end of the block. After an error it is removed, and `path` is as it was.
+    """Opens PATH.part, which becomes `path` at the end of the block. After an error it is removed, and `path` is as before.
 
-    What ranks other than the first write is lost.
+    Only the first rank writes; what other ranks write is dropped.
     """
     if not ranks().first:
         yield cast(BinaryIO, Nothing())
@@ -49,20 +50,25 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def write_csv(path: Path, header: Iterable[object], rows: Iterable[Iterable[object]]) -> None:
+    """Writes a CSV file, complete or not at all."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([header, *rows])
+    write_text(path, text.getvalue())
+
+
 def write_text(path: Path, text: str) -> None:
-    """Writes a file, whole or not at all."""
+    """Writes a file, complete or not at all."""
     with whole(path) as file:
         file.write(text.encode("utf-8"))
 
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Makes a folder, if there is none, and holds it for this thread. DataError if another process or thread holds it.
+    """Makes a folder, if it is missing, and locks it for this thread. DataError if another process or thread has the lock.
 
-    The first of several ranks holds it for all.
-
-    The lock is one of the system's, on the folder itself, so a process that is killed leaves none. Where the system or the
-    disk has no such locks, none is taken. A folder that is empty at the end is removed.
+    The first of several ranks locks it for all. It is a lock of the system on the folder itself, so a process that is killed
+    leaves no lock. A system or a disk without such locks is used without them. A folder that is empty at the end is removed.
     """
     me, key = (os.getpid(), threading.get_ident()), folder.resolve()
     if _holders.get(key) == me:

@@ -1,8 +1,6 @@
 """The folder of a run: what it holds, who may write into it, and how it is opened again."""
 
 import contextlib
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterable
@@ -17,7 +15,7 @@ from ..datasets.shop_world import World
 from ..errors import DataError
 from ..mpi import ranks
 from .checkpoint import load
-from .files import write_text
+from .files import write_csv
 from .growth import joined
 from .trained import COLUMNS, Trained
 
@@ -28,9 +26,7 @@ FILES = ("model.npz", "metrics.csv", "test_scores.npz", "curve.png", "report.jso
 
 def write_rows(path: Path, rows: Iterable[list[float]]) -> None:
     """Writes metrics.csv; rows as COLUMNS says."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([COLUMNS, *rows])
-    write_text(path, text.getvalue())
+    write_csv(path, COLUMNS, rows)
 
 
 def config_text(data: DataSource, config: Config, warm: str | None = None) -> str:
@@ -42,17 +38,17 @@ def config_text(data: DataSource, config: Config, warm: str | None = None) -> st
 def refuse_taken(out: Path, text: str) -> None:
     """DataError if a new run would overwrite a file.
 
-    Its own config.json, the given text, may be there: it is left by a run that was killed before its first checkpoint.
+    Its own config.json, with the given text, may exist: a run that was killed before its first checkpoint leaves it.
     """
     refuse_run(out)
     for name in FILES:
         path = out / name
         if path.exists() and (name != "config.json" or path.read_text("utf-8", "replace") != text):
-            raise DataError(f"{path}: exists, and is not of this run; choose another --out, or remove it")
+            raise DataError(f"{path}: exists, but is not from this run; choose another --out, or remove it")
 
 
 def refuse_run(out: Path, resume: Trained | None = None) -> None:
-    """DataError if a folder holds a run, unless that is an earlier part of the resumed one."""
+    """DataError if a folder holds a run, unless this is an earlier state of the resumed run."""
     if not (out / "model.npz").exists():
         return
     if resume:
@@ -79,7 +75,7 @@ def _free_folder(name: str) -> Path:
 
 
 def remove(out: Path) -> None:
-    """Removes what a run leaves that ends before its first checkpoint; the folder too, unless it holds other files."""
+    """Removes the files of a run that ends before its first checkpoint, and its folder, unless that holds other files."""
     if not ranks().first:
         return
     (out / "config.json").unlink(missing_ok=True)
@@ -96,7 +92,7 @@ def open_run(run: str | Path, data: str | None = None) -> tuple[Trained, Log, Wo
     log, world = source.read(trained.config)
     log = joined(trained, log)
     if what := trained.difference(log):
-        raise DataError(f"{source.data}: not the data that {run} was trained on, other {what}; name that folder with --data")
+        raise DataError(f"{source.data}: not the data that {run} was trained on: other {what}; give the right folder with --data")
     return trained, log, world
 
 
@@ -117,7 +113,7 @@ def settings_of(run: str | Path, data: str | None = None) -> tuple[DataSource, C
         raise DataError(f"{path}: expected the run's settings, as train writes them") from None
     source = source if data is None else replace(source, data=data)
     if not find_data(source.data).exists():
-        raise DataError(f"{source.data}: the data folder of {run} is not there; say with --data where it is")
+        raise DataError(f"{source.data}: the data folder of {run} is not there; give its new place with --data")
     return source, config, warm
 
 
@@ -127,7 +123,7 @@ def _classes(hint: Any) -> tuple[type, ...]:
 
 
 def note_unfinished(run: str | Path, trained: Trained) -> None:
-    """Says that the training of a run was stopped, if it was."""
+    """Prints a note if the training of a run was stopped."""
     if (Path(run) / "config.json").exists() and not (Path(run) / "report.json").exists():
         go_on = f"go on with python -m atrank_np.train --resume {run}"
         print(f"note: {run}: its training was stopped after step {trained.step}; {go_on}", file=sys.stderr)

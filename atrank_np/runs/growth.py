@@ -22,8 +22,8 @@ KEPT = ("model", "variant", "width", "spaces", "ranking", "item_bias", "places")
 def joined(trained: Trained, log: Log) -> Log:
     """The log as the model numbers it: its vocabularies are the model's, followed by what is new in the log.
 
-    An object that both know has the features that the log says. BPR-MF has rows for users: they come first, in its order, some
-    of them perhaps without events. DataError for a log that has not the groups and features of the model.
+    An object of both has the features that it has in the log. BPR-MF has rows for users: its users come first, in its order,
+    also those without events in the log. DataError for a log without the groups and features of the model.
     """
     check_log(log)
     schema, tables, codes = trained.schema, dict(trained.tables), dict[str, Ints]()
@@ -65,9 +65,9 @@ def _appended(known: Texts, names: Texts) -> tuple[Texts, Ints]:  # [V], [W] -> 
 
 
 def _catalogue(group: Group, mine: Catalogue, theirs: Catalogue, codes: dict[str, Ints]) -> tuple[Catalogue, Ints]:  # -> ., [M]
-    """The objects of both, and the row there of each of theirs. codes: table -> the rows of their values."""
+    """The objects of both, and the new row of each object of `theirs`. codes: table -> the new row of each value of `theirs`."""
     objects, rows = _appended(mine.objects, theirs.objects)
-    source = np.arange(len(objects))  # of each object: its place in mine and theirs, one after the other
+    source = np.arange(len(objects))  # the place of each object in `mine` followed by `theirs`
     source[rows[1:]] = len(mine.objects) + np.arange(1, len(rows))
     features: dict[str, Any] = {}
     for f in group.features:
@@ -83,10 +83,10 @@ def _catalogue(group: Group, mine: Catalogue, theirs: Catalogue, codes: dict[str
 
 
 def known(trained: Trained, log: Log) -> Log:
-    """The log as the model reads it. What is new to it is counted: an object becomes row 0, unknown; an action's events are
-    left out, and so are users without a row of BPR-MF.
+    """The log as the model reads it: without what the model does not know, which is counted.
 
-    DataError for a log that has not the groups and features of the model.
+    An unknown object becomes row 0. Events with an unknown action are left out, and so are users that BPR-MF does not know.
+    DataError for a log without the groups and features of the model.
     """
     log = joined(trained, log)
     counts = log.counts | {"events of an action that the model does not know": int((log.action >= len(trained.actions)).sum())}
@@ -102,15 +102,15 @@ def known(trained: Trained, log: Log) -> Log:
 
 
 def warm_start(trained: Trained, log: Log, config: Config) -> tuple[Trained, Log]:
-    """An untrained step 0 that begins where `trained` ends, and the log in its numbering: what `fit` resumes.
+    """A Trained at step 0 with the parameters of `trained`, and the log in its numbering: what `fit` resumes.
 
-    All that the model knows keeps its parameters and the standardisation of its numbers; new rows start as those of a new model
-    do. ArgumentError for settings that would need other parameters.
+    What the model knows keeps its parameters and the standardisation of its numbers. New rows start as in a new model.
+    ArgumentError for settings that would need other parameters.
     """
     for name in KEPT:
         old, new = getattr(trained.config, name), getattr(config, name)
         if old != new:
-            raise ArgumentError(f"`{name}`: a warm start keeps the model's, {old!r}; got {new!r}")
+            raise ArgumentError(f"`{name}`: a warm start keeps the model's value, {old!r}; got {new!r}")
     log = joined(trained, log)
     grown = assemble(Protocol(log, config))
     grown.statistics, grown.target_actions = trained.statistics, trained.target_actions

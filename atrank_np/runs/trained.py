@@ -93,7 +93,7 @@ class Trained:
         return self.difference(log) is None
 
     def difference(self, log: Log) -> str | None:
-        """What of a log is not as in the one that this model was made for, in words; None if it is that log."""
+        """The first difference between a log and the log of this model, in words; None if there is none."""
         if self.schema != log.schema:
             return "groups, features or how they are used"
         if self.actions != log.actions:
