@@ -8,7 +8,7 @@ from helpers import assert_same
 from logs import ITEMS, SHOP, a, b, c, d, e, f, g, one_group, rows, several_groups, write
 
 from atrank_np.config import Config
-from atrank_np.datasets import negatives, protocol, samples
+from atrank_np.datasets import negatives, samples, targets
 from atrank_np.datasets.negatives import Negatives
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
@@ -218,7 +218,7 @@ def test_a_repeat_beyond_the_cap_is_one_all_the_same(tmp_path):
 
 def look_up(monkeypatch, block):
     """So many events at a time."""
-    for module in (samples, protocol, negatives):
+    for module in (samples, targets, negatives):
         monkeypatch.setattr(module, "BLOCK", block)
 
 
