@@ -1,7 +1,7 @@
 """numba twins of `optimizer.Rule`: Adam and Adagrad, number by number. rule: context.Rule, or None for SGD."""
 
 from .elementwise import clear, dot
-from .embedding import codes_of, row
+from .embedding import codes_of, owns, row
 from .jit import inline, kernel
 from .simd import ONE, STRIP, load, root, size, store
 
@@ -35,15 +35,16 @@ def descend(rule, rate, w, g, mean, square):  # ., ., [n], [n], [n], [n]
 
 
 @kernel
-def descend_object(rule, rate, bias_rate, groups, g, object):
-    """The rows of an object of group g, and its item bias, whose gradients are in rule.sums."""
+def descend_object(rule, share, rate, bias_rate, groups, g, object):
+    """The rows of an object of group g, and its item bias, whose gradients are in rule.sums; of these what is in the share."""
     group, sums, means, squares = groups[g], rule.sums[g], rule.means[g], rule.squares[g]
     for c in range(len(group.columns)):
         n, codes = group.columns[c].size, codes_of(group.columns[c], object)
         for i in range(len(codes)):
-            w, dw = row(group.columns[c].table, codes[i], n), row(sums.columns[c].table, codes[i], n)
-            descend(rule, rate, w, dw, row(means.columns[c].table, codes[i], n), row(squares.columns[c].table, codes[i], n))
-    if len(group.item_bias) > 0:
+            if owns(share, codes[i]):
+                w, dw = row(group.columns[c].table, codes[i], n), row(sums.columns[c].table, codes[i], n)
+                descend(rule, rate, w, dw, row(means.columns[c].table, codes[i], n), row(squares.columns[c].table, codes[i], n))
+    if len(group.item_bias) > 0 and owns(share, object):
         o = object + 1
         biases = sums.item_bias[object:o], means.item_bias[object:o], squares.item_bias[object:o]
         descend(rule, bias_rate, group.item_bias[object:o], *biases)
