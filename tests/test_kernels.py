@@ -1,6 +1,7 @@
 """The compiled step against the definition: the same losses, scores, gradients and updates, whatever the model."""
 
 import copy
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from atrank_np.gradcheck import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.attention import KEPT
 from atrank_np.kernels.catalogue import OBJECTS
+from atrank_np.kernels.context import Assignment
 from atrank_np.kernels.embedding import Share
-from atrank_np.kernels.packed import Packed
+from atrank_np.kernels.packed import Packed, pack
 from atrank_np.kernels.step import update_rows
-from atrank_np.kernels.workspace import CHUNK
+from atrank_np.kernels.workspace import CHUNK, assign_to_shards
 from atrank_np.layers.embedding import Rows
 from atrank_np.optimizer import FOLD, RULES
 from atrank_np.randomness import Dropout
@@ -218,6 +220,25 @@ def test_bits_do_not_depend_on_the_number_of_threads(model, shards, optimizer):
     assert np.isfinite(results[0]["loss"])
     for other in results[1:]:
         assert all(np.array_equal(other[name], w) for name, w in results[0].items())
+
+
+@pytest.mark.parametrize("histories, shards", [(0, 2), (1, 3), (5, 1), (37, 4), (50_000, 7)])
+def test_histories_are_given_to_shards_as_in_plain_python(histories, shards):
+    """The longest first, those that are as long as they come, each to the shard with the least work. Ranks have some shards."""
+    rng = np.random.default_rng(histories)
+    n, q = rng.integers(0, 100, histories), rng.integers(1, 4, histories)
+    cost = [n + 0.7 * q + 0.005 * n * (n + q) for n, q in zip(n.tolist(), q.tolist())]
+    expected, work = [[] for _ in range(shards)], [0.0] * shards
+    for b in sorted(range(histories), key=lambda b: -cost[b]):
+        s = work.index(min(work))
+        expected[s].append(b)
+        work[s] += cost[b]
+    batch = namedtuple("Offsets", "offsets target_offsets")(*(np.append(0, np.cumsum(lengths)) for lengths in (n, q)))
+    room = Assignment(*np.zeros((2, histories + 3), np.int64), np.zeros(histories + 3), np.zeros(shards))
+    for first in range(shards):
+        here = [pack(namedtuple("Some", "histories count")(np.zeros(histories, np.int64), 9)) for _ in range(first, shards)]
+        run(assign_to_shards, batch, here, room, shards, first)
+        assert [some.keep["histories"][: some.count].tolist() for some in here] == expected[first:]
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])

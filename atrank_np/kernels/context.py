@@ -115,6 +115,15 @@ class Piece(NamedTuple):
     kind: int
 
 
+class Assignment(NamedTuple):
+    """What `workspace.assign_to_shards` works with."""
+
+    order: np.ndarray  # [B] the histories, the most costly first
+    spare: np.ndarray  # [B]
+    cost: np.ndarray  # [B] of each history
+    work: np.ndarray  # [shards of all ranks] the sum of the costs of each
+
+
 class Room(NamedTuple):
     """For what batches there is room."""
 
@@ -141,9 +150,7 @@ class Context(NamedTuple):
     dP: np.ndarray  # [shards · numbers] the shards' gradients, one after another
     f: np.ndarray  # [T] scores, of the whole batch
     df: np.ndarray  # [T] the loss's derivative by them
-    histories_by_cost: np.ndarray  # [B]
-    cost: np.ndarray  # [B]
-    work: np.ndarray  # [shards of all ranks] the sum of the costs of each
+    assignment: object  # Assignment
     room: Room
 
 

@@ -11,7 +11,7 @@ def clear(x):  # [n], or [n, D]
 
 
 @inline
-def copy(x, y):  # [n, D] -> [n, D]
+def copy(x, y):  # [n], or [n, D] -> the same
     """y = x"""
     for i in range(len(x)):
         y[i] = x[i]

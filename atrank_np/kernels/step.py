@@ -41,7 +41,7 @@ def begin(context, batch, shards, first):
     fill(context.batch, batch)
     if not fits(context.batch, context.room):
         return -1
-    assign_to_shards(context.batch, context.chunks, context.histories_by_cost, context.cost, context.work[:shards], first)
+    assign_to_shards(context.batch, context.chunks, context.assignment, shards, first)
     return count_terms(context.batch.label, context.batch.target_offsets, context.settings.loss)
 
 

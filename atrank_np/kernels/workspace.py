@@ -8,7 +8,7 @@ n … n+q-1 its targets.
 import numpy as np
 
 from .context import CHUNK
-from .elementwise import clear
+from .elementwise import clear, copy
 from .embedding import dense_backward, embed
 from .feedforward import project, relu_backward
 from .jit import inline, kernel
@@ -30,32 +30,50 @@ def fits(batch, room):
 
 
 @kernel
-def assign_to_shards(batch, chunks, order, cost, work, first):  # ., ., [B], [B], [shards], .
+def sort_by_cost(order, cost, spare):  # [B], [B], [B]
+    """Sorts the histories of `order` in place, the most costly first; those of the same cost keep their order. A merge sort."""
+    B, run = len(order), 1
+    while run < B:  # runs of so many are sorted; two neighbours become one
+        for first in range(0, B, 2 * run):
+            middle, last = min(first + run, B), min(first + 2 * run, B)
+            i, j = first, middle
+            for k in range(first, last):
+                if j == last or (i < middle and cost[order[i]] >= cost[order[j]]):
+                    spare[k] = order[i]
+                    i += 1
+                else:
+                    spare[k] = order[j]
+                    j += 1
+        copy(spare, order)
+        run *= 2
+
+
+@kernel
+def assign_to_shards(batch, chunks, assignment, shards, first):  # ., [Chunk], Assignment, ., .
     """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
 
     The result depends on the batch and the number of shards alone. chunks: those of shards first, first + 1, …; other ranks
     have the others.
     """
-    for b in range(len(batch.offsets) - 1):
+    B = len(batch.offsets) - 1
+    order, cost, work = assignment.order[:B], assignment.cost[:B], assignment.work[:shards]
+    for b in range(B):
         n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
         cost[b] = n + 0.7 * q + 0.005 * n * (n + q)  # in the time of a behaviour: targets, and pairs of the attention
-        i = b
-        while i > 0 and cost[order[i - 1]] < cost[b]:  # some dozen histories: a sort by insertion is quick enough
-            order[i] = order[i - 1]
-            i -= 1
-        order[i] = b
+        order[b] = b
+    sort_by_cost(order, cost, assignment.spare[:B])
     clear(work)
     for s in range(len(chunks)):
         chunks[s].count = 0
-    for b in range(len(batch.offsets) - 1):
+    for i in range(B):
         s = 0
-        for other in range(1, len(work)):
+        for other in range(1, shards):
             if work[other] < work[s]:
                 s = other
-        work[s] += cost[order[b]]
+        work[s] += cost[order[i]]
         if first <= s < first + len(chunks):
             chunk = chunks[s - first]
-            chunk.histories[chunk.count] = order[b]
+            chunk.histories[chunk.count] = order[i]
             chunk.count += 1
 
 

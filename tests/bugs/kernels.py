@@ -238,6 +238,16 @@ BUGS = [
         ("kernel: transposes of before the step", "    transpose_all(own.matrices)\n", "", "test_float64[{}]"),
     ),
     *bugs_in(
+        "kernels/workspace.py",
+        "test_kernels.py",
+        (
+            "kernel: histories of equal cost change places",
+            "cost[order[i]] >= cost[order[j]]",
+            "cost[order[i]] > cost[order[j]]",
+            "test_histories_are_given_to_shards_as_in_plain_python[50000-7]",
+        ),
+    ),
+    *bugs_in(
         "kernels/context.py",
         "test_kernels.py",
         (
