@@ -59,7 +59,7 @@ class Chunk(NamedTuple):
     offsets: np.ndarray  # [B+1] the first behaviour of each history of the chunk
     target_offsets: np.ndarray  # [B+1] and its first target
     number: np.ndarray  # [R] for each row of the chunk its number in the batch; targets follow the N behaviours
-    place: np.ndarray  # [R] where the rows of the chunk's part of du stand in the chunk
+    place: np.ndarray  # [R] for each row of the chunk, in the order of du, where it stands in the chunk
     order: np.ndarray  # [.] of all chunks: for each row its number in the batch; rows stand group by group
     du: np.ndarray  # [.] of all chunks: embeddings u, then their gradients
     count: int = 0  # histories of the shard

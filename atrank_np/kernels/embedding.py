@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .elementwise import add_scaled, clear, dot
+from .elementwise import add_scaled, clear, dot, section
 from .jit import inline, kernel
 from .packed import Matrix
 
@@ -71,7 +71,7 @@ class GroupParameters(NamedTuple):
 
 
 @inline
-def row(table, code, size):
+def row(table, code, size):  # [rows size] -> [size]
     """A row of a table, as a View of its numbers."""
     return table[np.int64(code) * size : (np.int64(code) + 1) * size]
 
@@ -81,11 +81,11 @@ def codes_of(column, object):  # -> [rows]
     """The rows of the table that belong to an object."""
     if len(column.offsets) == 0:
         return column.codes[object : object + 1]
-    return column.codes[column.offsets[object] : column.offsets[object + 1]]
+    return section(column.codes, column.offsets, object)
 
 
 @inline
-def part_of(u, feature):
+def part_of(u, feature):  # [width] -> [size]
     """The numbers of u that belong to a Column or a Number."""
     return u[feature.start : feature.start + feature.size]
 

@@ -8,7 +8,7 @@ from .simd import ONE, STRIP, load, root, size, store
 
 @inline
 def direction(rule, g, mean, square, i, lanes):  # ., ., [n], [n] -> as g
-    """What is subtracted, times the rate, from numbers i, i+1, … with the gradient g."""
+    """What is subtracted, times the rate, from numbers i, i+1, …, whose gradient is g. Their moments are updated."""
     if rule is None:
         return g
     else:
@@ -22,7 +22,7 @@ def direction(rule, g, mean, square, i, lanes):  # ., ., [n], [n] -> as g
 
 @inline
 def descend(rule, rate, w, g, mean, square):  # ., ., [n], [n], [n], [n]
-    """w -= rate times the direction, if there is a gradient g, which becomes 0: a row met again in the batch has none."""
+    """w -= rate times the direction, where the gradient g is not 0. Then g becomes 0: the batch may have the row again."""
     if dot(g, g) != 0:
         j = 0
         while j + size(STRIP) <= len(w):

@@ -1,7 +1,7 @@
 """A training step as one compiled call on each thread: a model's shards, forward and backward, then the update.
 
-Why compiled whole: a call from Python costs microseconds, and a step has about forty products of a few dozen rows; and two
-threads that go back to Python at once wait there for each other.
+Why one call: a call from Python costs microseconds, and a step has about forty products of a few dozen rows. And two threads
+that go back to Python at once wait there for each other.
     1. Each shard goes forward and backward. Dense gradients add up in its own dP, the embeddings' gradients stay in its du.
        Shards may run on threads of their own.
     2. The threads meet at a barrier. The update takes the shards in order, so no bit depends on the number of threads: also
@@ -10,6 +10,7 @@ threads that go back to Python at once wait there for each other.
 
 import numpy as np
 
+from .elementwise import section
 from .embedding import EVERY_ROW, Share, owns, scatter, take_squares
 from .jit import entry, inline, kernel
 from .optimizer import descend_object, direction
@@ -18,15 +19,7 @@ from .ranking import count_terms, loss_of_history, score_backward, score_forward
 from .simd import STRIP, load, size, splat, store, total
 from .threads import barrier
 from .views import fill
-from .workspace import (
-    assign_to_shards,
-    begin_shard,
-    behaviour,
-    common_space,
-    common_space_backward,
-    fits,
-    next_chunk,
-)
+from .workspace import assign_to_shards, begin_shard, behaviour, common_space, common_space_backward, fits, next_chunk
 
 SHARING = 3  # so many threads share the rows of tables; of two, the first one updates all
 DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that of tables (through their scale), of none
@@ -65,13 +58,15 @@ def rank_targets(context, thread, shard, h, e, dh, de):  # ., ., ., [q, D], [q, 
 
 
 @inline
-def keep_vectors(vectors, t, h, e, bias):
+def keep_vectors(vectors, t, h, e, bias):  # Vectors or None, ., [D], [D], number
+    """Both sides of the score of target t, where they are asked for."""
     if vectors is not None:
         vectors.h[t], vectors.e[t], vectors.bias[t] = h, e, bias
 
 
 @inline
 def item_bias(group, object):
+    """0 without item biases."""
     return group.item_bias[object] if len(group.item_bias) > 0 else 0
 
 
@@ -80,9 +75,9 @@ def compute_loss(context, shard):
     """The loss of the chunk's histories, and context.df."""
     batch, settings, chunk = context.batch, context.settings, shard.chunk
     for h in range(chunk.first, chunk.last):
-        a, b = batch.target_offsets[chunk.histories[h]], batch.target_offsets[chunk.histories[h] + 1]
-        f, df = context.f[a:b], context.df[a:b]
-        shard.loss += loss_of_history(f, batch.log_q[a:b], batch.label[a:b], settings.loss, settings.norm, df)
+        b, offsets = chunk.histories[h], batch.target_offsets
+        f, log_q, label = section(context.f, offsets, b), section(batch.log_q, offsets, b), section(batch.label, offsets, b)
+        shard.loss += loss_of_history(f, log_q, label, settings.loss, settings.norm, section(context.df, offsets, b))
 
 
 @inline
@@ -144,12 +139,14 @@ def update_rows(context, rule, share):
 
 @kernel
 def transpose_all(matrices):
+    """The transpose of each TransposedPair."""
     for m in range(len(matrices)):
         transpose(matrices[m].W, matrices[m].W_T)
 
 
 @entry
 def transpose_matrices(context):
+    """The same for all threads: once, for a new workspace."""
     for t in range(len(context.threads)):
         transpose_all(context.threads[t].matrices)
 
@@ -197,15 +194,17 @@ def run(context, thread, arrived, chunk_step):
 
 @entry
 def sum_tables(context, groups):
-    """Adds the gradients of tables and item biases up in groups, a list in a NamedTuple."""
+    """Adds the gradients of tables and item biases to groups, a list in a NamedTuple."""
     update_tables(groups.groups, EVERY_ROW, context.batch, context.finished, context.df, -1.0, -1.0)
 
 
 @entry
 def gradient_norm(context, groups):
-    """The norm of all gradients, for `optimizer.clip`. groups: a list in a NamedTuple, with tables and item biases of zeros,
-    which are zeros again afterwards: an object's parts are added up there before they are squared, as the rows of a gradient
-    are."""
+    """The norm of all gradients, for `optimizer.clip`.
+
+    groups: a list in a NamedTuple, with tables and item biases of zeros. There the gradients of a row are added up before they
+    are squared; then it is zero again.
+    """
     groups, chunks = groups.groups, context.finished
     update_tables(groups, EVERY_ROW, context.batch, chunks, context.df, 1.0, 1.0)
     squares = 0.0

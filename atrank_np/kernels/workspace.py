@@ -1,17 +1,17 @@
 """The chunks of a step: the histories of a batch go to shards, and those of a shard to chunks; and the common space.
 
-A shard is a part of the histories of a batch, the same for any number of threads. It goes forward and backward chunk by
-chunk: so many histories that their rows stay in the cache. In the buffers of a chunk rows 0 … n-1 are its behaviours, rows
-n … n+q-1 its targets.
+A shard is a part of the histories of a batch, the same for any number of threads. It goes forward and backward chunk by chunk.
+A chunk has so many histories that their rows stay in the cache: in its buffers, rows 0 … n-1 are its behaviours, rows n … n+q-1
+its targets.
 """
 
 import numpy as np
 
 from .context import CHUNK
-from .elementwise import clear, copy
+from .elementwise import clear, copy, length
 from .embedding import dense_backward, embed
 from .feedforward import project, relu_backward
-from .jit import inline, kernel
+from .jit import ZERO, inline, kernel
 from .matrices import rows_of
 from .products import add_product_of_transpose, product
 
@@ -23,7 +23,7 @@ def fits(batch, room):
     if histories > room.histories or targets > room.targets or len(batch.object) + targets > room.rows:
         return False
     for b in range(histories):
-        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        n, q = length(batch.offsets, b), length(batch.target_offsets, b)
         if n > room.behaviours or q > room.targets_of_one or n + q > room.rows_of_one:
             return False
     return True
@@ -58,7 +58,7 @@ def assign_to_shards(batch, chunks, assignment, shards, first):  # ., [Chunk], A
     B = len(batch.offsets) - 1
     order, cost, work = assignment.order[:B], assignment.cost[:B], assignment.work[:shards]
     for b in range(B):
-        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        n, q = length(batch.offsets, b), length(batch.target_offsets, b)
         cost[b] = n + 0.7 * q + 0.005 * n * (n + q)  # in the time of a behaviour: targets, and pairs of the attention
         order[b] = b
     sort_by_cost(order, cost, assignment.spare[:B])
@@ -86,6 +86,7 @@ def offsets_of(chunk):  # -> [histories+1], [histories+1]
 
 @inline
 def begin_shard(shard, train):
+    """Before its first chunk: nothing done, and in training gradients of 0."""
     chunk = shard.chunk
     chunk.last = chunk.n = chunk.q = chunk.rows = chunk.next_u = 0
     shard.loss = 0.0
@@ -102,7 +103,7 @@ def next_chunk(batch, chunk):
     h = chunk.first = chunk.last
     while h < chunk.count:
         b = chunk.histories[h]
-        more_n, more_q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        more_n, more_q = length(batch.offsets, b), length(batch.target_offsets, b)
         if h > chunk.first and (n + q + more_n + more_q > CHUNK or h - chunk.first == CHUNK):
             break
         chunk.offsets[h - chunk.first], chunk.target_offsets[h - chunk.first] = n, q
@@ -145,6 +146,19 @@ def group_of(batch, number):
 
 
 @inline
+def history_of(target_offsets, t):  # [B+1]
+    """The history of target t, found by halving: it is b, or one of b+1 … end-1."""
+    b, end = 0, len(target_offsets) - 1
+    while b + 1 < end:
+        middle = (b + end) // 2
+        if target_offsets[middle] <= t:
+            b = middle
+        else:
+            end = middle
+    return b
+
+
+@inline
 def behaviour(batch, groups, number):
     """-> group, object, bucket, action of a row; a target has elapsed time 0 and its group's target action.
 
@@ -152,19 +166,19 @@ def behaviour(batch, groups, number):
     """
     N, T = len(batch.object), len(batch.target_object)
     if number >= N + T:
-        t, owner = number - N - T, 0
-        while batch.target_offsets[owner + 1] <= t:
-            owner += 1
-        return np.int64(batch.target_group[t]) + len(groups) // 2, np.int64(batch.user[owner]), np.int64(0), np.int64(0)
+        t = number - N - T
+        user = batch.user[history_of(batch.target_offsets, t)]
+        return np.int64(batch.target_group[t]) + len(groups) // 2, np.int64(user), ZERO, ZERO
     if number < N:
         object, bucket, action = batch.object[number], batch.bucket[number], batch.action[number]
         return np.int64(batch.group[number]), np.int64(object), np.int64(bucket), np.int64(action)
     group = np.int64(batch.target_group[number - N])
-    return group, np.int64(batch.target_object[number - N]), np.int64(0), groups[group].target_action
+    return group, np.int64(batch.target_object[number - N]), ZERO, groups[group].target_action
 
 
 @inline
-def end_of_group(batch, order, p, last):
+def end_of_group(batch, order, p, last):  # [.]
+    """The first place after p in the order, at most `last`, whose row is of another group than that at p."""
     e = p
     while e < last and group_of(batch, order[e]) == group_of(batch, order[p]):
         e += 1
@@ -183,9 +197,8 @@ def common_space(groups, own, scale, batch, chunk, S, spare):  # -> [n+q, D]
             _, object, bucket, action = behaviour(batch, groups, order[i])
             embed(groups[g], parameters, scale, object, bucket, action, chunk.du[u : u + width])
             u += width
-        project(
-            rows_of(chunk.du[start:u], e - p, width), parameters.F_M_W, parameters.F_M_b, target[p - chunk.row : e - chunk.row]
-        )
+        rows = rows_of(chunk.du[start:u], e - p, width)
+        project(rows, parameters.F_M_W, parameters.F_M_b, target[p - chunk.row : e - chunk.row])
         p = e
     if len(groups) > 1:
         for i in range(len(S)):
@@ -194,7 +207,7 @@ def common_space(groups, own, scale, batch, chunk, S, spare):  # -> [n+q, D]
 
 
 @kernel
-def common_space_backward(groups, groups_T, d_groups, batch, chunk, S, dS, spares):
+def common_space_backward(groups, groups_T, d_groups, batch, chunk, S, dS, spares):  # [n+q, D], [n+q, D]
     """From dS to the gradients of F_M, to du, and from there to the dense part of the embeddings."""
     order, u, p, last = chunk.order, chunk.u, chunk.row, chunk.row + chunk.n + chunk.q
     if len(groups) > 1:
