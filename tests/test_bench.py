@@ -253,7 +253,7 @@ def test_a_wrong_number_is_a_line(arguments):
 def test_the_model_of_more_machines():
     """Whose parts add up, and that without rows and packing is perfect but for what is sent."""
     step = many_ranks.Step(shards=16e-6, update=1e-6, packing=1e-6, fixed=1e-3, rows=900.0, packed=100.0, dense=1e6)
-    network, rows = (1e9, 1e-5), 1e-6 * (0.1 + 0.9 / 16)  # each of 16 threads looks at all rows and updates its own
+    network, rows = (1e9, 1e-5), 1e-6 * (0.3 + 0.7 / 16)  # each of 16 threads looks at all rows and updates its own
     assert step.seconds(1000, 1, network) == pytest.approx(1000 * (2e-6 + rows) + 1e-3)
     sent = 3 / 4 * (1000 * 1000 + 17 * 1e6) / 1e9 + 8 * 2e-5
     assert step.seconds(1000, 4, network) == pytest.approx(1000 * (2e-6 / 4 + rows) + 1e-3 + sent)

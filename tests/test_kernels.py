@@ -1,10 +1,12 @@
 """The compiled step against the definition: the same losses, scores, gradients and updates, whatever the model."""
 
 import copy
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kernel_twins import run
 
 from atrank_np.backend import NumpyBackend
 from atrank_np.config import CHOICES, MODELS, Config
@@ -14,8 +16,11 @@ from atrank_np.gradcheck import random_batch, toy_problem
 from atrank_np.kernels import NumbaBackend
 from atrank_np.kernels.attention import KEPT
 from atrank_np.kernels.catalogue import OBJECTS
-from atrank_np.kernels.packed import Packed
-from atrank_np.kernels.workspace import CHUNK
+from atrank_np.kernels.context import Assignment
+from atrank_np.kernels.embedding import Share
+from atrank_np.kernels.packed import Packed, pack
+from atrank_np.kernels.step import update_rows
+from atrank_np.kernels.workspace import CHUNK, assign_to_shards
 from atrank_np.layers.embedding import Rows
 from atrank_np.optimizer import FOLD, RULES
 from atrank_np.randomness import Dropout
@@ -186,21 +191,73 @@ def test_not_a_number_is_not_lost(model):
         assert np.isnan(backend.scores(problem.batch)).any() and np.isnan(backend.train_step(problem.batch, 0.1))
 
 
+def crowded(problem):
+    """A batch that comes back to every row of the tables many times, in histories of all kinds."""
+    return random_batch(
+        np.random.default_rng(6), problem.model.space.groups, [b % 7 for b in range(40)], [1 + b % 3 for b in range(40)]
+    )
+
+
+def tables_of(numba):
+    """Tables and item biases, of the parameters and of the moments: their arrays, one behind another."""
+    flats = [numba.parameters, *numba.flat_moments.values()]
+    return [flat[name] for home in flats for flat in (home.tables, home.biases) for name in flat.shapes]
+
+
 @pytest.mark.parametrize("model, shards", [("atrank", 1), ("atrank", 2), ("atrank", 8), *((model, 3) for model in MODELS)])
 @pytest.mark.parametrize("optimizer", RULES)
 def test_bits_do_not_depend_on_the_number_of_threads(model, shards, optimizer):
     """Over a fold of table_scale, too: all threads' copies of the dense parameters take part. A shard has one."""
     results = []
-    for threads in (1, 2, 3) if shards < 8 else (1, 4, 8):
+    for threads in (1, 2, 3) if shards < 8 else (1, 2, 3, 4, 8):
         settings = dict(shards=shards, threads=threads, l2=0.01, optimizer=optimizer)
         problem = toy_problem(np.random.default_rng(7), model, **settings)
         _, numba = both(problem, step=FOLD - 3)
         for _ in range(5):
-            loss = numba.train_step(problem.batch, 0.1)
+            loss = numba.train_step(crowded(problem), 0.1)
         moments = {f"{moment} {name}": w for moment in numba.moments for name, w in numba.moments[moment].items()}
         results.append({**numba.params, **moments, "loss": np.array(loss)})
+    assert np.isfinite(results[0]["loss"])
     for other in results[1:]:
         assert all(np.array_equal(other[name], w) for name, w in results[0].items())
+
+
+@pytest.mark.parametrize("histories, shards", [(0, 2), (1, 3), (5, 1), (37, 4), (50_000, 7)])
+def test_histories_are_given_to_shards_as_in_plain_python(histories, shards):
+    """The longest first, those that are as long as they come, each to the shard with the least work. Ranks have some shards."""
+    rng = np.random.default_rng(histories)
+    n, q = rng.integers(0, 100, histories), rng.integers(1, 4, histories)
+    cost = [n + 0.7 * q + 0.005 * n * (n + q) for n, q in zip(n.tolist(), q.tolist())]
+    expected, work = [[] for _ in range(shards)], [0.0] * shards
+    for b in sorted(range(histories), key=lambda b: -cost[b]):
+        s = work.index(min(work))
+        expected[s].append(b)
+        work[s] += cost[b]
+    batch = namedtuple("Offsets", "offsets target_offsets")(*(np.append(0, np.cumsum(lengths)) for lengths in (n, q)))
+    room = Assignment(*np.zeros((2, histories + 3), np.int64), np.zeros(histories + 3), np.zeros(shards))
+    for first in range(shards):
+        here = [pack(namedtuple("Some", "histories count")(np.zeros(histories, np.int64), 9)) for _ in range(first, shards)]
+        run(assign_to_shards, batch, here, room, shards, first)
+        assert [some.keep["histories"][: some.count].tolist() for some in here] == expected[first:]
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("optimizer", RULES)
+def test_each_row_of_a_table_belongs_to_one_share(optimizer, threads):
+    """The shares, one after another, change the rows that are theirs, and together they are the whole update."""
+    problem = toy_problem(np.random.default_rng(7), optimizer=optimizer, l2=0.01)
+    batch, rate = crowded(problem), 0.1
+    whole, shared = (both(problem, step=3)[1] for _ in range(2))
+    whole.train_step(batch, rate)
+    shared._run(batch, train=1, keep=1 - rate * problem.config.l2, **shared._rates(rate))
+    for thread in range(threads):
+        before = [w.copy() for w in tables_of(shared)]
+        run(update_rows, shared.context, shared.rule, Share(thread, threads))
+        for w, old in zip(tables_of(shared), before):
+            moved = np.flatnonzero(np.any((w != old).reshape(len(w), -1), axis=1))
+            assert set(moved) == set(range(thread, len(w), threads)) - {0}, "each row but the unknown one, of this share"
+    for w, expected in zip(tables_of(shared), tables_of(whole)):
+        np.testing.assert_array_equal(w, expected)
 
 
 @pytest.mark.parametrize("optimizer", RULES)

@@ -1,11 +1,11 @@
 """numba twins of those `layers` that need speed, and the compiled training step that calls them.
 
-Begin with `feedforward.relu_forward`, the door: nine lines, and every kernel is written like it.
+Begin with `feedforward.relu_forward`: every kernel is written like these few lines.
 
-**Views and Vectors.** To compiled code a 2-d array is a View of rows: `x[i]` is a row, a Vector of D numbers that + - * and the
-functions of `simd` take whole; `x[a:b]` is a View of some rows, and copies nothing; `len(x)` is their number. D belongs to the
-type of x, so a kernel is compiled for one width and needs no argument that says it. A 1-d array is a View of numbers. A vector
-of parameters is a View of one row, `b[0]`. Nothing is checked at run time: neither bounds nor an index from the end.
+**Views and Vectors.** In compiled code a 2-d array is a View of rows. `x[i]` is a row: a Vector of D numbers, which + - * / and
+the functions of `simd` take as a whole. `x[a:b]` is a View of some rows, without a copy; `len(x)` is their number. D is part of
+the type of x, so a kernel is compiled for one width, and no argument says it. A 1-d array is a View of numbers. A vector of
+parameters is a View of one row, `b[0]`. Nothing is checked at run time: no bounds, and no index counts from the end.
 
 **A kernel's signature is its layer's, with the arrays that it writes.** First what is read, then what is written; the comment
 on the `def` line gives the shapes. A gradient of parameters is always added to; other results are written, unless the name
@@ -16,11 +16,11 @@ gradients: `own.F`, `own_T.F`, `d_own.F`), `FeedForwardCache`, `Operands` (query
 and `own.P_W` reads a field (`packed`). A step has one argument of this kind: `context.Context`.
 
 **Options.** What is not in use is None: `mask`, `deep`, `rule`, `loss`. `if mask is None` on an ARGUMENT is decided when a kernel
-is compiled, and the other branch is not compiled. So an option compiles when it is first used.
+is compiled, and the other branch is left out. So an option compiles when it is first used.
 
 **Compiling.** `@kernel` compiles once, and callers hold its symbol; `@inline` is for what is too small to be called; `@entry`
-is what Python calls (`jit`). What costs is the number of compiled functions, and their arguments: so write kernels over whole
-rows, and pass one constant with its type (`jit.ZERO`), for a bare 0 is a type of its own to numba.
+is what Python calls (`jit`). Compile time grows with the number of compiled functions and of their arguments. So write kernels
+over many rows, not over one, and pass constants with a type (`jit.ZERO`): to numba, a bare 0 has a type of its own.
 
 **A new model** needs four things, as in `atrank`: `Parameters`, a NamedTuple whose fields are named like the parameters (`user_W`
 is "user.W"; `groups` and `deep` come first); `make_buffers`, the rows of a chunk; the kernel `chunk_step`, what lies between the
@@ -51,8 +51,8 @@ Tricks, and what each is worth in the training step (AVX-512, alternating runs w
     space index innermost         the softmax of all spaces in one register     (ladder)          lesson 17, rung 3
     queries in pairs              what is loaded serves two                     (ladder)          lesson 17
     tiles of up to 6 rows         sums stay in registers                        45 % (32 x 1)     products.TALLEST = 1
-    matrices in strips            no 512-byte steps, memory fetched ahead       6 to 8 %          matrices.in_strips: return False
-    gap between rows              rows at 512 bytes share places of the cache   3 % (256 x 1)     layout.GAP = 0
+    matrices in strips            no 512-byte steps, memory is prefetched       6 to 8 %          matrices.in_strips: return False
+    gap between rows              rows 512 bytes apart share sets of the cache  3 % (256 x 1)     layout.GAP = 0
     barrier in compiled code      no way back to Python before the update       4 % (32 x 2)      two runs of the team
     a copy of P for each thread   lines that another core wrote are slow        5 % (32 x 2)      one copy, one thread updates it
     values times W1 (catalogue)   short histories: depth n K in place of D      18 to 31 %, there catalogue: short = False

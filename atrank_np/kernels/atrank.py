@@ -37,7 +37,7 @@ class Buffers(NamedTuple):
     dquery: np.ndarray
     dkey: np.ndarray
     dvalue: np.ndarray
-    cache: FeedForwardCache  # of both feed-forward nets; its dhidden is in dkey, before that is needed
+    cache: FeedForwardCache  # of both feed-forward nets; its dhidden has the memory of dkey, which is written later
 
 
 def make_buffers(model, R, dtype):

@@ -1,7 +1,7 @@
 """numba twins of `layers.attention`: (3) to (5) for one history at a time, in all spaces at once.
 
-Here the space index is innermost: column j·K + k is number j of space k. Then one row of queries times one row of
-keys, summed by space, is the score of all K spaces at once, and the softmax runs over K lanes in parallel.
+Here the space index is innermost: column j·K + k is number j of space k. So a query times a key, number by number and summed
+by space, is the score of all K spaces at once, and the softmax runs in K lanes in parallel.
 
 Queries go in pairs, so that what is loaded serves two; an odd last query is paired with itself, and the copy's gradient is
 zero. Scores and weights of a pair lie side by side: row j has the K of the one, then the K of the other.
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .elementwise import clear
+from .elementwise import clear, section
 from .feedforward import FeedForward, project, project_backward
 from .jit import inline, kernel
 from .packed import Matrix
@@ -160,8 +160,7 @@ def attend_forward(operands, keep, weight, c):  # ., ., [pairs n, 2K] -> [q, D]
 def attend_backward(dc, operands, keep, weight, dscore, gradients):  # [q, D], ., ., [pairs n, 2K], [n, 2K]
     """Writes the gradients of query, key and value; dscore is room.
 
-    If the weights were not kept, they are computed again pair by pair, by the very code of the forward pass: then memory is
-    linear in n.
+    Weights that were not kept are computed again, pair by pair, by the code of the forward pass. So memory is linear in n.
     """
     q, n, D, K, first = len(dc), len(operands.key), columns(dc), half(weight), 0
     C = piece(dc, K)
@@ -189,20 +188,29 @@ def attend_backward(dc, operands, keep, weight, dscore, gradients):  # [q, D], .
 
 
 @inline
-def of_history(operands, i, q, a, n):
-    """The rows of one history: its q queries from row i on, its n keys from row a on."""
-    return Operands(operands.query[i : i + q], operands.key[a : a + n], operands.value[a : a + n])
+def of_history(operands, query_offsets, offsets, h):  # ., [B+1], [B+1]
+    """The Operands of history h."""
+    query, key, value = operands
+    return Operands(section(query, query_offsets, h), section(key, offsets, h), section(value, offsets, h))
+
+
+@inline
+def rows_of_weights(own):
+    """How many the weights of one history's Operands have: n for each pair of queries."""
+    return (len(own.query) + 1) // 2 * len(own.key)
 
 
 @kernel
 def attend(operands, query_offsets, offsets, work, keep, first, c):  # ., [B+1], [B+1], ., bool, row -> [q, D]
-    """(3) to (5), history by history, of the chunk; the queries are behaviours or targets. -> row of work.weight after
-    those kept from row `first` on; keep: there will be a backward pass."""
+    """(3) to (5) of a chunk, history by history; the queries are behaviours or targets.
+
+    keep: a backward pass follows, so weights are kept, from row `first` of work.weight on -> the row after them.
+    """
     for h in range(len(offsets) - 1):
-        a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
-        kept = keep and n <= KEPT
-        attend_forward(of_history(operands, i, q, a, n), kept, work.weight[first:], c[i : i + q])
-        first += (q + 1) // 2 * n if kept else 0
+        own = of_history(operands, query_offsets, offsets, h)
+        kept = keep and len(own.key) <= KEPT
+        attend_forward(own, kept, work.weight[first:], section(c, query_offsets, h))
+        first += rows_of_weights(own) if kept else 0
     return first
 
 
@@ -210,8 +218,7 @@ def attend(operands, query_offsets, offsets, work, keep, first, c):  # ., [B+1],
 def attend_back(dc, operands, query_offsets, offsets, work, first, gradients):  # [q, D], ., [B+1], [B+1], ., row -> Operands
     """Writes the gradients of query, key and value, in the order of `attend`."""
     for h in range(len(offsets) - 1):
-        a, n, i, q = offsets[h], offsets[h + 1] - offsets[h], query_offsets[h], query_offsets[h + 1] - query_offsets[h]
-        kept = n <= KEPT
-        own, own_gradients = of_history(operands, i, q, a, n), of_history(gradients, i, q, a, n)
-        attend_backward(dc[i : i + q], own, kept, work.weight[first:], work.dscore[:n], own_gradients)
-        first += (q + 1) // 2 * n if kept else 0
+        own, d_own = of_history(operands, query_offsets, offsets, h), of_history(gradients, query_offsets, offsets, h)
+        kept = len(own.key) <= KEPT
+        attend_backward(section(dc, query_offsets, h), own, kept, work.weight[first:], work.dscore[: len(own.key)], d_own)
+        first += rows_of_weights(own) if kept else 0

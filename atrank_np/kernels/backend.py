@@ -22,7 +22,7 @@ from ..parameters import kind
 from ..randomness import Dropout as Masks
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import object_side, room_for_objects, score_catalogue, work_for_history, work_for_objects
-from .context import CHUNK, Context, Room, Rule, Settings, Vectors, make_chunk, make_shard
+from .context import CHUNK, Assignment, Context, Room, Rule, Settings, Vectors, make_chunk, make_shard
 from .embedding import Groups
 from .feedforward import Dropout
 from .layout import aligned, rows
@@ -261,6 +261,7 @@ class NumbaBackend:
         room = self.room = Room(*map(max, need, self.room))
         self.context = self.shards = self.chunks = self.buffers = self.dP = None  # the old one goes before the new one comes
         config, flat, alone = self.config, self.parameters, self.ranks.size == 1
+        parts = max(config.parts, self.shards_here)
         self.dP = aligned((self.shards_here, len(flat.dense.array)), self.dtype)
         made = [make_shard(room, flat, self.dP[s]) for s in range(self.shards_here)]
         self.chunks, self.buffers = [shard.chunk for shard in made], [shard.buffers for shard in made]
@@ -295,9 +296,7 @@ class NumbaBackend:
                 dP=self.dP.reshape(-1),
                 f=self.f,
                 df=self.df,
-                histories_by_cost=np.zeros(room.histories, np.int64),
-                cost=np.zeros(room.histories),
-                work=np.zeros(max(config.parts, self.shards_here)),
+                assignment=Assignment(*np.zeros((2, room.histories), np.int64), np.zeros(room.histories), np.zeros(parts)),
                 room=room,
             )
         )

@@ -77,7 +77,7 @@ class Buffers(NamedTuple):
 def make_buffers(model, R, dtype):
     D = model.space.width
     forwards, backwards = (new_lstm_cache(R, D, D, dtype) for _ in range(2))
-    backwards = backwards._replace(old_h=forwards.old_h, dh=forwards.dh, dc=forwards.dc)  # in use for one at a time
+    backwards = backwards._replace(old_h=forwards.old_h, dh=forwards.dh, dc=forwards.dc)  # used by one direction at a time
     plain, sides = (rows(R, D, dtype) for _ in range(12)), (new_sides(R, D, dtype) for _ in range(4))
     return Buffers(*plain, *sides, new_cache(R, D, dtype), forwards, backwards)
 

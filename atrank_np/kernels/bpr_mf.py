@@ -8,7 +8,7 @@ from .elementwise import dot
 from .embedding import dense_backward, embed
 from .jit import ZERO, entry, inline, kernel
 from .step import compute_loss, item_bias, update
-from .workspace import begin_shard
+from .workspace import begin_shard, behaviour
 
 
 class Parameters(NamedTuple):
@@ -24,12 +24,6 @@ class Buffers(NamedTuple):
 
 def make_buffers(model, R, dtype):
     return Buffers()
-
-
-@inline
-def object_of(batch, t):
-    """-> group and object of a target."""
-    return np.int64(batch.target_group[t]), np.int64(batch.target_object[t])
 
 
 @inline
@@ -50,7 +44,7 @@ def shard_step(context, thread, s):
         chunk.first, chunk.last = chunk.last, chunk.last + 1
         first, last = batch.target_offsets[b], batch.target_offsets[b + 1]
         for t in range(first, last):
-            g, object = object_of(batch, t)
+            g, object, _, _ = behaviour(batch, groups, N + t)
             emb, user = rows_of_target(chunk.du, u, groups[g].width)
             embed(groups[users + g], own[users + g], settings.scale, np.int64(batch.user[b]), ZERO, ZERO, user)  # F1
             embed(groups[g], own[g], settings.scale, object, ZERO, ZERO, emb)  # F2
@@ -62,7 +56,7 @@ def shard_step(context, thread, s):
             compute_loss(context, shard)
             u = chunk.next_u
             for t in range(first, last):
-                g, object = object_of(batch, t)
+                g, object, _, _ = behaviour(batch, groups, N + t)
                 emb, user = rows_of_target(chunk.du, u, groups[g].width)
                 for j in range(len(emb)):
                     emb[j], user[j] = context.df[t] * user[j], context.df[t] * emb[j]  # B3

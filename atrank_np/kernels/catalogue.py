@@ -38,7 +38,7 @@ class CatalogueRoom(NamedTuple):
 
 
 class CatalogueWork(NamedTuple):
-    """A history of n behaviours, and the part of a thread in it."""
+    """A history of n behaviours, and the workspace of a thread."""
 
     objects: Objects
     key_C: np.ndarray  # [n, D] of the vanilla attention

@@ -59,7 +59,7 @@ class Chunk(NamedTuple):
     offsets: np.ndarray  # [B+1] the first behaviour of each history of the chunk
     target_offsets: np.ndarray  # [B+1] and its first target
     number: np.ndarray  # [R] for each row of the chunk its number in the batch; targets follow the N behaviours
-    place: np.ndarray  # [R] where the rows of the chunk's part of du stand in the chunk
+    place: np.ndarray  # [R] for each row of the chunk, in the order of du, where it stands in the chunk
     order: np.ndarray  # [.] of all chunks: for each row its number in the batch; rows stand group by group
     du: np.ndarray  # [.] of all chunks: embeddings u, then their gradients
     count: int = 0  # histories of the shard
@@ -115,6 +115,15 @@ class Piece(NamedTuple):
     kind: int
 
 
+class Assignment(NamedTuple):
+    """What `workspace.assign_to_shards` works with."""
+
+    order: np.ndarray  # [B] the histories, the most costly first
+    spare: np.ndarray  # [B]
+    cost: np.ndarray  # [B] of each history
+    work: np.ndarray  # [shards of all ranks] the sum of the costs of each
+
+
 class Room(NamedTuple):
     """For what batches there is room."""
 
@@ -141,9 +150,7 @@ class Context(NamedTuple):
     dP: np.ndarray  # [shards · numbers] the shards' gradients, one after another
     f: np.ndarray  # [T] scores, of the whole batch
     df: np.ndarray  # [T] the loss's derivative by them
-    histories_by_cost: np.ndarray  # [B]
-    cost: np.ndarray  # [B]
-    work: np.ndarray  # [shards of all ranks] the sum of the costs of each
+    assignment: object  # Assignment
     room: Room
 
 

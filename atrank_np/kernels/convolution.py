@@ -1,11 +1,13 @@
-"""numba twins of `layers.convolution`, over the histories of a chunk. The maxima of all feature maps are found at once:
-a row of numbers, one for each map, is a Vector."""
+"""numba twins of `layers.convolution`, over the histories of a chunk.
+
+A row of numbers, one for each feature map, is a Vector: so the maxima of all maps are found at once.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .elementwise import add_rows
+from .elementwise import add_rows, length
 from .jit import ZERO, inline, kernel
 from .matrices import numbers_of_matrix, rows_from
 from .packed import Matrix
@@ -33,7 +35,7 @@ class ConvolutionCache(NamedTuple):
 @inline
 def windows_in(offsets, h, w):  # [B+1]
     """How many windows of w behaviours history h has: a shorter one has one, an empty one none."""
-    n = offsets[h + 1] - offsets[h]
+    n = length(offsets, h)
     return max(n - w + 1, min(n, 1))
 
 

@@ -1,7 +1,19 @@
-"""Small loops over rows and over numbers."""
+"""Small helpers: loops over rows and over numbers."""
 
 from .jit import inline
 from .simd import STRIP, columns, load, size, splat, store, strip, total, zeros
+
+
+@inline
+def length(offsets, b):  # [B+1]
+    """How many rows history b has."""
+    return offsets[b + 1] - offsets[b]
+
+
+@inline
+def section(x, offsets, b):  # [n, .], [B+1] -> [n of b, .]
+    """The rows, or numbers, of history b: also of a step of an LSTM, or of an object's tokens."""
+    return x[offsets[b] : offsets[b + 1]]
 
 
 @inline
@@ -11,7 +23,7 @@ def clear(x):  # [n], or [n, D]
 
 
 @inline
-def copy(x, y):  # [n, D] -> [n, D]
+def copy(x, y):  # [n], or [n, D] -> the same
     """y = x"""
     for i in range(len(x)):
         y[i] = x[i]
@@ -36,7 +48,7 @@ def add_rows(x, y):  # [n, D] -> [1, D]
 
 
 @inline
-def add_scaled(y, x, a):  # [n], [n]
+def add_scaled(y, x, a):  # [n], [n], number -> [n]
     """y += a x, a strip at a time."""
     j = 0
     while j + size(STRIP) <= len(y):
@@ -48,7 +60,7 @@ def add_scaled(y, x, a):  # [n], [n]
 
 
 @inline
-def dot(x, y):  # [n], [n]
+def dot(x, y):  # [n], [n] -> number
     """x · y"""
     sums, j = splat(x, 0.0, STRIP), 0
     while j + size(STRIP) <= len(x):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .elementwise import add_scaled, clear, dot
+from .elementwise import add_scaled, clear, dot, section
 from .jit import inline, kernel
 from .packed import Matrix
 
@@ -45,6 +45,16 @@ class Groups(NamedTuple):
     groups: list
 
 
+class Share(NamedTuple):
+    """The rows of tables and item biases that a thread updates: thread, thread + threads, thread + 2 threads, …"""
+
+    thread: int
+    threads: int
+
+
+EVERY_ROW = Share(np.int64(0), np.int64(1))
+
+
 class NumberParameters(NamedTuple):
     w: np.ndarray  # [size]
     b: np.ndarray
@@ -61,7 +71,7 @@ class GroupParameters(NamedTuple):
 
 
 @inline
-def row(table, code, size):
+def row(table, code, size):  # [rows size] -> [size]
     """A row of a table, as a View of its numbers."""
     return table[np.int64(code) * size : (np.int64(code) + 1) * size]
 
@@ -71,11 +81,11 @@ def codes_of(column, object):  # -> [rows]
     """The rows of the table that belong to an object."""
     if len(column.offsets) == 0:
         return column.codes[object : object + 1]
-    return column.codes[column.offsets[object] : column.offsets[object + 1]]
+    return section(column.codes, column.offsets, object)
 
 
 @inline
-def part_of(u, feature):
+def part_of(u, feature):  # [width] -> [size]
     """The numbers of u that belong to a Column or a Number."""
     return u[feature.start : feature.start + feature.size]
 
@@ -109,13 +119,19 @@ def dense_backward(group, d_own, object, bucket, action, du):  # Group, GroupPar
         add_scaled(d_own.numbers[c].b, part, 1.0)
 
 
+@inline
+def owns(share, row):
+    """Whether a row is in the share."""
+    return share.threads == 1 or row % share.threads == share.thread
+
+
 @kernel
-def scatter(group, rate, object, du):  # Group, ., ., [width]
-    """tables -= rate du for the rows of one behaviour."""
+def scatter(group, share, rate, object, du):  # Group, Share, ., ., [width]
+    """tables -= rate du for the rows of one behaviour that are in the share."""
     for c in range(len(group.columns)):
         column, codes = group.columns[c], codes_of(group.columns[c], object)
         for i in range(len(codes)):
-            if codes[i] > 0:  # row 0, `unknown`, never trains
+            if codes[i] > 0 and owns(share, codes[i]):  # row 0, `unknown`, never trains
                 add_scaled(row(column.table, codes[i], column.size), part_of(du, column), -rate / len(codes))
 
 

@@ -44,7 +44,7 @@ def new_cache(n, D, dtype):
 
 @inline
 def rows_of_cache(cache, first, last):
-    """The rows first … last-1."""
+    """Rows first … last-1 of a FeedForwardCache."""
     c, part = cache, slice(first, last)
     return FeedForwardCache(c.x[part], c.hidden[part], c.out[part], c.normed[part], c.rstd[part], c.dhidden[part])
 
@@ -127,7 +127,7 @@ def second_layer(F, mask, cache, y):  # -> [n, D]
     shift = F.b2
     if mask is not None:
         dropout(cache.out, F.b2, mask)  # F3
-        shift = mask.nothing
+        shift = mask.dropout.nothing
     layer_norm_forward(cache.x, cache.out, shift, F, cache, y)  # F4
 
 
@@ -138,7 +138,7 @@ def feed_forward_backward(dy, F_T, dF, mask, cache):  # [n, D]
     dout = dy
     if mask is not None:
         copy(dy, cache.out)
-        dropout(cache.out, mask.nothing, mask)  # B3
+        dropout(cache.out, mask.dropout.nothing, mask)  # B3
         dout = cache.out
     add_rows(dout, dF.b2)  # B2
     add_product_of_transpose(cache.hidden, dout, dF.W2)
@@ -159,7 +159,6 @@ class Mask(NamedTuple):
     """The part of a mask that belongs to some rows."""
 
     dropout: Dropout
-    nothing: np.ndarray
     layer: int
     number: np.ndarray  # [n] row i here is row number[i] - less of the mask
     less: int
@@ -170,7 +169,7 @@ def mask_of(dropout, layer, number, less):
     """The Mask, or None for no dropout."""
     if dropout is None:
         return None
-    return Mask(dropout, dropout.nothing, layer, number, less)
+    return Mask(dropout, layer, number, less)
 
 
 @kernel

@@ -4,8 +4,8 @@
     @kernel   what compiled code calls: compiled once, its callers know it by a symbol, as a C compiler's would
     @inline   small helpers, which LLVM places into their callers
 
-numba copies the code of every function into each of its callers, and optimises and translates it there again: at the fifth
-level of calls for the fifth time. Half of the time of a first run went there, so kernels are called by symbol.
+numba copies the code of every function into each of its callers, and compiles it there again: at the fifth level of calls for
+the fifth time. That was half of the time of a first run, so kernels are called by symbol.
 """
 
 import copy
@@ -23,10 +23,10 @@ from numba.extending import models, register_model, typeof_impl
 
 from .llvm import NOTHING
 
-# Kernels make no arrays, so they do without numba's runtime that counts who holds one (`_nrt`): two threads would write
-# to the same counters all the time.
+# Kernels make no arrays, so they do without numba's counting of references (`_nrt`): all threads would write to the same
+# counters.
 ENTRY = {"error_model": "numpy", "cache": True, "nogil": True, "_nrt": False, "no_cfunc_wrapper": True}
-# Helpers are not cached alone: one from the cache would not tell its callers which kernels they must load first.
+# Helpers are not cached alone: one from the cache would not tell its callers which kernels to load first.
 INNER = {"error_model": "numpy", "nogil": True, "_nrt": False, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
 entry, inline = njit(**ENTRY), njit(**INNER)
 
@@ -60,7 +60,7 @@ class Kernel(CPUDispatcher):
 
 
 class KernelType(Dispatcher):
-    """Of a kernel that is handed to an @inline function. numba's own type would put an address into what is cached."""
+    """The type of a kernel as an argument of an @inline function. numba's own would put an address into what is cached."""
 
 
 typeof_impl.register(Kernel)(lambda kernel, context: KernelType(kernel))

@@ -16,8 +16,8 @@ def aligned(shape, dtype):
 
 
 def rows(n, D, dtype):  # -> [n, D]
-    """Rows for a workspace, a cache line further apart than they are long: what lies 512 bytes apart shares few places of the
-    cache, and the product with a transpose walks down the columns."""
+    """Rows of a workspace, with a cache line between them: rows 512 bytes apart compete for few sets of the cache, and the
+    product with a transpose reads down the columns."""
     return aligned((n, D + GAP // np.dtype(dtype).itemsize), dtype)[:, :D]
 
 

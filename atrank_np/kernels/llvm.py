@@ -53,9 +53,11 @@ class _(models.PrimitiveModel):
 
 
 def instruction(define):
-    """What compiled code calls, from define(types of the arguments): the type of the result (or a signature, whose types the
-    arguments are converted to) and code(builder, *values), which writes the LLVM. What the types alone decide is a number or
-    Lanes."""
+    """What compiled code calls, from define(types of the arguments) -> type of the result, code.
+
+    code(builder, *values) writes the LLVM. In the place of the type may stand a signature, to whose types the arguments are
+    converted. What the types alone decide is a number or Lanes, without code.
+    """
     return intrinsic(_definition(define))
 
 

@@ -1,11 +1,14 @@
-"""numba twins of `layers.lstm`. Inside they work in the order of the steps, where what a step reads or writes is one block of
-rows: first the first behaviours of all histories, the longest history first, then all second ones, and so on."""
+"""numba twins of `layers.lstm`.
+
+Inside, rows stand in the order of the steps: first the first behaviours of all histories, the longest history first, then all
+second ones, and so on. So what a step reads or writes is one block of rows.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .elementwise import add_rows, clear, copy
+from .elementwise import add_rows, clear, copy, length, section
 from .jit import inline, kernel
 from .layout import rows
 from .packed import Matrix
@@ -62,7 +65,7 @@ def new_sides(n, H, dtype):
 def make_steps(offsets, backwards, cache):  # [B+1], bool
     """Fills the cache's order, start, place and steps, as `layers.lstm.steps` finds them."""
     order, start, place, B = cache.order, cache.start, cache.place, len(offsets) - 1
-    for b in range(B):  # sorted by insertion: they come nearly sorted
+    for b in range(B):  # a sort by insertion: a chunk's histories are few, and nearly sorted
         i = b
         while i > 0 and length(offsets, order[i - 1]) < length(offsets, b):
             order[i] = order[i - 1]
@@ -83,17 +86,6 @@ def make_steps(offsets, backwards, cache):  # [B+1], bool
 
 
 @inline
-def length(offsets, b):
-    return offsets[b + 1] - offsets[b]
-
-
-@inline
-def at_step(x, cache, t):  # [n, .] -> [A, .]
-    """The rows of step t."""
-    return x[cache.start[t] : cache.start[t + 1]]
-
-
-@inline
 def before_step(x, cache, t):  # [n, .] -> [A, .]
     """The rows of the same histories one step before t; none if t is the first step."""
     first, A = cache.start[max(t - 1, 0)], cache.start[t + 1] - cache.start[t]
@@ -110,6 +102,7 @@ def sigmoid(x):
 
 @inline
 def tanh(x):
+    """tanh(x), by exp(-2 |x|), which cannot overflow."""
     e = exp(0.0 - maximum(x + x, 0.0 - (x + x)))
     t = (1.0 - e) / (1.0 + e)  # of |x|
     return where_positive(x, t + t) - t
@@ -123,7 +116,7 @@ def load_gates(z, r, p, C):  # [A, 4H] -> four times [C]
 
 
 @inline
-def store_gates(z, r, p, i, f, g, o):
+def store_gates(z, r, p, i, f, g, o):  # four times [C] -> [A, 4H]
     H = columns(z) // 4
     store(z, r, p, i)
     store(z, r, H + p, f)
@@ -173,7 +166,7 @@ def lstm_forward(x, own, offsets, backwards, cache, y):  # [n, D], ., [B+1], boo
         cache.x[i] = x[place[i]]
     product(cache.x[:n], own.W, cache.gates[:n])  # F1, of all steps at once
     for t in range(cache.steps):
-        z, c, h = at_step(cache.gates, cache, t), at_step(cache.c, cache, t), at_step(cache.h, cache, t)
+        z, c, h = section(cache.gates, cache.start, t), section(cache.c, cache.start, t), section(cache.h, cache.start, t)
         if t > 0:
             add_product(before_step(cache.h, cache, t), own.U, z)  # F2
         cell_forward(z, own.b, before_step(cache.c, cache, t), c, h)  # F3
@@ -191,10 +184,10 @@ def lstm_backward(dy, own_T, d_own, cache, dx):  # [n, H] -> [n, D]
     later = cache.start[min(1, steps)]  # the first row of the second step
     clear(dc[:later])
     for t in range(steps - 1, -1, -1):
-        old_c, c, dz = before_step(cache.c, cache, t), at_step(cache.c, cache, t), at_step(z, cache, t)
-        cell_backward(at_step(dh, cache, t), old_c, c, dz, dc)  # B3
+        old_c, c, dz = before_step(cache.c, cache, t), section(cache.c, cache.start, t), section(z, cache.start, t)
+        cell_backward(section(dh, cache.start, t), old_c, c, dz, dc)  # B3
         if t > 0:
-            copy(before_step(cache.h, cache, t), at_step(old_h, cache, t))
+            copy(before_step(cache.h, cache, t), section(old_h, cache.start, t))
             add_product(dz, own_T.U, before_step(dh, cache, t))  # B2, by h; B4
     add_product_of_transpose(old_h[later:], z[later:], d_own.U)  # B2, by U, of all steps at once
     add_product_of_transpose(x, z, d_own.W)  # B1

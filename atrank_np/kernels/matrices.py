@@ -1,8 +1,8 @@
 """Matrices in strips, in Python and in compiled code.
 
-Memory is fetched ahead along addresses, not down a column, and what lies 512 bytes apart shares few places of the cache. So
-parameters lie in STRIPS: J columns of all rows, then the next J columns (row by row as usual where J does not divide the
-columns). A Matrix says how far rows, columns and strips are apart.
+A processor prefetches neighbouring addresses, not a column, and rows 512 bytes apart compete for few sets of its cache. So
+parameters lie in STRIPS: J columns of all rows, then the next J columns. Where J does not divide the columns, they lie row by
+row. A Matrix says how far rows, columns and strips are apart.
 """
 
 from typing import NamedTuple
@@ -65,10 +65,6 @@ def _matrix(builder, *parts, **others):
     return cgutils.make_anonymous_struct(builder, Parts(*parts, **others))
 
 
-def _data(builder, x):
-    return builder.extract_value(x, 0)
-
-
 @instruction
 def as_matrix(x):
     """A View of rows as a Matrix; a Matrix stays what it is."""
@@ -81,7 +77,8 @@ def as_matrix(x):
 @instruction
 def rows_of(x, rows, columns):
     """A View of numbers as a Matrix, row by row."""
-    return MatrixType(x.dtype), lambda builder, x, rows, columns: _matrix(builder, _data(builder, x), rows, columns, columns)
+    code = lambda builder, x, rows, columns: _matrix(builder, builder.extract_value(x, 0), rows, columns, columns)
+    return MatrixType(x.dtype), code
 
 
 @instruction
@@ -118,7 +115,7 @@ def rows_from(x, first, count):
 
 
 def address_in(builder, m, i, j):
-    """Of number i, j."""
+    """The address of number i, j."""
     strip, rest = builder.lshr(j, word(J.n.bit_length() - 1)), builder.and_(j, word(J.n - 1))
     place = builder.add(builder.mul(i, m.row), builder.mul(strip, m.strip))
     return builder.gep(m.data, [builder.add(place, builder.mul(rest, m.column))])

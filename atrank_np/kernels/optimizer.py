@@ -1,14 +1,14 @@
 """numba twins of `optimizer.Rule`: Adam and Adagrad, number by number. rule: context.Rule, or None for SGD."""
 
 from .elementwise import clear, dot
-from .embedding import codes_of, row
+from .embedding import codes_of, owns, row
 from .jit import inline, kernel
 from .simd import ONE, STRIP, load, root, size, store
 
 
 @inline
 def direction(rule, g, mean, square, i, lanes):  # ., ., [n], [n] -> as g
-    """What is subtracted, times the rate, from numbers i, i+1, … with the gradient g."""
+    """What is subtracted, times the rate, from numbers i, i+1, …, whose gradient is g. Their moments are updated."""
     if rule is None:
         return g
     else:
@@ -22,7 +22,7 @@ def direction(rule, g, mean, square, i, lanes):  # ., ., [n], [n] -> as g
 
 @inline
 def descend(rule, rate, w, g, mean, square):  # ., ., [n], [n], [n], [n]
-    """w -= rate times the direction, if there is a gradient g, which becomes 0: a row met again in the batch has none."""
+    """w -= rate times the direction, where the gradient g is not 0. Then g becomes 0: the batch may have the row again."""
     if dot(g, g) != 0:
         j = 0
         while j + size(STRIP) <= len(w):
@@ -35,15 +35,16 @@ def descend(rule, rate, w, g, mean, square):  # ., ., [n], [n], [n], [n]
 
 
 @kernel
-def descend_object(rule, rate, bias_rate, groups, g, object):
-    """The rows of an object of group g, and its item bias, whose gradients are in rule.sums."""
+def descend_object(rule, share, rate, bias_rate, groups, g, object):
+    """The rows of an object of group g, and its item bias, whose gradients are in rule.sums; of these what is in the share."""
     group, sums, means, squares = groups[g], rule.sums[g], rule.means[g], rule.squares[g]
     for c in range(len(group.columns)):
         n, codes = group.columns[c].size, codes_of(group.columns[c], object)
         for i in range(len(codes)):
-            w, dw = row(group.columns[c].table, codes[i], n), row(sums.columns[c].table, codes[i], n)
-            descend(rule, rate, w, dw, row(means.columns[c].table, codes[i], n), row(squares.columns[c].table, codes[i], n))
-    if len(group.item_bias) > 0:
+            if owns(share, codes[i]):
+                w, dw = row(group.columns[c].table, codes[i], n), row(sums.columns[c].table, codes[i], n)
+                descend(rule, rate, w, dw, row(means.columns[c].table, codes[i], n), row(squares.columns[c].table, codes[i], n))
+    if len(group.item_bias) > 0 and owns(share, object):
         o = object + 1
         biases = sums.item_bias[object:o], means.item_bias[object:o], squares.item_bias[object:o]
         descend(rule, bias_rate, group.item_bias[object:o], *biases)

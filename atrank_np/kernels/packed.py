@@ -7,7 +7,7 @@ words, and compiled code gets its address. There `own.P_W` reads the field P_W. 
     a 1-d array          View: x[i] is a number
     a 2-d array [n, D]   View: x[i] is a Vector of D numbers, the whole row (`simd`), and x[i, j] a number of it; D is known
                          to the compiler
-    Matrix               a matrix with any distance between rows and columns (`products`)
+    Matrix               a matrix in strips, or a part of one (`matrices`)
     a number             can be written, too, on both sides
     None                 an option that is not in use: `if x is None` is decided when a kernel is compiled, for an
                          argument x, and what is not in use is not compiled
@@ -27,7 +27,7 @@ from .views import ListType, MatrixType, StructType, ViewType
 
 
 class Matrix:
-    """Number i, j is `array[i · row + j · column]`; `strip` is the distance from a column to the J-th after it."""
+    """Number i, j is `array[i · row + (j // J) · strip + j mod J]`, with J of `matrices`."""
 
     def __init__(self, array, rows, columns, row, strip):
         self.array, self.words = array, (address(array), rows, columns, row, 1, strip)

@@ -60,17 +60,17 @@ class FlatParameters:
         self.dense.spread()
 
     def _to_kernel(self, name, w):
-        w, (blocks, rows, columns) = self.order.to_kernel(name, w), self._blocks(name)
+        w, (blocks, rows, columns) = self.order.to_kernel(name, w), self.blocks(name)
         return np.concatenate([to_strips(b) for b in w.reshape(blocks, rows, columns)]).reshape(w.shape) if blocks else w
 
     def _from_kernel(self, name, w):
-        blocks, rows, columns = self._blocks(name)
+        blocks, rows, columns = self.blocks(name)
         if blocks:
             w = np.concatenate([from_strips(b, rows) for b in w.reshape(blocks, rows * columns)]).reshape(w.shape)
         return self.order.from_kernel(name, w, self.shapes[name])
 
-    def _blocks(self, name):
-        """Into how many matrices products cut it, their rows and columns; 0, 0, 0 for what is no matrix."""
+    def blocks(self, name):
+        """How many matrices it consists of, their rows and columns; 0, 0, 0 for what is no matrix."""
         shape = self.dense.shapes.get(name, (0,))
         if len(shape) == 1 or kind(name) != "weight":
             return 0, 0, 0
@@ -79,24 +79,18 @@ class FlatParameters:
 
     # For the kernels
 
-    def matrix(self, array, name, block=0, transposed=False):
-        """A Matrix of an array like `dense.array`, or of one with the transposes; without rows and columns if there is none."""
-        _, rows, columns = self._blocks(name)
-        first = self.dense.place.get(name, 0) + block * rows * columns
-        return matrix(array[first : first + rows * columns], *((columns, rows) if transposed else (rows, columns)))
-
-    def tuple_of(self, array, transposes=None):
-        """The model's NamedTuple of an array like `dense.array`; its matrices are the transposes, if there are any."""
-        return Named(self, array, transposes).all_of(self.spec.parameters, self.model)
+    def tuple_of(self, array):
+        """The model's NamedTuple of an array like `dense.array`."""
+        return Named(self, array).all_of()
 
     def thread(self, t, mean=None, square=None):
         """The Thread with copy t. mean, square: FlatParameters of the moments."""
-        P, P_T = self.dense.copies[t], self.transposed[t]
-        blocks = [(name, block) for name in self.dense.place for block in range(self._blocks(name)[0])]
-        pairs = [TransposedPair(self.matrix(P, *b), self.matrix(P_T, *b, transposed=True)) for b in blocks]
-        example = TransposedPair(self.matrix(P, ""), self.matrix(P_T, ""))
+        P = self.dense.copies[t]
+        own, own_T = Named(self, P), Named(self, P, self.transposed[t])
+        pair = lambda *block: TransposedPair(own.matrix(*block), own_T.matrix(*block))
+        pairs = [pair(name, block) for name in self.dense.place for block in range(self.blocks(name)[0])]
         moments = [moment and moment.dense.copies[t] for moment in (mean, square)]
-        return Thread(self.tuple_of(P), self.tuple_of(P, P_T), P, Items(pairs, example), *moments)
+        return Thread(own.all_of(), own_T.all_of(), P, Items(pairs, pair("")), *moments)
 
     def pieces(self):
         """[Piece]"""
@@ -125,14 +119,19 @@ class FlatParameters:
 
 
 class Named:
-    """Makes the NamedTuples of dense parameters, of the numbers in `array`; transposes: an array, or None."""
+    """Makes the NamedTuples of dense parameters. array: like `dense.array`; transposes: the same, for transposed matrices."""
 
-    def __init__(self, parameters, array, transposes):
+    def __init__(self, parameters, array, transposes=None):
         self.parameters, self.dense, self.array, self.transposes = parameters, parameters.dense, array, transposes
 
     def matrix(self, name, block=0):
-        transposed = self.transposes is not None
-        return self.parameters.matrix(self.transposes if transposed else self.array, name, block, transposed)
+        """The Matrix, or its transpose if transposes are given; without rows and columns if there is none of that name."""
+        _, rows, columns = self.parameters.blocks(name)
+        first = self.dense.place.get(name, 0) + block * rows * columns
+        part = slice(first, first + rows * columns)
+        if self.transposes is None:
+            return matrix(self.array[part], rows, columns)
+        return matrix(self.transposes[part], columns, rows)
 
     def numbers(self, name):
         return self.dense.of(self.array, name).reshape(-1) if name in self.dense else self.array[:0]
@@ -149,8 +148,9 @@ class Named:
                 given[field] = make(name) if make else self.of(hint, name + ".")
         return kind(**given)
 
-    def all_of(self, kind, model):
-        """The parameters of a whole model. kind: its NamedTuple."""
+    def all_of(self):
+        """The parameters of the whole model."""
+        kind, model = self.parameters.spec.parameters, self.parameters.model
         given = {"groups": [self.group(g) for g in self.parameters.all_groups], "deep": self.deep(model)}
         if "windows" in kind._fields:
             given["windows"] = [self.of(Convolution, f"window{w}.") for w in model.windows]

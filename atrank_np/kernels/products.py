@@ -1,8 +1,7 @@
 """Matrix products of a few dozen rows, in the vector type: on such sizes quicker than a BLAS, which packs its operands first.
 
-A tile is up to six rows of C by J columns, held in registers while it collects all inner products: each step takes one
-piece of a row of B and a number of each row of A. The J columns of B that a column of tiles needs stay in the nearest
-cache.
+C = A B is computed tile by tile: up to six rows by J columns of C. The J columns of B that a column of tiles needs stay in the
+nearest cache.
 """
 
 from numba import types
@@ -64,7 +63,7 @@ def multiply(A, B, C, add):  # [rows, inner], [inner, columns] -> [rows, columns
     for s in range(strips):
         i = ZERO
         while i < C.rows:
-            height = next_part(C.rows - i, TALLEST)  # alike: in a tile of one row every sum would wait for itself
+            height = next_part(C.rows - i, TALLEST)  # in a tile of one row, each addition would wait for the one before
             tile(A, B, C, i, s, height, add)
             i += height
     left = strips * size(J)
@@ -126,7 +125,7 @@ def transpose_block(A, i, j, B):
 @kernel
 def transpose(A, B):  # [I, O] -> [O, I]
     """B = Aᵀ: the backward pass multiplies by transposes."""
-    for band in range(0, A.columns, 16):  # of B 16 rows at a time: the cache holds their ends until the next blocks go there
+    for band in range(0, A.columns, 16):  # 16 rows of B at a time: their cache lines stay until the next blocks fill them
         for i in range(0, A.rows, 8):
             for j in range(band, min(band + 16, A.columns), 8):
                 if i + 8 <= A.rows and j + 8 <= A.columns:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .elementwise import clear
+from .elementwise import clear, length
 from .feedforward import relu_backward, relu_forward
 from .jit import inline, kernel
 from .packed import Matrix
@@ -101,7 +101,7 @@ def count_terms(label, offsets, loss):  # [T], [B+1]
         positives = 0
         for t in range(offsets[b], offsets[b + 1]):
             positives += label[t] > 0
-        negatives = offsets[b + 1] - offsets[b] - positives
+        negatives = length(offsets, b) - positives
         count += positives * (negatives if loss == PAIR else min(negatives, 1))
     return count
 
@@ -115,6 +115,7 @@ def dot_forward(h, e, f):  # [T, D], [T, D] -> [T]
 
 @kernel
 def dot_backward(df, h, e, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
+    """Writes dh and de."""
     for i in range(len(h)):
         x, y = h[i], e[i]  # before they are written to
         dh[i] = df[i] * y  # B1
@@ -168,6 +169,7 @@ def score_forward(h, e, deep, cache, f):  # [T, D], [T, D] -> [T]
 
 @inline
 def score_backward(df, h, e, deep_T, d_deep, cache, dh, de):  # [T], [T, D], [T, D] -> [T, D], [T, D]
+    """Writes dh and de, adds to d_deep."""
     if deep_T is None:
         dot_backward(df, h, e, dh, de)
     else:

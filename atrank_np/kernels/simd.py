@@ -2,8 +2,8 @@
 
 A Vector(float32, 128) is LLVM's <128 x float>, which the compiler cuts into whatever registers the machine has: 8 of
 AVX-512, 16 of AVX2, 32 of SSE or NEON. So the kernels read like mathematics on rows, and nothing in them names a chip.
-No instruction is marked fast, and sums are written out in an order: so the bits do not depend on how the compiler
-happens to place, join or inline functions. numba alone vectorises neither the dot products below nor exp.
+No instruction has LLVM's fast-math flags, and the order of each sum is written out. So bits do not depend on what the
+compiler inlines or joins. numba alone vectorises neither the dot products below nor exp.
 """
 
 import functools
@@ -13,21 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import signature
 
-from .llvm import (
-    FLOATS,
-    INT32,
-    Lanes,
-    Vector,
-    broadcast,
-    call,
-    constant,
-    instruction,
-    operation,
-    read,
-    shuffle,
-    word,
-    write,
-)
+from .llvm import FLOATS, INT32, Lanes, Vector, broadcast, call, constant, instruction, operation, read, shuffle, word, write
 
 STRIP = Lanes(16)  # a line of the cache in float32: for loops over numbers of any count
 ONE = Lanes(1)  # for what is left of them
@@ -78,7 +64,7 @@ def load(x, row, column, lanes):
 
 @instruction
 def store(x, row, column, vector):
-    """The opposite way."""
+    """Writes a Vector there."""
     return types.void, lambda builder, view, row, column, value: write(builder, x, view, row, column, vector, value)
 
 
@@ -93,13 +79,13 @@ def lanes(x):
 
 @instruction
 def half(x):
-    """Half as many."""
+    """Half as many, as Lanes."""
     return Lanes(x.lanes // 2)
 
 
 @instruction
 def columns(x):
-    """How many numbers a row of x has, as a number."""
+    """How many numbers a row of x has."""
     return x.lanes
 
 
@@ -111,14 +97,13 @@ def size(n):
 
 @instruction
 def piece(x, K):
-    """Lanes for a piece of a row of x: a whole number of times K, at most four times, that goes into the row without a rest.
-    So few that several such vectors fit into registers together."""
+    """Lanes for a piece of a row of x: K, 2 K, 3 K or 4 K, the most that divides the row. So several fit into registers."""
     return Lanes(K.n * max(t for t in (1, 2, 3, 4) if (x.lanes // K.n) % t == 0))
 
 
 @instruction
 def strip(x, J):
-    """Lanes for a row of a strip of a matrix with as many columns as x: J of them, or all if J does not divide them."""
+    """Lanes for a piece of a row of x: J, or the whole row if J does not divide it."""
     return Lanes(x.lanes if x.lanes % J.n else J.n)
 
 
@@ -148,7 +133,7 @@ def dots(x, i, y, j, K):
     kind = Vector(x.dtype, K.n)
 
     def code(builder, view_x, i, view_y, j, _):
-        sums = []  # up to four in turns, so that a sum need not wait for the one before
+        sums = []  # four in turns: an addition need not wait for the one before
         for c in range(x.lanes // K.n):
             column = word(c * K.n)
             factors = read(builder, x, view_x, i, column, kind), read(builder, y, view_y, j, column, kind)
@@ -165,7 +150,7 @@ def dots(x, i, y, j, K):
 
 @instruction
 def spread(vector, lanes):
-    """The K numbers again and again: lane c of the result is lane c mod K."""
+    """K numbers, repeated: lane c of the result is lane c mod K."""
     places = [c % vector.n for c in range(lanes.n)]
     return Vector(vector.dtype, lanes.n), lambda builder, value, _: shuffle(builder, value, places)
 
@@ -184,7 +169,7 @@ def root(x):
 
 @instruction
 def maximum(x, y):
-    """The larger one; NaN if x is: relu(NaN) is NaN, and so is the loss, which stops the run."""
+    """The larger one; NaN if x is NaN. So relu(NaN) is NaN, and so is the loss, which stops the run."""
     return x, lambda builder, x, y: builder.select(builder.fcmp_ordered("<", x, y), y, x)
 
 
@@ -211,7 +196,7 @@ def exp(vector):
     """exp(x) for x ≤ 0. In float64 the library's; in float32 2^k · p(r), x = k ln 2 + r, |r| ≤ ln 2 / 2.
 
     p is the Taylor polynomial of degree 6, by Horner: its error, r⁷/7! ≤ 1.2e-7 of the value, is a rounding error of
-    float32. NaN and anything below -87 (e⁻⁸⁷ is 0 for a softmax) take the value at -87 or stay NaN.
+    float32. Below -87 the value is e⁻⁸⁷, which is 0 for a softmax. NaN stays NaN.
     """
     number = functools.partial(constant, vector.llvm)
 

@@ -1,15 +1,17 @@
 """A training step as one compiled call on each thread: a model's shards, forward and backward, then the update.
 
-Why compiled whole: a call from Python costs microseconds, and a step has about forty products of a few dozen rows; and two
-threads that go back to Python at once wait there for each other.
+Why one call: a call from Python costs microseconds, and a step has about forty products of a few dozen rows. And two threads
+that go back to Python at once wait there for each other.
     1. Each shard goes forward and backward. Dense gradients add up in its own dP, the embeddings' gradients stay in its du.
        Shards may run on threads of their own.
-    2. The threads meet at a barrier. The update takes the shards in order, so no bit depends on the number of threads.
+    2. The threads meet at a barrier. The update takes the shards in order, so no bit depends on the number of threads: also
+       where threads share the rows of tables, each row gets its gradients from one thread, in that order.
 """
 
 import numpy as np
 
-from .embedding import scatter, take_squares
+from .elementwise import section
+from .embedding import EVERY_ROW, Share, owns, scatter, take_squares
 from .jit import entry, inline, kernel
 from .optimizer import descend_object, direction
 from .products import transpose
@@ -17,16 +19,9 @@ from .ranking import count_terms, loss_of_history, score_backward, score_forward
 from .simd import STRIP, load, size, splat, store, total
 from .threads import barrier
 from .views import fill
-from .workspace import (
-    assign_to_shards,
-    begin_shard,
-    behaviour,
-    common_space,
-    common_space_backward,
-    fits,
-    next_chunk,
-)
+from .workspace import assign_to_shards, begin_shard, behaviour, common_space, common_space_backward, fits, next_chunk
 
+SHARING = 3  # so many threads share the rows of tables; of two, the first one updates all
 DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that of tables (through their scale), of none
 
 
@@ -39,7 +34,7 @@ def begin(context, batch, shards, first):
     fill(context.batch, batch)
     if not fits(context.batch, context.room):
         return -1
-    assign_to_shards(context.batch, context.chunks, context.histories_by_cost, context.cost, context.work[:shards], first)
+    assign_to_shards(context.batch, context.chunks, context.assignment, shards, first)
     return count_terms(context.batch.label, context.batch.target_offsets, context.settings.loss)
 
 
@@ -63,13 +58,15 @@ def rank_targets(context, thread, shard, h, e, dh, de):  # ., ., ., [q, D], [q, 
 
 
 @inline
-def keep_vectors(vectors, t, h, e, bias):
+def keep_vectors(vectors, t, h, e, bias):  # Vectors or None, ., [D], [D], number
+    """Both sides of the score of target t, where they are asked for."""
     if vectors is not None:
         vectors.h[t], vectors.e[t], vectors.bias[t] = h, e, bias
 
 
 @inline
 def item_bias(group, object):
+    """0 without item biases."""
     return group.item_bias[object] if len(group.item_bias) > 0 else 0
 
 
@@ -78,9 +75,9 @@ def compute_loss(context, shard):
     """The loss of the chunk's histories, and context.df."""
     batch, settings, chunk = context.batch, context.settings, shard.chunk
     for h in range(chunk.first, chunk.last):
-        a, b = batch.target_offsets[chunk.histories[h]], batch.target_offsets[chunk.histories[h] + 1]
-        f, df = context.f[a:b], context.df[a:b]
-        shard.loss += loss_of_history(f, batch.log_q[a:b], batch.label[a:b], settings.loss, settings.norm, df)
+        b, offsets = chunk.histories[h], batch.target_offsets
+        f, log_q, label = section(context.f, offsets, b), section(batch.log_q, offsets, b), section(batch.label, offsets, b)
+        shard.loss += loss_of_history(f, log_q, label, settings.loss, settings.norm, section(context.df, offsets, b))
 
 
 @inline
@@ -107,8 +104,8 @@ def update_dense(context, thread, rule):
 
 
 @kernel
-def update_tables(groups, batch, chunks, df, rate, table_rate):
-    """The feature tables and the item biases of groups."""
+def update_tables(groups, share, batch, chunks, df, rate, table_rate):
+    """The feature tables and the item biases of groups, of which a share. All rows of the batch are walked through."""
     N = len(batch.object)
     for s in range(len(chunks)):
         chunk, u = chunks[s], 0
@@ -116,35 +113,40 @@ def update_tables(groups, batch, chunks, df, rate, table_rate):
             number = chunk.order[i]
             g, object, _, _ = behaviour(batch, groups, number)
             group = groups[g]
-            scatter(group, table_rate, object, chunk.du[u : u + group.width])
+            scatter(group, share, table_rate, object, chunk.du[u : u + group.width])
             u += group.width
-            if number >= N and len(group.item_bias) > 0 and object > 0:
+            if number >= N and len(group.item_bias) > 0 and object > 0 and owns(share, object):
                 group.item_bias[object] -= rate * df[number - N]
 
 
 @inline
-def update_rows(context, rule):
-    """Tables and item biases. A row that comes several times has one gradient, so for a rule they are added up first."""
+def update_rows(context, rule, share):
+    """Tables and item biases. A row that comes several times has one gradient, so for a rule they are added up first.
+
+    Nothing waits between the two passes: only the owner of a row adds to its sum, descends with it and clears it.
+    """
     groups, batch, chunks, settings = context.groups, context.batch, context.finished, context.settings
     rate, table_rate = settings.row_rate, settings.row_rate / (settings.scale * settings.keep)
     if rule is None:
-        update_tables(groups, batch, chunks, context.df, rate, table_rate)
+        update_tables(groups, share, batch, chunks, context.df, rate, table_rate)
     else:
-        update_tables(rule.sums, batch, chunks, context.df, -1.0, -1.0)
+        update_tables(rule.sums, share, batch, chunks, context.df, -1.0, -1.0)
         for s in range(len(chunks)):
             for i in range(chunks[s].rows):
                 g, object, _, _ = behaviour(batch, groups, chunks[s].order[i])
-                descend_object(rule, table_rate, rate, groups, g, object)
+                descend_object(rule, share, table_rate, rate, groups, g, object)
 
 
 @kernel
 def transpose_all(matrices):
+    """The transpose of each TransposedPair."""
     for m in range(len(matrices)):
         transpose(matrices[m].W, matrices[m].W_T)
 
 
 @entry
 def transpose_matrices(context):
+    """The same for all threads: once, for a new workspace."""
     for t in range(len(context.threads)):
         transpose_all(context.threads[t].matrices)
 
@@ -156,15 +158,15 @@ def update(context, thread, arrived):
     The thread waits until all shards are there; if one failed, nothing is done.
 
     keep is 1 for what does not decay; what tables keep is in the factor that they are stored divided by.
-    Each thread does all dense parameters, in its own copy, and the first one the tables. Cores that share the work must
-    fetch what the others wrote; where they have no cache in common, that takes far longer than to do it twice. All add up
-    in the order of the shards, so the copies have the same bits, whatever their number.
+    Each thread does all dense parameters, in its own copy. Cores that share the work must fetch what the others wrote; where
+    they have no cache in common, that takes far longer than to do it twice. All add up in the order of the shards, so the
+    copies have the same bits, whatever their number. Tables have no copies: one thread updates a row.
     """
-    own = context.threads[thread]
+    own, share = context.threads[thread], Share(thread, len(arrived) if len(arrived) >= SHARING else 1)
     if not context.settings.update or not barrier(arrived, thread):
         return
-    if thread == 0:
-        update_rows(context, context.rule)
+    if share.thread < share.threads:
+        update_rows(context, context.rule, share)
     update_dense(context, own, context.rule)
     transpose_all(own.matrices)
 
@@ -192,17 +194,19 @@ def run(context, thread, arrived, chunk_step):
 
 @entry
 def sum_tables(context, groups):
-    """Adds the gradients of tables and item biases up in groups, a list in a NamedTuple."""
-    update_tables(groups.groups, context.batch, context.finished, context.df, -1.0, -1.0)
+    """Adds the gradients of tables and item biases to groups, a list in a NamedTuple."""
+    update_tables(groups.groups, EVERY_ROW, context.batch, context.finished, context.df, -1.0, -1.0)
 
 
 @entry
 def gradient_norm(context, groups):
-    """The norm of all gradients, for `optimizer.clip`. groups: a list in a NamedTuple, with tables and item biases of zeros,
-    which are zeros again afterwards: an object's parts are added up there before they are squared, as the rows of a gradient
-    are."""
+    """The norm of all gradients, for `optimizer.clip`.
+
+    groups: a list in a NamedTuple, with tables and item biases of zeros. There the gradients of a row are added up before they
+    are squared; then it is zero again.
+    """
     groups, chunks = groups.groups, context.finished
-    update_tables(groups, context.batch, chunks, context.df, 1.0, 1.0)
+    update_tables(groups, EVERY_ROW, context.batch, chunks, context.df, 1.0, 1.0)
     squares = 0.0
     for s in range(len(chunks)):
         for i in range(chunks[s].rows):

@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from .jit import kernel
 
-LOOKS = 2000  # half a millisecond or so, giving way to others; then the thread sleeps between looks
+LOOKS = 2000  # so often a waiting thread looks and gives way to others, for half a millisecond; then it sleeps between looks
 WINDOWS = os.name == "nt"
 NAP = 1 if WINDOWS else 50  # milliseconds there, else microseconds
 give_way = types.ExternalFunction("SwitchToThread" if WINDOWS else "sched_yield", types.int32())
@@ -56,7 +56,7 @@ class Team:
         arrived, done = np.zeros((self.threads, 8), np.int64), queue.SimpleQueue()  # of this run; others may be under way
         sent = 0
         try:
-            with self.one_by_one:  # in one order for all threads: those of two runs that meet would wait for each other
+            with self.one_by_one:  # all threads take runs in the same order; else two runs could wait for each other
                 for thread, box in enumerate(self.boxes, 1):
                     box.put((job, thread, arrived, done))
                     sent += 1
@@ -81,7 +81,7 @@ def team(threads):
 
 @intrinsic
 def fence(typing):
-    """What was written before it is seen by other threads before what is written after it; and so for what is read."""
+    """A memory fence: who sees what this thread writes after it also sees what it wrote before; the same holds for reading."""
 
     def code(context, builder, sig, args):
         builder.fence("seq_cst")
@@ -92,9 +92,9 @@ def fence(typing):
 
 @kernel
 def barrier(arrived, thread):
-    """Waits until all threads have come here -> whether they have. To go back to Python and be woken there takes 50 µs.
+    """Waits until all threads have come here -> whether they have. A way through Python takes 50 µs more.
 
-    arrived: that of `Team.run`, [threads, .], where a thread that ended before it came has -1.
+    arrived: [threads, .], of `Team.run`; a thread that ended before it came here has -1.
     """
     fence()
     arrived[thread, 0] = 1

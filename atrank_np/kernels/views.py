@@ -1,7 +1,6 @@
 """How packed arguments look in compiled code: Views, Matrices, lists and structs, and what can be done with them.
 
-A View is an address and a number of rows; x[a:b] is a View of the rows a … b-1. Nothing is checked at run time: no
-bounds, and no index from the end.
+A View is an address and a number of rows.
 """
 
 import operator
@@ -24,7 +23,7 @@ class Words(types.Type):
 
 
 class ViewType(Words):
-    """lanes: D of rows of D numbers, 0 for single numbers; row: from a row to the next."""
+    """lanes: D, the numbers of a row, or 0 for a View of numbers; row: the distance from a row to the next, in numbers."""
 
     def __init__(self, dtype, lanes=0, row=1):
         self.dtype, self.lanes, self.row = dtype, lanes, row
@@ -47,7 +46,7 @@ class ListType(Words):
 
 
 class StructType(types.Type):
-    """fields: ((name, type), …). Its short name ends in a hash of them."""
+    """A packed NamedTuple. fields: ((name, type), …); the name of the type ends in a hash of them, to be short."""
 
     def __init__(self, title, fields):
         self.place, words = {}, 0
@@ -140,7 +139,7 @@ def _(x, index):
         def part(builder, view, index):
             start, stop, n = builder.extract_value(index, 0), builder.extract_value(index, 1), builder.extract_value(view, 1)
             data = builder.gep(builder.extract_value(view, 0), [builder.mul(start, word(x.row))])
-            stop = builder.select(builder.icmp_signed("<", stop, n), stop, n)  # in x[a:] it is the largest of all numbers
+            stop = builder.select(builder.icmp_signed("<", stop, n), stop, n)  # in x[a:] stop is the largest number
             return cgutils.make_anonymous_struct(builder, [data, builder.sub(stop, start)])
 
         return x, part

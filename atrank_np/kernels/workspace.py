@@ -1,17 +1,17 @@
 """The chunks of a step: the histories of a batch go to shards, and those of a shard to chunks; and the common space.
 
-A shard is a part of the histories of a batch, the same for any number of threads. It goes forward and backward chunk by
-chunk: so many histories that their rows stay in the cache. In the buffers of a chunk rows 0 … n-1 are its behaviours, rows
-n … n+q-1 its targets.
+A shard is a part of the histories of a batch, the same for any number of threads. It goes forward and backward chunk by chunk.
+A chunk has so many histories that their rows stay in the cache: in its buffers, rows 0 … n-1 are its behaviours, rows n … n+q-1
+its targets.
 """
 
 import numpy as np
 
 from .context import CHUNK
-from .elementwise import clear
+from .elementwise import clear, copy, length
 from .embedding import dense_backward, embed
 from .feedforward import project, relu_backward
-from .jit import inline, kernel
+from .jit import ZERO, inline, kernel
 from .matrices import rows_of
 from .products import add_product_of_transpose, product
 
@@ -23,39 +23,57 @@ def fits(batch, room):
     if histories > room.histories or targets > room.targets or len(batch.object) + targets > room.rows:
         return False
     for b in range(histories):
-        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        n, q = length(batch.offsets, b), length(batch.target_offsets, b)
         if n > room.behaviours or q > room.targets_of_one or n + q > room.rows_of_one:
             return False
     return True
 
 
 @kernel
-def assign_to_shards(batch, chunks, order, cost, work, first):  # ., ., [B], [B], [shards], .
+def sort_by_cost(order, cost, spare):  # [B], [B], [B]
+    """Sorts the histories of `order` in place, the most costly first; those of the same cost keep their order. A merge sort."""
+    B, run = len(order), 1
+    while run < B:  # runs of so many are sorted; two neighbours become one
+        for first in range(0, B, 2 * run):
+            middle, last = min(first + run, B), min(first + 2 * run, B)
+            i, j = first, middle
+            for k in range(first, last):
+                if j == last or (i < middle and cost[order[i]] >= cost[order[j]]):
+                    spare[k] = order[i]
+                    i += 1
+                else:
+                    spare[k] = order[j]
+                    j += 1
+        copy(spare, order)
+        run *= 2
+
+
+@kernel
+def assign_to_shards(batch, chunks, assignment, shards, first):  # ., [Chunk], Assignment, ., .
     """Gives each history to the shard with the least work so far, the longest first, so that shards end together.
 
     The result depends on the batch and the number of shards alone. chunks: those of shards first, first + 1, …; other ranks
     have the others.
     """
-    for b in range(len(batch.offsets) - 1):
-        n, q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+    B = len(batch.offsets) - 1
+    order, cost, work = assignment.order[:B], assignment.cost[:B], assignment.work[:shards]
+    for b in range(B):
+        n, q = length(batch.offsets, b), length(batch.target_offsets, b)
         cost[b] = n + 0.7 * q + 0.005 * n * (n + q)  # in the time of a behaviour: targets, and pairs of the attention
-        i = b
-        while i > 0 and cost[order[i - 1]] < cost[b]:  # some dozen histories: a sort by insertion is quick enough
-            order[i] = order[i - 1]
-            i -= 1
-        order[i] = b
+        order[b] = b
+    sort_by_cost(order, cost, assignment.spare[:B])
     clear(work)
     for s in range(len(chunks)):
         chunks[s].count = 0
-    for b in range(len(batch.offsets) - 1):
+    for i in range(B):
         s = 0
-        for other in range(1, len(work)):
+        for other in range(1, shards):
             if work[other] < work[s]:
                 s = other
-        work[s] += cost[order[b]]
+        work[s] += cost[order[i]]
         if first <= s < first + len(chunks):
             chunk = chunks[s - first]
-            chunk.histories[chunk.count] = order[b]
+            chunk.histories[chunk.count] = order[i]
             chunk.count += 1
 
 
@@ -68,6 +86,7 @@ def offsets_of(chunk):  # -> [histories+1], [histories+1]
 
 @inline
 def begin_shard(shard, train):
+    """Before its first chunk: nothing done, and in training gradients of 0."""
     chunk = shard.chunk
     chunk.last = chunk.n = chunk.q = chunk.rows = chunk.next_u = 0
     shard.loss = 0.0
@@ -84,7 +103,7 @@ def next_chunk(batch, chunk):
     h = chunk.first = chunk.last
     while h < chunk.count:
         b = chunk.histories[h]
-        more_n, more_q = batch.offsets[b + 1] - batch.offsets[b], batch.target_offsets[b + 1] - batch.target_offsets[b]
+        more_n, more_q = length(batch.offsets, b), length(batch.target_offsets, b)
         if h > chunk.first and (n + q + more_n + more_q > CHUNK or h - chunk.first == CHUNK):
             break
         chunk.offsets[h - chunk.first], chunk.target_offsets[h - chunk.first] = n, q
@@ -127,6 +146,19 @@ def group_of(batch, number):
 
 
 @inline
+def history_of(target_offsets, t):  # [B+1]
+    """The history of target t, found by halving: it is b, or one of b+1 … end-1."""
+    b, end = 0, len(target_offsets) - 1
+    while b + 1 < end:
+        middle = (b + end) // 2
+        if target_offsets[middle] <= t:
+            b = middle
+        else:
+            end = middle
+    return b
+
+
+@inline
 def behaviour(batch, groups, number):
     """-> group, object, bucket, action of a row; a target has elapsed time 0 and its group's target action.
 
@@ -134,19 +166,19 @@ def behaviour(batch, groups, number):
     """
     N, T = len(batch.object), len(batch.target_object)
     if number >= N + T:
-        t, owner = number - N - T, 0
-        while batch.target_offsets[owner + 1] <= t:
-            owner += 1
-        return np.int64(batch.target_group[t]) + len(groups) // 2, np.int64(batch.user[owner]), np.int64(0), np.int64(0)
+        t = number - N - T
+        user = batch.user[history_of(batch.target_offsets, t)]
+        return np.int64(batch.target_group[t]) + len(groups) // 2, np.int64(user), ZERO, ZERO
     if number < N:
         object, bucket, action = batch.object[number], batch.bucket[number], batch.action[number]
         return np.int64(batch.group[number]), np.int64(object), np.int64(bucket), np.int64(action)
     group = np.int64(batch.target_group[number - N])
-    return group, np.int64(batch.target_object[number - N]), np.int64(0), groups[group].target_action
+    return group, np.int64(batch.target_object[number - N]), ZERO, groups[group].target_action
 
 
 @inline
-def end_of_group(batch, order, p, last):
+def end_of_group(batch, order, p, last):  # [.]
+    """The first place after p in the order, at most `last`, whose row is of another group than that at p."""
     e = p
     while e < last and group_of(batch, order[e]) == group_of(batch, order[p]):
         e += 1
@@ -165,9 +197,8 @@ def common_space(groups, own, scale, batch, chunk, S, spare):  # -> [n+q, D]
             _, object, bucket, action = behaviour(batch, groups, order[i])
             embed(groups[g], parameters, scale, object, bucket, action, chunk.du[u : u + width])
             u += width
-        project(
-            rows_of(chunk.du[start:u], e - p, width), parameters.F_M_W, parameters.F_M_b, target[p - chunk.row : e - chunk.row]
-        )
+        rows = rows_of(chunk.du[start:u], e - p, width)
+        project(rows, parameters.F_M_W, parameters.F_M_b, target[p - chunk.row : e - chunk.row])
         p = e
     if len(groups) > 1:
         for i in range(len(S)):
@@ -176,7 +207,7 @@ def common_space(groups, own, scale, batch, chunk, S, spare):  # -> [n+q, D]
 
 
 @kernel
-def common_space_backward(groups, groups_T, d_groups, batch, chunk, S, dS, spares):
+def common_space_backward(groups, groups_T, d_groups, batch, chunk, S, dS, spares):  # [n+q, D], [n+q, D]
     """From dS to the gradients of F_M, to du, and from there to the dense part of the embeddings."""
     order, u, p, last = chunk.order, chunk.u, chunk.row, chunk.row + chunk.n + chunk.q
     if len(groups) > 1:

@@ -2,6 +2,8 @@
 
 from bugs.bug import bugs_in
 
+SHARES = "test_each_row_of_a_table_belongs_to_one_share"
+
 BUGS = [
     *bugs_in(
         "kernels/convolution.py",
@@ -163,6 +165,7 @@ BUGS = [
         ("kernel: mean not kept", "store(mean, i, 0, m)", "pass", "test_optimizers[bpr_mf-adam-0]"),
         ("kernel: square not kept", "store(square, i, 0, s)", "pass", "test_optimizers[bpr_mf-adam-0]"),
         ("kernel: no bias correction", "rule.correction * root(s)", "root(s)", "test_optimizers[bpr_mf-adam-0]"),
+        ("kernel: a row descends with its object", "owns(share, codes[i])", "owns(share, object)", f"{SHARES}[adam-3]"),
     ),
     *bugs_in(
         "kernels/backend.py",
@@ -204,7 +207,14 @@ BUGS = [
     *bugs_in(
         "kernels/embedding.py",
         "test_kernels.py",
-        ("kernel: row 0 trains", "if codes[i] > 0:", "if codes[i] >= 0:", "test_float64[{}]"),
+        ("kernel: row 0 trains", "if codes[i] > 0 and", "if codes[i] >= 0 and", "test_float64[{}]"),
+        ("kernel: rows of all shares", "codes[i] > 0 and owns(share, codes[i])", "codes[i] > 0", f"{SHARES}[adam-3]"),
+        (
+            "kernel: rows of no thread",
+            "row % share.threads",
+            "row % (share.threads + 1)",
+            "test_bits_do_not_depend_on_the_number_of_threads[sgd-atrank-8]",
+        ),
         ("kernel: a bag is a sum", "scale / len(codes)", "scale", "test_float64[{}]"),
         ("kernel: squares stay", "    clear(y)\n    return square", "    return square", "test_products.py::test_take_square"),
     ),
@@ -224,7 +234,18 @@ BUGS = [
             "for s in range(1):\n            for i",
             "test_optimizers[bpr_mf-adam-0]",
         ),
+        ("kernel: biases of all shares", "object > 0 and owns(share, object)", "object > 0", f"{SHARES}[sgd-3]"),
         ("kernel: transposes of before the step", "    transpose_all(own.matrices)\n", "", "test_float64[{}]"),
+    ),
+    *bugs_in(
+        "kernels/workspace.py",
+        "test_kernels.py",
+        (
+            "kernel: histories of equal cost change places",
+            "cost[order[i]] >= cost[order[j]]",
+            "cost[order[i]] > cost[order[j]]",
+            "test_histories_are_given_to_shards_as_in_plain_python[50000-7]",
+        ),
     ),
     *bugs_in(
         "kernels/context.py",
