@@ -44,14 +44,14 @@ class KernelSpec(NamedTuple):
     alone: bool = False  # a step is so short (50 microseconds) that one thread is quicker than waking a second
 
 
-ATRANK = KernelSpec(atrank.step, atrank.Parameters, atrank.make_buffers, 84)
+ATRANK = KernelSpec(atrank.step, atrank.Parameters, atrank.make_buffers, 95)
 SPECS = {
     ATRank: ATRANK,
     Printed: ATRANK,
-    BiLSTM: KernelSpec(bilstm.step, bilstm.Parameters, bilstm.make_buffers, 88),
-    BiLSTMAttention: KernelSpec(bilstm.attention_step, bilstm.AttentionParameters, bilstm.make_buffers, 111),
-    CNN: KernelSpec(cnn.step, cnn.Parameters, cnn.make_buffers, 70),
-    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.Parameters, bpr_mf.make_buffers, 38, alone=True),
+    BiLSTM: KernelSpec(bilstm.step, bilstm.Parameters, bilstm.make_buffers, 96),
+    BiLSTMAttention: KernelSpec(bilstm.attention_step, bilstm.AttentionParameters, bilstm.make_buffers, 120),
+    CNN: KernelSpec(cnn.step, cnn.Parameters, cnn.make_buffers, 79),
+    BPRMF: KernelSpec(bpr_mf.step, bpr_mf.Parameters, bpr_mf.make_buffers, 46, alone=True),
 }
 SPACES = (CommonSpace, NoTime)
 
