@@ -178,8 +178,13 @@ def test_means_and_differences_follow_from_the_seeds():
     for model, auc, difference, *_ in table_3[1:]:
         mean = today.setdefault(model, float(auc[:6]))
         assert auc[:6] == f"{mean:.4f}" and difference == ("" if model == printed else f"{mean - today[printed]:+.4f}")
-    for model, difference, _ in table(RESULTS, "ATRank, compared with")[1:]:
+    newest = {row[0]: row[1:3] for row in next(t for t in tables(RESULTS) if t[0][2] == "to ATRank")[1:]}
+    ours = float(newest["ATRank"][0][:6])
+    for model, (auc, difference) in newest.items():
+        assert abs(float(difference[:7] or 0) - (float(auc[:6]) - ours)) < 2e-4, model  # each of four digits
+    for model, latest, difference, _ in table(RESULTS, "ATRank, compared with")[1:]:
         assert difference == f"{today['ATRank'] - today[model]:+.4f}", model
+        assert not latest or latest[1:] == newest[model][1][1:] and latest[0] == "+" and newest[model][1][0] == "-"
 
 
 def test_what_the_authors_code_does_is_told_as_departures_has_it():

@@ -222,7 +222,8 @@ DEPARTURES = (
         "Beauty 0.8267 and 0.8331 (three seeds, paired 0.0064 ± 0.0011; with another order of sums 0.8293 and 0.8354), JD 0.9373 "
         "and 0.9435, reviews of 35,598 users 0.8480 and 0.8541, of 14,681 users by object id alone 0.7656 and 0.7738, a shop's "
         "favourites, 37,479 users, 0.7491 and 0.7613. It was tried after a result on "
-        "test events: their AUC was higher without self-attention",
+        "test events: their AUC was higher without self-attention. A layer norm after it (attention_residual) adds 0.0019 on "
+        "Beauty and 0.0013 on JD (validation, three seeds), less than two standard errors",
     ),
     Departure(
         "competitors' settings",
