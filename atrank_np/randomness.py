@@ -1,5 +1,7 @@
 """Everything random is a function of (seed, purpose, epoch or step). The purposes are named here.
 
+With `Config.partition`, order and both kinds of negatives also depend on the partition: it is their last counter.
+
 The simulated shop has streams of its own: its data must stay the same bytes.
 """
 

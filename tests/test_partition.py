@@ -1,5 +1,6 @@
 """A log in partitions: who holds what, and how batches and negatives are drawn. What ranks do together is in test_mpi."""
 
+import contextlib
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from atrank_np.datasets.log import user_of_event, with_events
 from atrank_np.datasets.protocol import Protocol
 from atrank_np.datasets.reading import read_log
 from atrank_np.datasets.tables import Encoded
+from atrank_np.errors import DataError
 from atrank_np.evaluation.controls import swapped
 from atrank_np.mpi import Ranks
 
@@ -147,6 +149,14 @@ def test_the_rows_of_own_users(encoded, monkeypatch):
             else block
         )
         assert rows(user, names).tolist() == [crc32(name.encode()) % 4 >= 2 for name in block]
+
+
+@pytest.mark.parametrize("kinds, alike", [((True, None, True), True), ((False, None), True), ((True, None, False), False)])
+def test_part_files_have_times_of_one_kind(kinds, alike):
+    """Of each rank: whether its files have dates; None: it has no events."""
+    found = SimpleNamespace(gather=lambda own: list(kinds))
+    with contextlib.nullcontext() if alike else pytest.raises(DataError, match="dates in some and numbers in others"):
+        partition.must_be_alike(found, "events.parquet", kinds[0])
 
 
 def test_one_rank_gathers_nothing():
