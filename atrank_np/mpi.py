@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -35,18 +35,23 @@ Array = NDArray[Any]
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 NUMBERS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 OWNER = "ATRANK_NP_RANK"  # the process that is the rank; its child processes inherit the variable, but are no ranks
+LOOK = 1e-4  # seconds between two looks at an exchange that goes on while the rank computes
 PATIENCE = 2.0  # how many seconds a rank with an error waits for the other ranks to report the same error
 
 
 class Ranks:
-    """The ranks 0 … size - 1 of a program; this process is number `rank`. mpi: the module mpi4py.MPI; None: one rank."""
+    """The ranks 0 … size - 1 of a program; this process is number `rank`. mpi: the module mpi4py.MPI; None: one rank.
+
+    apart: whether they are on several machines.
+    """
 
     def __init__(self, mpi: Any = None) -> None:
-        self.mpi, self.rank, self.size = mpi, 0, 1
+        self.mpi, self.rank, self.size, self.apart = mpi, 0, 1, False
         self.comm: Any = mpi and mpi.COMM_WORLD
         if mpi is not None:
             comm = mpi.COMM_WORLD
             self.rank, self.size = comm.rank, comm.size
+            self.apart = self.any(comm.Split_type(mpi.COMM_TYPE_SHARED).size < comm.size)
             self.ends = comm.Dup()  # a rank that ends must not meet the exchanges of others
         self.stderr = 2  # where a rank can be heard
 
@@ -133,11 +138,23 @@ class Ranks:
                 found[name] += counts[name]
         return dict(found)
 
-    def table(self, *numbers: float) -> Floats:  # -> [size, len(numbers)] float64
+    def table(self, *numbers: float, patient: bool = False) -> Floats:  # -> [size, len(numbers)] float64
         """The numbers of all ranks."""
         found = np.empty((self.size, len(numbers)))
-        self.comm.Allgather(np.array(numbers, float), found)
+        self._finish([self.comm.Iallgather(np.array(numbers, float), found)], patient)
         return found
+
+    def spread(self, parts: Iterable[tuple[Array, Array, Ints, Ints]], patient: bool = False) -> None:
+        """For each (own, into, places, counts): all ranks get the arrays `own`, that of rank r as counts[r] numbers from
+        into[places[r]] on."""
+        messages = [(own, [into, counts.tolist(), places.tolist(), into.dtype.char]) for own, into, places, counts in parts]
+        self._finish([self.comm.Iallgatherv(*message) for message in messages], patient)
+
+    def _finish(self, requests: list[Any], patient: bool) -> None:
+        """Waits until all are done. patient: other threads compute meanwhile, so leave them the core between two looks."""
+        while patient and not self.mpi.Request.Testall(requests):
+            time.sleep(LOOK)
+        self.mpi.Request.Waitall(requests)
 
     def join(self, own: Array, into: Array, ends: Ints) -> Array:  # [n], [N], [size] -> [M]
         """The `own` arrays of all ranks one after another, in `into`; the array of rank r ends at index ends[r] (excluded)."""

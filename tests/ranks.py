@@ -14,6 +14,7 @@ from atrank_np.config import MODELS
 from atrank_np.datasets.log import user_of_event
 from atrank_np.datasets.reading import read_log
 from atrank_np.gradcheck import random_batch, toy_problem
+from atrank_np.kernels import exchange
 from atrank_np.mpi import ranks
 from atrank_np.optimizer import FOLD
 
@@ -59,20 +60,22 @@ SETTINGS = [
 
 
 def steps(model):
-    """Loss, gradients, parameters and moments of some steps of a model with different settings, on batches of uneven shards.
+    """What some steps of a model with different settings compute, on batches of uneven shards.
 
-    The steps go over a fold of table_scale; the last batch has fewer histories than there are shards.
+    The steps go over a fold of table_scale. A batch is large enough to be sent in pieces; the last one has fewer histories than
+    there are shards.
     """
-    found = {}
+    found, exchange.PIECE, ranks().apart = {}, 2**12, True
     for number, settings in enumerate(SETTINGS):
         problem = toy_problem(np.random.default_rng(1), model, shards=SHARDS, l2=0.05, table_rate=0.7, **settings)
         params = {name: w.astype(np.float32) for name, w in problem.params.items()}
         backend = make_backend(problem.model, params, replace(problem.config, threads=2), FOLD - 2)
         rng = np.random.default_rng(2)
-        for lengths in ([3, 0, 40, 5, 9, 1, 2], [7] * 9, [4, 2]):
+        for lengths in ([3, 0, 40, 5, 9, 1, 2], [7] * 9, [50] * 40, [4, 2]):
             batch = random_batch(rng, problem.model.space.groups, lengths, [2] * len(lengths))
             loss, gradients = backend.gradients(batch)
             found[f"{number} {backend.step} losses"] = np.array([loss, backend.train_step(batch, 0.02)])
+            found[f"{number} {backend.step} scores"] = backend.scores(batch)
             for name, gradient in gradients.items():
                 found[f"{number} {backend.step} d{name}"] = gradient if isinstance(gradient, np.ndarray) else gradient.values
         for kind, arrays in {"": backend.params, **backend.moments}.items():

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..datasets.electronics_shaped import electronics_shaped
 from ..datasets.log import user_of_event, with_events
+from ..kernels.exchange import PIECE, PIECES
 from ..text import table
 from .reading import write_log
 
@@ -23,7 +24,7 @@ BATCH = 1024
 WALK = 0.3  # of the time to update rows: each thread looks at all rows and updates its own; 0.30 to 0.34 measured with SGD
 CORES = 16  # of each machine in the prediction, one shard on each core
 NETWORKS = {"10 Gbit/s": (1.25e9, 30e-6), "100 Gbit/s": (12.5e9, 3e-6)}  # bytes a second, seconds until the first byte arrives
-COLLECTIVES = 8  # exchanges of a step, among them the question whether to stop
+COLLECTIVES = 8  # exchanges of a step, among them the question whether to stop; and one for each piece
 BATCHES = [2**n for n in range(8, 21)]  # batch sizes, in targets, that the prediction tries
 
 # One rank, or the only process: seconds of whole steps and of their parts. Rank 0 prints.
@@ -43,7 +44,9 @@ def timed(name, function):
         spent.setdefault(name, []).append(time.perf_counter() - begin)
         return found
     return call
-step, backend._exchange = timed("step", backend.train_step), timed("exchange", backend._exchange)
+step = timed("step", backend.train_step)
+if backend.exchange:
+    backend.exchange.finish = timed("exchange", backend.exchange.finish)
 going = True
 while going:
     for b in pool:
@@ -52,7 +55,7 @@ while going:
 if ranks().size == 1:
     for i, b in enumerate(pool):
         timed("shards", backend._run)(b, train=1)
-        backend._set(shards=0, update=1, **backend._rates(0.0))
+        backend.settings.shards, backend.settings.update = 0, 1
         timed("update", backend._step)()
     problem.stream.batch(1, 0)  # draws the negatives of an epoch
     begin = time.perf_counter()
@@ -104,12 +107,16 @@ class Step(NamedTuple):
     def seconds(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
         """Seconds of a step of `batch` targets on `ranks` machines."""
         bandwidth, latency = network
-        compute = batch * (self.shards / CORES + self.packing) / ranks
         alike = batch * self.update * (WALK + (1 - WALK) / CORES) + self.fixed  # the same work on each rank
+        alone = batch * self.packing / ranks + alike
         if ranks == 1:
-            return compute + alike
-        received = (1 - 1 / ranks) * (batch * (self.rows + self.packed) + (CORES + 1) * self.dense)
-        return compute + alike + received / bandwidth + COLLECTIVES * latency * math.ceil(math.log2(ranks))
+            return alone + batch * self.shards / CORES
+        pieces = min(max(batch * self.rows / ranks // PIECE, 1), PIECES)
+        compute = batch * self.shards / (CORES - (pieces > 1)) / ranks / pieces  # of a piece; one core sends
+        others = (1 - 1 / ranks) / bandwidth  # seconds until a byte of each rank has come from all others
+        sent, rest = others * batch * self.rows / pieces, others * (batch * self.packed + (CORES + 1) * self.dense)
+        latencies = (COLLECTIVES + pieces) * latency * math.ceil(math.log2(ranks))
+        return alone + compute + (pieces - 1) * max(compute, sent) + sent + rest + latencies
 
     def rate(self, batch: int, ranks: int, network: tuple[float, float]) -> float:
         """Targets a second."""

@@ -22,8 +22,9 @@ from ..parameters import kind
 from ..randomness import Dropout as Masks
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import object_side, room_for_objects, score_catalogue, work_for_history, work_for_objects
-from .context import CHUNK, Assignment, Context, Room, Rule, Settings, Vectors, make_chunk, make_shard
+from .context import CHUNK, Assignment, Context, Order, Room, Rule, Settings, Vectors, make_chunk, make_shard
 from .embedding import Groups
+from .exchange import Exchange
 from .feedforward import Dropout
 from .layout import aligned, rows
 from .packed import pack
@@ -106,7 +107,10 @@ class NumbaBackend:
         """Compiles what training needs, or loads it from the cache, without changing a parameter: seconds taken."""
         start = time.perf_counter()
         self.scores(batch)
-        self._run(batch, train=1)
+        self._begin(batch, train=1)
+        self._step()
+        if self.exchange:  # nothing is exchanged: ranks warm up one after another
+            self.exchange.count()
         if self.config.clip:
             self._clipping()
         return time.perf_counter() - start
@@ -115,21 +119,22 @@ class NumbaBackend:
         """One step of the optimiser; the loss before it."""
         keep = 1 - rate * self.config.l2
         later = bool(self.config.clip) or self.ranks.size > 1
-        norm = self._run(batch, train=1, keep=keep, **self._rates(rate), update=0 if later else 1)
-        losses = self._exchange()
-        if later:  # the norm of all gradients is needed before the update
-            self._set(shards=0, update=1, **self._rates(rate, self._clipping() if self.config.clip else 1.0))
+        loss = self._run(batch, train=1, update=0 if later else 1, keep=keep, **self._rates(rate))
+        if later:  # the gradients of all ranks, and their norm, are needed before the update
+            rates = self._rates(rate, self._clipping() if self.config.clip else 1.0)
+            for name, value in {"shards": 0, "update": 1, **rates}.items():
+                setattr(self.settings, name, value)
             self._step()
         self.table_scale *= keep
         self.step += 1
         if self.step % FOLD == 0:
             self.parameters.scale_tables(self.table_scale)
             self.table_scale = 1.0
-        return sum(losses) * norm
+        return loss
 
     def gradients(self, batch):
         """-> loss, gradients by name, of the next training step: what the compiled step would use."""
-        norm, losses, gradients = self._run(batch, train=1), self._exchange(), {}
+        loss, gradients = self._run(batch, train=1), {}
         flats = [self.parameters.zeros(start) for start in ("table.", "bias.")]
         sum_tables(self.context, pack(Groups(self.parameters.groups(*flats))))
         found = self.parameters.dense_by_name(self.dP[: self.settings.sums].sum(0))
@@ -139,7 +144,7 @@ class NumbaBackend:
                 used = np.flatnonzero(np.any(gradient.reshape(len(gradient), -1) != 0, axis=1))
                 gradient = sum_rows(used, gradient[used])
             gradients[name] = gradient
-        return sum(losses) * norm, gradients
+        return loss, gradients
 
     def scores(self, batch):
         """Logits of all targets [T], without dropout."""
@@ -198,58 +203,37 @@ class NumbaBackend:
             self.rule.correction, self.rule.clipping = 1 / math.sqrt(c2), clipping
         return {"rate": rate, "row_rate": rate * self.config.table_rate}
 
-    def _exchange(self):
-        """-> the loss of each shard of the batch, in order. From other ranks also come the gradients of their shards.
-
-        Dense ones are added, into dP[0]. Those of rows go behind one another, as if one shard had made them all.
-        """
-        ranks, N, T = self.ranks, len(self.batch.object), len(self.batch.label)
-        losses = [shard.loss for shard in self.shards]
-        if ranks.size == 1:
-            return losses
-        (finished,) = self.finished
-        targets = lambda order: order[(order >= N) & (order < N + T)] - N
-        made = lambda name, count: np.concatenate([c.keep[name][: getattr(c, count)] for c in self.chunks])
-        order, du = made("order", "rows"), made("du", "next_u")
-        df = self.df[targets(order)]
-        table = ranks.table(len(order), len(du), len(df), *losses)
-        ends = np.cumsum(table[:, :3], axis=0).astype(np.int64).T
-        order = ranks.join(order, finished.keep["order"], ends[0])
-        ranks.join(du, finished.keep["du"], ends[1])
-        self.df[targets(order)] = ranks.join(df, np.empty(T, self.dtype), ends[2])
-        finished.rows = len(order)
-        ranks.add(self.dP)
-        return table[:, 3:].reshape(-1).tolist()
-
     def _clipping(self):
         """What the gradients of the step are multiplied by: `optimizer.clip`."""
         limit, norm = self.config.clip, gradient_norm(self.context, pack(Groups(self.packed_sums)))
         return limit / norm if norm > limit else 1.0
 
-    def _run(self, batch, **settings):
-        """All shards forward, with `train` also backward -> what makes the summed loss a mean.
+    def _run(self, batch, **order):
+        """All shards forward, with `train` also backward -> the mean loss.
 
-        What is trained is divided among all ranks; what is only scored is this rank's own.
+        What is trained is divided among all ranks, which exchange gradients; what is only scored is this rank's own.
         """
+        norm = self._begin(batch, **order)
+        if self.settings.train and self.exchange:
+            return sum(self.exchange.run(self._step, batch)) * norm
+        self._step()
+        return sum([shard.loss for shard in self.shards]) * norm
+
+    def _begin(self, batch, train=0, update=0, keep=1.0, rate=0.0, row_rate=0.0):
+        """Takes over a batch, and what is to be done with it -> what makes the summed loss a mean."""
         self.batch = batch = self.model.space.seen(batch)
-        own = (self.config.parts, self.ranks.rank * self.shards_here) if settings.get("train") else (self.shards_here, 0)
+        own = (self.config.parts, self.ranks.rank * self.shards_here) if train else (self.shards_here, 0)
+        order = Order(self.shards_here, train, update, *map(float, (self.table_scale, keep, rate, row_rate)))
         dtypes = [array.dtype for array in batch]
-        terms = begin(self.context, batch, *own) if dtypes == self.dtypes else -1
-        if terms < 0:
+        norm = begin(self.context, batch, order, *own) if dtypes == self.dtypes else 0.0
+        if norm == 0:
             self.dtypes = dtypes
             self._make_room(batch)
-            terms = begin(self.context, batch, *own)
-        norm = 1.0 / max(terms, 1)
-        self._set(**dict(shards=self.shards_here, train=0, update=0, scale=self.table_scale, norm=norm) | settings)
-        self._step()
-        return norm
-
-    def _set(self, **values):
-        for name, value in values.items():
-            setattr(self.settings, name, value)
-        if self.config.dropout and "train" in values:
-            masks = Masks(self.config.dropout, self.config.seed, self.step) if values["train"] else None
+            norm = begin(self.context, batch, order, *own)
+        if self.config.dropout:
+            masks = Masks(self.config.dropout, self.config.seed, self.step) if train else None
             self.dropout.rate, self.dropout.key = (masks.rate, masks.key) if masks else (0.0, 0)
+        return norm
 
     def _step(self):
         self.team.run(lambda thread, arrived: self.spec.step(self.context, thread, arrived))
@@ -263,7 +247,9 @@ class NumbaBackend:
         config, flat, alone = self.config, self.parameters, self.ranks.size == 1
         parts = max(config.parts, self.shards_here)
         self.dP = aligned((self.shards_here, len(flat.dense.array)), self.dtype)
-        made = [make_shard(room, flat, self.dP[s]) for s in range(self.shards_here)]
+        made = []
+        for s, dP in enumerate(self.dP):
+            made.append(make_shard(room, flat, dP, made[s % self.threads] if s >= self.threads else None))
         self.chunks, self.buffers = [shard.chunk for shard in made], [shard.buffers for shard in made]
         self.finished = self.chunks if alone else [make_chunk(room, flat)]
         self.shards, (self.f, self.df) = [pack(shard) for shard in made], aligned((2, room.targets), self.dtype)
@@ -300,4 +286,5 @@ class NumbaBackend:
                 room=room,
             )
         )
+        self.exchange = None if alone else Exchange(self.context, self.dP, whole=self.spec.alone)
         transpose_matrices(self.context)

@@ -12,22 +12,36 @@ from .ranking import DeepCache
 CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed alone
 
 
+class Order(NamedTuple):
+    """What a step is told to do: what changes from step to step."""
+
+    shards: int  # how many go forward here; 0: the update alone
+    train: int  # backward, too
+    update: int  # and descend
+    scale: float  # the tables are stored divided by it
+    keep: float  # what a weight keeps, 1 - rate · l2
+    rate: float
+    row_rate: float  # of tables and item biases
+
+
 class Settings(NamedTuple):
-    """What a step is told besides arrays."""
+    """What a step is told besides arrays: the same, and what stays."""
 
     residual: int  # around the self-attention: not in the equations as printed
     loss: object  # None: the point-wise one; or PAIR or SOFTMAX of `ranking`
     dropout: object  # Dropout, or None
     vectors: object  # Vectors to be written when nothing is trained, or None
-    shards: int = 0  # how many go forward here; 0: the update alone
-    sums: int = 0  # how many rows of dP are added: one for each shard, or one where the ranks have added them
-    train: int = 0  # backward, too
-    update: int = 0  # and descend
-    scale: float = 1.0  # the tables are stored divided by it
-    norm: float = 1.0  # 1 / the terms of the batch's loss
+    sums: int  # how many rows of dP are added: one for each shard, or one where the ranks have added them
+    shards: int = 0
+    train: int = 0
+    update: int = 0
+    scale: float = 1.0
+    keep: float = 1.0
     rate: float = 0.0
-    row_rate: float = 0.0  # of tables and item biases
-    keep: float = 1.0  # what a weight keeps, 1 - rate · l2
+    row_rate: float = 0.0
+    norm: float = 1.0  # 1 / the terms of the batch's loss
+    piece: int = 0  # which part of its histories a shard does, of so many: see `exchange`
+    pieces: int = 1
 
 
 class Vectors(NamedTuple):
@@ -165,8 +179,10 @@ def make_chunk(room, parameters):
     return pack(Chunk(ints(B), ints(B + 1), ints(B + 1), ints(R), ints(R), ints(places), du))
 
 
-def make_shard(room, parameters, dP):
-    """The Shard for such a room, with the flat array of its gradients."""
+def make_shard(room, parameters, dP, before):
+    """The Shard for such a room, with the flat array of its gradients. before: one of the same thread, to share a workspace."""
+    if before is not None:
+        return before._replace(chunk=make_chunk(room, parameters), gradients=parameters.tuple_of(dP), dP=dP)
     D, K, dtype, model = parameters.D, parameters.order.K, parameters.dtype, parameters.model
     n, q, R = room.behaviours, room.targets_of_one, max(CHUNK, room.rows_of_one)
     numbers = lambda *shape: aligned(shape, dtype)

@@ -11,6 +11,7 @@ import numpy as np
 from .elementwise import add_scaled, clear, dot, section
 from .jit import inline, kernel
 from .packed import Matrix
+from .simd import STRIP, prefetch, size
 
 
 class Column(NamedTuple):
@@ -82,6 +83,17 @@ def codes_of(column, object):  # -> [rows]
     if len(column.offsets) == 0:
         return column.codes[object : object + 1]
     return section(column.codes, column.offsets, object)
+
+
+@inline
+def prefetch_object(group, object):
+    """Asks for the rows of an object's single features."""
+    for c in range(len(group.columns)):
+        column = group.columns[c]
+        if len(column.offsets) == 0:
+            first = np.int64(column.codes[object]) * column.size
+            for j in range(first, first + column.size, size(STRIP)):
+                prefetch(column.table, j)
 
 
 @inline

@@ -11,6 +11,7 @@ import operator
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import signature
 
 from .llvm import FLOATS, INT32, Lanes, Vector, broadcast, call, constant, instruction, operation, read, shuffle, word, write
@@ -66,6 +67,19 @@ def load(x, row, column, lanes):
 def store(x, row, column, vector):
     """Writes a Vector there."""
     return types.void, lambda builder, view, row, column, value: write(builder, x, view, row, column, vector, value)
+
+
+@instruction
+def prefetch(x, i):
+    """Asks for the cache line of number i of a View, which is read soon; nobody waits for it."""
+
+    def code(builder, view, i):
+        place = builder.bitcast(builder.gep(builder.extract_value(view, 0), [i]), cgutils.voidptr_t)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, INT32, INT32, INT32])
+        hint = (ir.Constant(INT32, n) for n in (0, 3, 1))  # to read, into all caches, data
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), [place, *hint])
+
+    return signature(types.void, x, types.intp), code
 
 
 # Numbers that the types decide

@@ -11,7 +11,7 @@ that go back to Python at once wait there for each other.
 import numpy as np
 
 from .elementwise import section
-from .embedding import EVERY_ROW, Share, owns, scatter, take_squares
+from .embedding import EVERY_ROW, Share, owns, prefetch_object, scatter, take_squares
 from .jit import entry, inline, kernel
 from .optimizer import descend_object, direction
 from .products import transpose
@@ -19,23 +19,26 @@ from .ranking import count_terms, loss_of_history, score_backward, score_forward
 from .simd import STRIP, load, size, splat, store, total
 from .threads import barrier
 from .views import fill
-from .workspace import assign_to_shards, begin_shard, behaviour, common_space, common_space_backward, fits, next_chunk
+from .workspace import AHEAD, assign_to_shards, begin_shard, behaviour, common_space, common_space_backward, fits, next_chunk
 
 SHARING = 3  # so many threads share the rows of tables; of two, the first one updates all
 DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that of tables (through their scale), of none
 
 
 @entry
-def begin(context, batch, shards, first):
-    """Takes over a batch, and gives its histories to so many shards; those here are number first, first + 1, …
+def begin(context, batch, order, shards, first):
+    """Takes over a batch and an Order, and gives its histories to so many shards; those here are number first, first + 1, …
 
-    -> the terms of its loss; -1: there is no room.
+    -> 1 / the terms of its loss; 0: there is no room.
     """
     fill(context.batch, batch)
     if not fits(context.batch, context.room):
-        return -1
+        return 0.0
+    settings = context.settings
+    fill(settings, order)
     assign_to_shards(context.batch, context.chunks, context.assignment, shards, first)
-    return count_terms(context.batch.label, context.batch.target_offsets, context.settings.loss)
+    settings.norm = 1.0 / max(count_terms(context.batch.label, context.batch.target_offsets, settings.loss), 1)
+    return settings.norm
 
 
 @kernel
@@ -111,6 +114,9 @@ def update_tables(groups, share, batch, chunks, df, rate, table_rate):
         chunk, u = chunks[s], 0
         for i in range(chunk.rows):
             number = chunk.order[i]
+            if i + AHEAD < chunk.rows:
+                g, object, _, _ = behaviour(batch, groups, chunk.order[i + AHEAD])
+                prefetch_object(groups[g], object)
             g, object, _, _ = behaviour(batch, groups, number)
             group = groups[g]
             scatter(group, share, table_rate, object, chunk.du[u : u + group.width])
@@ -181,8 +187,10 @@ def run(context, thread, arrived, chunk_step):
     for s in range(thread, settings.shards, len(arrived)):
         shard = context.shards[s]
         chunk, B, d_own = shard.chunk, shard.buffers, shard.gradients
-        begin_shard(shard, settings.train)
-        while next_chunk(batch, chunk):
+        if settings.piece == 0:
+            begin_shard(shard, settings.train)
+        until = chunk.count * (settings.piece + 1) // settings.pieces
+        while chunk.last < until and next_chunk(batch, chunk):
             end = chunk.n + chunk.q
             common_space(groups, own.own.groups, settings.scale, batch, chunk, B.S[:end], shard.spare)  # (1)
             chunk_step(context, own, shard)

@@ -164,15 +164,19 @@ def _(x, index, value):
 
 @intrinsic
 def fill(typing, struct, values):
-    """Points the fields of a struct to other arrays of the same types: values is a NamedTuple of NumPy arrays."""
+    """Fills the fields of a struct that a NamedTuple has, too: with its numbers, or arrays of the same types as before."""
 
     def code(context, builder, sig, args):
         for i, (name, kind) in enumerate(zip(values.fields, values.types)):
-            array = context.make_array(kind)(context, builder, builder.extract_value(args[1], i))
-            for n, value in enumerate((builder.ptrtoint(array.data, WORD), array.nitems)):
-                builder.store(value, _pointer(builder, args[0], struct.place[name][0] + n, WORD))
+            words = [builder.extract_value(args[1], i)]
+            if isinstance(kind, types.Array):
+                array = context.make_array(kind)(context, builder, words[0])
+                words = builder.ptrtoint(array.data, WORD), array.nitems
+            for n, value in enumerate(words):
+                builder.store(value, _pointer(builder, args[0], struct.place[name][0] + n, value.type))
         return NOTHING
 
-    for name, array in zip(values.fields, values.types):
-        assert struct.place[name][1] == ViewType(array.dtype), f"{name} has another type than before"
+    for name, kind in zip(values.fields, values.types):
+        kind = ViewType(kind.dtype) if isinstance(kind, types.Array) else kind
+        assert struct.place[name][1] == kind, f"{name} has another type than before"
     return types.void(struct, values), code

@@ -9,11 +9,13 @@ import numpy as np
 
 from .context import CHUNK
 from .elementwise import clear, copy, length
-from .embedding import dense_backward, embed
+from .embedding import dense_backward, embed, prefetch_object
 from .feedforward import project, relu_backward
 from .jit import ZERO, inline, kernel
 from .matrices import rows_of
 from .products import add_product_of_transpose, product
+
+AHEAD = 8  # rows: so early are those of tables asked for
 
 
 @inline
@@ -194,6 +196,9 @@ def common_space(groups, own, scale, batch, chunk, S, spare):  # -> [n+q, D]
         g, e, start = group_of(batch, order[p]), end_of_group(batch, order, p, last), u
         width, parameters = groups[g].width, own[g]
         for i in range(p, e):
+            if i + AHEAD < e:
+                _, object, _, _ = behaviour(batch, groups, order[i + AHEAD])
+                prefetch_object(groups[g], object)
             _, object, bucket, action = behaviour(batch, groups, order[i])
             embed(groups[g], parameters, scale, object, bucket, action, chunk.du[u : u + width])
             u += width
