@@ -22,7 +22,7 @@ from ..parameters import kind
 from ..randomness import Dropout as Masks
 from . import atrank, bilstm, bpr_mf, cnn
 from .catalogue import object_side, room_for_objects, score_catalogue, work_for_history, work_for_objects
-from .context import CHUNK, Assignment, Context, Order, Room, Rule, Settings, Vectors, make_chunk, make_shard
+from .context import CHUNK, Assignment, Context, Room, Rule, Settings, Task, Vectors, make_chunk, make_shard
 from .embedding import Groups
 from .exchange import Exchange
 from .feedforward import Dropout
@@ -208,12 +208,12 @@ class NumbaBackend:
         limit, norm = self.config.clip, gradient_norm(self.context, pack(Groups(self.packed_sums)))
         return limit / norm if norm > limit else 1.0
 
-    def _run(self, batch, **order):
+    def _run(self, batch, **task):
         """All shards forward, with `train` also backward -> the mean loss.
 
         What is trained is divided among all ranks, which exchange gradients; what is only scored is this rank's own.
         """
-        norm = self._begin(batch, **order)
+        norm = self._begin(batch, **task)
         if self.settings.train and self.exchange:
             return sum(self.exchange.run(self._step, batch)) * norm
         self._step()
@@ -221,15 +221,15 @@ class NumbaBackend:
 
     def _begin(self, batch, train=0, update=0, keep=1.0, rate=0.0, row_rate=0.0):
         """Takes over a batch, and what is to be done with it -> what makes the summed loss a mean."""
-        self.batch = batch = self.model.space.seen(batch)
+        self.batch = batch = self.model.space.seen(batch)  # kept: compiled code reads its arrays
         own = (self.config.parts, self.ranks.rank * self.shards_here) if train else (self.shards_here, 0)
-        order = Order(self.shards_here, train, update, *map(float, (self.table_scale, keep, rate, row_rate)))
+        task = Task(self.shards_here, train, update, *map(float, (self.table_scale, keep, rate, row_rate)))
         dtypes = [array.dtype for array in batch]
-        norm = begin(self.context, batch, order, *own) if dtypes == self.dtypes else 0.0
+        norm = begin(self.context, batch, task, *own) if dtypes == self.dtypes else 0.0
         if norm == 0:
             self.dtypes = dtypes
             self._make_room(batch)
-            norm = begin(self.context, batch, order, *own)
+            norm = begin(self.context, batch, task, *own)
         if self.config.dropout:
             masks = Masks(self.config.dropout, self.config.seed, self.step) if train else None
             self.dropout.rate, self.dropout.key = (masks.rate, masks.key) if masks else (0.0, 0)

@@ -12,7 +12,7 @@ from .ranking import DeepCache
 CHUNK = 128  # rows of a chunk, unless one history has more; a matter of speed alone
 
 
-class Order(NamedTuple):
+class Task(NamedTuple):
     """What a step is told to do: what changes from step to step."""
 
     shards: int  # how many go forward here; 0: the update alone

@@ -26,8 +26,8 @@ DECAYED, TABLE, REST = 0, 1, 2  # dense parameters: of the weight decay, of that
 
 
 @entry
-def begin(context, batch, order, shards, first):
-    """Takes over a batch and an Order, and gives its histories to so many shards; those here are number first, first + 1, …
+def begin(context, batch, task, shards, first):
+    """Takes over a batch and a Task, and gives its histories to so many shards; those here are number first, first + 1, …
 
     -> 1 / the terms of its loss; 0: there is no room.
     """
@@ -35,7 +35,7 @@ def begin(context, batch, order, shards, first):
     if not fits(context.batch, context.room):
         return 0.0
     settings = context.settings
-    fill(settings, order)
+    fill(settings, task)
     assign_to_shards(context.batch, context.chunks, context.assignment, shards, first)
     settings.norm = 1.0 / max(count_terms(context.batch.label, context.batch.target_offsets, settings.loss), 1)
     return settings.norm
