@@ -41,9 +41,10 @@ def count_rows(context, counts):  # -> [shards, 2]
 
 
 class Exchange:
-    """The shards of all ranks: each rank computes its own, and gets what the others have left.
+    """Computes the shards of this rank, and gets what other ranks have computed.
 
-    Rows land in `finished` of the Context, as if one shard had made all; slopes in df; the sum of all dense gradients in dP[0].
+    Then the Chunk `finished` of the Context has the rows of all shards, in their order, as if one shard had made them. df has all
+    slopes, and dP[0] the sum of all dense gradients.
     """
 
     def __init__(self, context, dP, whole):
@@ -67,7 +68,7 @@ class Exchange:
         return self.finish(N, T, pieces)
 
     def count(self):  # -> [shards here, 2]
-        """How many rows and numbers each shard here will have."""
+        """The rows and numbers that each shard here will have."""
         counts = np.empty((len(self.chunks), 2), np.int64)
         count_rows(self.context, counts)
         return counts
@@ -91,20 +92,21 @@ class Exchange:
         return ranks().table(*(shard.loss for shard in self.shards)).reshape(-1).tolist()
 
     def _made(self):
-        """How many it has so far."""
+        """Those that it has so far."""
         return [[chunk.rows, chunk.next_u] for chunk in self.chunks]
 
     def _place(self, counts):
-        """Where the rows of each shard go, which will have so many rows and numbers."""
+        """Decides where in `finished` each shard begins. counts: the rows and numbers that each shard here will have."""
         counts = self._of_all(counts)
         self.first, self.there = counts.cumsum(0) - counts, np.zeros_like(counts)
         self.finished.rows = counts[:, 0].sum()
 
     def _of_all(self, counts, patient=False):  # [shards here, 2] -> [shards, 2]
+        """The same of all ranks."""
         return ranks().table(*np.ravel(counts), patient=patient).astype(np.int64).reshape(-1, 2)
 
     def _send(self, made, patient=False):
-        """Sends what is new in the shards, which have so many rows and numbers now."""
+        """Sends what is new in the shards. made: the rows and numbers that each shard here has now."""
         made, here = self._of_all(made, patient), len(self.chunks)
         places, counts, parts = self.first + self.there, made - self.there, []
         for i, chunk in enumerate(self.chunks):
