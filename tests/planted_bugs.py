@@ -22,7 +22,7 @@ BUGS = [*layers.BUGS, *models.BUGS, *kernels.BUGS, *datasets.BUGS, *core.BUGS]
 
 
 def copy_package(folder):
-    for name in ("atrank_np", "tests"):
+    for name in ("atrank_np", "tests", "data/shop"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "data"))
     shutil.copy(ROOT / "pyproject.toml", folder)
 
