@@ -35,6 +35,8 @@ Array = NDArray[Any]
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 NUMBERS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 OWNER = "ATRANK_NP_RANK"  # the process that is the rank; its child processes inherit the variable, but are no ranks
+PIECE = 2**20  # bytes of rows that a rank sends in a piece, at least: sending them takes far longer than the way of a message
+PIECES = 8  # at most so many pieces of a batch are sent while others are computed
 LOOK = 1e-4  # seconds between two looks at an exchange that goes on while the rank computes
 PATIENCE = 2.0  # how many seconds a rank with an error waits for the other ranks to report the same error
 

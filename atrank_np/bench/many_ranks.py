@@ -16,7 +16,7 @@ import numpy as np
 
 from ..datasets.electronics_shaped import electronics_shaped
 from ..datasets.log import user_of_event, with_events
-from ..kernels.exchange import PIECE, PIECES
+from ..mpi import PIECE, PIECES
 from ..text import table
 from .reading import write_log
 

@@ -212,7 +212,7 @@ DEPARTURES = (
         "--optimizer adam --learning-rate 1e-3",
         "with dropout 0.2, weight decay 0.1, batches of 128 and 10 epochs: 0.8405 on Beauty (brand included), where SGD has "
         "0.8502 after 20; 0.9361 on JD, where SGD has 0.9399 (validation, seed 0). With tables at ten times the rate Adam needs "
-        "25 CPU seconds to 0.82 on Beauty, SGD 65; but it ends at 0.8411. With a softmax of seven negatives too it ends at "
+        "20 CPU seconds to 0.82 on Beauty, SGD 64; but it ends at 0.8411. With a softmax of seven negatives too it ends at "
         "0.8508 there, and on JD at 0.9318 and 0.9246, where SGD has 0.9399 and 0.9375 (seeds 0, 1)",
     ),
     Departure(

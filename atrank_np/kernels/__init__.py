@@ -54,7 +54,7 @@ Tricks, and what each is worth in the training step (AVX-512, alternating runs w
     tiles of up to 6 rows         sums stay in registers                        45 % (32 x 1)     products.TALLEST = 1
     matrices in strips            no 512-byte steps, memory is prefetched       6 to 8 %          matrices.in_strips: return False
     gap between rows              rows 512 bytes apart share sets of the cache  3 % (256 x 1)     layout.GAP = 0
-    tables prefetched             their rows come from far away           1 to 3 % (32 x 1) workspace.AHEAD = 1000000
+    rows of tables prefetched     they come from far away                       1 to 3 % (32 x 1) workspace.AHEAD = 1000000
     barrier in compiled code      no way back to Python before the update       4 % (32 x 2)      two runs of the team
     a copy of P for each thread   lines that another core wrote are slow        5 % (32 x 2)      one copy, one thread updates it
     values times W1 (catalogue)   short histories: depth n K in place of D      18 to 31 %, there catalogue: short = False

@@ -9,12 +9,9 @@ import functools
 
 import numpy as np
 
-from ..mpi import ranks
+from ..mpi import PIECE, PIECES, ranks
 from .jit import entry
 from .threads import Team
-
-PIECE = 2**20  # bytes of rows that a rank sends in a piece, at least: sending them takes far longer than the way of a message
-PIECES = 8  # at most
 
 
 @functools.cache
